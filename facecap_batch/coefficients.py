@@ -1,0 +1,183 @@
+"""The one place that knows the 57 column names, the table of a clip and its Parquet schema.
+
+`CoefficientTable` is what flows from capture to solve and from solve to the exporters; `write_parquet` and
+`read_parquet` are its only persistent form, the same for ``raw/`` and ``coefficients/``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from facecap_batch.storage import published
+
+# Apple's ARFaceAnchor.BlendShapeLocation order without tongueOut; left and right are the subject's.
+ARKIT_NAMES: tuple[str, ...] = (
+    "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeSquintLeft",
+    "eyeWideLeft", "eyeBlinkRight", "eyeLookDownRight", "eyeLookInRight", "eyeLookOutRight", "eyeLookUpRight",
+    "eyeSquintRight", "eyeWideRight", "jawForward", "jawLeft", "jawRight", "jawOpen", "mouthClose", "mouthFunnel",
+    "mouthPucker", "mouthLeft", "mouthRight", "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft",
+    "mouthFrownRight", "mouthDimpleLeft", "mouthDimpleRight", "mouthStretchLeft", "mouthStretchRight",
+    "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthPressLeft", "mouthPressRight",
+    "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight", "browDownLeft",
+    "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft",
+    "cheekSquintRight", "noseSneerLeft", "noseSneerRight",
+)  # fmt: skip
+HEAD_ANGLE_NAMES = ("headYaw", "headPitch", "headRoll")
+HEAD_POSITION_NAMES = ("headX", "headY", "headZ")
+BOX_NAMES = ("x0", "y0", "x1", "y1")
+OUTPUT_NAMES: tuple[str, ...] = ARKIT_NAMES + HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES
+
+SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("track", pa.int16(), nullable=False),
+        pa.field("frame_index", pa.int32(), nullable=False),
+        pa.field("pts", pa.int64(), nullable=False),
+        pa.field("time_s", pa.float64(), nullable=False),
+        pa.field("face_found", pa.bool_(), nullable=False),
+        pa.field("score", pa.float32()),
+        *(pa.field(name, pa.float32()) for name in BOX_NAMES + OUTPUT_NAMES),
+    ]
+)
+
+# Written into every file: the axes and angles of the six head columns.
+ANGLE_CONVENTION = (
+    "R = Ry(headYaw) Rx(headPitch) Rz(headRoll), radians, unwrapped over time; x_camera = R x_head + (headX, headY, "
+    "headZ) in centimetres; camera frame x right in the image, y up, z toward the viewer; head frame x toward the "
+    "subject's left, y up, z out of the face"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipInfo:
+    """What is true of a whole clip."""
+
+    clip_id: str
+    source: str  # path or URI as the manifest gives it
+    width: int  # pixels, upright
+    height: int  # pixels, upright
+    fps: Fraction  # frames per second, the container's average rate
+    time_base: Fraction  # seconds per pts unit
+    rotation: int  # degrees counterclockwise applied to the coded image to make it upright: 0, 90, 180, 270
+    variable_rate: bool  # True where pts steps differ by more than a rounding of the time base
+
+
+@dataclasses.dataclass(frozen=True)
+class CoefficientTable:
+    """One track of one clip: one row for every decoded frame, found or not.
+
+    Rows where nothing can be said hold NaN in `box`, `score`, `coefficients` and `head` (null in Parquet).
+    """
+
+    info: ClipInfo
+    frame_index: np.ndarray  # int32 [N], order of presentation, from 0
+    pts: np.ndarray  # int64 [N], units of info.time_base, as in the container
+    face_found: np.ndarray  # bool [N], seen in this frame; False also where values were interpolated
+    score: np.ndarray  # float32 [N], 0..1
+    box: np.ndarray  # float32 [N, 4], x0 y0 x1 y1, pixels of the upright frame
+    coefficients: np.ndarray  # float32 [N, 51], 0..1, ARKIT_NAMES order
+    head: np.ndarray  # float32 [N, 6], headYaw headPitch headRoll radians, headX headY headZ centimetres
+    track: int = 0
+    metadata: dict[str, str] = dataclasses.field(default_factory=dict)  # engines, hashes, licence, fingerprint ...
+
+    def __len__(self) -> int:
+        return len(self.frame_index)
+
+    def time_s(self) -> np.ndarray:
+        """float64 [N], seconds: pts times time base, each rounded once from the exact rational."""
+        base = self.info.time_base
+        return np.array([float(int(pts) * base) for pts in self.pts], dtype=np.float64)
+
+    def replace(self, **changes: object) -> CoefficientTable:
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+
+def _nullable(values: np.ndarray) -> pa.Array:
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    return pa.array(values, mask=np.isnan(values))
+
+
+def to_arrow(table: CoefficientTable) -> pa.Table:
+    """The table in the contract's columns and order; NaN becomes null; metadata travels in the schema."""
+    n = len(table)
+    clip_ids = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(n, np.int32)), pa.array([table.info.clip_id], pa.string())
+    )
+    columns: list[pa.Array] = [
+        clip_ids,
+        pa.array(np.full(n, table.track, np.int16)),
+        pa.array(table.frame_index.astype(np.int32)),
+        pa.array(table.pts.astype(np.int64)),
+        pa.array(table.time_s()),
+        pa.array(table.face_found.astype(bool)),
+        _nullable(table.score),
+    ]
+    for block in (table.box, table.coefficients, table.head):
+        columns += [_nullable(block[:, column]) for column in range(block.shape[1])]
+    info = table.info
+    metadata = {
+        **table.metadata,
+        "fps": str(info.fps),
+        "time_base": str(info.time_base),
+        "rotation": str(info.rotation),
+        "angle_convention": ANGLE_CONVENTION,
+        "clip": json.dumps(
+            {
+                "clip_id": info.clip_id,
+                "source": info.source,
+                "width": info.width,
+                "height": info.height,
+                "variable_rate": info.variable_rate,
+            },
+            ensure_ascii=False,
+            sort_keys=True,
+        ),
+    }
+    return pa.Table.from_arrays(columns, schema=SCHEMA.with_metadata(metadata))
+
+
+def from_arrow(arrow: pa.Table) -> CoefficientTable:
+    """The inverse of `to_arrow` for a table of one clip and one track."""
+    metadata = {key.decode(): value.decode() for key, value in (arrow.schema.metadata or {}).items()}
+    clip = json.loads(metadata.pop("clip"))
+    info = ClipInfo(
+        fps=Fraction(metadata.pop("fps")),
+        time_base=Fraction(metadata.pop("time_base")),
+        rotation=int(metadata.pop("rotation")),
+        **clip,
+    )
+    metadata.pop("angle_convention", None)
+
+    def block(names: tuple[str, ...]) -> np.ndarray:
+        return np.stack([np.asarray(arrow[name].to_numpy(), np.float32) for name in names], axis=1)
+
+    return CoefficientTable(
+        info=info,
+        frame_index=arrow["frame_index"].to_numpy(),
+        pts=arrow["pts"].to_numpy(),
+        face_found=np.asarray(arrow["face_found"].to_numpy(), bool),
+        score=np.asarray(arrow["score"].to_numpy(), np.float32),
+        box=block(BOX_NAMES),
+        coefficients=block(ARKIT_NAMES),
+        head=block(HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES),
+        track=int(arrow["track"][0].as_py()) if len(arrow) else 0,
+        metadata=metadata,
+    )
+
+
+def write_parquet(table: CoefficientTable, path: Path) -> None:
+    """Publish `table` at `path`: zstd, byte-identical for identical tables."""
+    with published(path) as temporary:
+        pq.write_table(to_arrow(table), temporary, compression="zstd")
+
+
+def read_parquet(path: Path) -> CoefficientTable:
+    """Read a file written by `write_parquet`."""
+    return from_arrow(pq.read_table(path))
