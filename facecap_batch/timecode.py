@@ -1,0 +1,74 @@
+"""Times as people write them in a manifest, to exact seconds.
+
+In: text. Out: a `Fraction` of seconds from the beginning of the file.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_SECONDS = re.compile(r"\d+(\.\d*)?|\.\d+")
+_SMALL_EXPONENT = re.compile(r"\d+(\.\d+)?[eE][+-]?\d{1,2}")
+_CLOCK = re.compile(r"(?:(\d{1,3}):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
+_FRAMES = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)([:;])(\d{2,3})")
+_NTSC = {Fraction(nominal * 1000, 1001) for nominal in (24, 30, 48, 60, 120)}
+HELP = "write seconds (12.5), HH:MM:SS(.fff), or HH:MM:SS:FF with a timecode_fps column"
+
+
+def parse_rate(text: str) -> Fraction:
+    """A frame rate: ``25``, ``30000/1001`` or ``29.97`` (taken for the NTSC fraction it abbreviates).
+
+    Raises ValueError.
+    """
+    try:
+        rate = Fraction(text.strip())
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"{text!r} is not a frame rate (25, 29.97, 30000/1001)") from error
+    for ntsc in _NTSC:
+        # 23.98, 23.976 and 23.976024 all mean 24000/1001.
+        if abs(rate - ntsc) < Fraction(5, 1000):
+            return ntsc
+    if not 1 <= rate <= 1000:
+        raise ValueError(f"{text!r} is not a frame rate (25, 29.97, 30000/1001)")
+    return rate
+
+
+def parse_time(text: str, rate: str | None = None) -> Fraction:
+    """Seconds from ``12.5``, ``HH:MM:SS(.fff)``, ``MM:SS(.fff)``, ``HH:MM:SS:FF``, ``HH:MM:SS;FF`` (drop frame).
+
+    `rate` is the frame rate that FF counts; without one, FF cannot be told and is refused.
+    Raises ValueError saying what is accepted.
+    """
+    text = text.strip()
+    if _SECONDS.fullmatch(text) or _SMALL_EXPONENT.fullmatch(text):
+        return Fraction(text)
+    clock = _CLOCK.fullmatch(text)
+    if clock:
+        hours, minutes, seconds = clock.groups()
+        return int(hours or 0) * 3600 + int(minutes) * 60 + Fraction(seconds)
+    frames = _FRAMES.fullmatch(text)
+    if not frames:
+        raise ValueError(f"{text!r} is not a time; {HELP}")
+    if not rate:
+        raise ValueError(f"{text!r} counts frames but the row has no timecode_fps; {HELP}")
+    return _from_frames(frames, parse_rate(rate))
+
+
+def _from_frames(match: re.Match[str], rate: Fraction) -> Fraction:
+    hours, minutes, seconds = (int(match[group]) for group in (1, 2, 3))
+    frame = int(match[5])
+    nominal = -(-rate.numerator // rate.denominator)  # timecode at 29.97 counts 30 labels per second
+    if frame >= nominal:
+        raise ValueError(f"{match[0]!r} has frame {frame} of a second of {nominal}")
+    count = (hours * 3600 + minutes * 60 + seconds) * nominal + frame
+    if match[4] == ";":
+        if rate not in (Fraction(30000, 1001), Fraction(60000, 1001)):
+            raise ValueError(f"{match[0]!r} is drop-frame, which exists at 29.97 and 59.94 only")
+        # Drop-frame (SMPTE 12M) skips labels 00 and 01 (00 to 03 at 59.94) of each minute but every tenth.
+        dropped = nominal // 15
+        if seconds == 0 and frame < dropped and minutes % 10:
+            raise ValueError(f"{match[0]!r} does not exist in drop-frame timecode")
+        total_minutes = hours * 60 + minutes
+        count -= dropped * (total_minutes - total_minutes // 10)
+    return count / rate
