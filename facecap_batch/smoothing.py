@@ -1,0 +1,221 @@
+"""Zero-phase smoothing of signals sampled at uneven times: jitter goes, fast moves stay.
+
+In: the times of the measured rows and their values, one column per signal. Out: smoothed values at the same
+rows.
+
+The signal is split into three bands and a rest by local straight-line fits under ever wider kernels. Each
+band is kept where its local energy stands out from what noise of the signal's own level would leave there,
+and dropped where it does not (empirical Wiener shrinkage). A blink fills its bands and passes; jitter of a
+resting face does not. Kernels are symmetric and measured in seconds, so the result has no lag and does not
+depend on the frame rate being constant. Only additions, multiplications, divisions and square roots are
+used, in a fixed order, so the same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+# Half widths of the kernels, seconds. The first spans two frames at 30 fps on either side, the least that
+# can tell jitter from motion; the last is a slow facial movement (a smile takes about 0.4 s to build).
+HALF_WIDTHS_S = (0.1, 0.2, 0.4)
+# A band passes when its local energy exceeds this many times (squared) that of the noise. At 1.7 nearly all of
+# what white noise leaves in a band is dropped, and a blink of half height keeps more than nine tenths of
+# it.
+THRESHOLD = 1.7
+# The share of frames that are quiet enough to measure noise in, and the chi-square distribution's value
+# there, by degrees of freedom (a unit quaternion's four columns have three).
+NOISE_QUANTILE = 0.35
+_CHI_SQUARE = {1: 0.2059, 2: 0.8616, 3: 1.6416}
+# No row looks at more neighbours than this on either side, whatever the frame rate: bounds the cost per row.
+MAX_NEIGHBOURS = 128
+# Rows and columns handled at once: keep the working arrays in the processor's cache.
+BLOCK_ROWS = 4096
+COLUMNS_AT_ONCE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Signals:
+    """How the columns of an array behave as signals. Columns of one group share one decision about what is
+    noise.
+    """
+
+    group: np.ndarray  # int [C], group number of each column, from 0, ascending
+    strength: np.ndarray  # float64 [C], 1 = default, 0 = column untouched, more = smoother
+    noise_floor: np.ndarray  # float64 [C], unit of the column: noise below which nothing need be measured
+    noise_ceiling: (
+        np.ndarray
+    )  # float64 [C], unit of the column: what is larger is motion, whatever the statistics say
+
+
+def positive_steps(time_s: np.ndarray) -> np.ndarray:
+    """Times that never stand still or run backward: float64 [N] seconds, rising, from 0.
+
+    Damaged files repeat time stamps or jump back; such a step is replaced by the median of the good ones.
+    """
+    steps = np.diff(time_s)
+    good = steps[steps > 0]
+    usual = float(np.median(good)) if len(good) else 1 / 30
+    steps = np.where(steps > 0, steps, usual)
+    return np.concatenate([[0.0], np.cumsum(steps)])[: len(time_s)]
+
+
+def noise_level(time_s: np.ndarray, values: np.ndarray, signals: Signals) -> np.ndarray:
+    """Standard deviation of the white part of each column, float64 [C], between its group's floor and
+    ceiling.
+
+    Measured by how far rows lie off the cubic through their two neighbours on either side, which follows
+    even speech; of these distances a low quantile is taken, so that the quiet frames decide. Rows at a
+    column's lowest or highest value do not count: a coefficient resting on its bound says nothing of noise.
+    """
+    level = np.zeros(values.shape[1])
+    if len(values) >= 5:
+        weights = _cubic_weights(time_s)
+        scale = 1 / np.sqrt(1 + (weights * weights).sum(axis=0))
+        for number in np.unique(signals.group):
+            members = np.flatnonzero(signals.group == number)
+            energy = np.zeros(len(values) - 4)
+            counts = np.ones(len(values) - 4, bool)
+            for column in members:
+                signal = values[:, column]
+                middle = signal[2:-2]
+                off = middle - weights[0] * signal[:-4] - weights[1] * signal[1:-3]
+                off = (off - weights[2] * signal[3:-1] - weights[3] * signal[4:]) * scale
+                energy += off * off
+                counts &= (middle > signal.min()) & (middle < signal.max())
+            if counts.any():
+                quiet = np.quantile(energy[counts], NOISE_QUANTILE)
+                level[members] = np.sqrt(quiet / _CHI_SQUARE[min(len(members), 3)])
+    return np.clip(level, signals.noise_floor, signals.noise_ceiling)
+
+
+def _cubic_weights(time_s: np.ndarray) -> np.ndarray:
+    """Lagrange weights float64 [4, N - 4] of the rows two before, before, after and two after each inner
+    row.
+    """
+    lags = [time_s[offset : len(time_s) - 4 + offset] - time_s[2:-2] for offset in (0, 1, 3, 4)]
+    weights = np.ones((4, len(time_s) - 4))
+    for i, here in enumerate(lags):
+        for j, other in enumerate(lags):
+            if i != j:
+                weights[i] *= other / (other - here)
+    return weights
+
+
+def smooth(time_s: np.ndarray, values: np.ndarray, signals: Signals) -> np.ndarray:
+    """Smooth each column of `values`.
+
+    time_s: float64 [N], seconds, rising. values: float64 [N, C], finite. Returns float64 [N, C].
+    """
+    active = np.flatnonzero(signals.strength > 0)
+    if len(values) < 3 or not len(active):
+        return values.copy()
+    chosen = Signals(*(getattr(signals, field.name)[active] for field in dataclasses.fields(Signals)))
+    noise = noise_level(time_s, values[:, active], chosen) * chosen.strength
+    reach = _reach(time_s)
+    halo = 2 * reach[-1]
+    result = values.copy()
+    for start in range(0, len(values), BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, len(values))
+        low, high = max(0, start - halo), min(len(values), stop + halo)
+        columns = np.ascontiguousarray(values[low:high, active].T)
+        block = _smooth_block(time_s[low:high], columns, reach, chosen.group, noise)
+        result[start:stop, active] = block[:, start - low : stop - low].T
+    return result
+
+
+def _reach(time_s: np.ndarray) -> tuple[int, ...]:
+    """The most neighbours on one side that any row has within each half width (a neighbour at its edge
+    weighs 0).
+    """
+    rows = np.arange(len(time_s))
+    edges = [np.searchsorted(time_s, time_s + 0.999999 * width) - rows - 1 for width in HALF_WIDTHS_S]
+    return tuple(min(int(edge.max()), MAX_NEIGHBOURS) for edge in edges)
+
+
+def _smooth_block(
+    time_s: np.ndarray, values: np.ndarray, reach: tuple[int, ...], group: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
+    """`smooth` on columns laid out as float64 [C, N]: long rows of memory are what NumPy is quick at."""
+    finer, finer_weights = values, np.ones((1, len(time_s)))
+    kept = np.zeros_like(values)
+    for width, neighbours in zip(HALF_WIDTHS_S, reach, strict=True):
+        kernel = _kernel(time_s, width, neighbours)
+        weights = _line_weights(time_s, kernel)
+        coarser = _apply(weights, values)
+        band = finer - coarser
+        # What white noise of variance 1 leaves in this band, row by row: exact, also at ends and uneven
+        # steps.
+        leaves = weights.copy()
+        pad = (len(weights) - len(finer_weights)) // 2
+        leaves[pad : len(weights) - pad] -= finer_weights
+        noise_gain = _apply(kernel, (leaves * leaves).sum(axis=0)[None, :])
+        energy = _apply(kernel, band * band)
+        kept += band * _gain(energy, noise_gain, group, noise)
+        finer, finer_weights = coarser, weights
+    return finer + kept
+
+
+def _gain(energy: np.ndarray, noise_gain: np.ndarray, group: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """How much of a band to keep, 0..1, [C, N]: Wiener's 1 - noise / energy, nothing below the threshold."""
+    expected = noise_gain * (THRESHOLD * noise[:, None]) ** 2
+    for number in np.unique(group[:-1][group[1:] == group[:-1]]):
+        members = np.flatnonzero(group == number)
+        # A unit quaternion moves in three directions, whatever its number of columns.
+        directions = min(len(members), 3)
+        energy[members] = energy[members].sum(axis=0)
+        expected[members] *= directions
+    return np.maximum(0.0, 1.0 - expected / np.maximum(energy, 1e-30))
+
+
+def _kernel(time_s: np.ndarray, width: float, neighbours: int) -> np.ndarray:
+    """Triweight kernel on the time to each neighbour: float64 [2 * neighbours + 1, N], columns sum to 1."""
+    rows = len(time_s)
+    kernel = np.zeros((2 * neighbours + 1, rows))
+    for offset in range(-neighbours, neighbours + 1):
+        first, last = max(0, -offset), rows - max(0, offset)
+        if first >= last:
+            continue
+        u = (time_s[first + offset : last + offset] - time_s[first:last]) / width
+        closeness = np.maximum(0.0, 1.0 - u * u)
+        kernel[offset + neighbours, first:last] = closeness * closeness * closeness
+    return kernel / kernel.sum(axis=0)
+
+
+def _line_weights(time_s: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Weights whose sum with the neighbours is the value, at each row, of the straight line fitted under
+    `kernel`.
+    """
+    neighbours, rows = len(kernel) // 2, len(time_s)
+    lag = np.zeros_like(kernel)
+    for offset in range(-neighbours, neighbours + 1):
+        first, last = max(0, -offset), rows - max(0, offset)
+        if first < last:
+            lag[offset + neighbours, first:last] = time_s[first + offset : last + offset] - time_s[first:last]
+    first_moment = (kernel * lag).sum(axis=0)
+    second_moment = (kernel * lag * lag).sum(axis=0)
+    spread = second_moment - first_moment * first_moment
+    # A row alone within the kernel has no slope: its weights are the kernel's.
+    lonely = spread <= 1e-12
+    spread[lonely], first_moment[lonely], second_moment[lonely] = 1.0, 0.0, 1.0
+    return kernel * (second_moment - first_moment * lag) / spread
+
+
+def _apply(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Weighted sum over neighbours: values float64 [C, N] to float64 [C, N]."""
+    neighbours, rows = len(weights) // 2, values.shape[1]
+    result = np.zeros_like(values)
+    scratch = np.empty((COLUMNS_AT_ONCE, rows))
+    for column in range(0, len(values), COLUMNS_AT_ONCE):
+        source, target = values[column : column + COLUMNS_AT_ONCE], result[column : column + COLUMNS_AT_ONCE]
+        for offset in range(-neighbours, neighbours + 1):
+            first, last = max(0, -offset), rows - max(0, offset)
+            if first >= last:
+                continue
+            term = scratch[: len(source), first:last]
+            np.multiply(
+                source[:, first + offset : last + offset], weights[offset + neighbours, first:last], out=term
+            )
+            target[:, first:last] += term
+    return result
