@@ -1,0 +1,102 @@
+"""SQL over an output folder.
+
+In: the folder of a run and a query. Out: an Arrow table. The query sees the views ``coefficients`` and
+``raw`` (all clips, the columns of `coefficients.SCHEMA`) and ``clips`` (one row per manifest row). Nothing
+is copied: DuckDB reads the Parquet files where they lie, and only the columns that the query names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from facecap_batch.coefficients import SCHEMA
+from facecap_batch.errors import FacecapError
+from facecap_batch.storage import TEMPORARY_PREFIX
+
+if TYPE_CHECKING:
+    import duckdb
+
+INSTALL_LINE = 'pip install "facecap-batch[query]"'
+
+
+class BadQuery(FacecapError):
+    """A query cannot be answered: DuckDB is not installed, the folder is no output folder, or the SQL is
+    wrong.
+    """
+
+
+def query(folder: str | Path, sql: str) -> pa.Table:
+    """Answer `sql` from the output folder of a run.
+
+    A statement without a result gives a table without columns. Raises BadQuery.
+    """
+    connection = connect(folder)
+    import duckdb
+
+    try:
+        if not connection.extract_statements(sql):
+            raise BadQuery("the query is empty")
+        relation = connection.sql(sql)
+        return pa.table({}) if relation is None else relation.to_arrow_table()
+    except duckdb.Error as error:
+        raise BadQuery(f"{error}") from error
+    finally:
+        connection.close()
+
+
+def connect(folder: str | Path) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB connection with the views of an output folder, for more than one query. Raises
+    BadQuery.
+    """
+    try:
+        import duckdb
+    except ImportError as error:
+        raise BadQuery(f"queries need DuckDB, which is not installed: {INSTALL_LINE}") from error
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise BadQuery(f"{folder} is not a folder; give the --output folder of a run")
+    clips = folder / "clips.parquet"
+    tables = {name: _files(folder / name) for name in ("coefficients", "raw")}
+    if not clips.is_file() and not any(tables.values()):
+        raise BadQuery(
+            f"{folder} holds no clips.parquet, coefficients/ or raw/; give the --output folder of a run"
+        )
+    connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
+    try:
+        for name, files in tables.items():
+            if files:
+                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{_quoted(files)}])")
+            else:
+                _create_empty(connection, name)
+        if clips.is_file():
+            connection.execute(f"CREATE VIEW clips AS SELECT * FROM read_parquet([{_quoted([clips])}])")
+    except duckdb.Error as error:
+        connection.close()
+        raise BadQuery(f"{folder} cannot be read: {error}") from error
+    return connection
+
+
+def _files(folder: Path) -> list[Path]:
+    """The finished tables of a folder, in order; files that are being written have another beginning."""
+    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith(TEMPORARY_PREFIX))
+
+
+def _quoted(files: list[Path]) -> str:
+    """SQL strings. Characters that DuckDB would take for a pattern are put in brackets, where they mean
+    themselves.
+    """
+    return ", ".join("'{}'".format(_literal(str(file)).replace("'", "''")) for file in files)
+
+
+def _literal(path: str) -> str:
+    return "".join(f"[{character}]" if character in "*?[" else character for character in path)
+
+
+def _create_empty(connection: Any, name: str) -> None:
+    """A view without rows where a run has produced nothing of this kind, so that queries still make sense."""
+    plain = pa.schema([pa.field(f.name, pa.string() if f.name == "clip_id" else f.type) for f in SCHEMA])
+    connection.register(f"no_{name}", plain.empty_table())
+    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM no_{name}")
