@@ -1,0 +1,69 @@
+"""Render training shards of faces and heads on every core.
+
+    python jobs/synthesise.py --ict ICT-FaceKit/FaceXModel --output data --faces 200 --heads 20
+
+ICT-FaceKit is public (github.com/ICT-VGL/ICT-FaceKit, MIT). Existing shards are kept, so the job can be stopped and
+continued, and grows a data set when it is called with larger numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FACES_PER_SHARD = 1024
+HEADS_PER_SHARD = 512
+
+
+def _make(task: tuple[str, int, Path, Path, Path]) -> str:
+    import cv2
+
+    from facecap_batch.synthesis import dataset, head_model
+
+    kind, number, ict, cache, path = task
+    cv2.setNumThreads(1)
+    start = time.perf_counter()
+    model = head_model.load(ict, cache)
+    if kind == "faces":
+        arrays = dataclasses.asdict(dataset.face_shard(model, number, FACES_PER_SHARD))
+    else:
+        arrays = dataset.head_shard(model, number, HEADS_PER_SHARD)
+    dataset.save(path, arrays)
+    count = FACES_PER_SHARD if kind == "faces" else HEADS_PER_SHARD
+    return f"{path.name} {count / (time.perf_counter() - start):.1f} images/s"
+
+
+def main(
+    ict: Annotated[Path, typer.Option(help="ICT-FaceKit's FaceXModel folder")],
+    output: Annotated[Path, typer.Option(help="where shards go")] = Path("data"),
+    faces: Annotated[int, typer.Option(help=f"shards of {FACES_PER_SHARD} face crops")] = 100,
+    heads: Annotated[int, typer.Option(help=f"shards of {HEADS_PER_SHARD} head tiles")] = 20,
+    first: Annotated[int, typer.Option(help="number of the first shard; other numbers are other people")] = 0,
+    processes: Annotated[int, typer.Option(help="worker processes")] = max(
+        multiprocessing.cpu_count() - 1, 1
+    ),
+) -> None:
+    """Render shards; see the module's docstring."""
+    from facecap_batch.synthesis import head_model
+
+    cache = output / "head_model.npz"
+    head_model.load(ict, cache)
+    wanted = [
+        ("heads", n, ict, cache, output / "heads" / f"heads_{n:04d}.npz") for n in range(first, first + heads)
+    ]
+    wanted += [
+        ("faces", n, ict, cache, output / "faces" / f"faces_{n:04d}.npz") for n in range(first, first + faces)
+    ]
+    tasks = [task for task in wanted if not task[-1].exists()]
+    with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=20) as pool:
+        for done, line in enumerate(pool.imap_unordered(_make, tasks), 1):
+            print(f"{done}/{len(tasks)} {line}", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
