@@ -1,0 +1,125 @@
+"""Where the head is: from an angle and a place inside a crop to a pose in front of the camera.
+
+In: what the regressor says of a crop (rotation against the viewing ray, head origin in crop units, logarithm of the
+crop's width at the head's depth) and which square of the picture the crop is. Out: rotation matrix, Euler angles and
+position in the camera frame.
+
+Frames, all right-handed: the camera frame has x right in the image, y up, z toward the viewer, the camera at the
+origin looking along -z, centimetres. The head frame has x toward the subject's left, y up, z out of the face. A
+frontal upright face has the identity. R = Ry(yaw) Rx(pitch) Rz(roll) and x_camera = R x_head + position, so
+
+- yaw > 0: the face turns toward +x, the right edge of the image (the subject's left);
+- pitch > 0: the face looks down;
+- roll > 0: the head turns counterclockwise in the image (the subject's left ear goes up).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# A video does not say what lens it was shot with. 1.2 times the long side is a horizontal field of view of 45 degrees
+# for landscape video, between a phone's main camera (about 65) and a portrait lens (about 30).
+FOCAL_PER_LONG_SIDE = 1.2
+
+
+def focal_length(width: float, height: float) -> float:
+    """The assumed focal length in pixels of a picture of `width` by `height` pixels."""
+    return FOCAL_PER_LONG_SIDE * max(width, height)
+
+
+def matrix_from_euler(angles: np.ndarray) -> np.ndarray:
+    """float64 [..., 3, 3] rotation matrices of `angles` [..., 3]: yaw, pitch, roll in radians."""
+    yaw, pitch, roll = np.moveaxis(np.asarray(angles, np.float64), -1, 0)
+    sy, cy, sp, cp, sr, cr = (
+        np.sin(yaw),
+        np.cos(yaw),
+        np.sin(pitch),
+        np.cos(pitch),
+        np.sin(roll),
+        np.cos(roll),
+    )
+    rows = [
+        [cy * cr + sy * sp * sr, sy * sp * cr - cy * sr, sy * cp],
+        [cp * sr, cp * cr, -sp],
+        [cy * sp * sr - sy * cr, sy * sr + cy * sp * cr, cy * cp],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def euler_from_matrix(matrix: np.ndarray) -> np.ndarray:
+    """float64 [..., 3]: yaw (-pi..pi), pitch (-pi/2..pi/2), roll (-pi..pi) of rotation matrices [..., 3, 3].
+
+    Looking straight up or down (gimbal lock) yaw and roll are one turn: it is given as yaw, roll is 0.
+    """
+    m = np.asarray(matrix, np.float64)
+    pitch = np.arcsin(np.clip(-m[..., 1, 2], -1.0, 1.0))
+    locked = np.hypot(m[..., 0, 2], m[..., 2, 2]) < 1e-9
+    yaw = np.where(locked, np.arctan2(-m[..., 2, 0], m[..., 0, 0]), np.arctan2(m[..., 0, 2], m[..., 2, 2]))
+    roll = np.where(locked, 0.0, np.arctan2(m[..., 1, 0], m[..., 1, 1]))
+    return np.stack([yaw, pitch, roll], axis=-1)
+
+
+def unwrap(angles: np.ndarray) -> np.ndarray:
+    """`angles` [N, ...] in radians without jumps of 2 pi along the first axis; NaN stays NaN and is bridged."""
+    angles = np.asarray(angles, np.float64)
+    flat = angles.reshape(len(angles), -1).copy()
+    for column in flat.T:
+        known = np.isfinite(column)
+        column[known] = np.unwrap(column[known])
+    return flat.reshape(angles.shape)
+
+
+def ray_rotation(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.ndarray:
+    """float64 [..., 3, 3]: the smallest rotation of the optical axis onto the viewing ray through pixel (x, y).
+
+    A face turned to the camera at (x, y) looks the same as a frontal face at the centre of the picture turned by it.
+    """
+    direction = viewing_ray(x, y, width, height)
+    direction = direction / np.linalg.norm(direction, axis=-1, keepdims=True)
+    a, b, c = np.moveaxis(direction, -1, 0)
+    # Rodrigues for (0, 0, -1) onto (a, b, c): axis (b, -a, 0), cosine -c; c < 0 always, so 1 - c is never 0.
+    scale = 1.0 / (1.0 - c)
+    rows = [
+        [1 - a * a * scale, -a * b * scale, -a],
+        [-a * b * scale, 1 - b * b * scale, -b],
+        [a, b, -c],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def viewing_ray(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.ndarray:
+    """float64 [..., 3]: direction in the camera frame through pixel (x, y), scaled to z = -1."""
+    focal = focal_length(width, height)
+    across = (np.asarray(x, np.float64) - width / 2) / focal
+    up = (height / 2 - np.asarray(y, np.float64)) / focal
+    return np.stack([across, up, np.full_like(across, -1.0)], axis=-1)
+
+
+def project(points: np.ndarray, width: float, height: float) -> np.ndarray:
+    """Pixels float64 [..., 2] (x right, y down) of `points` [..., 3] in the camera frame, centimetres, z < 0."""
+    points = np.asarray(points, np.float64)
+    focal = focal_length(width, height)
+    depth = -points[..., 2]
+    return np.stack(
+        [width / 2 + focal * points[..., 0] / depth, height / 2 - focal * points[..., 1] / depth], axis=-1
+    )
+
+
+def head_pose(
+    crop: np.ndarray, angles: np.ndarray, place: np.ndarray, width: float, height: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation and position in the camera frame from what was seen in crops.
+
+    crop: float [N, 3], x0 y0 side of the squares, pixels of the upright picture of `width` by `height`.
+    angles: float [N, 3], yaw pitch roll of the head relative to the viewing ray through the crop's centre, radians.
+    place: float [N, 3], (u, v, s): head origin in crop units -1..1 (u right, v down), s = ln(crop width in
+    centimetres at the head's depth).
+    Returns R float64 [N, 3, 3] and position float64 [N, 3] in centimetres.
+    """
+    crop, place = np.asarray(crop, np.float64), np.asarray(place, np.float64)
+    half = crop[:, 2] / 2
+    center_x, center_y = crop[:, 0] + half, crop[:, 1] + half
+    rotation = ray_rotation(center_x, center_y, width, height) @ matrix_from_euler(angles)
+    depth = focal_length(width, height) * np.exp(place[:, 2]) / crop[:, 2]
+    ray = viewing_ray(center_x + place[:, 0] * half, center_y + place[:, 1] * half, width, height)
+    return rotation, ray * depth[:, None]
