@@ -1,0 +1,184 @@
+"""The default regressor: one network from a square face crop to 57 numbers, landmarks and presence.
+
+A `Locator` sees the whole crop at half resolution and says where the head is (pose, landmarks, scale). From that the
+network cuts upright patches of both eyes, the mouth and the face out of the full-resolution crop, and `Expression`
+reads the coefficients there. Both eyes share their weights: the right eye is seen in a mirror.
+Built from the inverted residuals of MobileNetV3 (Howard et al. 2019).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.networks.mobilenetv3 import ConvBNAct, InvertedResidual
+
+CROP = 192  # pixels
+POINTS = 71  # 68 Multi-PIE landmarks, left iris, right iris, mouth centre at rest
+LEFT_EYE, RIGHT_EYE, REST_MOUTH = (42, 45), (36, 39), 70  # corners; left and right are the subject's
+# Patches: centre offset upward (cm), width (cm), side (pixels).
+EYE_PATCH = (0.9, 5.4, 56)
+MOUTH_PATCH = (-1.0, 8.4, 64)
+FACE_PATCH = (0.5, 17.0, 64)
+_EYE_STEMS = (
+    "eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide",
+    "browDown", "browOuterUp", "cheekSquint",
+)  # fmt: skip
+LEFT_CHANNELS = [ARKIT_NAMES.index(stem + "Left") for stem in _EYE_STEMS]
+RIGHT_CHANNELS = [ARKIT_NAMES.index(stem + "Right") for stem in _EYE_STEMS]
+OTHER_CHANNELS = [k for k in range(len(ARKIT_NAMES)) if k not in LEFT_CHANNELS and k not in RIGHT_CHANNELS]
+
+
+class Locator(nn.Module):
+    """Whole crop to head pose, landmarks and presence."""
+
+    def __init__(self, width: int = 256) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            ConvBNAct(3, 16, 3, 2, activation="hardswish"),
+            InvertedResidual(16, 16, 16, 3, 2, squeeze=True, activation="relu"),
+            InvertedResidual(16, 72, 24, 3, 2, squeeze=False, activation="relu"),
+            InvertedResidual(24, 88, 24, 3, 1, squeeze=False, activation="relu"),
+            InvertedResidual(24, 96, 40, 5, 2, squeeze=True, activation="hardswish"),
+            InvertedResidual(40, 240, 40, 5, 1, squeeze=True, activation="hardswish"),
+            InvertedResidual(40, 120, 48, 5, 1, squeeze=True, activation="hardswish"),
+            InvertedResidual(48, 192, 64, 5, 2, squeeze=True, activation="hardswish"),
+            InvertedResidual(64, 256, 64, 5, 1, squeeze=True, activation="hardswish"),
+        )
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(64 * 9, width), nn.Hardswish())
+        self.head = nn.Linear(width, 6)
+        self.points = nn.Linear(width, 2 * POINTS)
+        self.presence = nn.Linear(width, 1)
+
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """crop: float32 [B, 3, CROP, CROP], about -1..1. Returns head [B, 6] (yaw, pitch, roll in radians; u, v of
+        the head's origin, crop units -1..1; ln of the crop's width in cm), points [B, POINTS, 2] (crop units) and
+        presence logits [B]."""
+        hidden = self.hidden(self.features(functional.avg_pool2d(crop, 2)))
+        scale = crop.new_tensor([1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+        offset = crop.new_tensor([0.0, 0.0, 0.0, 0.0, 0.0, 3.3])
+        return (
+            self.head(hidden) * scale + offset,
+            self.points(hidden).unflatten(1, (POINTS, 2)),
+            self.presence(hidden)[:, 0],
+        )
+
+
+class Patch(nn.Module):
+    """A square patch to a feature vector."""
+
+    def __init__(self, side: int, out: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            ConvBNAct(3, 16, 3, 2, activation="hardswish"),
+            InvertedResidual(16, 48, 24, 3, 2, squeeze=False, activation="relu"),
+            InvertedResidual(24, 72, 24, 3, 1, squeeze=False, activation="relu"),
+            InvertedResidual(24, 96, 40, 5, 2, squeeze=True, activation="hardswish"),
+            InvertedResidual(40, 120, 40, 5, 1, squeeze=True, activation="hardswish"),
+            InvertedResidual(40, 160, 64, 5, 2, squeeze=True, activation="hardswish"),
+        )
+        cells = -(-side // 16)
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(64 * cells * cells, out), nn.Hardswish())
+
+    def forward(self, patch: Tensor) -> Tensor:
+        return self.hidden(self.features(patch))
+
+
+class Expression(nn.Module):
+    """Aligned patches and head pose to 51 coefficients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.eye = Patch(EYE_PATCH[2], 128)
+        self.mouth = Patch(MOUTH_PATCH[2], 160)
+        self.face = Patch(FACE_PATCH[2], 128)
+        self.eye_out = nn.Sequential(nn.Linear(128 * 2 + 128 + 3, 96), nn.Hardswish(), nn.Linear(96, len(_EYE_STEMS)))
+        self.other_out = nn.Sequential(
+            nn.Linear(160 + 128 + 128 + 3, 160), nn.Hardswish(), nn.Linear(160, len(OTHER_CHANNELS))
+        )
+
+    def forward(self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor, angles: Tensor) -> Tensor:
+        """left, right: float32 [B, 3, 56, 56], the right one mirrored; mouth, face: [B, 3, 64, 64]; angles: [B, 3],
+        yaw, pitch, roll in radians. Returns [B, 51], nominally 0..1, not clipped."""
+        eyes = self.eye(torch.cat([left, right]))
+        left_eye, right_eye = eyes.chunk(2)
+        around = self.face(face)
+        mirror = angles * angles.new_tensor([-1.0, 1.0, -1.0])
+        lefts = self.eye_out(torch.cat([left_eye, right_eye, around, angles], 1))
+        rights = self.eye_out(torch.cat([right_eye, left_eye, around, mirror], 1))
+        others = self.other_out(torch.cat([self.mouth(mouth), around, left_eye + right_eye, angles], 1))
+        joined = torch.cat([lefts, rights, others], 1)
+        order = LEFT_CHANNELS + RIGHT_CHANNELS + OTHER_CHANNELS
+        return joined[:, [order.index(k) for k in range(len(ARKIT_NAMES))]]
+
+
+def up_direction(angles: Tensor) -> Tensor:
+    """The head's up axis in the image, unit [B, 2] (x right, y up), from yaw, pitch, roll [B, 3] (R = Ry Rx Rz)."""
+    yaw, pitch, roll = angles.unbind(1)
+    x = -torch.cos(yaw) * torch.sin(roll) + torch.sin(yaw) * torch.sin(pitch) * torch.cos(roll)
+    y = torch.cos(pitch) * torch.cos(roll)
+    up = torch.stack([x, y], 1)
+    return up / up.norm(dim=1, keepdim=True).clamp_min(1e-3)
+
+
+def cut_patch(
+    crop: Tensor, centre: Tensor, up: Tensor, log_width: Tensor, patch: tuple[float, float, int], mirror: bool = False
+) -> Tensor:
+    """An upright patch around `centre` ([B, 2], crop units, v down): float32 [B, 3, side, side].
+
+    up: [B, 2] unit vector (x right, y up); log_width: [B], ln of the crop's width in cm; mirror flips left and right.
+    """
+    offset, width, side = patch
+    per_cm = 2.0 / torch.exp(log_width)[:, None]
+    up_image = up * up.new_tensor([1.0, -1.0])  # v points down
+    right_image = torch.stack([-up_image[:, 1], up_image[:, 0]], 1)
+    middle = centre + up_image * (offset * per_cm)
+    half = 0.5 * width * per_cm
+    steps = (torch.arange(side, dtype=crop.dtype, device=crop.device) + 0.5) * (2.0 / side) - 1.0
+    across = -steps if mirror else steps
+    grid = (
+        middle[:, None, None, :]
+        + across[None, None, :, None] * (right_image * half)[:, None, None, :]
+        - steps[None, :, None, None] * (up_image * half)[:, None, None, :]
+    )
+    return functional.grid_sample(crop, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def cut_patches(crop: Tensor, head: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The left eye, the mirrored right eye, the mouth and the face, given head [B, 6] and points [B, POINTS, 2]."""
+    up = up_direction(head[:, :3])
+    left = points[:, list(LEFT_EYE)].mean(1)
+    right = points[:, list(RIGHT_EYE)].mean(1)
+    mouth = points[:, REST_MOUTH]
+    middle = (left + right + 2 * mouth) / 4
+    width = head[:, 5]
+    return (
+        cut_patch(crop, left, up, width, EYE_PATCH),
+        cut_patch(crop, right, up, width, EYE_PATCH, mirror=True),
+        cut_patch(crop, mouth, up, width, MOUTH_PATCH),
+        cut_patch(crop, middle, up, width, FACE_PATCH),
+    )
+
+
+class FaceRegressor(nn.Module):
+    """The whole engine as exported: uint8 crop in, the contract's outputs out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.locator = Locator()
+        self.expression = Expression()
+
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """crop: uint8 [B, CROP, CROP, 3] RGB. Returns outputs float32 [B, 57], landmarks [B, POINTS, 2] (crop units
+        -1..1, v down) and presence [B] (0..1)."""
+        pixels = normalise(crop)
+        head, points, presence = self.locator(pixels)
+        coefficients = self.expression(*cut_patches(pixels, head, points), head[:, :3])
+        return torch.cat([coefficients.clamp(0.0, 1.0), head], 1), points, torch.sigmoid(presence)
+
+
+def normalise(crop: Tensor) -> Tensor:
+    """uint8 [B, S, S, 3] to float32 [B, 3, S, S] in -1..1."""
+    return crop.permute(0, 3, 1, 2).float() * (1 / 127.5) - 1.0
