@@ -1,0 +1,174 @@
+"""The card of an engine: everything a stranger needs to run the file beside it, and to trust it.
+
+In: a JSON card and the network file it names. Out: an `EngineCard`, checked field by field; `verify` compares
+the file with the card's SHA-256. A card never travels without its file: both lie in one folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from facecap_batch.errors import EngineError, EngineMismatch
+from facecap_batch.storage import publish_bytes
+
+ROLES = ("detector", "regressor")
+LAYOUTS = ("NHWC", "NCHW")
+CHANNELS = ("RGB", "BGR")
+DTYPES = ("uint8", "float32")
+BATCH = "N"  # how a card writes the batch axis
+DEFAULT_BATCH_SIZES = (1, 8, 32)
+
+Shape = tuple[int | str, ...]  # BATCH for the batch axis, whole numbers elsewhere
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSpec:
+    """What the network wants to be fed.
+
+    With dtype uint8 the graph normalises by itself and `mean`, `std` only record what it does; with float32
+    whoever feeds it computes (value - mean) / std first (`engine.prepare_input`).
+    """
+
+    name: str
+    shape: Shape  # (BATCH, H, W, 3) or (BATCH, 3, H, W)
+    dtype: str = "uint8"
+    layout: str = "NHWC"
+    channels: str = "RGB"  # the order in which `shape`'s colour axis is read
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)  # per channel in `channels` order, 0..255
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    @property
+    def size(self) -> int:
+        """Side of the square image, pixels."""
+        return int(self.shape[1 if self.layout == "NHWC" else 2])
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineCard:
+    """One network: its file, contract, licence, origin and measured quality."""
+
+    name: str
+    role: str  # "detector" | "regressor"
+    file: str  # name of the ONNX file in the card's folder
+    sha256: str  # hex, of the file
+    licence: str  # SPDX identifier, or the terms in words
+    version: str
+    input: InputSpec
+    outputs: dict[str, Shape]
+    output_names: tuple[str, ...] = ()  # regressor: what the columns of its main output mean
+    batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES  # the only batch shapes ever run; others are padded
+    postprocess: dict[str, float] = dataclasses.field(default_factory=dict)  # thresholds, crop_scale ...
+    architecture: dict[str, Any] = dataclasses.field(default_factory=dict)  # network and its sizes
+    training: dict[str, Any] = dataclasses.field(default_factory=dict)  # data, command, seed
+    quality: dict[str, Any] = dataclasses.field(default_factory=dict)  # measured figures
+    folder: Path = dataclasses.field(
+        default=Path(), compare=False
+    )  # where the card was read; not in the JSON
+
+    @property
+    def path(self) -> Path:
+        """The network file."""
+        return self.folder / self.file
+
+    def to_json(self) -> str:
+        """The card as indented JSON, keys in a fixed order."""
+        fields = dataclasses.asdict(self)
+        del fields["folder"]
+        return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str, folder: Path = Path()) -> EngineCard:
+        """Parse a card; EngineError names the first field that is missing, unknown or impossible."""
+        try:
+            fields = json.loads(text)
+            spec = fields.pop("input")
+            card = EngineCard(
+                **{
+                    **fields,
+                    "input": InputSpec(**{key: _tuples(value) for key, value in spec.items()}),
+                    "outputs": {name: tuple(shape) for name, shape in fields["outputs"].items()},
+                    "output_names": tuple(fields.get("output_names", ())),
+                    "batch_sizes": tuple(fields.get("batch_sizes", DEFAULT_BATCH_SIZES)),
+                    "folder": folder,
+                }
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise EngineError(f"not an engine card ({folder}): {type(error).__name__}: {error}") from error
+        _check_fields(card)
+        return card
+
+    def verify(self) -> None:
+        """Compare the file with the card's hash; EngineError if absent, EngineMismatch if it differs."""
+        if not self.path.is_file():
+            raise EngineError(f"engine {self.name!r}: {self.path} is missing; restore it or import it again")
+        found = sha256_of(self.path)
+        if found != self.sha256:
+            raise EngineMismatch(
+                f"engine {self.name!r}: {self.path} has SHA-256 {found[:16]}…, its card says "
+                f"{self.sha256[:16]}…; the file or the card was changed: restore both from where they came"
+            )
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_fields(card: EngineCard) -> None:
+    spec = card.input
+    problems = [
+        f"{what} is {value!r}, expected one of {allowed}"
+        for what, value, allowed in (
+            ("role", card.role, ROLES),
+            ("input.layout", spec.layout, LAYOUTS),
+            ("input.channels", spec.channels, CHANNELS),
+            ("input.dtype", spec.dtype, DTYPES),
+        )
+        if value not in allowed
+    ]
+    if len(spec.shape) != 4 or spec.shape[0] != BATCH or not all(isinstance(n, int) for n in spec.shape[1:]):
+        problems.append(f"input.shape is {spec.shape}, expected ('{BATCH}', then three whole numbers)")
+    if not card.batch_sizes or any(not isinstance(n, int) or n < 1 for n in card.batch_sizes):
+        problems.append(f"batch_sizes is {card.batch_sizes}, expected whole numbers from 1")
+    if any(not shape or shape[0] != BATCH for shape in card.outputs.values()):
+        problems.append(f"outputs must each begin with '{BATCH}'")
+    if Path(card.file).name != card.file:
+        problems.append(f"file is {card.file!r}, expected a plain name in the card's folder")
+    if problems:
+        raise EngineError(f"engine card {card.name!r}: " + "; ".join(problems))
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file."""
+    with path.open("rb") as file:
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else _sha256(file)
+        )
+
+
+def _sha256(file: Any) -> str:
+    digest = hashlib.sha256()  # Python 3.10 has no file_digest
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def read_card(path: Path) -> EngineCard:
+    """Read a card; its folder is where the network file is looked for."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EngineError(f"engine card {path} cannot be read: {error}") from error
+    return EngineCard.from_json(text, path.parent)
+
+
+def write_card(card: EngineCard, path: Path) -> EngineCard:
+    """Hash the file the card names beside `path`, publish the card there, return it as read back."""
+    card = dataclasses.replace(card, sha256=sha256_of(path.parent / card.file), folder=path.parent)
+    publish_bytes(path, card.to_json().encode())
+    return read_card(path)

@@ -1,0 +1,109 @@
+"""What every backend offers, and the arithmetic they share: preparing input, padding to fixed batch shapes.
+
+In: images or batches as numpy arrays. Out: arrays by output name. A backend runs one fixed-shape batch at a
+time; `in_fixed_batches` cuts and pads so that what a frame yields does not depend on what it was batched
+with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from facecap_batch.engines.cards import EngineCard
+from facecap_batch.errors import EngineMismatch
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """One network ready to run."""
+
+    card: EngineCard
+    backend: str  # "onnxruntime-cpu", "onnxruntime-cuda", "torch"
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Run `batch` [B, ...] of the card's dtype and layout; return outputs by name, first axis B.
+
+        Raises EngineMismatch where `batch` does not fit the card.
+        """
+        ...
+
+
+def prepare_input(card: EngineCard, images: np.ndarray) -> np.ndarray:
+    """Turn `images` uint8 [B, S, S, 3] RGB into the card's dtype, layout, channel order and normalisation."""
+    spec = card.input
+    batch = images
+    if spec.channels == "BGR":
+        batch = batch[..., ::-1]
+    if spec.dtype == "float32":
+        batch = (batch - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
+    if spec.layout == "NCHW":
+        batch = batch.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(batch)
+
+
+def check_batch(card: EngineCard, batch: np.ndarray) -> None:
+    """Raise EngineMismatch unless `batch` has the card's dtype and shape (any number of items)."""
+    expected = card.input
+    if batch.dtype != np.dtype(expected.dtype) or batch.shape[1:] != expected.shape[1:]:
+        raise EngineMismatch(
+            f"engine {card.name!r} takes {expected.dtype} {list(expected.shape)}, "
+            f"got {batch.dtype} {list(batch.shape)}"
+        )
+
+
+def fixed_batches(count: int, sizes: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
+    """Cut `count` items into (start, items, batch size): largest size first, then the tightest."""
+    sizes = tuple(sorted(sizes))
+    start = 0
+    while start < count:
+        left = count - start
+        size = next((size for size in sizes if size >= left), sizes[-1])
+        filled = [full for full in sizes if full <= left]
+        # Padding beyond half a batch costs more than one more call of the size below.
+        if filled and size > 2 * left:
+            size = filled[-1]
+        items = min(left, size)
+        yield start, items, size
+        start += items
+
+
+def in_fixed_batches(
+    card: EngineCard, batch: np.ndarray, run: Callable[[np.ndarray], list[np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Run `batch` through `run`, which only ever sees the card's batch sizes; rows of padding are dropped.
+
+    `run` returns the outputs in the order of `card.outputs`. Padding repeats the last item.
+    """
+    check_batch(card, batch)
+    pieces: list[list[np.ndarray]] = []
+    for start, items, size in fixed_batches(len(batch), card.batch_sizes):
+        piece = batch[start : start + items]
+        if items < size:
+            piece = np.concatenate([piece, np.repeat(piece[-1:], size - items, axis=0)])
+        outputs = run(np.ascontiguousarray(piece))
+        pieces.append([output[:items] for output in outputs])
+    if not pieces:
+        return {name: np.zeros((0, *map(int, shape[1:])), np.float32) for name, shape in card.outputs.items()}
+    joined = [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+    return dict(zip(card.outputs, joined, strict=True))
+
+
+def check_outputs(card: EngineCard, found: dict[str, list[object]]) -> None:
+    """Raise EngineMismatch unless the file's outputs are those of the card; unknown axes of the file pass."""
+    for name, shape in card.outputs.items():
+        if name not in found:
+            raise EngineMismatch(
+                f"engine {card.name!r}: {card.file} has no output {name!r}, only {list(found)}"
+            )
+        actual = found[name]
+        fits = len(actual) == len(shape) and all(
+            not isinstance(b, int) or a == b for a, b in zip(shape[1:], actual[1:], strict=True)
+        )
+        if not fits:
+            raise EngineMismatch(
+                f"engine {card.name!r}: output {name!r} of {card.file} is {actual}, "
+                f"the card says {list(shape)}"
+            )

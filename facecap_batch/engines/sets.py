@@ -1,0 +1,76 @@
+"""Engine sets: a detector and a regressor that belong together, found by name or by folder.
+
+In: a set's name ("default") or the path of a folder with ``detector.json`` and ``regressor.json``. Out: an
+`EngineSet` of cards; nothing is opened or hashed here (`open_engine` does that).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from facecap_batch.engines.cards import EngineCard, read_card
+from facecap_batch.errors import EngineError
+
+ENGINES_VARIABLE = "FACECAP_BATCH_ENGINES"  # further folders of sets, separated like PATH
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineSet:
+    """A detector and a regressor that belong together."""
+
+    name: str
+    detector: EngineCard
+    regressor: EngineCard
+    folder: Path
+
+    @property
+    def cards(self) -> tuple[EngineCard, ...]:
+        return (self.detector, self.regressor)
+
+
+def set_folders() -> list[Path]:
+    """Folders that hold sets, in order of search: the user's, the wheel's, the source checkout's."""
+    own = [Path(folder) for folder in os.environ.get(ENGINES_VARIABLE, "").split(os.pathsep) if folder]
+    # A wheel carries the sets inside the package; a checkout or an editable install has them beside it.
+    return [
+        folder for folder in (*own, _PACKAGE / "_engines", _PACKAGE.parent / "engines") if folder.is_dir()
+    ]
+
+
+def available_sets() -> dict[str, Path]:
+    """Every complete set by name, with its folder; earlier folders of the search win."""
+    sets: dict[str, Path] = {}
+    for parent in set_folders():
+        for folder in sorted(parent.iterdir()):
+            if (folder / "detector.json").is_file() and (folder / "regressor.json").is_file():
+                sets.setdefault(folder.name, folder)
+    return sets
+
+
+def load_set(name_or_path: str | Path) -> EngineSet:
+    """The set of that name, or of that folder; EngineError says which sets there are."""
+    path = Path(name_or_path)
+    folder = available_sets().get(str(name_or_path))
+    if folder is None and path.is_dir():
+        folder = path
+    if folder is None:
+        known = ", ".join(available_sets()) or "none"
+        raise EngineError(
+            f"no engine set {str(name_or_path)!r}; sets here: {known}; a folder with detector.json and "
+            f"regressor.json is also taken"
+        )
+    cards = {}
+    for role in ("detector", "regressor"):
+        card = read_card(folder / f"{role}.json")
+        if card.role != role:
+            raise EngineError(f"{folder / f'{role}.json'} is the card of a {card.role}, not of a {role}")
+        cards[role] = card
+    return EngineSet(folder.name, cards["detector"], cards["regressor"], folder.resolve())
+
+
+def fingerprints(engines: EngineSet) -> dict[str, str]:
+    """Engine name to SHA-256 of its file, for the metadata of what it produced."""
+    return {card.name: card.sha256 for card in engines.cards}
