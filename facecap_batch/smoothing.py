@@ -20,9 +20,8 @@ import numpy as np
 # Half widths of the kernels, seconds. The first spans two frames at 30 fps on either side, the least that
 # can tell jitter from motion; the last is a slow facial movement (a smile takes about 0.4 s to build).
 HALF_WIDTHS_S = (0.1, 0.2, 0.4)
-# A band passes when its local energy exceeds this many times (squared) that of the noise. At 1.7 nearly all of
-# what white noise leaves in a band is dropped, and a blink of half height keeps more than nine tenths of
-# it.
+# A band passes when its local energy exceeds this many times (squared) that of the noise. At 1.7 nearly all
+# of what white noise leaves in a band is dropped, and a blink keeps more than nine tenths of its height.
 THRESHOLD = 1.7
 # The share of frames that are quiet enough to measure noise in, and the chi-square distribution's value
 # there, by degrees of freedom (a unit quaternion's four columns have three).

@@ -15,7 +15,7 @@ import numpy as np
 
 from facecap_batch import rotations
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
-from facecap_batch.geometry import euler_from_matrix, matrix_from_euler
+from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
 from facecap_batch.smoothing import Signals, positive_steps, smooth
 
 # A frame is an outlier when its head stands this far from the median of the five frames around it. Real
@@ -184,7 +184,8 @@ def _assembled(
 ) -> CoefficientTable:
     """The final table: nothing where nothing is known, angles unwrapped along the rows that are known."""
     head = np.where(known[:, None], head, np.nan)
-    head[known, :3] = np.unwrap(head[known, :3], axis=0)
+    if known.any():
+        head[:, :3] = unwrap(head[:, :3])
     said = {
         "settings": dataclasses.asdict(settings),
         "rejected": rejected,
