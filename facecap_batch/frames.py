@@ -1,13 +1,15 @@
 """One decoded picture, converted to RGB only where and as large as somebody asks.
 
-In: a PyAV frame as the decoder left it, and how the file wants it turned. Out: a small upright image for the detector,
-square upright crops for the regressor, or the whole upright picture. Conversion to RGB would otherwise be the main
-cost of a 10-bit or 4K clip: a crop cuts the coded planes first and lets swscale convert and scale only that piece.
+In: a PyAV frame as the decoder left it, and how the file wants it turned. Out: a small upright image for the
+detector, square upright crops for the regressor, or the whole upright picture. Conversion to RGB would
+otherwise be the main cost of a 10-bit or 4K clip: a crop cuts the coded planes first and lets swscale
+convert and scale only that piece.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import av
 import cv2
@@ -15,7 +17,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 # swscale may start a thread per CPU by itself since PyAV 16; workers own their cores.
-_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 16 else {}
+_ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 16 else {}
 _UNSPECIFIED_COLORSPACE = 2  # AVCOL_SPC_UNSPECIFIED
 _MARGIN = 2  # pixels around an enlarged crop, for the bilinear taps
 
@@ -31,7 +33,8 @@ class Orientation:
     def from_display_matrix(entries: np.ndarray) -> Orientation:
         """The nearest of the eight right-angled orientations to a display matrix.
 
-        `entries` int32 [9], ISO 14496-12 order {a b u c d v x y w}: x' = a x + c y, y' = b x + d y with y down.
+        `entries` int32 [9], ISO 14496-12 order {a b u c d v x y w}: x' = a x + c y, y' = b x + d y with y
+        down.
         """
         a, b, _, c, d = (float(entry) for entry in entries[:5])
         given = np.array([[a, c], [b, d]])
@@ -112,11 +115,17 @@ class Scalers:
 
 def _scale(scaler: VideoReformatter, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
     """uint8 [height, width, 3] RGB, area-averaged where it shrinks."""
-    options = {"width": width, "height": height, "format": "rgb24", "interpolation": Interpolation.AREA}
+    options: dict[str, Any] = {
+        "width": width,
+        "height": height,
+        "format": "rgb24",
+        "interpolation": Interpolation.AREA,
+    }
     try:
         return scaler.reformat(frame, **options, **_ONE_THREAD).to_ndarray()
     except (av.error.FFmpegError, ValueError):
-        # Some files carry a colour matrix that swscale refuses (reserved values); the default one shows a face.
+        # Some files carry a colour matrix that swscale refuses (reserved values); the default one shows a
+        # face.
         frame.colorspace = _UNSPECIFIED_COLORSPACE
         return scaler.reformat(frame, **options, **_ONE_THREAD).to_ndarray()
 
@@ -171,9 +180,9 @@ class Frame:
     def crop(self, center_x: float, center_y: float, side: float, size: int) -> Crop:
         """Cut a square and scale it to `size` by `size` pixels; beyond the picture its edge is repeated.
 
-        `center_x`, `center_y`, `side` are pixels of the upright picture. A crop that shrinks is area-averaged from a
-        square whose edges lie on whole chroma samples; one that is enlarged is cut between pixels, bilinearly. The
-        square that was cut is in the result.
+        `center_x`, `center_y`, `side` are pixels of the upright picture. A crop that shrinks is area-
+        averaged from a square whose edges lie on whole chroma samples; one that is enlarged is cut between
+        pixels, bilinearly. The square that was cut is in the result.
         """
         side = max(2.0, float(side))
         if side >= size:
@@ -250,7 +259,7 @@ def _plane_layout(picture: av.VideoFrame) -> list[tuple[int, int, int]]:
 
 
 def _cutting_grid(picture: av.VideoFrame) -> int:
-    """Pixels on whose multiples `picture` can be cut plane by plane; 0 where only a converted copy can be cut."""
+    """Pixels on whose multiples `picture` can be cut plane by plane; 0 where it must be converted first."""
     form = picture.format
     if form.has_palette or form.is_bit_stream or getattr(form, "is_bayer", False):
         return 0
@@ -265,13 +274,13 @@ def _cutting_grid(picture: av.VideoFrame) -> int:
 
 
 def _cut(picture: av.VideoFrame, x0: int, y0: int, x1: int, y1: int) -> av.VideoFrame:
-    """A new frame of the same format holding [y0:y1, x0:x1] on the cutting grid; edges are repeated outside."""
+    """A new frame of the same format: [y0:y1, x0:x1], on the cutting grid; edges are repeated outside."""
     piece = av.VideoFrame(x1 - x0, y1 - y0, picture.format.name)
     for source, target, (stride, across, down) in zip(
         picture.planes, piece.planes, _plane_layout(picture), strict=True
     ):
         rows, columns = -(-picture.height // down), -(-picture.width // across)
-        pixels = np.frombuffer(source, np.uint8)[: rows * source.line_size].reshape(rows, source.line_size)
+        pixels: np.ndarray = _bytes_of(source)[: rows * source.line_size].reshape(rows, source.line_size)
         pixels = pixels[:, : columns * stride].reshape(rows, columns, stride)
         top, bottom, left, right = y0 // down, y1 // down, x0 // across, x1 // across
         if top < 0 or bottom > rows:
@@ -283,8 +292,13 @@ def _cut(picture: av.VideoFrame, x0: int, y0: int, x1: int, y1: int) -> av.Video
         else:
             pixels = pixels[:, left:right]
         height, width = bottom - top, (right - left) * stride
-        into = np.frombuffer(target, np.uint8)[: height * target.line_size].reshape(height, target.line_size)
+        into = _bytes_of(target)[: height * target.line_size].reshape(height, target.line_size)
         into[:, :width] = pixels.reshape(height, width)
     piece.colorspace = picture.colorspace
     piece.color_range = picture.color_range
     return piece
+
+
+def _bytes_of(plane: Any) -> np.ndarray:
+    """uint8 view of a plane's memory, padding included."""
+    return np.frombuffer(plane, np.uint8)

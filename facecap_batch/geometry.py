@@ -1,12 +1,13 @@
 """Where the head is: from an angle and a place inside a crop to a pose in front of the camera.
 
-In: what the regressor says of a crop (rotation against the viewing ray, head origin in crop units, logarithm of the
-crop's width at the head's depth) and which square of the picture the crop is. Out: rotation matrix, Euler angles and
-position in the camera frame.
+In: what the regressor says of a crop (rotation against the viewing ray, head origin in crop units, logarithm
+of the crop's width at the head's depth) and which square of the picture the crop is. Out: rotation matrix,
+Euler angles and position in the camera frame.
 
-Frames, all right-handed: the camera frame has x right in the image, y up, z toward the viewer, the camera at the
-origin looking along -z, centimetres. The head frame has x toward the subject's left, y up, z out of the face. A
-frontal upright face has the identity. R = Ry(yaw) Rx(pitch) Rz(roll) and x_camera = R x_head + position, so
+Frames, all right-handed: the camera frame has x right in the image, y up, z toward the viewer, the camera at
+the origin looking along -z, centimetres. The head frame has x toward the subject's left, y up, z out of the
+face. A frontal upright face has the identity. R = Ry(yaw) Rx(pitch) Rz(roll) and x_camera = R x_head +
+position, so
 
 - yaw > 0: the face turns toward +x, the right edge of the image (the subject's left);
 - pitch > 0: the face looks down;
@@ -17,8 +18,8 @@ from __future__ import annotations
 
 import numpy as np
 
-# A video does not say what lens it was shot with. 1.2 times the long side is a horizontal field of view of 45 degrees
-# for landscape video, between a phone's main camera (about 65) and a portrait lens (about 30).
+# A video does not say what lens it was shot with. 1.2 times the long side is a horizontal field of view of
+# 45 degrees for landscape video, between a phone's main camera (about 65) and a portrait lens (about 30).
 FOCAL_PER_LONG_SIDE = 1.2
 
 
@@ -60,7 +61,7 @@ def euler_from_matrix(matrix: np.ndarray) -> np.ndarray:
 
 
 def unwrap(angles: np.ndarray) -> np.ndarray:
-    """`angles` [N, ...] in radians without jumps of 2 pi along the first axis; NaN stays NaN and is bridged."""
+    """`angles` [N, ...], radians, without jumps of 2 pi along the first axis; NaN stays and is bridged."""
     angles = np.asarray(angles, np.float64)
     flat = angles.reshape(len(angles), -1).copy()
     for column in flat.T:
@@ -70,9 +71,11 @@ def unwrap(angles: np.ndarray) -> np.ndarray:
 
 
 def ray_rotation(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.ndarray:
-    """float64 [..., 3, 3]: the smallest rotation of the optical axis onto the viewing ray through pixel (x, y).
+    """float64 [..., 3, 3]: the smallest rotation of the optical axis onto the viewing ray through pixel (x,
+    y).
 
-    A face turned to the camera at (x, y) looks the same as a frontal face at the centre of the picture turned by it.
+    A face turned to the camera at (x, y) looks the same as a frontal face at the centre of the picture
+    turned by it.
     """
     direction = viewing_ray(x, y, width, height)
     direction = direction / np.linalg.norm(direction, axis=-1, keepdims=True)
@@ -96,7 +99,7 @@ def viewing_ray(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np
 
 
 def project(points: np.ndarray, width: float, height: float) -> np.ndarray:
-    """Pixels float64 [..., 2] (x right, y down) of `points` [..., 3] in the camera frame, centimetres, z < 0."""
+    """Pixels float64 [..., 2] (x right, y down) of `points` [..., 3], camera frame, centimetres, z < 0."""
     points = np.asarray(points, np.float64)
     focal = focal_length(width, height)
     depth = -points[..., 2]
@@ -111,10 +114,10 @@ def head_pose(
     """Rotation and position in the camera frame from what was seen in crops.
 
     crop: float [N, 3], x0 y0 side of the squares, pixels of the upright picture of `width` by `height`.
-    angles: float [N, 3], yaw pitch roll of the head relative to the viewing ray through the crop's centre, radians.
-    place: float [N, 3], (u, v, s): head origin in crop units -1..1 (u right, v down), s = ln(crop width in
-    centimetres at the head's depth).
-    Returns R float64 [N, 3, 3] and position float64 [N, 3] in centimetres.
+    angles: float [N, 3], yaw pitch roll of the head relative to the viewing ray through the crop's centre,
+    radians. place: float [N, 3], (u, v, s): head origin in crop units -1..1 (u right, v down), s = ln(crop
+    width in centimetres at the head's depth). Returns R float64 [N, 3, 3] and position float64 [N, 3] in
+    centimetres.
     """
     crop, place = np.asarray(crop, np.float64), np.asarray(place, np.float64)
     half = crop[:, 2] / 2

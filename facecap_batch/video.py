@@ -1,13 +1,16 @@
-"""Decoding: a file or a time range of it to frames in order of presentation, each with the container's own pts.
+"""Decoding: a file or a time range of it to frames in order of presentation, each with the container's own
+pts.
 
-In: a path or URI, an optional range. Out: `VideoInfo` and an iterator of `Frame`. Display rotation is applied; edit
-lists, B-frames and variable rates are the container's business and come out as pts. Threads are always explicit (an
-automatic count has deadlocked decoders) and the container is closed on every way out.
+In: a path or URI, an optional range. Out: `VideoInfo` and an iterator of `Frame`. Display rotation is
+applied; edit lists, B-frames and variable rates are the container's business and come out as pts. Threads
+are always explicit (an automatic count has deadlocked decoders) and the container is closed on every way
+out.
 
-Damage. A damaged file may decode without a murmur, so three signs are looked for: errors of demuxer and decoder,
-pictures the decoder itself marks as corrupt after the first clean one, and frames or time missing at the end against
-what the container says. Any of them raises `BadVideo` with the place; with ``damage="keep"`` whatever decodes is
-delivered and the signs are listed in `Video.notes`. Smaller differences in the frame count are always noted.
+Damage. A damaged file may decode without a murmur, so three signs are looked for: errors of demuxer and
+decoder, pictures the decoder itself marks as corrupt after the first clean one, and frames or time missing
+at the end against what the container says. Any of them raises `BadVideo` with the place; with
+``damage="keep"`` whatever decodes is delivered and the signs are listed in `Video.notes`. Smaller
+differences in the frame count are always noted.
 """
 
 from __future__ import annotations
@@ -39,7 +42,8 @@ MAX_NOTES = 20
 HOLE_S = Fraction(1, 2)
 # A seek that lands too late is retried this much earlier, then from the beginning of the file.
 SEEK_MARGINS_S = (Fraction(0), Fraction(3), Fraction(15))
-# The clocks of these start anywhere (hours, in a recording of a broadcast): ranges count from the first timestamp.
+# The clocks of these start anywhere (hours, in a recording of a broadcast): ranges count from the first
+# timestamp.
 _ARBITRARY_ORIGIN = {"mpegts", "mpeg"}
 _ATTACHED_PICTURE = 1024  # AV_DISPOSITION_ATTACHED_PIC: the cover of an audio file is no video
 
@@ -83,10 +87,10 @@ def decode(
 class Video:
     """One open video; a context manager that closes it.
 
-    `start` and `end` are seconds on the container's time line, the scale of `time_s` (for MPEG-TS and MPEG-PS, whose
-    clocks start anywhere, seconds after the first timestamp); None means the beginning and the end.
-    `thread_count` 1..16 decodes several frames at once. Raises BadVideo on construction when the file cannot be
-    opened or holds no decodable frame in the range, NoVideoStream when it holds no video.
+    `start` and `end` are seconds on the container's time line, the scale of `time_s` (for MPEG-TS and MPEG-
+    PS, whose clocks start anywhere, seconds after the first timestamp); None means the beginning and the
+    end. `thread_count` 1..16 decodes several frames at once. Raises BadVideo on construction when the file
+    cannot be opened or holds no decodable frame in the range, NoVideoStream when it holds no video.
     """
 
     def __init__(
@@ -148,7 +152,7 @@ class Video:
             self._last_pts = pts
         self._check_end()
 
-    # --- opening -------------------------------------------------------------------------------------------------
+    # --- opening --------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
         address = _address(self.source)
@@ -186,7 +190,7 @@ class Video:
         return Fraction(0)
 
     def _first_picture(self) -> Iterator[tuple[int, Any]]:
-        """Decode to the first frame of the range, fill in `info`, and return all frames, the first included."""
+        """Decode to the first frame of the range, fill in `info`, return all frames, the first included."""
         rest = self._from_start()
         first = next(rest, None)
         if first is None:
@@ -230,10 +234,10 @@ class Video:
             picture, width=first.width, height=first.height, format=first.format.name
         )
 
-    # --- decoding ------------------------------------------------------------------------------------------------
+    # --- decoding -------------------------------------------------------------------------------------------
 
     def _from_start(self) -> Iterator[tuple[int, Any]]:
-        """All frames from `start` on; seeks where that helps and decodes from the beginning where it does not."""
+        """All frames from `start` on; seeks where that helps, else decodes from the beginning."""
         if self._start is None:
             yield from self._in_range(self._timed(self._decode_all()))
             return
@@ -325,7 +329,7 @@ class Video:
                     self._damaged("the decoder marks a picture as damaged", None, picture.pts)
                 yield picture
 
-    # --- damage --------------------------------------------------------------------------------------------------
+    # --- damage ---------------------------------------------------------------------------------------------
 
     def _note(self, text: str) -> None:
         kind = text.split(" at ")[0]
@@ -340,8 +344,8 @@ class Video:
             self._note(message)
             return
         raise BadVideo(
-            f"{self.source}: damaged: {message}; copy or export the file again, repair it (for example re-encode "
-            "it), or allow damaged clips to keep what decodes"
+            f"{self.source}: damaged: {message}; copy or export the file again, repair it (for example "
+            "re-encode it), or allow damaged clips to keep what decodes"
         ) from cause
 
     def _declared_frames(self) -> int | None:

@@ -1,0 +1,223 @@
+"""Capture: one clip to its raw table. Plain Python; knows nothing of Ray, workers or folders.
+
+In: a clip of the manifest and two engines. Out: a `CoefficientTable` with one row for every decoded frame.
+The way of a frame: decoded once; every n-th is shown to the detector as a small image; once two detections
+more are known the tracker gives its boxes, crops are cut from its full-resolution pixels, and it is let go.
+Frames held at any time are bounded by `CaptureSettings.held_bytes`; what is kept of a clip for its whole
+length are about 300 bytes per frame and face. Which face is the subject is decided at the end (`subject`).
+Only a clip that turns out to lie on its side is decoded again from its beginning.
+"""
+
+from __future__ import annotations
+
+import array
+import dataclasses
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facecap_batch.coefficients import ClipInfo, CoefficientTable
+from facecap_batch.detection import FOLLOW_SHARE, Detector
+from facecap_batch.engines.engine import Engine
+from facecap_batch.frames import Crop, Frame
+from facecap_batch.regression import Regressor
+from facecap_batch.subject import ReadingsBuilder, subject_table
+from facecap_batch.tracking import LOOKAHEAD, TrackedBox, Tracker
+from facecap_batch.uprighting import Uprighting
+from facecap_batch.video import Damage, Video, VideoInfo
+
+if TYPE_CHECKING:
+    from facecap_batch.manifest import Clip
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptureSettings:
+    """What decides the raw table, apart from the engines."""
+
+    detect_every: int = 6  # frames from one detection to the next
+    detect_batch: int = 1  # images per call of the detector; 1 holds the fewest frames
+    regress_batch: int = 8  # crops per call of the regressor
+    max_faces: int = 2  # tracks read per frame, so that the subject can be chosen at the end
+    min_score: float | None = None  # of a detection; None: the detector card's threshold
+    refine_above: float = 0.3  # how far off its nominal place a head may lie before its crop is cut again
+    try_turns: bool = True  # look for faces at 90 degree steps in clips that show none
+    decode_threads: int = 1  # frames decoded at once; workers have one core each
+    damage: Damage = "refuse"  # "keep": rows of whatever decodes, the damage noted in the metadata
+    held_bytes: int = 256 * 1024 * 1024  # of decoded frames waiting for their boxes
+
+    def __post_init__(self) -> None:
+        for name in ("detect_every", "detect_batch", "regress_batch", "max_faces", "held_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 1 <= self.decode_threads <= 16:
+            raise ValueError(f"decode_threads must be 1..16, not {self.decode_threads}")
+        if self.damage not in ("refuse", "keep"):
+            raise ValueError(f"damage must be 'refuse' or 'keep', not {self.damage!r}")
+
+
+def capture(
+    clip: Clip,
+    detector: Engine,
+    regressor: Engine,
+    settings: CaptureSettings | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> CoefficientTable:
+    """Raw table of the main subject of `clip`.
+
+    `progress` is called with the number of frames finished so far, every `detect_every` frames or so.
+    `score` is the detector's (interpolated) times the regressor's presence; rows in which the subject was not
+    seen hold NaN. The metadata hold `notes`: what was odd about the file, one a line, empty if nothing was.
+    Raises BadVideo, NoVideoStream, EngineMismatch.
+    """
+    settings = settings or CaptureSettings()
+    finder, reader = Detector(detector), Regressor(regressor)
+    if settings.min_score is not None:
+        finder.score_threshold = settings.min_score
+    watch = Uprighting(finder) if settings.try_turns else None
+    turn = 0
+    while True:
+        with Video(clip.path, clip.start, clip.end, settings.decode_threads, settings.damage) as video:
+            passage = _Passage(finder, reader, settings, watch, turn, progress)
+            found = passage.run(video)
+            if not found:
+                pts = np.array(passage.pts, np.int64)
+                info = clip_info(clip.clip_id, clip.source or clip.path, video.info, pts, turn)
+                table = subject_table(info, pts, passage.readings.build(), reader.presence_threshold)
+                return table.replace(metadata={"notes": "\n".join(video.notes)})
+        turn, watch = found, None
+
+
+def clip_info(clip_id: str, source: str, video: VideoInfo, pts: np.ndarray, turn: int = 0) -> ClipInfo:
+    """What is recorded of a clip with frames at `pts`, turned by `turn` degrees beyond what its file asks."""
+    sideways = turn in (90, 270)
+    steps = np.diff(pts)
+    return ClipInfo(
+        clip_id=clip_id,
+        source=source,
+        width=video.height if sideways else video.width,
+        height=video.width if sideways else video.height,
+        fps=video.fps,
+        time_base=video.time_base,
+        rotation=video.orientation.turned(turn).rotation,
+        # Steps of a constant rate differ by at most one unit, the rounding to the time base.
+        variable_rate=bool(len(steps) and steps.max() - steps.min() > 1),
+    )
+
+
+class _Passage:
+    """One way through a clip's frames, in one orientation."""
+
+    def __init__(
+        self,
+        finder: Detector,
+        reader: Regressor,
+        settings: CaptureSettings,
+        watch: Uprighting | None,
+        turn: int,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self._finder, self._reader, self._settings = finder, reader, settings
+        self._watch, self._turn, self._progress = watch, turn, progress
+        self._tracker = Tracker(finder.score_threshold)
+        self._intervals: deque[list[Frame]] = deque()  # each begins with a detected frame
+        self._emitted = 0  # number of the first interval in `_intervals`
+        self._to_detect: list[tuple[np.ndarray, float]] = []  # small image, its scale
+        self._pending: list[tuple[Frame, Crop, TrackedBox]] = []
+        self._every = settings.detect_every
+        self._regress_batch = settings.regress_batch
+        self._done = 0
+        self.pts = array.array("q")
+        self.readings = ReadingsBuilder()
+
+    def run(self, video: Video) -> int:
+        """Take every frame; return 0, or, once it is known, the turn in which the clip should be taken."""
+        for frame in video.frames():
+            frame = frame.turned(self._turn)
+            if not self.pts:
+                self._bound(frame.nbytes)
+            self.pts.append(frame.pts)
+            if frame.index % self._every == 0:
+                if len(self._to_detect) >= self._settings.detect_batch and (turn := self._detect()):
+                    return turn
+                self._begin_interval(frame)
+            else:
+                self._intervals[-1].append(frame)
+        if len(self._intervals[-1]) > 1:
+            self._begin_interval(self._intervals[-1].pop())  # the last frame: nothing is extrapolated
+        turn = self._detect()
+        if not turn and self._watch is not None:
+            turn = self._watch.decide()
+        if turn:
+            return turn
+        while self._intervals:
+            self._emit()
+        self._regress()
+        return 0
+
+    def _bound(self, frame_bytes: int) -> None:
+        """Detect more often, and regress sooner, where so few frames may be held that waiting is too dear."""
+        frames = max(1, self._settings.held_bytes // max(1, frame_bytes))
+        waiting = frames * 3 // 4 // (LOOKAHEAD + 1 + self._settings.detect_batch)
+        self._every = max(1, min(self._settings.detect_every, waiting))
+        self._regress_batch = max(1, min(self._settings.regress_batch, frames // 4))
+
+    def _begin_interval(self, frame: Frame) -> None:
+        self._intervals.append([frame])
+        self._to_detect.append(frame.small(self._finder.size))
+
+    def _detect(self) -> int:
+        """Show the waiting images to the detector; emit every interval whose boxes are now settled."""
+        images = [image for image, _ in self._to_detect]
+        scales = [scale for _, scale in self._to_detect]
+        self._to_detect = []
+        threshold = self._finder.score_threshold * FOLLOW_SHARE
+        for image, scale, faces in zip(images, scales, self._finder.detect(images, threshold), strict=True):
+            if self._watch is not None and (turn := self._watch.observe(image, faces)):
+                return turn
+            self._tracker.update([face.scaled(1 / scale) for face in faces])
+            if self._tracker.steps > self._emitted + LOOKAHEAD:
+                self._emit()
+        return 0
+
+    def _emit(self) -> None:
+        """Cut the crops of the oldest interval and let its frames go."""
+        frames = self._intervals.popleft()
+        first = frames[0].index
+        following = self._intervals[0][0].index if self._intervals else first
+        places = self._tracker.boxes_between(
+            self._emitted, [frame.index for frame in frames], first, following, self._settings.max_faces
+        )
+        self._emitted += 1
+        for frame, boxes in zip(frames, places, strict=True):
+            for box in boxes:
+                self._pending.append((frame, self._reader.crop(frame, box.box), box))
+                if len(self._pending) >= self._regress_batch:
+                    self._regress()
+        self._done += len(frames)
+        if self._progress is not None:
+            self._progress(self._done)
+
+    def _regress(self) -> None:
+        """Read the waiting crops; those cut from a crude box are cut again, once, and read again."""
+        if not self._pending:
+            return
+        frames, crops, boxes = (list(column) for column in zip(*self._pending, strict=True))
+        self._pending = []
+        said = self._reader.read([crop.image for crop in crops])
+        again = [
+            (k, better)
+            for k, (frame, crop) in enumerate(zip(frames, crops, strict=True))
+            if said.presence[k] >= self._reader.presence_threshold
+            and (better := self._reader.corrected(frame, crop, said.place[k], self._settings.refine_above))
+        ]
+        if again:
+            second = self._reader.read([better.image for _, better in again])
+            for row, (k, better) in enumerate(again):
+                if second.presence[row] >= said.presence[k] * 0.9:
+                    crops[k] = better
+                    for name in ("coefficients", "angles", "place", "presence"):
+                        getattr(said, name)[k] = getattr(second, name)[row]
+        squares = [(crop.x0, crop.y0, crop.side) for crop in crops]
+        self.readings.add([frame.index for frame in frames], boxes, squares, said)
