@@ -77,7 +77,7 @@ def ours(manifest: Path, workers: int | None, options: list[str], address: str |
 
 
 def _processing_s(output: Path) -> float:
-    """From the earliest start of a clip (its record's time less the seconds a worker spent) to the last record."""
+    """From the first start of a clip (its record's time less what a worker spent on it) to the last record."""
     ends, starts = [], []
     for path in (output / "ledger").glob("*.json"):
         ends.append(path.stat().st_mtime)
@@ -138,9 +138,7 @@ def main() -> None:
     if any(given) and not all(given):
         parser.error("--peer-python, --peer-script and --peer-model belong together")
     cpus = len(os.sched_getaffinity(0))
-    print(
-        f"{len(arguments.clips)} clips, each {arguments.times} times, {cpus} CPUs, {arguments.repeats} repeats"
-    )
+    print(f"{len(arguments.clips)} clips x {arguments.times}, {cpus} CPUs, {arguments.repeats} repeats")
 
     cold: list[Timing] = []
     warm: list[Timing] = []
