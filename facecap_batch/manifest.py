@@ -1,11 +1,11 @@
 """The manifest: which clips a run is made of.
 
 In: a CSV, Parquet or JSON Lines file with one row per clip. Out: a list of `Clip`, in the manifest's order,
-or `BadManifest` naming every bad row and why, before anything has run. Whether a video exists or decodes is not
-asked here: that is the clip's own failure, and the rest of the run completes.
+or `BadManifest` naming every bad row and why, before anything has run. Whether a video exists or decodes is
+not asked here: that is the clip's own failure, and the rest of the run completes.
 
 Columns: ``path`` (required: local path or URI, relative to the manifest's folder), ``clip_id``, ``start``,
-``end``, ``actor``, ``timecode``, ``timecode_fps``; every other column is carried through to ``clips.parquet``.
+``end``, ``actor``, ``timecode``, ``timecode_fps``; every other column is carried to ``clips.parquet``.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ def is_uri(path: str) -> bool:
 def read_manifest(path: str | Path) -> list[Clip]:
     """Read a manifest (.csv, .tsv, .parquet, .jsonl or .ndjson).
 
-    Raises BadManifest when the file is missing, empty, not what its extension says, has no ``path`` column, or
-    when any row is bad; the message lists every bad row.
+    Raises BadManifest when the file is missing, empty, not what its extension says, has no ``path`` column,
+    or when any row is bad; the message lists every bad row.
     """
     path = Path(path)
-    rows = _read_rows(path)
-    if not rows:
-        raise BadManifest(f"{path}: the manifest has no rows; it needs a 'path' column and one row per clip")
     problems: list[str] = []
+    rows = _read_rows(path, problems)
+    if not rows and not problems:
+        raise BadManifest(f"{path}: the manifest has no rows; it needs a 'path' column and one row per clip")
     taken = _explicit_ids(rows, problems)
     folder = path.resolve().parent
     clips = []
@@ -176,10 +176,10 @@ def _unsafe_id(clip_id: str) -> str | None:
     return f"it is longer than {MAX_CLIP_ID_BYTES} bytes" if size > MAX_CLIP_ID_BYTES else None
 
 
-# --- the three file formats, each to rows of strings ---------------------------------------------------------
+# --- the three file formats, each to rows of strings --------------------------------------------
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
+def _read_rows(path: Path, problems: list[str]) -> list[dict[str, str]]:
     if path.is_dir():
         raise BadManifest(
             f"{path} is a folder, not a manifest. Make one with a line per video, for example:\n"
@@ -203,7 +203,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         raise BadManifest(f"{path}: cannot read the manifest: {error.strerror}") from error
     if not data.strip():
         raise BadManifest(f"{path}: the manifest is empty; it needs a 'path' column and one row per clip")
-    return list(readers[suffix](path, data))
+    return list(readers[suffix](path, data, problems))
 
 
 def _text(path: Path, data: bytes) -> str:
@@ -226,14 +226,13 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         raise BadManifest(f"{path}: column(s) given twice: {', '.join(doubled)}")
 
 
-def _csv_rows(path: Path, data: bytes) -> Iterator[dict[str, str]]:
+def _csv_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[dict[str, str]]:
     text = _text(path, data)
     first = text.lstrip("\r\n").splitlines()[0]
     # Spreadsheets of some countries write CSV with semicolons.
     delimiter = max(",;\t", key=first.count) if any(mark in first for mark in ",;\t") else ","
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] | None = None
-    problems = []
     try:
         for fields in lines:
             fields = [field.strip() for field in fields]
@@ -244,34 +243,29 @@ def _csv_rows(path: Path, data: bytes) -> Iterator[dict[str, str]]:
                 _check_columns(path, header)
                 continue
             if len(fields) > len(header):
-                problems.append(f"  line {lines.line_num}: {len(fields)} fields under {len(header)} columns")
+                problems.append(f"line {lines.line_num}: {len(fields)} fields under {len(header)} columns")
                 continue
             yield dict(zip(header, fields + [""] * (len(header) - len(fields)), strict=True))
     except csv.Error as error:
         raise BadManifest(f"{path}: line {lines.line_num} is not CSV: {error}") from error
-    if problems:
-        raise BadManifest("\n".join([f"{path}: nothing was run, {len(problems)} bad line(s):", *problems]))
 
 
-def _json_rows(path: Path, data: bytes) -> Iterator[dict[str, str]]:
-    problems = []
+def _json_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[dict[str, str]]:
     for number, line in enumerate(_text(path, data).splitlines(), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line, parse_float=Decimal)
         except ValueError as error:
-            problems.append(f"  line {number}: not JSON: {error}")
+            problems.append(f"line {number}: not JSON: {error}")
             continue
         if not isinstance(row, dict) or "path" not in row:
-            problems.append(f"  line {number}: not an object with 'path'")
+            problems.append(f"line {number}: not an object with 'path'")
             continue
         yield {str(name): _as_text(value) for name, value in row.items()}
-    if problems:
-        raise BadManifest("\n".join([f"{path}: nothing was run, {len(problems)} bad line(s):", *problems]))
 
 
-def _parquet_rows(path: Path, data: bytes) -> Iterator[dict[str, str]]:
+def _parquet_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[dict[str, str]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -35,7 +35,7 @@ def parse_rate(text: str) -> Fraction:
 
 
 def parse_time(text: str, rate: str | None = None) -> Fraction:
-    """Seconds from ``12.5``, ``HH:MM:SS(.fff)``, ``MM:SS(.fff)``, ``HH:MM:SS:FF``, ``HH:MM:SS;FF`` (drop frame).
+    """Seconds from ``12.5``, ``(HH:)MM:SS(.fff)``, ``HH:MM:SS:FF`` or ``HH:MM:SS;FF`` (drop frame).
 
     `rate` is the frame rate that FF counts; without one, FF cannot be told and is refused.
     Raises ValueError saying what is accepted.

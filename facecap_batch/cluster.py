@@ -1,0 +1,141 @@
+"""The Ray that a run works on: one that the run starts and stops, or one that is there.
+
+In: an address or none. Out: a context in which Ray is connected. Nothing of ours flows through Ray's
+object store but small records, so a local Ray gets the smallest store that works.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB; frames never pass through it
+# Ray puts Unix sockets below its folder, and their paths may have 107 characters; Ray adds about 65.
+LONGEST_FOLDER = 40
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@contextlib.contextmanager
+def connected(address: str | None = None, num_cpus: float | None = None) -> Iterator[None]:
+    """Within this context Ray is ready for tasks.
+
+    With an `address` ("auto", "host:6379", "ray://…") the cluster there is joined and left again. Without
+    one, a Ray that this process is already connected to is used and left as it is; else a local one with
+    `num_cpus` CPUs (default: those this process may use) is started and stopped.
+    """
+    if _already_connected():
+        yield
+    elif address is not None:
+        import ray
+
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+    else:
+        with _local(num_cpus):
+            yield
+
+
+@contextlib.contextmanager
+def _local(num_cpus: float | None) -> Iterator[None]:
+    cpus = num_cpus if num_cpus is not None else len(os.sched_getaffinity(0))
+    with _environment(), _short_folder() as folder:
+        import ray
+
+        try:
+            ray.init(
+                address="local",  # never what RAY_ADDRESS names
+                num_cpus=cpus,  # type: ignore[arg-type]
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder),
+            )
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _already_connected() -> bool:
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """What a local Ray reads from the environment when it starts; put back afterwards.
+
+    Workers inherit the thread limits: parallelism is workers, not threads.
+    """
+    _authenticate()
+    wanted = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        # Ray would set CUDA_VISIBLE_DEVICES to nothing for workers without a GPU share, then warn of it.
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        **{name: "1" for name in THREAD_VARIABLES},
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _authenticate() -> None:
+    """Give Rays that this process starts a token that nobody is told: every user of the machine can reach
+    their ports.
+
+    Ray reads mode and token once, when it is imported, so this stays for the life of the process, and a
+    process that imported Ray itself, or chose a mode, keeps its own arrangement.
+    """
+    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ.pop("RAY_AUTH_TOKEN_PATH", None)
+
+
+@contextlib.contextmanager
+def _short_folder() -> Iterator[Path]:
+    """A folder for Ray's sockets and logs, removed afterwards."""
+    parent: str | None = tempfile.gettempdir()
+    if len(str(parent)) > LONGEST_FOLDER - len("/facecap-12345678"):
+        parent = "/tmp"
+    folder = Path(tempfile.mkdtemp(prefix="facecap-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def room_for_workers(cpus_per_worker: float, gpus_per_worker: float) -> int:
+    """How many workers of this size the connected cluster holds now, node by node; at least 1."""
+    import ray
+
+    count = 0
+    for node in ray.nodes():
+        if not node["Alive"]:
+            continue
+        resources = node["Resources"]
+        fits = []
+        if cpus_per_worker > 0:
+            fits.append(int(resources.get("CPU", 0) / cpus_per_worker + 1e-9))
+        if gpus_per_worker > 0:
+            fits.append(int(resources.get("GPU", 0) / gpus_per_worker + 1e-9))
+        count += min(fits, default=1)
+    return max(count, 1)

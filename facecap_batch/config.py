@@ -1,0 +1,117 @@
+"""What a run does, in two parts: what changes its results, and what does not.
+
+`RunConfig` decides the numbers and therefore carries the fingerprints by which finished work is
+recognised. `RunOptions` decides where and how the work is done: workers, cluster, attempts; the results
+are the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facecap_batch import __version__
+
+if TYPE_CHECKING:
+    from facecap_batch.capture import CaptureSettings
+    from facecap_batch.solve import SolveSettings
+
+FINGERPRINT_DIGITS = 32  # 128 bits: chance collisions do not happen
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that changes results."""
+
+    engines: str  # name or folder of the engine set, the same on every node
+    engine_hashes: Mapping[str, str]  # role -> SHA-256 of the engine file
+    capture: CaptureSettings
+    solve: SolveSettings | None  # None: what the networks said is final (--no-solve)
+    # Which runtime runs the engines. Not in the fingerprints: backends agree within the tolerance that
+    # `verify` proves, and a run may move between machines half-way. Each file and record says which one.
+    backend: str = "auto"
+
+    def capture_fingerprint(self) -> str:
+        """Digest of what decides the raw tables: tool version, engine files, capture settings."""
+        return _digest(self._capture_description())
+
+    def fingerprint(self) -> str:
+        """Digest of what decides every result: the above and the solve settings."""
+        solve = None if self.solve is None else dataclasses.asdict(self.solve)
+        return _digest({**self._capture_description(), "solve": solve})
+
+    def describe(self) -> dict[str, Any]:
+        """The configuration as plain JSON values, for ``run.json``."""
+        return {
+            "engines": self.engines,
+            "backend": self.backend,
+            "engine_hashes": dict(self.engine_hashes),
+            "capture": _plain(dataclasses.asdict(self.capture)),
+            "solve": None if self.solve is None else _plain(dataclasses.asdict(self.solve)),
+        }
+
+    def _capture_description(self) -> dict[str, Any]:
+        return {
+            "version": __version__,
+            "engines": dict(self.engine_hashes),
+            "capture": dataclasses.asdict(self.capture),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out; none of it changes a result."""
+
+    output: Path
+    workers: int | None = None  # None: as many as the CPUs (or GPU shares) of the cluster allow
+    ray_address: str | None = None  # None: a local Ray is started and stopped by the run
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
+    force: bool = False  # do everything again, finished or not
+    retry_failed: bool = True  # False: clips that failed under the same configuration stay failed
+    attempts: int = 3  # how often a clip is tried when workers die or the storage fails under it
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError("workers must be at least 1")
+        if self.attempts < 1:
+            raise ValueError("attempts must be at least 1")
+
+
+def make_config(
+    engines: str = "default",
+    backend: str = "auto",
+    capture: CaptureSettings | None = None,
+    solve: SolveSettings | None = None,
+    no_solve: bool = False,
+) -> RunConfig:
+    """The configuration of a run with this engine set; reads and checks the set's cards.
+
+    Raises EngineError where the set is missing or damaged.
+    """
+    from facecap_batch.capture import CaptureSettings
+    from facecap_batch.engines.sets import load_set
+    from facecap_batch.solve import SolveSettings
+
+    engine_set = load_set(engines)
+    return RunConfig(
+        # A folder is made absolute: workers have a working directory of their own.
+        engines=engines if not Path(engines).is_dir() else str(Path(engines).resolve()),
+        engine_hashes={"detector": engine_set.detector.sha256, "regressor": engine_set.regressor.sha256},
+        capture=capture or CaptureSettings(),
+        solve=None if no_solve else (solve or SolveSettings()),
+        backend=backend,
+    )
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def _digest(description: Mapping[str, Any]) -> str:
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_DIGITS]

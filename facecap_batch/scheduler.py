@@ -1,0 +1,332 @@
+"""Tasks to Ray workers and back; knows nothing of faces.
+
+In: tasks with an expected cost, and a function that starts one worker actor. Out: one `Outcome` for
+every task, in order of completion. Workers pull: each holds at most one task, so when a worker dies the
+task that was in its hands is known. Attempts belong to the driver: Ray itself restarts and retries
+nothing.
+
+A worker is an actor with two methods: ``hello() -> Hello`` makes it ready, and ``work(payload)`` is a
+generator of `Progress` records that ends with one `Done` or `Failed`. Progress is the heartbeat: a worker
+that says nothing for `Limits.stall_s` is killed and replaced.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import (
+    ActorUnschedulableError,
+    GetTimeoutError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RaySystemError,
+    RayTaskError,
+    TaskUnschedulableError,
+    WorkerCrashedError,
+)
+
+from facecap_batch.errors import WorkerLost
+
+log = logging.getLogger(__name__)
+
+# How long ray.wait may hold the loop: the delay with which stalls, new nodes and Ctrl-C are noticed.
+TICK_S = 0.5
+# Ends of a worker process, not of the work in it. Everything else is a bug of ours and is raised.
+WORKER_DEATHS = (
+    RayActorError,  # includes ActorDiedError and ActorUnavailableError
+    NodeDiedError,
+    WorkerCrashedError,
+    OutOfMemoryError,
+    ObjectLostError,  # its record went with the node
+    RaySystemError,
+    GetTimeoutError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Where patience ends."""
+
+    attempts: int = 3  # per task; a task that killed this many workers is given up
+    # Tasks lost to a node that went away are not to blame; this many such losses end them all the same.
+    node_losses: int = 20
+    # A worker reports every second or so; the slowest known silent step is the export of a long clip.
+    stall_s: float = 600.0
+    hello_s: float = 600.0  # from the actor's creation being possible: opening engines may build plans
+    # Workers that die before they are ready, in a row: then no worker can live here.
+    start_failures: int = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    key: str  # unique
+    payload: Any  # pickled to the worker; small
+    cost: float  # any unit, only the order counts
+
+
+@dataclasses.dataclass(frozen=True)
+class Hello:
+    """A worker is ready."""
+
+    node_id: str
+    pid: int
+    detail: str = ""  # for people: what it runs on
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a worker is with its task."""
+
+    frames: int  # done so far
+    seconds: float = 0.0  # of video done so far
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    result: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    error_type: str
+    error: str
+    retry: bool = False  # True where another attempt may fare better
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a task ended: with a result, or with an error after its attempts."""
+
+    key: str
+    attempts: int
+    result: Any = None
+    error_type: str = ""
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.error_type
+
+
+class Listener(Protocol):
+    """Hears what happens while it happens; every method returns at once."""
+
+    def started(self, key: str) -> None: ...
+    def progress(self, key: str, progress: Progress) -> None: ...
+    def ended(self, outcome: Outcome) -> None: ...
+    def retried(self, key: str, reason: str) -> None: ...
+    def workers(self, count: int) -> None: ...
+
+
+@dataclasses.dataclass
+class _Waiting:
+    """A task that is not in a worker's hands."""
+
+    task: Task
+    failures: int = 0
+    node_losses: int = 0
+
+
+@dataclasses.dataclass(eq=False)
+class _Slot:
+    """One worker."""
+
+    actor: Any
+    stream: Any = None  # what it owes: the reference of its Hello, or the generator of its task
+    hello: Hello | None = None
+    job: _Waiting | None = None
+    heard: float = dataclasses.field(default_factory=time.monotonic)
+
+
+class Scheduler:
+    """Runs tasks on workers. Use once: ``for outcome in Scheduler(...).run(tasks)``."""
+
+    def __init__(
+        self,
+        start_worker: Callable[[], Any],
+        wanted: Callable[[], int],
+        listener: Listener,
+        limits: Limits | None = None,
+    ) -> None:
+        """`start_worker` creates an actor (max_restarts=0, max_task_retries=0); `wanted` says how many
+        workers the cluster has room for now and is asked again all the time."""
+        self.start_worker = start_worker
+        self.wanted = wanted
+        self.listener = listener
+        self.limits = limits or Limits()
+        self._slots: list[_Slot] = []
+        self._start_failures = 0
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Yield an outcome for every task. Closing the generator stops all workers.
+
+        Raises WorkerLost when no worker can be started, and whatever ``hello`` raises.
+        """
+        # The key breaks ties, so that the order is the same everywhere.
+        ordered = sorted(tasks, key=lambda task: (-task.cost, task.key))
+        queue = collections.deque(_Waiting(task) for task in ordered)
+        try:
+            while queue or any(slot.job for slot in self._slots):
+                self._staff(queue)
+                for slot in self._ready_slots():
+                    outcome = self._hear(slot, queue)
+                    if outcome is not None:
+                        # The next task first: the worker must not wait while the outcome is written.
+                        self._staff(queue)
+                        self.listener.ended(outcome)
+                        yield outcome
+                for slot in self._silent_slots():
+                    outcome = self._lose(slot, queue, self._silence(slot), node_died=False)
+                    if outcome is not None:
+                        self.listener.ended(outcome)
+                        yield outcome
+        finally:
+            self._dismiss()
+
+    # --- workers and tasks together -------------------------------------------------------------
+
+    def _staff(self, queue: collections.deque[_Waiting]) -> None:
+        """Start the workers that there is room and work for; give each free one the next task."""
+        for slot in self._slots:
+            if slot.hello and slot.stream is None and queue:
+                slot.job = queue.popleft()
+                slot.heard = time.monotonic()
+                slot.stream = slot.actor.work.options(num_returns="streaming").remote(slot.job.task.payload)
+                self.listener.started(slot.job.task.key)
+        starting = sum(1 for slot in self._slots if slot.hello is None)
+        room = self.wanted() - len(self._slots)
+        for _ in range(min(room, len(queue) - starting)):
+            actor = self.start_worker()
+            self._slots.append(_Slot(actor, stream=actor.hello.remote()))
+
+    def _ready_slots(self) -> list[_Slot]:
+        """Slots with something to hear; waits at most a tick for the first."""
+        waiting = [slot for slot in self._slots if slot.stream is not None]
+        if not waiting:
+            time.sleep(TICK_S)
+            return []
+        streams = [slot.stream for slot in waiting]
+        first, _ = ray.wait(streams, num_returns=1, timeout=TICK_S)
+        if not first:
+            return []
+        ready, _ = ray.wait(streams, num_returns=len(streams), timeout=0)
+        found = {id(stream) for stream in [*first, *ready]}
+        return [slot for slot in waiting if id(slot.stream) in found]
+
+    def _hear(self, slot: _Slot, queue: collections.deque[_Waiting]) -> Outcome | None:
+        """Take one message from a worker."""
+        try:
+            if slot.hello is None:
+                slot.hello = ray.get(slot.stream)
+                slot.stream = None
+                self._start_failures = 0
+                self._count()
+                return None
+            message = ray.get(next(slot.stream))
+        except RayTaskError as error:
+            if slot.hello is None:
+                raise error.as_instanceof_cause() from None
+            message = Failed(type(error.cause).__name__, f"a bug, please report it: {error.cause!r}")
+        except StopIteration:
+            message = Failed("WorkerLost", "the worker ended its task without a result", retry=True)
+        except (TaskUnschedulableError, ActorUnschedulableError) as error:
+            raise WorkerLost(f"the cluster cannot hold a worker: {error}") from error
+        except WORKER_DEATHS as error:
+            return self._lose(slot, queue, _reason(error), self._node_died(slot, error))
+        slot.heard = time.monotonic()
+        assert slot.job is not None
+        if isinstance(message, Progress):
+            self.listener.progress(slot.job.task.key, message)
+            return None
+        job, slot.job, slot.stream = slot.job, None, None
+        if isinstance(message, Done):
+            return Outcome(job.task.key, job.failures + 1, result=message.result)
+        job.failures += 1
+        if message.retry and job.failures < self.limits.attempts:
+            self._requeue(job, queue, message.error)
+            return None
+        return Outcome(job.task.key, job.failures, error_type=message.error_type, error=message.error)
+
+    def _lose(
+        self, slot: _Slot, queue: collections.deque[_Waiting], reason: str, node_died: bool
+    ) -> Outcome | None:
+        """A worker is gone: forget it, and try its task again or give it up."""
+        self._slots.remove(slot)
+        with contextlib.suppress(Exception):
+            ray.kill(slot.actor)
+        self._count()
+        if slot.job is None:
+            self._start_failures += 0 if node_died else 1
+            if self._start_failures >= self.limits.start_failures:
+                raise WorkerLost(
+                    f"{self._start_failures} workers in a row died before they were ready: {reason}"
+                )
+            return None
+        job = slot.job
+        if node_died:
+            job.node_losses += 1
+        else:
+            job.failures += 1
+        if job.failures < self.limits.attempts and job.node_losses < self.limits.node_losses:
+            self._requeue(job, queue, reason)
+            return None
+        tries = job.failures + job.node_losses
+        return Outcome(
+            job.task.key, tries, error_type="WorkerLost", error=f"lost {tries} worker(s), the last: {reason}"
+        )
+
+    def _requeue(self, job: _Waiting, queue: collections.deque[_Waiting], reason: str) -> None:
+        # At the end: what may kill again must not keep the others waiting.
+        queue.append(job)
+        self.listener.retried(job.task.key, reason)
+
+    # --- the life of workers ---------------------------------------------------------------------
+
+    def _silent_slots(self) -> list[_Slot]:
+        now = time.monotonic()
+        return [slot for slot in self._slots if slot.job and now - slot.heard > self.limits.stall_s]
+
+    def _silence(self, slot: _Slot) -> str:
+        return f"no progress for {self.limits.stall_s:.0f} s"
+
+    def _node_died(self, slot: _Slot, error: Exception) -> bool:
+        """True when the worker went because its node did: preemption, not a crash."""
+        if isinstance(error, NodeDiedError) or getattr(error, "preempted", False):
+            return True
+        if slot.hello is None:
+            return False
+        alive = {node["NodeID"]: node["Alive"] for node in ray.nodes()}
+        return not alive.get(slot.hello.node_id, False)
+
+    def _count(self) -> None:
+        self.listener.workers(sum(1 for slot in self._slots if slot.hello))
+
+    def _dismiss(self) -> None:
+        """Stop every worker: busy ones at once, idle ones by leaving."""
+        for slot in self._slots:
+            with contextlib.suppress(Exception):
+                if slot.job is not None or slot.hello is None:
+                    ray.kill(slot.actor)
+                else:
+                    slot.actor.__ray_terminate__.remote()
+        self._slots.clear()
+
+
+def _reason(error: Exception) -> str:
+    """The telling part of Ray's long message."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OutOfMemoryError) or "OutOfMemory" in text or "memory usage" in text:
+        return "the worker was stopped because its node ran out of memory"
+    for mark in ("Worker exit detail:", "The actor is dead because"):
+        if mark in text:
+            return f"the worker process died: {text.split(mark, 1)[1].strip()[:160]}"
+    return f"the worker process died: {text[:200]}"
