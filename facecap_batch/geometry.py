@@ -62,12 +62,13 @@ def euler_from_matrix(matrix: np.ndarray) -> np.ndarray:
 
 def unwrap(angles: np.ndarray) -> np.ndarray:
     """`angles` [N, ...], radians, without jumps of 2 pi along the first axis; NaN stays and is bridged."""
-    angles = np.asarray(angles, np.float64)
-    flat = angles.reshape(len(angles), -1).copy()
-    for column in flat.T:
+    unwrapped = np.array(angles, np.float64)
+    if not unwrapped.size:
+        return unwrapped
+    for column in unwrapped.reshape(len(unwrapped), -1).T:
         known = np.isfinite(column)
         column[known] = np.unwrap(column[known])
-    return flat.reshape(angles.shape)
+    return unwrapped
 
 
 def ray_rotation(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.ndarray:
