@@ -77,7 +77,7 @@ def ours(manifest: Path, workers: int | None, options: list[str], address: str |
 
 
 def _processing_s(output: Path) -> float:
-    """From the first start of a clip (its record's time less what a worker spent on it) to the last record."""
+    """From the first start of a clip (its record's time less the worker's seconds) to the last record."""
     ends, starts = [], []
     for path in (output / "ledger").glob("*.json"):
         ends.append(path.stat().st_mtime)
