@@ -84,6 +84,7 @@ class FaceBoxes(nn.Module):
         def thin(channels: int) -> int:
             return max(8, round(channels * width / 8) * 8)
 
+        self.width, self.stem_stride = width, stem_stride
         self.strides = (8 * stem_stride, 16 * stem_stride, 32 * stem_stride)
         stem, middle, trunk, reduced = thin(24), thin(64), thin(128), thin(24)
         trunk = 2 * middle

@@ -1,0 +1,75 @@
+"""Render large head tiles, for the faces that fill a picture; `jobs/synthesise.py --heads` makes the small
+ones.
+
+    python jobs/render_detector_heads.py --ict ICT-FaceKit/FaceXModel --output data/heads_large --shards 6
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+
+from facecap_batch.synthesis import degrade, head_model
+from facecap_batch.synthesis.appearance import person
+from facecap_batch.synthesis.dataset import save
+from facecap_batch.synthesis.expressions import sample
+from facecap_batch.synthesis.scene import View, euler, random_light, render
+
+TILE = 320  # pixels; the face is then about 147 px long
+COUNT = 256  # tiles in a shard
+PICTURES_PER_PERSON = 8
+
+
+def shard(model: head_model.HeadModel, number: int) -> dict[str, np.ndarray]:
+    """Shard `number`: rgba uint8 [COUNT, TILE, TILE, 4], box float32 [COUNT, 4], yaw_pitch_roll float32
+    [COUNT, 3].
+    """
+    rng = np.random.default_rng([13, number])
+    tiles, boxes, angles = [], [], []
+    for position in range(COUNT):
+        if position % PICTURES_PER_PERSON == 0:
+            who = person(model, rng)
+        wide = rng.random() < 0.3
+        yaw = rng.uniform(-1.5, 1.5) if wide else rng.normal(0, 0.4)
+        view = View(
+            rotation=euler(yaw, rng.normal(0, 0.25), rng.normal(0, 0.15)),
+            distance=float(np.exp(rng.uniform(np.log(30), np.log(150)))),
+            size=TILE,
+            jitter=np.array([0.0, -0.08]),
+            scale=1.45,
+        )
+        rendered = render(model, who, sample(rng), view, random_light(rng))
+        if rendered.lens is not None:
+            degrade.lens_glare(rendered.rgba, rendered.lens, who.lens, rng)
+        tiles.append(rendered.rgba)
+        boxes.append(rendered.box)
+        angles.append(rendered.head[:3])
+    return {
+        "rgba": np.stack(tiles),
+        "box": np.stack(boxes).astype(np.float32),
+        "yaw_pitch_roll": np.stack(angles).astype(np.float32),
+    }
+
+
+def main(
+    ict: Annotated[Path, typer.Option(help="ICT-FaceKit's FaceXModel folder")],
+    output: Annotated[Path, typer.Option(help="where shards go")] = Path("data/heads_large"),
+    cache: Annotated[Path, typer.Option(help="the head model, prepared once")] = Path("data/head_model.npz"),
+    shards: Annotated[int, typer.Option(help=f"shards of {COUNT} tiles")] = 6,
+) -> None:
+    """Render shards; those that exist are kept."""
+    cv2.setNumThreads(1)
+    model = head_model.load(ict, cache)
+    for number in range(shards):
+        path = output / f"heads_{number:04d}.npz"
+        if not path.exists():
+            save(path, shard(model, number))
+            typer.echo(path.name)
+
+
+if __name__ == "__main__":
+    typer.run(main)
