@@ -30,7 +30,7 @@ class RunConfig:
     engines: str  # name or folder of the engine set, the same on every node
     engine_hashes: Mapping[str, str]  # role -> SHA-256 of the engine file
     capture: CaptureSettings
-    solve: SolveSettings | None  # None: what the networks said is final (--no-solve)
+    solve: SolveSettings
     # Which runtime runs the engines. Not in the fingerprints: backends agree within the tolerance that
     # `verify` proves, and a run may move between machines half-way. Each file and record says which one.
     backend: str = "auto"
@@ -41,8 +41,7 @@ class RunConfig:
 
     def fingerprint(self) -> str:
         """Digest of what decides every result: the above and the solve settings."""
-        solve = None if self.solve is None else dataclasses.asdict(self.solve)
-        return _digest({**self._capture_description(), "solve": solve})
+        return _digest({**self._capture_description(), "solve": dataclasses.asdict(self.solve)})
 
     def describe(self) -> dict[str, Any]:
         """The configuration as plain JSON values, for ``run.json``."""
@@ -51,7 +50,7 @@ class RunConfig:
             "backend": self.backend,
             "engine_hashes": dict(self.engine_hashes),
             "capture": _plain(dataclasses.asdict(self.capture)),
-            "solve": None if self.solve is None else _plain(dataclasses.asdict(self.solve)),
+            "solve": _plain(dataclasses.asdict(self.solve)),
         }
 
     def _capture_description(self) -> dict[str, Any]:
@@ -87,7 +86,6 @@ def make_config(
     backend: str = "auto",
     capture: CaptureSettings | None = None,
     solve: SolveSettings | None = None,
-    no_solve: bool = False,
 ) -> RunConfig:
     """The configuration of a run with this engine set; reads and checks the set's cards.
 
@@ -103,7 +101,7 @@ def make_config(
         engines=engines if not Path(engines).is_dir() else str(Path(engines).resolve()),
         engine_hashes={"detector": engine_set.detector.sha256, "regressor": engine_set.regressor.sha256},
         capture=capture or CaptureSettings(),
-        solve=None if no_solve else (solve or SolveSettings()),
+        solve=solve or SolveSettings(),
         backend=backend,
     )
 

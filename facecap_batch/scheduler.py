@@ -17,7 +17,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
 import ray
@@ -166,7 +166,7 @@ class Scheduler:
         self._slots: list[_Slot] = []
         self._start_failures = 0
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
         """Yield an outcome for every task. Closing the generator stops all workers.
 
         Raises WorkerLost when no worker can be started, and whatever ``hello`` raises.

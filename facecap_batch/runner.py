@@ -1,0 +1,247 @@
+"""A run from manifest to report.
+
+In: a manifest, a configuration, options. Out: an output folder that is complete, or says exactly what is
+not and is finished by the same call. The order is what makes it resumable: lock the folder, drop what is
+done, let workers publish a clip's files, publish its record last, and write ``clips.parquet`` and
+``run.json`` at both ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from facecap_batch import cluster, report
+from facecap_batch.config import RunConfig, RunOptions
+from facecap_batch.ledger import DONE, FAILED, Ledger, OutputLock, Record, not_writable
+from facecap_batch.manifest import Clip, read_manifest
+from facecap_batch.planner import Plan, WorkItem, plan
+from facecap_batch.progress import Display, PlainDisplay, Tally
+from facecap_batch.storage import remove_leftovers
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSummary:
+    """How a run ended."""
+
+    clips: int
+    done: int
+    failed: int
+    pending: int
+    kept: int  # of those done or failed: not touched by this run
+    frames: int  # by this run
+    video_s: float  # seconds of video, by this run
+    work_s: float  # seconds from the first ready worker to the last record
+    elapsed_s: float  # seconds, everything included
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 1 some failed, 130 interrupted."""
+        if self.interrupted:
+            return 130
+        return 0 if self.done == self.clips else 1
+
+
+def run(
+    manifest: str | Path, config: RunConfig, options: RunOptions, display: Display | None = None
+) -> RunSummary:
+    """Do every clip of `manifest` that is not done yet.
+
+    Raises BadManifest, OutputNotWritable or OutputBusy before anything has run; WorkerLost or EngineError
+    when no worker can live on the cluster. An interrupt (SIGINT or SIGTERM in the main thread) ends the run
+    in good order and is told in the summary.
+    """
+    started = time.monotonic()
+    clips = read_manifest(manifest)
+    output = Path(options.output).absolute()
+    with OutputLock(output):
+        try:
+            remove_leftovers(output)
+            ledger = Ledger(output)
+            todo = plan(clips, ledger, config, options.force, options.retry_failed)
+            job = _Job(str(manifest), clips, todo, config, options, ledger, started)
+            job.write("running")
+        except OSError as error:
+            raise not_writable(output, error) from error
+        return job.carry_out(display or PlainDisplay())
+
+
+class _Job:
+    """One run, once its folder is held and its plan is made."""
+
+    def __init__(
+        self,
+        manifest: str,
+        clips: Sequence[Clip],
+        todo: Plan,
+        config: RunConfig,
+        options: RunOptions,
+        ledger: Ledger,
+        started: float,
+    ) -> None:
+        self.manifest, self.clips, self.todo = manifest, clips, todo
+        self.config, self.options, self.ledger = config, options, ledger
+        self.started, self.started_at = started, report.utc_now()
+        self.records: dict[str, Record] = dict(todo.kept)
+        self.items = {item.clip.clip_id: item for item in todo.items}
+        costs = {clip_id: item.cost_s for clip_id, item in self.items.items()}
+        self.tally_of = lambda display: Tally(len(clips), len(todo.kept), costs, display)
+        self.most_workers = 0
+        self.work_s = 0.0
+
+    def carry_out(self, display: Display) -> RunSummary:
+        state, tally = "broken", self.tally_of(display)
+        try:
+            with _interruptible():
+                if self.items:
+                    self._work(tally)
+            state = "finished"
+        except KeyboardInterrupt:
+            state = "interrupted"
+            display.say("interrupted; what is done is kept, the same command goes on from here")
+        finally:
+            self.most_workers = tally.most_workers
+            self.work_s = tally.snapshot().elapsed_s
+            display.close()
+            self._finish(state, display)
+        return self.summary(interrupted=state == "interrupted")
+
+    def _work(self, tally: Tally) -> None:
+        options = self.options
+        # A second time inside: Ray has put its own handler of SIGTERM into place.
+        with cluster.connected(options.ray_address, num_cpus=self._local_cpus()), _interruptible():
+            # Ray is imported here and not before: see cluster._authenticate.
+            from facecap_batch.scheduler import Limits, Scheduler, Task
+
+            tasks = [Task(item.clip.clip_id, item, item.cost_s) for item in self.todo.items]
+            scheduler = Scheduler(
+                self._worker_starter(), self._wanted, tally, Limits(attempts=options.attempts)
+            )
+            with contextlib.closing(scheduler.run(tasks)) as outcomes:
+                for outcome in outcomes:
+                    record = outcome.result if outcome.ok else None
+                    if record is None:
+                        record = self._failed(outcome.key, outcome.error_type, outcome.error)
+                    self._keep(dataclasses.replace(record, attempts=outcome.attempts))
+
+    def _worker_starter(self) -> Any:
+        import ray
+
+        from facecap_batch.worker import ClipWorker
+
+        actor = ray.remote(ClipWorker).options(
+            num_cpus=self.options.cpus_per_worker,
+            num_gpus=self.options.gpus_per_worker,
+            max_restarts=0,
+            max_task_retries=0,
+        )
+        config, output = ray.put(self.config), str(self.ledger.output)
+        return lambda: actor.remote(config, output)
+
+    def _local_cpus(self) -> float | None:
+        """CPUs that a Ray of our own pretends to have: room for the workers that were asked for."""
+        if self.options.workers is None:
+            return None
+        return max(1, -(-self.options.workers * self.options.cpus_per_worker // 1))
+
+    def _wanted(self) -> int:
+        if self.options.workers is not None:
+            return self.options.workers
+        return cluster.room_for_workers(self.options.cpus_per_worker, self.options.gpus_per_worker)
+
+    def _keep(self, record: Record) -> None:
+        """Publish a record; a done clip whose record the storage refuses counts as failed until a rerun."""
+        try:
+            self.ledger.put(record)
+        except OSError as error:
+            if record.status == DONE:
+                reason = f"its record could not be written: {error.strerror or error}"
+                record = self._failed(record.clip_id, "OutputNotWritable", reason)
+        self.records[record.clip_id] = record
+
+    def _failed(self, clip_id: str, error_type: str, error: str) -> Record:
+        item: WorkItem = self.items[clip_id]
+        return Record(
+            clip_id=clip_id,
+            status=FAILED,
+            input_key=item.input_key,
+            capture_fingerprint=self.config.capture_fingerprint(),
+            fingerprint=self.config.fingerprint(),
+            finished_at=report.utc_now(),
+            error_type=error_type,
+            error=error,
+        )
+
+    def _finish(self, state: str, display: Display) -> None:
+        try:
+            # Workers that were stopped in the middle of a file.
+            remove_leftovers(self.ledger.output)
+            self.write(state)
+        except OSError as error:
+            display.say(f"the report could not be written: {error}; the same command writes it again")
+
+    def write(self, state: str) -> None:
+        """Publish ``clips.parquet`` and ``run.json``."""
+        report.write_clips(self.ledger.output, self.clips, self.records)
+        summary = self.summary()
+        ended = state != "running"
+        report.write_run(
+            self.ledger.output,
+            self.config,
+            report.RunReport(
+                state=state,
+                manifest=self.manifest,
+                workers=self.most_workers,
+                clips=summary.clips,
+                done=summary.done,
+                failed=summary.failed,
+                pending=summary.pending,
+                kept=summary.kept,
+                started_at=self.started_at,
+                finished_at=report.utc_now() if ended else None,
+                elapsed_s=round(summary.elapsed_s, 3) if ended else None,
+                frames=summary.frames,
+                video_s=summary.video_s,
+            ),
+        )
+
+    def summary(self, interrupted: bool = False) -> RunSummary:
+        status = [record.status for record in self.records.values()]
+        own = [record for clip_id, record in self.records.items() if clip_id in self.items]
+        return RunSummary(
+            clips=len(self.clips),
+            done=status.count(DONE),
+            failed=status.count(FAILED),
+            pending=len(self.clips) - len(status),
+            kept=len(self.todo.kept),
+            frames=sum(record.frames for record in own),
+            video_s=sum(record.seconds for record in own),
+            work_s=self.work_s,
+            elapsed_s=time.monotonic() - self.started,
+            interrupted=interrupted,
+        )
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends a run like Ctrl-C does: cluster managers send it before they kill."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,264 @@
+"""One clip from start to end, in one process that holds the engines.
+
+In: a `WorkItem`. Out: ``raw/``, ``coefficients/`` and ``fbx/`` of that clip, each published complete or not
+at all, and a small `Record`. `ClipWorker` is the same as a Ray actor that reports how far it is; frames
+never leave it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import errno
+import os
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facecap_batch import __version__
+from facecap_batch.capture import capture
+from facecap_batch.coefficients import CoefficientTable, read_parquet, write_parquet
+from facecap_batch.config import RunConfig
+from facecap_batch.errors import EngineMismatch, FacecapError, OutputNotWritable
+from facecap_batch.ledger import DONE, Record
+from facecap_batch.planner import WorkItem
+from facecap_batch.solve import solve
+
+if TYPE_CHECKING:
+    from facecap_batch.engines.engine import Engine
+    from facecap_batch.scheduler import Done, Failed, Hello, Progress
+
+HEARTBEAT_S = 1.0  # between two progress records; each costs the driver a millisecond or two
+# A full or read-only disk stays so; other errors of the storage may pass.
+LASTING = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EFBIG,
+    errno.ENAMETOOLONG,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Engines:
+    """The engines of one process, open."""
+
+    detector: Engine
+    regressor: Engine
+    metadata: dict[str, str]  # as written into every table
+
+
+def open_engines(config: RunConfig) -> Engines:
+    """Open the configured set; EngineMismatch where its files here are not those of the run."""
+    from facecap_batch.engines.backends import open_engine
+    from facecap_batch.engines.sets import load_set
+
+    cards = load_set(config.engines)
+    found = {"detector": cards.detector.sha256, "regressor": cards.regressor.sha256}
+    if found != dict(config.engine_hashes):
+        raise EngineMismatch(f"engine set {config.engines!r} on this node differs from the driver's: {found}")
+    detector = open_engine(cards.detector, config.backend, threads=1)
+    regressor = open_engine(cards.regressor, config.backend, threads=1)
+    metadata = {"tool": f"facecap-batch {__version__}"}
+    for card, engine in ((cards.detector, detector), (cards.regressor, regressor)):
+        metadata[f"{card.role}_engine"] = f"{card.name} {card.version}".strip()
+        metadata[f"{card.role}_sha256"] = card.sha256
+        metadata[f"{card.role}_licence"] = card.licence
+        metadata[f"{card.role}_backend"] = engine.backend
+    return Engines(detector, regressor, metadata)
+
+
+def process(
+    item: WorkItem,
+    config: RunConfig,
+    output: Path,
+    engines: Callable[[], Engines],
+    progress: Callable[[int], None] | None = None,
+) -> Record:
+    """Do `item` and return its record, not yet published.
+
+    `engines` is asked only when the clip must be captured. Raises FacecapError or OSError; files published
+    until then stay, as no record names them they are done again.
+    """
+    from facecap_batch.exporters.fbx import write_fbx
+
+    started = time.monotonic()
+    clip_id = item.clip.clip_id
+    names = output_names(clip_id)
+    if item.reuse_raw:
+        raw = read_parquet(output / names["raw"])
+    else:
+        raw = _captured(item, config, engines(), progress)
+        with _writing(output / names["raw"]) as path:
+            write_parquet(raw, path)
+    final = solve(raw, config.solve)
+    final = final.replace(metadata={**final.metadata, "fingerprint": config.fingerprint()})
+    with _writing(output / names["coefficients"]) as path:
+        write_parquet(final, path)
+    with _writing(output / names["fbx"]) as path:
+        write_fbx(final, path)
+    outputs = {name: (output / name).stat().st_size for name in names.values()}
+    return _record(item, config, raw, outputs, time.monotonic() - started)
+
+
+def output_names(clip_id: str) -> dict[str, str]:
+    """Kind -> the clip's file, relative to the output folder."""
+    return {
+        "raw": f"raw/{clip_id}.parquet",
+        "coefficients": f"coefficients/{clip_id}.parquet",
+        "fbx": f"fbx/{clip_id}.fbx",
+    }
+
+
+def _captured(
+    item: WorkItem, config: RunConfig, engines: Engines, progress: Callable[[int], None] | None
+) -> CoefficientTable:
+    clip = item.clip
+    raw = capture(clip, engines.detector, engines.regressor, config.capture, progress)
+    about = {"actor": clip.actor or "", "timecode": clip.timecode or ""}
+    return raw.replace(
+        metadata={
+            **raw.metadata,
+            **engines.metadata,
+            **{name: value for name, value in about.items() if value},
+            "capture_fingerprint": config.capture_fingerprint(),
+        }
+    )
+
+
+def _record(
+    item: WorkItem, config: RunConfig, raw: CoefficientTable, outputs: dict[str, int], wall_s: float
+) -> Record:
+    fps = raw.info.fps
+    # The last frame lasts as long as the average one.
+    span = int(raw.pts[-1] - raw.pts[0]) * raw.info.time_base if len(raw) else 0
+    return Record(
+        clip_id=item.clip.clip_id,
+        status=DONE,
+        input_key=item.input_key,
+        capture_fingerprint=config.capture_fingerprint(),
+        fingerprint=config.fingerprint(),
+        frames=len(raw),
+        frames_with_face=int(np.count_nonzero(raw.face_found)),
+        seconds=float(span + (1 / fps if fps else 0)),
+        fps=float(fps),
+        backend=raw.metadata.get("regressor_backend", ""),
+        engines=dict(config.engine_hashes),
+        outputs=outputs,
+        wall_s=round(wall_s, 3),
+        finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        note=raw.metadata.get("notes", ""),
+    )
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """Name the file and the way out when the storage refuses; whether it may pass is kept in the cause."""
+    try:
+        yield path
+    except OSError as error:
+        raise OutputNotWritable(
+            f"cannot write {path}: {error.strerror or error}; nothing half-written is left, "
+            "run the same command again when there is room"
+        ) from error
+
+
+def judge(error: BaseException) -> tuple[str, str, bool]:
+    """(error_type, message, whether another attempt may fare better) of an error from `process`."""
+    cause = error.__cause__ if isinstance(error, OutputNotWritable) else error
+    if isinstance(cause, OSError):
+        return type(error).__name__, str(error), error_number(cause) not in LASTING
+    if isinstance(error, FacecapError):
+        return type(error).__name__, str(error), False
+    if isinstance(error, MemoryError):
+        return "MemoryError", f"not enough memory: {error}", True
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}:{where.lineno}"
+    return type(error).__name__, f"unexpected, please report it: {error} ({place})", False
+
+
+def error_number(error: OSError) -> int | None:
+    """errno of `error`; Arrow keeps it in its text only."""
+    if error.errno is not None:
+        return error.errno
+    for number in LASTING:
+        if f"errno {number}]" in str(error).lower() or os.strerror(number) in str(error):
+            return number
+    return None
+
+
+class ClipWorker:
+    """A Ray actor (see `scheduler` for what it must offer) that keeps its engines between clips."""
+
+    def __init__(self, config: RunConfig, output: str) -> None:
+        self.config = config
+        self.output = Path(output)
+        self._engines: Engines | None = None
+
+    def hello(self) -> Hello:
+        """Take one thread for everything, open the engines. Raises EngineError."""
+        import ray
+
+        from facecap_batch.scheduler import Hello
+
+        limit_threads()
+        engines = self._open()
+        return Hello(
+            ray.get_runtime_context().get_node_id(), os.getpid(), engines.metadata["regressor_backend"]
+        )
+
+    def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
+        """Do `item` in a thread of its own and yield its progress, then how it ended."""
+        from facecap_batch.scheduler import Progress
+
+        messages: queue.SimpleQueue[Progress | Done | Failed] = queue.SimpleQueue()
+        # A daemon, or a decoder that hangs would keep the process from ending.
+        threading.Thread(target=self._work, args=(item, messages), daemon=True).start()
+        while True:
+            message = messages.get()
+            yield message
+            if not isinstance(message, Progress):
+                return
+
+    def _work(self, item: WorkItem, messages: queue.SimpleQueue[Progress | Done | Failed]) -> None:
+        from facecap_batch.scheduler import Done, Failed, Progress
+
+        last = time.monotonic()
+
+        def progress(frames: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= HEARTBEAT_S:
+                last = now
+                messages.put(Progress(frames))
+
+        try:
+            messages.put(Done(process(item, self.config, self.output, self._open, progress)))
+        except BaseException as error:  # whatever it is, the driver must hear of it
+            messages.put(Failed(*judge(error)))
+
+    def _open(self) -> Engines:
+        if self._engines is None:
+            self._engines = open_engines(self.config)
+        return self._engines
+
+
+def limit_threads() -> None:
+    """One thread per worker: parallelism is workers. Libraries that are asked at run time are told here;
+    the others read the environment that Ray gives to a worker of one CPU."""
+    import cv2
+    import pyarrow
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    cv2.setNumThreads(1)
+    pyarrow.set_cpu_count(1)
+    pyarrow.set_io_thread_count(1)
