@@ -43,8 +43,8 @@ CALM_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
 }
 MEAN, STD = 127.0, 64.0  # of the pixels, all channels alike
-LARGE_FROM = 0.65  # share of the steps after which scenes are drawn at full size
-SMALL_SHARE = 0.8  # of the full size, before
+LARGE_FROM = 0.55  # share of the steps after which scenes are drawn at full size
+SMALL_SHARE = 0.6  # of the full size, before
 AVERAGING = 0.998  # per step, of the weights that are exported
 HELD_OUT_SCENES = 400
 HELD_OUT_SEED = 1_000_003
