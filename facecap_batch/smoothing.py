@@ -20,13 +20,13 @@ import numpy as np
 # Half widths of the kernels, seconds. The first spans two frames at 30 fps on either side, the least that
 # can tell jitter from motion; the last is a slow facial movement (a smile takes about 0.4 s to build).
 HALF_WIDTHS_S = (0.1, 0.2, 0.4)
-# A band passes when its local energy exceeds this many times (squared) that of the noise. At 1.7 nearly all
+# A band passes when its local energy exceeds this many times (squared) that of the noise. At 2 nearly all
 # of what white noise leaves in a band is dropped, and a blink keeps more than nine tenths of its height.
-THRESHOLD = 1.7
-# The share of frames that are quiet enough to measure noise in, and the chi-square distribution's value
-# there, by degrees of freedom (a unit quaternion's four columns have three).
-NOISE_QUANTILE = 0.35
-_CHI_SQUARE = {1: 0.2059, 2: 0.8616, 3: 1.6416}
+THRESHOLD = 2.0
+# Noise is measured at the median frame, for a face is still most of the time. The chi-square distribution's
+# median by degrees of freedom (a unit quaternion's four columns have three) makes a deviation of it.
+NOISE_QUANTILE = 0.5
+_CHI_SQUARE = {1: 0.4549, 2: 1.3863, 3: 2.3660}
 # No row looks at more neighbours than this on either side, whatever the frame rate: bounds the cost per row.
 MAX_NEIGHBOURS = 128
 # Rows and columns handled at once: keep the working arrays in the processor's cache.
@@ -65,7 +65,7 @@ def noise_level(time_s: np.ndarray, values: np.ndarray, signals: Signals) -> np.
     ceiling.
 
     Measured by how far rows lie off the cubic through their two neighbours on either side, which follows
-    even speech; of these distances a low quantile is taken, so that the quiet frames decide. Rows at a
+    even speech; of these distances the median is taken, so that the quiet frames decide. Rows at a
     column's lowest or highest value do not count: a coefficient resting on its bound says nothing of noise.
     """
     level = np.zeros(values.shape[1])

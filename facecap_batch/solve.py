@@ -184,8 +184,7 @@ def _assembled(
 ) -> CoefficientTable:
     """The final table: nothing where nothing is known, angles unwrapped along the rows that are known."""
     head = np.where(known[:, None], head, np.nan)
-    if known.any():
-        head[:, :3] = unwrap(head[:, :3])
+    head[:, :3] = unwrap(head[:, :3])
     said = {
         "settings": dataclasses.asdict(settings),
         "rejected": rejected,

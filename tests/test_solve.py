@@ -148,7 +148,7 @@ def test_speech_keeps_its_swing():
     coefficients[:, JAW] = swing + noise(300, 0.01, seed=2)[:, 0]
     solved = solve(table(coefficients)).coefficients[:, JAW]
     assert np.corrcoef(solved, swing)[0, 1] > 0.995
-    assert solved[30:-30].std() > 0.95 * swing[30:-30].std()
+    assert solved[30:-30].std() > 0.93 * swing[30:-30].std()
 
 
 def test_no_lag_time_reversed_is_the_same():
