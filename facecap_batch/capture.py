@@ -75,7 +75,7 @@ def capture(
     finder, reader = Detector(detector), Regressor(regressor)
     if settings.min_score is not None:
         finder.score_threshold = settings.min_score
-    watch = Uprighting(finder) if settings.try_turns else None
+    watch = Uprighting(finder, reader) if settings.try_turns else None
     turn = 0
     while True:
         with Video(clip.path, clip.start, clip.end, settings.decode_threads, settings.damage) as video:

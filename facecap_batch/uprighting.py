@@ -1,35 +1,42 @@
 """Noticing that a clip lies on its side although its file does not say so.
 
-In: the small images that the detector has looked at anyway, and whether it was sure of a face in them. Out:
-the quarter turn in which faces appear, or nothing. Only clips in which the upright picture shows faces in
-less than half of the samples are tried in the other three orientations, on at most `SAMPLES` stored images
-spread evenly over what has been decoded so far, and again each time twice as much has been decoded: a clip
-without any face costs a few dozen detections more per doubling of its length and is never decoded again for
-it.
+In: the small images that the detector has looked at anyway, and the faces it saw in them. Out: the quarter
+turn in which the clip shows faces, or nothing. A detector may well see a face that lies on its side, so a
+face counts only if the regressor is also sure of it. A clip that shows faces upright in half of its first
+samples is settled at the price of a few crops. Others are tried in the other three orientations, on a few
+stored images spread over what has been decoded so far, and again each time twice as much has been decoded: a
+clip without any face costs two dozen detections more per doubling of its length, and is never decoded again
+for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import av
 import numpy as np
 
 from facecap_batch.detection import Detection, Detector
+from facecap_batch.frames import Frame, Orientation, Scalers
+from facecap_batch.regression import Regressor
 
-SAMPLES = 16  # small images kept and tried; even, because every second one is dropped when they are full
+EARLY = 4  # samples after which a clip is settled if it shows faces
+SAMPLES = 16  # small images kept at most; every second one is dropped when they are full
+TRIED = 8  # of them that are tried in other orientations
 TURNS = (90, 270, 180)  # degrees counterclockwise; a phone held upright comes out as one of the first two
 SETTLED_SHARE = 0.5  # of samples with a face upright: no question
 TURNED_SHARE = 0.25  # of samples with a face, at least, in the orientation that is chosen
-TURNED_ADVANTAGE = 1.5  # total score against the upright picture's
+TURNED_ADVANTAGE = 1.5  # total evidence against the upright picture's
 
 
 class Uprighting:
     """Watches the detections of a clip until its orientation is beyond doubt."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, regressor: Regressor) -> None:
         self._detector = detector
-        self._images: list[np.ndarray] = []
-        self._scores: list[float] = []
+        self._regressor = regressor
+        self._scalers = Scalers()
+        self._samples: list[tuple[np.ndarray, Detection | None]] = []  # small image, its best face upright
         self._stride = 1
         self._seen = 0
         self.settled = False
@@ -40,39 +47,57 @@ class Uprighting:
         self._seen += 1
         if self.settled or number % self._stride:
             return 0
-        self._images.append(image)
-        self._scores.append(self._best(faces))
-        if len(self._images) < SAMPLES:
+        self._samples.append((image, self._best(faces)))
+        if len(self._samples) == EARLY and self._stride == 1:
+            seen = np.mean([face is not None for _, face in self._samples])
+            # Only faces the detector sees are worth a look this early: most clips begin before their face.
+            return self.decide() if seen >= SETTLED_SHARE else 0
+        if len(self._samples) < SAMPLES:
             return 0
         turn = self.decide()
-        self._images, self._scores = self._images[::2], self._scores[::2]
+        self._samples = self._samples[::2]
         self._stride *= 2
         return turn
 
     def decide(self) -> int:
         """Judge by what was seen so far; also to be called at the end of a clip that is not settled."""
-        if self.settled or not self._images:
+        if self.settled or not self._samples:
             return 0
-        upright = np.array(self._scores)
+        frames = [(_as_frame(image, self._scalers), face) for image, face in self._samples]
+        upright = self._evidence(frames)
         if np.mean(upright > 0) >= SETTLED_SHARE:
-            self._settle()
+            self.settled = True
             return 0
-        needed = TURNED_ADVANTAGE * upright.sum()
+        step = -(-len(self._samples) // TRIED)
+        needed = TURNED_ADVANTAGE * float(upright[::step].sum())
         best = 0
         for turn in TURNS:
-            turned = [np.ascontiguousarray(np.rot90(image, turn // 90)) for image in self._images]
-            scores = np.array([self._best(faces) for faces in self._detector.detect(turned)])
-            enough = max(1, TURNED_SHARE * len(scores))
-            if (scores > 0).sum() >= enough and scores.sum() > needed:
-                best, needed = turn, float(scores.sum())
-        if best:
-            self._settle()
+            turned = [frame.turned(turn) for frame, _ in frames[::step]]
+            faces = self._detector.detect([frame.rgb() for frame in turned])
+            bests = [self._best(seen) for seen in faces]
+            evidence = self._evidence(list(zip(turned, bests, strict=True)))
+            enough = max(1.0, TURNED_SHARE * len(evidence))
+            if (evidence > 0).sum() >= enough and evidence.sum() > needed:
+                best, needed = turn, float(evidence.sum())
+        self.settled = bool(best)
         return best
 
-    def _best(self, faces: Sequence[Detection]) -> float:
-        best = max((face.score for face in faces), default=0.0)
-        return best if best >= self._detector.score_threshold else 0.0
+    def _best(self, faces: Sequence[Detection]) -> Detection | None:
+        best = max(faces, key=lambda face: face.score, default=None)
+        return best if best is not None and best.score >= self._detector.score_threshold else None
 
-    def _settle(self) -> None:
-        self.settled = True
-        self._images, self._scores = [], []
+    def _evidence(self, samples: Sequence[tuple[Frame, Detection | None]]) -> np.ndarray:
+        """float64 [len(samples)]: detector's score times regressor's presence, 0 where either sees no face."""
+        evidence = np.zeros(len(samples))
+        rows = [row for row, (_, face) in enumerate(samples) if face is not None]
+        if rows:
+            crops = [self._regressor.crop(f, face.box).image for f, face in samples if face is not None]
+            presence = self._regressor.read(crops).presence.astype(np.float64)
+            sure = presence >= self._regressor.presence_threshold
+            scores = np.array([face.score for _, face in samples if face is not None])
+            evidence[rows] = np.where(sure, presence * scores, 0.0)
+        return evidence
+
+
+def _as_frame(image: np.ndarray, scalers: Scalers) -> Frame:
+    return Frame(0, 0, av.VideoFrame.from_ndarray(image, format="rgb24"), Orientation(), scalers)
