@@ -53,6 +53,20 @@ class RunConfig:
             "solve": _plain(dataclasses.asdict(self.solve)),
         }
 
+    @staticmethod
+    def from_description(description: Mapping[str, Any]) -> RunConfig:
+        """The inverse of `describe`."""
+        from facecap_batch.capture import CaptureSettings
+        from facecap_batch.solve import SolveSettings
+
+        return RunConfig(
+            engines=description["engines"],
+            engine_hashes=description["engine_hashes"],
+            capture=CaptureSettings(**description["capture"]),
+            solve=SolveSettings(**description["solve"]),
+            backend=description["backend"],
+        )
+
     def _capture_description(self) -> dict[str, Any]:
         return {
             "version": __version__,

@@ -109,7 +109,7 @@ def _clip(
     if found:
         problems += [f"row {number}: {problem}" for problem in found]
         return None
-    resolved = _resolve(source, folder)
+    resolved = resolve_source(source, folder)
     if not clip_id:
         clip_id = _default_id(resolved, taken)
     return Clip(
@@ -125,7 +125,8 @@ def _clip(
     )
 
 
-def _resolve(source: str, folder: Path) -> str:
+def resolve_source(source: str, folder: Path) -> str:
+    """Where a manifest in `folder` means by its `path` column: an absolute local path, or a URI as it is."""
     if source.startswith("file://"):
         return unquote(urlsplit(source).path)
     return source if is_uri(source) else str(folder / source)

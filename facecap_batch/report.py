@@ -14,6 +14,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,23 @@ def _row(clip: Clip, record: Record | None) -> dict[str, Any]:
     elif record.status == FAILED:
         row |= {"error_type": record.error_type, "error": record.error}
     return row
+
+
+def clips_of(rows: Sequence[Mapping[str, Any]]) -> list[Clip]:
+    """The clips that the rows of a ``clips.parquet`` are of; enough to write it again, not to decode them."""
+    return [
+        Clip(
+            clip_id=row["clip_id"],
+            path=row["path"],
+            start=None if row["start"] is None else Fraction(row["start"]),
+            end=None if row["end"] is None else Fraction(row["end"]),
+            actor=row["actor"],
+            timecode=row["timecode"],
+            extra={name: value or "" for name, value in row.items() if name not in SCHEMA.names},
+            row=number,
+        )
+        for number, row in enumerate(rows, 1)
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,8 +21,10 @@ from facecap_batch import cluster, report
 from facecap_batch.config import RunConfig, RunOptions
 from facecap_batch.ledger import DONE, FAILED, Ledger, OutputLock, Record, not_writable
 from facecap_batch.manifest import Clip, read_manifest
-from facecap_batch.planner import Plan, WorkItem, plan
+from facecap_batch.planner import Plan, WorkItem, plan, raw_is_intact
 from facecap_batch.progress import Display, PlainDisplay, Tally
+from facecap_batch.solve import SolveSettings
+from facecap_batch.status import read_reports
 from facecap_batch.storage import remove_leftovers
 
 
@@ -66,11 +68,52 @@ def run(
             remove_leftovers(output)
             ledger = Ledger(output)
             todo = plan(clips, ledger, config, options.force, options.retry_failed)
-            job = _Job(str(manifest), clips, todo, config, options, ledger, started)
+            job = _Job(str(Path(manifest).absolute()), clips, todo, config, options, ledger, started)
             job.write("running")
         except OSError as error:
             raise not_writable(output, error) from error
         return job.carry_out(display or PlainDisplay())
+
+
+def solve_again(settings: SolveSettings, options: RunOptions, display: Display | None = None) -> RunSummary:
+    """Redo solve and exports of every clip that is done in `options.output`, from its raw table.
+
+    No video is opened. Clips that failed, or were never reached, stay as they are; so do clips whose raw
+    table is missing or was captured under another configuration than the folder's last run.
+    Raises NoRun, OutputBusy, OutputNotWritable.
+    """
+    started = time.monotonic()
+    output = Path(options.output).absolute()
+    description, rows = read_reports(output)
+    with OutputLock(output):
+        try:
+            config = RunConfig.from_description(description["config"])
+            config = dataclasses.replace(config, solve=settings)
+            clips = report.clips_of(rows)
+            ledger = Ledger(output)
+            todo = _plan_again(clips, ledger, config)
+            job = _Job(description["manifest"], clips, todo, config, options, ledger, started)
+            job.write("running")
+        except OSError as error:
+            raise not_writable(output, error) from error
+        return job.carry_out(display or PlainDisplay())
+
+
+def _plan_again(clips: Sequence[Clip], ledger: Ledger, config: RunConfig) -> Plan:
+    items, kept = [], {}
+    for clip in clips:
+        record = ledger.get(clip.clip_id)
+        if record is None:
+            continue
+        if (
+            record.status == DONE
+            and record.capture_fingerprint == config.capture_fingerprint()
+            and raw_is_intact(ledger, record)
+        ):
+            items.append(WorkItem(clip, record.input_key, record.seconds, reuse_raw=True))
+        else:
+            kept[clip.clip_id] = record
+    return Plan(tuple(items), kept)
 
 
 class _Job:
@@ -143,7 +186,8 @@ class _Job:
             max_task_retries=0,
         )
         config, output = ray.put(self.config), str(self.ledger.output)
-        return lambda: actor.remote(config, output)
+        captures = any(not item.reuse_raw for item in self.todo.items)
+        return lambda: actor.remote(config, output, captures)
 
     def _local_cpus(self) -> float | None:
         """CPUs that a Ray of our own pretends to have: room for the workers that were asked for."""

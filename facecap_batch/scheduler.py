@@ -79,7 +79,6 @@ class Hello:
 
     node_id: str
     pid: int
-    detail: str = ""  # for people: what it runs on
 
 
 @dataclasses.dataclass(frozen=True)

@@ -199,8 +199,10 @@ def error_number(error: OSError) -> int | None:
 class ClipWorker:
     """A Ray actor (see `scheduler` for what it must offer) that keeps its engines between clips."""
 
-    def __init__(self, config: RunConfig, output: str) -> None:
+    def __init__(self, config: RunConfig, output: str, captures: bool = True) -> None:
+        """`captures` is false where no item will need the engines."""
         self.config = config
+        self.captures = captures
         self.output = Path(output)
         self._engines: Engines | None = None
 
@@ -211,10 +213,9 @@ class ClipWorker:
         from facecap_batch.scheduler import Hello
 
         limit_threads()
-        engines = self._open()
-        return Hello(
-            ray.get_runtime_context().get_node_id(), os.getpid(), engines.metadata["regressor_backend"]
-        )
+        if self.captures:
+            self._open()
+        return Hello(ray.get_runtime_context().get_node_id(), os.getpid())
 
     def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
         """Do `item` in a thread of its own and yield its progress, then how it ended."""

@@ -1,0 +1,299 @@
+"""The commands. Each reads its options, calls one room and prints what it returns.
+
+Nothing heavy is imported at module level: ``--help`` must answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from facecap_batch import __version__
+from facecap_batch.errors import FacecapError
+
+if TYPE_CHECKING:
+    from facecap_batch.runner import RunSummary
+    from facecap_batch.solve import SolveSettings
+
+WRONG, INTERRUPTED = 2, 130
+
+# Plain help text: drawing boxes costs a third of the time that --help may take.
+app = typer.Typer(
+    help="Folders of face videos to facial animation: 51 ARKit blendshapes and the head, per frame, as "
+    "Parquet and FBX.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+engines_app = typer.Typer(help="Which engines there are.", rich_markup_mode=None, no_args_is_help=True)
+app.add_typer(engines_app, name="engines")
+
+Output = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a run.")]
+Engines = Annotated[str, typer.Option(help="Engine set: a name (see `engines list`) or a folder.")]
+Backend = Annotated[str, typer.Option(help="auto, onnxruntime-cpu, onnxruntime-cuda, torch, …")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Workers; default: one per CPU.", show_default=False)
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Ray cluster to use: host:6379, auto, ray://…; default: a local one.", show_default=False
+    ),
+]
+Cpus = Annotated[float, typer.Option(min=0.0, help="CPUs that a worker takes.")]
+Gpus = Annotated[float, typer.Option(min=0.0, help="GPU share that a worker takes.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell failures and the result only.")]
+NoSolve = Annotated[
+    bool, typer.Option("--no-solve", help="Measured values as they are: no smoothing, gaps empty.")
+]
+Smoothing = Annotated[float, typer.Option(min=0.0, help="Strength for coefficients; 0 is off.")]
+LidSmoothing = Annotated[float, typer.Option(min=0.0, help="Strength for eyelids; 0 is off.")]
+HeadSmoothing = Annotated[float, typer.Option(min=0.0, help="Strength for the head; 0 is off.")]
+MaxGap = Annotated[float, typer.Option(min=0.0, help="Longest gap that is filled, seconds.")]
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+) -> None:
+    if version:
+        print(f"facecap-batch {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    manifest: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON Lines with a `path` column.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Output folder.")],
+    engines: Engines = "default",
+    backend: Backend = "auto",
+    workers: Workers = None,
+    ray_address: Address = None,
+    no_solve: NoSolve = False,
+    force: Annotated[bool, typer.Option("--force", help="Do every clip again, done or not.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option(help="Try clips again that failed in an earlier run; all else being the same.")
+    ] = True,
+    keep_damaged: Annotated[
+        bool,
+        typer.Option("--keep-damaged", help="Take what decodes of damaged videos instead of failing them."),
+    ] = False,
+    detect_every: Annotated[int, typer.Option(min=1, help="Frames from one detection to the next.")] = 6,
+    max_gap: MaxGap = 0.5,
+    smoothing: Smoothing = 1.0,
+    lid_smoothing: LidSmoothing = 0.5,
+    head_smoothing: HeadSmoothing = 1.0,
+    cpus_per_worker: Cpus = 1.0,
+    gpus_per_worker: Gpus = 0.0,
+    attempts: Annotated[
+        int, typer.Option(min=1, help="Tries per clip when workers die or storage fails.")
+    ] = 3,
+    quiet: Quiet = False,
+) -> None:
+    """Turn the videos of MANIFEST into animation.
+
+    A rerun does only what is missing, changed or failed. Exit code: 0 all clips done, 1 some failed, 2 the
+    command or the manifest is wrong, 130 interrupted (run the same command to go on).
+    """
+    from facecap_batch.manifest import read_manifest
+
+    read_manifest(manifest)  # its faults are told first, before engines are looked at
+    from facecap_batch.capture import CaptureSettings
+    from facecap_batch.config import RunOptions, make_config
+    from facecap_batch.progress import make_display
+    from facecap_batch.runner import run as run_manifest
+
+    config = make_config(
+        engines,
+        backend,
+        CaptureSettings(detect_every=detect_every, damage="keep" if keep_damaged else "refuse"),
+        _solve_settings(no_solve, max_gap, smoothing, lid_smoothing, head_smoothing),
+    )
+    options = RunOptions(
+        output=output,
+        workers=workers,
+        ray_address=ray_address,
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
+        force=force,
+        retry_failed=retry_failed,
+        attempts=attempts,
+    )
+    _conclude(run_manifest(manifest, config, options, make_display(quiet)), output)
+
+
+@app.command()
+def solve(
+    output: Output,
+    no_solve: NoSolve = False,
+    max_gap: MaxGap = 0.5,
+    smoothing: Smoothing = 1.0,
+    lid_smoothing: LidSmoothing = 0.5,
+    head_smoothing: HeadSmoothing = 1.0,
+    workers: Workers = None,
+    ray_address: Address = None,
+    quiet: Quiet = False,
+) -> None:
+    """Redo solve and FBX of every clip in OUT from raw/, without decoding a frame."""
+    from facecap_batch.config import RunOptions
+    from facecap_batch.progress import make_display
+    from facecap_batch.runner import solve_again
+
+    settings = _solve_settings(no_solve, max_gap, smoothing, lid_smoothing, head_smoothing)
+    options = RunOptions(output=output, workers=workers, ray_address=ray_address)
+    _conclude(solve_again(settings, options, make_display(quiet)), output)
+
+
+@app.command()
+def status(
+    output: Output,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """How far OUT is: done, failed, left, speed, frequent errors. Works during a run and after."""
+    import dataclasses
+    import json
+
+    from facecap_batch import status as room
+
+    found = room.status(output)
+    print(json.dumps(dataclasses.asdict(found), indent=2) if as_json else room.describe(found))
+
+
+@app.command()
+def query(
+    output: Output,
+    sql: Annotated[str, typer.Argument(help="Over the views coefficients, raw and clips.")],
+    as_csv: Annotated[bool, typer.Option("--csv", help="All rows, comma separated.")] = False,
+) -> None:
+    """Answer SQL from the tables in OUT."""
+    from facecap_batch.query import query as answer
+    from facecap_batch.tables import as_csv_text, as_text
+
+    table = answer(output, sql)
+    print(as_csv_text(table) if as_csv else as_text(table))
+
+
+@app.command()
+def preview(
+    output: Output,
+    clip: Annotated[
+        list[str] | None, typer.Option(help="clip_id; again for more. Default: every clip.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder for the previews; default: OUT/preview.")] = None,
+    sheet: Annotated[bool, typer.Option("--sheet", help="One image per clip instead of a video.")] = False,
+    height: Annotated[int, typer.Option(min=64, help="Pixels.")] = 720,
+) -> None:
+    """Draw what was found over the video: box, head axes, coefficients."""
+    from facecap_batch.clip_outputs import preview_clips
+
+    for path in preview_clips(
+        output, clip or [], to or output / "preview", ".jpg" if sheet else ".mp4", height
+    ):
+        print(path)
+
+
+@app.command()
+def export(
+    output: Output,
+    format: Annotated[str, typer.Option(help="fbx or livelink.")],
+    clip: Annotated[
+        list[str] | None, typer.Option(help="clip_id; again for more. Default: every clip.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder for the files; default: OUT/<format>.")] = None,
+) -> None:
+    """Write the animation in OUT in another format."""
+    from facecap_batch.clip_outputs import export_clips
+
+    for path in export_clips(output, clip or [], to or output / format, format):
+        print(path)
+
+
+@app.command()
+def doctor() -> None:
+    """Try everything a run needs, and say what to do where it is missing."""
+    from facecap_batch.doctor import findings
+
+    healthy = True
+    for finding in findings():
+        mark = "ok  " if finding.ok else ("FAIL" if finding.required else "-   ")
+        print(f"{mark} {finding.what}: {finding.detail}", flush=True)
+        healthy = healthy and (finding.ok or not finding.required)
+    raise typer.Exit(0 if healthy else 1)
+
+
+@engines_app.command("list")
+def engines_list() -> None:
+    """Every engine set that can be named."""
+    from facecap_batch.engines.sets import available_sets, load_set
+
+    for name, folder in available_sets().items():
+        cards = load_set(folder).cards
+        print(f"{name}: " + ", ".join(f"{card.name} {card.version} ({card.licence})" for card in cards))
+
+
+@engines_app.command("show")
+def engines_show(
+    name: Annotated[str, typer.Argument(help="A set's name or folder.")] = "default",
+) -> None:
+    """The cards of one set: shapes, licence, hash, measured quality."""
+    from facecap_batch.engines.sets import load_set
+
+    for card in load_set(name).cards:
+        card.verify()
+        print(card.to_json())
+
+
+def _solve_settings(
+    no_solve: bool, max_gap: float, smoothing: float, lid_smoothing: float, head_smoothing: float
+) -> SolveSettings:
+    from facecap_batch.solve import SolveSettings
+
+    return SolveSettings(
+        enabled=not no_solve,
+        max_gap_s=max_gap,
+        smoothing=smoothing,
+        lid_smoothing=lid_smoothing,
+        head_smoothing=head_smoothing,
+    )
+
+
+def _conclude(summary: RunSummary, output: Path) -> None:
+    from facecap_batch.progress import clock
+
+    parts = [f"{summary.done} of {summary.clips} clips done"]
+    if summary.kept:
+        parts.append(f"{summary.kept} of them before")
+    if summary.failed:
+        parts.append(f"{summary.failed} failed (see {output / 'clips.parquet'})")
+    if summary.pending:
+        parts.append(f"{summary.pending} left")
+    if summary.work_s and summary.frames:
+        parts.append(
+            f"{clock(summary.video_s)} of video, {summary.frames} frames, "
+            f"{summary.frames / summary.work_s:.0f} fps"
+        )
+    parts.append(f"{clock(summary.elapsed_s)} in all")
+    print(", ".join(parts))
+    raise typer.Exit(summary.exit_code)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point of ``facecap-batch``: errors of ours in one line, never a traceback."""
+    try:
+        app(args=arguments, prog_name="facecap-batch")
+    except FacecapError as error:
+        print(f"facecap-batch: {error}", file=sys.stderr)
+        sys.exit(WRONG)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # a pager that was closed
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

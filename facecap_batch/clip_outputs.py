@@ -1,0 +1,83 @@
+"""More from a finished folder: exports in another format, previews.
+
+In: an output folder, which clips. Out: files, one per clip, published complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from facecap_batch.coefficients import CoefficientTable, read_parquet
+from facecap_batch.errors import FacecapError
+from facecap_batch.ledger import DONE, Ledger
+from facecap_batch.manifest import resolve_source
+from facecap_batch.report import clips_of
+from facecap_batch.status import read_reports
+
+Exporter = Callable[[CoefficientTable, Path], None]
+
+
+class UnknownClip(FacecapError):
+    """A clip_id that the folder does not hold, or that is not done."""
+
+
+class UnknownFormat(FacecapError):
+    """An export format that does not exist."""
+
+
+def exporters() -> Mapping[str, tuple[str, Exporter]]:
+    """Format -> suffix and writer."""
+    from facecap_batch.exporters.fbx import write_fbx
+
+    return {"fbx": (".fbx", write_fbx)}
+
+
+def export_clips(output: Path, clip_ids: Sequence[str], folder: Path, format: str) -> Iterator[Path]:
+    """Write ``folder/<clip_id><suffix>`` for the named clips, or for all that are done.
+
+    Raises NoRun, UnknownClip, UnknownFormat.
+    """
+    known = exporters()
+    if format not in known:
+        raise UnknownFormat(f"no export format {format!r}; there are: {', '.join(known)}")
+    suffix, write = known[format]
+    for clip_id in done_clips(output, clip_ids):
+        path = folder / f"{clip_id}{suffix}"
+        write(read_parquet(output / "coefficients" / f"{clip_id}.parquet"), path)
+        yield path
+
+
+def preview_clips(
+    output: Path, clip_ids: Sequence[str], folder: Path, suffix: str, height: int
+) -> Iterator[Path]:
+    """Draw ``folder/<clip_id><suffix>`` for the named clips, or for all that are done.
+
+    The videos are looked for where the manifest of the run named them. Raises NoRun, UnknownClip, and what
+    `preview.preview` raises.
+    """
+    from facecap_batch.preview import preview
+
+    run, rows = read_reports(output)
+    manifest_folder = Path(run["manifest"]).parent
+    sources = {row["clip_id"]: resolve_source(row["path"], manifest_folder) for row in rows}
+    for clip_id in done_clips(output, clip_ids):
+        path = folder / f"{clip_id}{suffix}"
+        table = output / "coefficients" / f"{clip_id}.parquet"
+        preview(table, sources[clip_id], path, raw_path=output / "raw" / f"{clip_id}.parquet", height=height)
+        yield path
+
+
+def done_clips(output: Path, clip_ids: Sequence[str]) -> list[str]:
+    """The named clips, each of which must be done; with no names, all that are. Raises NoRun, UnknownClip."""
+    _, rows = read_reports(output)
+    ledger = Ledger(output)
+    done = []
+    for clip in clips_of(rows):
+        record = ledger.get(clip.clip_id)
+        if record is not None and record.status == DONE:
+            done.append(clip.clip_id)
+    missing = sorted(set(clip_ids) - set(done))
+    if missing:
+        raise UnknownClip(f"{output}: not there, or not done: {', '.join(missing)}")
+    return [clip_id for clip_id in done if not clip_ids or clip_id in clip_ids]
