@@ -1,0 +1,243 @@
+"""Cards, sets, and the contract every backend keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from engines_for_tests import write_detector, write_engines
+
+from facecap_batch.engines import backends, load_set, onnxruntime_backend, open_engine, prepare_input
+from facecap_batch.engines.cards import EngineCard, InputSpec, read_card, write_card
+from facecap_batch.engines.engine import fixed_batches
+from facecap_batch.engines.parity import compare, difference
+from facecap_batch.engines.sets import ENGINES_VARIABLE, EngineSet, available_sets, fingerprints
+from facecap_batch.errors import BackendUnavailable, EngineError, EngineMismatch
+
+BACKENDS = [name for name in backends.BACKENDS if backends.unavailable_because(name) is None]
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> EngineSet:
+    return write_engines(tmp_path_factory.mktemp("engines"))
+
+
+def pictures(card: EngineCard, count: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, *map(int, card.input.shape[1:])), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("role", ["detector", "regressor"])
+def test_contract_of_a_backend(engines: EngineSet, backend: str, role: str) -> None:
+    card = getattr(engines, role)
+    engine = open_engine(card, backend)
+    assert engine.backend == backend
+    for count in (0, 1, 5, 8, 11):
+        outputs = engine.run(pictures(card, 11)[:count])
+        assert list(outputs) == list(card.outputs)
+        for name, shape in card.outputs.items():
+            assert outputs[name].shape == (count, *shape[1:])
+            assert outputs[name].dtype == np.float32
+            assert np.isfinite(outputs[name]).all()
+    with pytest.raises(EngineMismatch):
+        engine.run(pictures(card, 2).astype(np.float32))
+    with pytest.raises(EngineMismatch):
+        engine.run(pictures(card, 2)[:, :-1])
+
+
+@pytest.mark.parametrize("role", ["detector", "regressor"])
+def test_results_do_not_depend_on_the_batch(engines: EngineSet, role: str) -> None:
+    card = getattr(engines, role)
+    engine = open_engine(card, "onnxruntime-cpu")
+    batch = pictures(card, 11)
+    whole = engine.run(batch)
+    alone = [engine.run(batch[k : k + 1]) for k in range(11)]
+    shuffled = engine.run(batch[::-1].copy())
+    for name in card.outputs:
+        np.testing.assert_allclose(np.concatenate([a[name] for a in alone]), whole[name], atol=2e-5)
+        np.testing.assert_allclose(shuffled[name][::-1], whole[name], atol=2e-5)
+
+
+@pytest.mark.parametrize("role", ["detector", "regressor"])
+def test_torch_and_onnxruntime_agree(engines: EngineSet, role: str) -> None:
+    card = getattr(engines, role)
+    batch = pictures(card, 9)
+    for parity in compare(open_engine(card, "torch"), open_engine(card, "onnxruntime-cpu"), batch):
+        assert parity.items == 9
+        assert parity.within(1e-3 if parity.output == "boxes" else 1e-4), parity
+
+
+def test_parity_names_the_worst_item_and_counts_nan() -> None:
+    expected = np.zeros((4, 3), np.float32)
+    found = expected.copy()
+    found[2, 1] = 0.5
+    parity = difference("outputs", expected, found)
+    assert (parity.max_abs, parity.worst_item, parity.worst_column) == (0.5, 2, 1)
+    assert parity.mean_abs == pytest.approx(0.5 / 12)
+    found[3, 0] = np.nan
+    parity = difference("outputs", expected, found)
+    assert parity.worst_item == 3
+    assert not parity.within(1.0)
+
+
+def test_parity_refuses_different_networks(engines: EngineSet, tmp_path: Path) -> None:
+    other = write_detector(tmp_path, finds_faces=False)
+    with pytest.raises(EngineMismatch, match="different networks"):
+        compare(open_engine(engines.detector, "torch"), open_engine(other, "torch"), pictures(other, 1))
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(1, (1, 8, 32)), (70, (1, 8, 32)), (9, (8,)), (3, (2, 4)), (0, (8,))]
+)
+def test_fixed_batches_cover_everything_once(count: int, sizes: tuple[int, ...]) -> None:
+    covered = []
+    for start, items, size in fixed_batches(count, sizes):
+        assert size in sizes
+        assert 0 < items <= size
+        covered += range(start, start + items)
+    assert covered == list(range(count))
+
+
+def test_changed_file_is_refused(engines: EngineSet, tmp_path: Path) -> None:
+    (tmp_path / "detector.onnx").write_bytes(engines.detector.path.read_bytes() + b"\0")
+    (tmp_path / "detector.json").write_text(engines.detector.to_json())
+    card = read_card(tmp_path / "detector.json")
+    with pytest.raises(EngineMismatch, match="SHA-256"):
+        open_engine(card)
+    card.path.unlink()
+    with pytest.raises(EngineError, match="missing"):
+        open_engine(card)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_card_that_does_not_fit_its_file_is_refused(engines: EngineSet, backend: str) -> None:
+    card = engines.regressor
+    wrong = [
+        dataclasses.replace(card, outputs={**card.outputs, "absent": ("N", 3)}),
+        dataclasses.replace(card, outputs={**card.outputs, "outputs": ("N", 12)}),
+        dataclasses.replace(card, input=dataclasses.replace(card.input, name="picture")),
+    ]
+    for impostor in wrong:
+        with pytest.raises(EngineMismatch):
+            open_engine(impostor, backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_file_that_is_no_network_is_refused(engines: EngineSet, backend: str, tmp_path: Path) -> None:
+    (tmp_path / "regressor.onnx").write_bytes(b"not a network")
+    card = write_card(engines.regressor, tmp_path / "regressor.json")
+    with pytest.raises(EngineError):
+        open_engine(card, backend)
+
+
+def test_card_survives_json(engines: EngineSet) -> None:
+    for card in engines.cards:
+        again = EngineCard.from_json(card.to_json(), card.folder)
+        assert again == card
+        assert again.path == card.path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"role": "oracle"},
+        {"outputs": {"boxes": [1, 2]}},
+        {"batch_sizes": []},
+        {"file": "../elsewhere.onnx"},
+        {"colour": "blue"},
+        {"input": {"name": "image", "shape": ["N", 3], "dtype": "uint8"}},
+        {"input": {"name": "image", "shape": ["N", 8, 8, 3], "dtype": "int4"}},
+    ],
+)
+def test_impossible_card_is_refused(engines: EngineSet, change: dict) -> None:
+    fields = json.loads(engines.detector.to_json())
+    with pytest.raises(EngineError):
+        EngineCard.from_json(json.dumps({**fields, **change}))
+    with pytest.raises(EngineError):
+        EngineCard.from_json("[]")
+    with pytest.raises(EngineError):
+        EngineCard.from_json("{")
+
+
+def test_sets_are_found_by_name_and_by_folder(engines: EngineSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_set(engines.folder).detector == engines.detector
+    assert fingerprints(engines) == {card.name: card.sha256 for card in engines.cards}
+    monkeypatch.setenv(ENGINES_VARIABLE, str(engines.folder.parent))
+    assert engines.folder.name in available_sets()
+    assert load_set(engines.folder.name).folder == engines.folder.resolve()
+    with pytest.raises(EngineError, match=engines.folder.name):
+        load_set("no-such-set")
+
+
+def test_swapped_cards_are_refused(engines: EngineSet, tmp_path: Path) -> None:
+    (tmp_path / "detector.json").write_text(engines.regressor.to_json())
+    (tmp_path / "regressor.json").write_text(engines.detector.to_json())
+    with pytest.raises(EngineError, match="card of a regressor"):
+        load_set(tmp_path)
+
+
+def test_unknown_and_missing_backends_are_named(engines: EngineSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BackendUnavailable, match="there is no backend 'abacus'"):
+        open_engine(engines.detector, "abacus")
+    monkeypatch.setattr(
+        backends.torch_backend, "unavailable_because", lambda: "not installed; pip install it"
+    )
+    with pytest.raises(BackendUnavailable, match="pip install it"):
+        open_engine(engines.detector, "torch")
+
+
+def test_auto_says_what_it_took_and_why(
+    engines: EngineSet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        engine = open_engine(engines.detector)
+    assert engine.backend in caplog.text
+    reasons = {"onnxruntime-cuda": "no device", "onnxruntime-cpu": "no runtime"}
+    monkeypatch.setattr(backends, "unavailable_because", reasons.get)
+    choice = backends.choose_backend()
+    assert choice.name == "torch"
+    assert "no runtime" in choice.reason
+    monkeypatch.setattr(backends, "unavailable_because", lambda name: "gone")
+    with pytest.raises(BackendUnavailable, match="no backend works"):
+        backends.choose_backend()
+
+
+def test_auto_passes_over_a_backend_that_does_not_start(
+    engines: EngineSet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Dead:
+        def __init__(self, *arguments: object) -> None:
+            raise BackendUnavailable("no driver")
+
+    monkeypatch.setattr(onnxruntime_backend, "OnnxRuntimeEngine", Dead)
+    assert open_engine(engines.detector).backend == "torch"
+    assert "no driver" in caplog.text
+    with pytest.raises(BackendUnavailable, match="no driver"):
+        open_engine(engines.detector, "onnxruntime-cpu")
+
+
+def test_input_is_prepared_as_the_card_says(engines: EngineSet) -> None:
+    images = pictures(engines.detector, 2)
+    assert prepare_input(engines.detector, images) is not None
+    np.testing.assert_array_equal(prepare_input(engines.detector, images), images)
+    spec = InputSpec(
+        "x", ("N", 3, 320, 320), "float32", "NCHW", "BGR", (104.0, 117.0, 123.0), (2.0, 2.0, 2.0)
+    )
+    prepared = prepare_input(dataclasses.replace(engines.detector, input=spec), images)
+    assert prepared.shape == (2, 3, 320, 320)
+    assert prepared.dtype == np.float32
+    np.testing.assert_allclose(prepared[1, 0, 5, 7], (float(images[1, 5, 7, 2]) - 104) / 2)
+    assert spec.size == 320
+
+
+def test_engines_are_imported_without_torch() -> None:
+    code = (
+        "import sys, facecap_batch.engines; sys.exit('torch' in sys.modules or 'onnxruntime' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
