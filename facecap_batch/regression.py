@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import ARKIT_NAMES, HEAD_ANGLE_NAMES, HEAD_POSITION_NAMES
 from facecap_batch.engines.engine import Engine, prepare_input
 from facecap_batch.errors import EngineMismatch
 from facecap_batch.frames import Crop, Frame
@@ -22,9 +22,9 @@ from facecap_batch.geometry import euler_from_matrix, head_pose
 
 DEFAULT_CROP_SCALE = 1.5
 DEFAULT_PRESENCE_THRESHOLD = 0.5
-# The pose columns, after the coefficients; a card may call the angles by the names of the table.
+# The pose columns, after the coefficients; a card may call them by the columns of the table that they become.
 POSE_NAMES = ("yaw", "pitch", "roll", "u", "v", "s")
-_ALIASES = {"headYaw": "yaw", "headPitch": "pitch", "headRoll": "roll"}
+_ALIASES = dict(zip(HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES, POSE_NAMES, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,7 +87,7 @@ class Uprighting:
         return best if best is not None and best.score >= self._detector.score_threshold else None
 
     def _evidence(self, samples: Sequence[tuple[Frame, Detection | None]]) -> np.ndarray:
-        """float64 [len(samples)]: detector's score times regressor's presence, 0 where either sees no face."""
+        """float64 [len(samples)]: detector's score times regressor's presence, 0 where one sees no face."""
         evidence = np.zeros(len(samples))
         rows = [row for row, (_, face) in enumerate(samples) if face is not None]
         if rows:

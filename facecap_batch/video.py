@@ -88,9 +88,10 @@ class Video:
     """One open video; a context manager that closes it.
 
     `start` and `end` are seconds on the container's time line, the scale of `time_s` (for MPEG-TS and MPEG-
-    PS, whose clocks start anywhere, seconds after the first timestamp); None means the beginning and the
-    end. `thread_count` 1..16 decodes several frames at once. Raises BadVideo on construction when the file
-    cannot be opened or holds no decodable frame in the range, NoVideoStream when it holds no video.
+    PS, whose clocks start anywhere, seconds after the first timestamp of the video); None means the
+    beginning and the end. `thread_count` 1..16 decodes several frames at once. Raises BadVideo on
+    construction when the file cannot be opened or holds no decodable frame in the range, NoVideoStream when
+    it holds no video.
     """
 
     def __init__(
@@ -168,8 +169,10 @@ class Video:
             if not int(getattr(stream.disposition, "value", stream.disposition)) & _ATTACHED_PICTURE
         ]
         if not streams:
-            held = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
-            raise NoVideoStream(f"{self.source}: holds no video stream (only {held}); give a video of a face")
+            held = (
+                ", ".join(sorted({stream.type for stream in self._container.streams})) or "an empty container"
+            )
+            raise NoVideoStream(f"{self.source}: holds no video stream, only {held}; give a video of a face")
         best = self._container.streams.best("video")
         self._stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
         context = self._stream.codec_context
@@ -185,8 +188,8 @@ class Video:
 
     def _origin(self) -> Fraction:
         names = set(self._container.format.name.split(","))
-        if names & _ARBITRARY_ORIGIN and self._container.start_time is not None:
-            return Fraction(self._container.start_time, 1_000_000)
+        if names & _ARBITRARY_ORIGIN and self._stream.start_time is not None:
+            return self._stream.start_time * self._time_base
         return Fraction(0)
 
     def _first_picture(self) -> Iterator[tuple[int, Any]]:

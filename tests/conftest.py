@@ -1,0 +1,33 @@
+"""Shared fixtures: engine sets with random weights, the measuring footage where it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from facecap_batch.engines.sets import EngineSet
+
+FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "clips"
+
+
+@pytest.fixture(scope="session")
+def random_engines(tmp_path_factory: pytest.TempPathFactory) -> EngineSet:
+    """A set of the default shapes whose detector finds faces in every picture."""
+    from engines_for_tests import write_engines
+
+    return write_engines(tmp_path_factory.mktemp("random-engines"))
+
+
+@pytest.fixture(scope="session")
+def footage() -> Callable[[str], Path]:
+    """A clip of the measuring footage by name; the test is skipped where the footage is absent."""
+
+    def find(name: str) -> Path:
+        path = FOOTAGE / name
+        if not path.is_file():
+            pytest.skip(f"no measuring footage: {name}")
+        return path
+
+    return find
