@@ -266,7 +266,7 @@ def _conclude(summary: RunSummary, output: Path) -> None:
 
     parts = [f"{summary.done} of {summary.clips} clips done"]
     if summary.kept:
-        parts.append(f"{summary.kept} of them before")
+        parts.append(f"{summary.kept} of them by earlier runs")
     if summary.failed:
         parts.append(f"{summary.failed} failed (see {output / 'clips.parquet'})")
     if summary.pending:

@@ -32,6 +32,8 @@ MAX_LISTED_ROWS = 1000
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# One row as text; None for a line whose fault is told already, so that the rows after it keep their number.
+Row = dict[str, str] | None
 _VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mxf", ".jpg", ".jpeg", ".png"}
 
 
@@ -74,7 +76,7 @@ def read_manifest(path: str | Path) -> list[Clip]:
     folder = path.resolve().parent
     clips = []
     for number, row in enumerate(rows, 1):
-        clip = _clip(number, row, folder, taken, problems)
+        clip = _clip(number, row, folder, taken, problems) if row is not None else None
         if clip is not None:
             clips.append(clip)
     if problems:
@@ -132,11 +134,11 @@ def resolve_source(source: str, folder: Path) -> str:
     return source if is_uri(source) else str(folder / source)
 
 
-def _explicit_ids(rows: list[dict[str, str]], problems: list[str]) -> set[str]:
+def _explicit_ids(rows: list[Row], problems: list[str]) -> set[str]:
     """Casefolded explicit ids; two that differ in case only would be one file on some file systems."""
     first: dict[str, int] = {}
     for number, row in enumerate(rows, 1):
-        clip_id = row.get("clip_id", "")
+        clip_id = row.get("clip_id", "") if row else ""
         if not clip_id:
             continue
         earlier = first.setdefault(clip_id.casefold(), number)
@@ -180,7 +182,7 @@ def _unsafe_id(clip_id: str) -> str | None:
 # --- the three file formats, each to rows of strings --------------------------------------------
 
 
-def _read_rows(path: Path, problems: list[str]) -> list[dict[str, str]]:
+def _read_rows(path: Path, problems: list[str]) -> list[Row]:
     if path.is_dir():
         raise BadManifest(
             f"{path} is a folder, not a manifest. Make one with a line per video, for example:\n"
@@ -227,7 +229,7 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         raise BadManifest(f"{path}: column(s) given twice: {', '.join(doubled)}")
 
 
-def _csv_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[dict[str, str]]:
+def _csv_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[Row]:
     text = _text(path, data)
     first = text.lstrip("\r\n").splitlines()[0]
     # Spreadsheets of some countries write CSV with semicolons.
@@ -245,13 +247,14 @@ def _csv_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[dict[str
                 continue
             if len(fields) > len(header):
                 problems.append(f"line {lines.line_num}: {len(fields)} fields under {len(header)} columns")
+                yield None
                 continue
             yield dict(zip(header, fields + [""] * (len(header) - len(fields)), strict=True))
     except csv.Error as error:
         raise BadManifest(f"{path}: line {lines.line_num} is not CSV: {error}") from error
 
 
-def _json_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[dict[str, str]]:
+def _json_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[Row]:
     for number, line in enumerate(_text(path, data).splitlines(), 1):
         if not line.strip():
             continue
@@ -259,14 +262,16 @@ def _json_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[dict[st
             row = json.loads(line, parse_float=Decimal)
         except ValueError as error:
             problems.append(f"line {number}: not JSON: {error}")
+            yield None
             continue
         if not isinstance(row, dict) or "path" not in row:
             problems.append(f"line {number}: not an object with 'path'")
+            yield None
             continue
         yield {str(name): _as_text(value) for name, value in row.items()}
 
 
-def _parquet_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[dict[str, str]]:
+def _parquet_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -144,7 +144,7 @@ class RunReport:
     done: int
     failed: int
     pending: int
-    kept: int  # of those done or failed: not touched by this run
+    kept: int  # of those done: by earlier runs
     started_at: str  # UTC, ISO 8601
     finished_at: str | None = None
     elapsed_s: float | None = None

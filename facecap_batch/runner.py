@@ -36,7 +36,7 @@ class RunSummary:
     done: int
     failed: int
     pending: int
-    kept: int  # of those done or failed: not touched by this run
+    kept: int  # of those done: by earlier runs
     frames: int  # by this run
     video_s: float  # seconds of video, by this run
     work_s: float  # seconds from the first ready worker to the last record
@@ -264,7 +264,7 @@ class _Job:
             done=status.count(DONE),
             failed=status.count(FAILED),
             pending=len(self.clips) - len(status),
-            kept=len(self.todo.kept),
+            kept=sum(1 for record in self.todo.kept.values() if record.status == DONE),
             frames=sum(record.frames for record in own),
             video_s=sum(record.seconds for record in own),
             work_s=self.work_s,

@@ -12,7 +12,7 @@ import ray
 
 from facecap_batch.errors import WorkerLost
 from facecap_batch.scheduler import Done, Failed, Hello, Limits, Outcome, Progress, Scheduler, Task
-from tests.ray_for_tests import local_ray
+from ray_for_tests import local_ray
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
 
