@@ -46,7 +46,6 @@ MEAN, STD = 127.0, 64.0  # of the pixels, all channels alike
 LARGE_FROM = 0.55  # share of the steps after which scenes are drawn at full size
 SMALL_SHARE = 0.6  # of the full size, before
 AVERAGING = 0.998  # per step, of the weights that are exported
-HELD_OUT_SCENES = 400
 HELD_OUT_SEED = 1_000_003
 
 
@@ -94,7 +93,7 @@ def batches(
 
 
 @torch.inference_mode()
-def held_out(network: FaceBoxes, maker: SceneMaker, size: int) -> dict[str, float]:
+def held_out(network: FaceBoxes, maker: SceneMaker, size: int, scenes: int) -> dict[str, float]:
     """Recall and false faces on scenes of heads never trained on, at the threshold with 1 false face in 100
     scenes.
     """
@@ -102,7 +101,7 @@ def held_out(network: FaceBoxes, maker: SceneMaker, size: int) -> dict[str, floa
     anchors = torch.from_numpy(network.anchors(size, size))
     faces: list[tuple[float, float]] = []  # length in pixels, best score at IoU 0.4 or more
     false: list[float] = []  # best score per scene of a box on no face
-    for number in range(HELD_OUT_SCENES):
+    for number in range(scenes):
         scene = maker.make(number)
         offsets, logits = network(prepare(torch.from_numpy(scene.image)[None]))
         scores = torch.softmax(logits, 2)[0, :, 1].numpy()
@@ -157,6 +156,8 @@ def main(
     seed: Annotated[int, typer.Option(help="of weights and scenes")] = 0,
     workers: Annotated[int, typer.Option(help="processes that draw scenes")] = 1,
     every: Annotated[int, typer.Option(help="steps between checkpoints, evaluations and exports")] = 500,
+    judged: Annotated[int, typer.Option(help="held-out scenes per evaluation")] = 400,
+    places: Annotated[int, typer.Option(help="backdrops drawn before training begins")] = 192,
     warm_start: Annotated[
         Path | None, typer.Option(help="checkpoint whose averaged weights to begin with")
     ] = None,
@@ -182,8 +183,10 @@ def main(
         step = int(saved["step"])
 
     tiles = HeadTiles(heads, large)
-    backdrops = Backdrops(seed)
-    strangers = SceneMaker(HeadTiles(heads, held_out=True), size, HELD_OUT_SEED, Backdrops(HELD_OUT_SEED, 64))
+    backdrops = Backdrops(seed, places)
+    strangers = SceneMaker(
+        HeadTiles(heads, held_out=True), size, HELD_OUT_SEED, Backdrops(HELD_OUT_SEED, max(1, places // 3))
+    )
 
     def log(**record: Any) -> None:
         print(json.dumps(record), flush=True)
@@ -230,7 +233,7 @@ def main(
             state = {"network": network.state_dict(), "average": average.state_dict(), "step": step}
             torch.save({**state, "optimiser": optimiser.state_dict()}, temporary)
         if step % every == 0 or step == steps:
-            quality = held_out(average, strangers, size)
+            quality = held_out(average, strangers, size, judged)
             log(step=step, **quality)
             training = {
                 "data": "scenes of rendered heads only",
