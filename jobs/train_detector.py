@@ -43,8 +43,9 @@ CALM_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
 }
 MEAN, STD = 127.0, 64.0  # of the pixels, all channels alike
-LARGE_FROM = 0.55  # share of the steps after which scenes are drawn at full size
-SMALL_SHARE = 0.6  # of the full size, before
+# Scenes grow while training goes on: (share of the steps after which, side over the engine's). The network is
+# convolutional, so what small scenes teach holds in large ones; only faces that fill the picture need those.
+GROWTH = ((0.0, 0.6), (0.65, 0.8))
 AVERAGING = 0.998  # per step, of the weights that are exported
 HELD_OUT_SEED = 1_000_003
 
@@ -196,9 +197,10 @@ def main(
     log(command=command, heads=len(tiles), parameters=sum(p.numel() for p in network.parameters()), step=step)
     while step < steps:
         # A stage is a run of steps with one scene size, cut at every checkpoint.
-        grown = math.ceil(LARGE_FROM * steps)
-        side = size if step >= grown else round(SMALL_SHARE * size / 16) * 16
-        until = min((step // every + 1) * every, steps, grown if step < grown else steps)
+        starts = [math.ceil(share * steps) for share, _ in GROWTH]
+        stage = max(k for k, start in enumerate(starts) if start <= step)
+        side = round(GROWTH[stage][1] * size / 16) * 16
+        until = min((step // every + 1) * every, *(start for start in [*starts, steps] if start > step))
         maker = SceneMaker(tiles, side, seed, backdrops)
         anchors = network.anchors(side, side)
         anchor_tensor = torch.from_numpy(anchors)
