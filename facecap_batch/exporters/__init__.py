@@ -1,1 +1,26 @@
-"""."""
+"""The exporters by name: what `--export NAME` can write from a `CoefficientTable`. Each is imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+from facecap_batch.coefficients import CoefficientTable
+
+Exporter = Callable[[CoefficientTable, Path], None]
+
+
+def _lazily(module: str, function: str) -> Exporter:
+    def export(table: CoefficientTable, path: Path) -> None:
+        getattr(importlib.import_module(f"{__name__}.{module}"), function)(table, path)
+
+    export.__name__ = function
+    export.__doc__ = f"`exporters.{module}.{function}`, imported at the first call."
+    return export
+
+
+EXPORTERS: dict[str, tuple[Exporter, str]] = {
+    "fbx": (_lazily("fbx", "write_fbx"), ".fbx"),
+    "livelink": (_lazily("livelink", "write_livelink_csv"), ".csv"),
+}

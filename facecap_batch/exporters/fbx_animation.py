@@ -1,7 +1,10 @@
 """The moving part of the FBX: key times, values and curves of a clip.
 
 In: a `CoefficientTable`. Out: `Motion` (times, percents, joint rotation and translation as arrays) and from it the
-nodes of one stack, one layer and their curves. Keys are linear, one per frame that has a value.
+nodes of one stack, one layer and their curves. Keys are linear, one per frame that has a value. Frames where nothing is
+known get no key: blendshapes and translation run straight from the last known value to the next, a gap at the clip's
+start or end holds the nearest one, and a clip in which nothing is known rests. The joint's rotation keeps its keys
+through a gap (see `_bridged`).
 """
 
 from __future__ import annotations
@@ -97,14 +100,27 @@ def motion(table: CoefficientTable) -> Motion:
     """The animation of `table`; an empty table gives one frame without values."""
     rate = table.info.fps if table.info.fps > 0 else FALLBACK_RATE
     count = max(1, len(table))
+    ticks = key_ticks(table, rate)
     percents = np.full((len(ARKIT_NAMES), count), np.nan, np.float32)
     rotation = np.full((3, count), np.nan, np.float32)
     translation = np.full((3, count), np.nan, np.float32)
     if len(table):
         percents = np.asarray(table.coefficients, np.float32).T * np.float32(100.0)
-        rotation = joint_rotation(table.head).astype(np.float32)
+        rotation = _bridged(joint_rotation(table.head), ticks).astype(np.float32)
         translation = np.asarray(table.head[:, 3:6], np.float32).T
-    return Motion(rate, key_ticks(table, rate), percents, rotation, translation)
+    return Motion(rate, ticks, percents, rotation, translation)
+
+
+def _bridged(rotation: np.ndarray, ticks: np.ndarray) -> np.ndarray:
+    """`rotation` with its gaps filled linearly, angle by angle, and its ends held.
+
+    Between two far keys some readers interpolate angles and others quaternions; keys on every frame of a gap make
+    all of them turn the head the same way.
+    """
+    known = ~np.isnan(rotation[0])
+    if not known.any():
+        return rotation
+    return np.stack([np.interp(ticks, ticks[known], angles[known]) for angles in rotation])
 
 
 class _Curves:

@@ -93,12 +93,11 @@ class Skin:
 
     def left_half(self, opening: LidOpening) -> np.ndarray:
         """float64 [H, 3]: the left half's skin with the eye opened by `opening`; the mouth's inside is left out (as at rest)."""
-        on_surface = (self.inside[: len(self.left)] == 0) & (self.half_row > CROWN_MARK)
         points = self.vertices[self.left].copy()
-        points[on_surface] = locate(
-            self.half_angle[on_surface],
-            warped_rows(self.half_angle, self.half_row, self.half_lid, opening)[on_surface],
-        )
+        rows = warped_rows(self.half_angle, self.half_row, self.half_lid, opening)
+        before = warped_rows(self.half_angle, self.half_row, self.half_lid, LidOpening())
+        slid = (self.inside[: len(self.left)] == 0) & (np.abs(rows - before) > 1e-4)
+        points[slid] = locate(self.half_angle[slid], rows[slid])
         return _hang_rims(points, self.anchor[: len(points)], self.inside[: len(points)])
 
 

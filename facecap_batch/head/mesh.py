@@ -91,8 +91,9 @@ def build_head() -> HeadModel:
     morphs = []
     for name in ARKIT_NAMES:
         moved = _grained(offsets[name])
+        moved[np.linalg.norm(moved, axis=1) <= STILL] = 0.0
         turned = vertex_normals(vertices + moved, rig.faces) - normals
-        changed = (np.linalg.norm(moved, axis=1) > STILL) | (np.linalg.norm(turned, axis=1) > _SAME_NORMAL)
+        changed = moved.any(axis=1) | (np.linalg.norm(turned, axis=1) > _SAME_NORMAL)
         indices = np.flatnonzero(changed).astype(np.int32)
         morphs.append(Morph(name, indices, moved[indices], _grained(turned[indices])))
     numbers = {material.name: number for number, material in enumerate(MATERIALS)}

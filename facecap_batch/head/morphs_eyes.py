@@ -20,7 +20,7 @@ _LIDS = {
     "eyeWideLeft": LidOpening(upper=0.82, lower=0.50),
     "eyeLookDownLeft": LidOpening(upper=0.16, lower=0.52),
     "eyeLookUpLeft": LidOpening(upper=0.74, lower=0.34),
-    "cheekSquintLeft": LidOpening(upper=0.48, lower=0.24),
+    "cheekSquintLeft": LidOpening(upper=0.48, lower=0.19),
 }
 _TURNS = {  # pitch down, yaw toward the subject's left; degrees
     "eyeLookDownLeft": (LOOK_DOWN, 0.0),

@@ -64,13 +64,13 @@ def face_offsets(rig: Rig) -> dict[str, np.ndarray]:
     fuller += _push(right_cheek, (-0.95, 0.0, 0.65))
 
     lift = around(rig, (3.9, -2.6, 1.2), (1.7, 1.3, 2.5)) * skin * smoothstep(0.35, 1.3, rig.row)
-    lifted = _push(np.nan_to_num(lift), (0.0, 0.55, 0.28))
+    lifted = _push(np.nan_to_num(lift), (0.0, 0.7, 0.42))
 
     wing = around(rig, (1.15, -3.9, 2.6), (0.8, 0.9, 1.4)) * left * skin
     beside = around(rig, (1.9, -4.9, 2.2), (0.9, 1.0, 1.6)) * left * skin * (1.0 - rig.lip_split)
     wrinkle = around(rig, (1.0, -1.0, 1.5), (0.6, 1.0, 1.2)) * left * skin
     wrinkle *= np.nan_to_num(1.0 - np.exp(-(((x - 3.15) / 1.3) ** 2)) * (np.abs(rig.row) < 0.7))
-    sneer = _push(wing, (0.12, 0.5, 0.05)) + _push(beside, (0.05, 0.34, 0.14)) + _push(wrinkle, (-0.06, 0.1, 0.16))
+    sneer = _push(wing, (0.15, 0.62, 0.05)) + _push(beside, (0.06, 0.48, 0.2)) + _push(wrinkle, (-0.06, 0.12, 0.24))
     sneer += _push(left * brow * inner, (-0.05, -0.18, 0.05))
     return {
         "browDownLeft": lowered + heavy,

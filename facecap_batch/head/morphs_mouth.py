@@ -91,7 +91,7 @@ def mouth_offsets(rig: Rig) -> dict[str, np.ndarray]:
     mouth = np.exp(-((y - line) / 2.0) ** 2) * np.exp(-((x / 3.8) ** 4)) * smoothstep(-2.0, 0.5, p[:, 2])
     upper = np.exp(-((y - line) / 1.25) ** 2) * np.exp(-((x / 2.6) ** 4)) * high * smoothstep(-1.0, 0.8, p[:, 2])
     lower = np.exp(-((y - line) / 1.5) ** 2) * np.exp(-((x / 2.6) ** 4)) * low * smoothstep(-1.0, 0.8, p[:, 2])
-    pull = around(rig, corner, (1.9, 1.9, 2.6)) * left
+    pull = around(rig, corner, (2.1, 1.9, 2.8)) * left
     tight = around(rig, corner, (1.1, 1.2, 2.0)) * left
     opened = _hinged(rig, JAW_OPEN) * jaw[:, None]
     result: dict[str, np.ndarray] = {
@@ -104,16 +104,16 @@ def mouth_offsets(rig: Rig) -> dict[str, np.ndarray]:
     result["mouthFunnel"] = _moved(
         rig, -0.34 * x * lips, 0.42 * upper - 0.62 * lower, 0.62 * mouth * arch_part - 0.35 * np.abs(x) * 0.34 * lips
     )
-    thick = 0.10 * (upper - lower)
+    swell = 0.16 * (1.0 - np.exp(-(((y - line) / 0.35) ** 2))) * (upper - lower)  # the edges keep touching
     result["mouthPucker"] = _moved(
-        rig, -0.50 * x * lips, thick, 0.75 * mouth * arch_part - 0.30 * np.abs(x) * 0.5 * lips
+        rig, -0.50 * x * lips, swell, 0.75 * mouth * arch_part - 0.30 * np.abs(x) * 0.5 * lips
     )
     result["mouthLeft"] = _moved(rig, 0.95 * mouth, 0.10 * mouth * np.clip(x / 2.5, -1, 1), zero)
 
     apple = around(rig, (3.9, -3.6, 0.9), (1.6, 1.4, 2.4)) * left
     skin = np.isfinite(rig.row)
     apple = np.where(skin, np.nan_to_num(smoothstep(0.5, 1.6, rig.row)) * apple, 0.0)
-    smile = _moved(rig, 0.85 * pull, 0.95 * pull, -0.1 * pull)
+    smile = _moved(rig, 0.92 * pull, 0.82 * pull, -0.1 * pull)
     smile += _spread(rig, apple[:, None] * np.array([0.1, 0.38, 0.34]))
     result["mouthSmileLeft"] = smile
     result["mouthFrownLeft"] = _moved(rig, 0.10 * pull, -0.95 * pull, 0.05 * pull)
@@ -121,14 +121,14 @@ def mouth_offsets(rig: Rig) -> dict[str, np.ndarray]:
     result["mouthStretchLeft"] = _moved(rig, 0.95 * pull, -0.28 * pull, zero)
 
     inward = np.exp(-((y - line) / 0.75) ** 2) * np.exp(-((x / 2.5) ** 4)) * smoothstep(-1.0, 0.8, p[:, 2])
-    result["mouthRollLower"] = _moved(rig, zero, 0.38 * inward * low * smoothstep(0.0, -0.5, y - line), -0.62 * inward * low)
-    result["mouthRollUpper"] = _moved(rig, zero, -0.30 * inward * high * smoothstep(0.0, 0.4, y - line), -0.60 * inward * high)
+    result["mouthRollLower"] = _moved(rig, zero, 0.55 * (line - y) * inward * low, -0.72 * inward * low)
+    result["mouthRollUpper"] = _moved(rig, zero, 0.55 * (line - y) * inward * high, -0.70 * inward * high)
     chin = around(rig, (0.0, -8.6, 2.2), (1.9, 1.3, 2.0)) * low
     result["mouthShrugLower"] = _moved(rig, zero, 0.42 * lower + 0.38 * chin, 0.42 * lower + 0.22 * chin)
-    result["mouthShrugUpper"] = _moved(rig, zero, 0.34 * upper, 0.40 * upper)
+    result["mouthShrugUpper"] = _moved(rig, zero, 0.16 * upper + 0.2 * swell, 0.55 * upper)
     press_up, press_low = upper * left, lower * left
     result["mouthPressLeft"] = _moved(
-        rig, 0.12 * tight, 0.24 * press_low - 0.08 * press_up, -0.22 * (press_low + press_up)
+        rig, 0.18 * tight, 0.34 * press_low - 0.06 * press_up, -0.34 * (press_low + press_up)
     )
     half = smoothstep(-0.4, 1.1, x) * np.exp(-(((x - 1.1) / 1.5) ** 2))
     result["mouthLowerDownLeft"] = _moved(rig, 0.10 * lower * half, -0.85 * lower * half, -0.08 * lower * half)

@@ -12,8 +12,8 @@ import numpy as np
 from facecap_batch.head.grid import locate
 from facecap_batch.head.surface import EYE_CENTRE, EYE_RADIUS
 
-UPPER_TEETH_Y = (-5.55, -6.5)  # gum line and edge, cm
-LOWER_TEETH_Y = (-7.4, -6.52)
+UPPER_TEETH_Y = (-5.6, -6.66)  # gum line and edge, cm
+LOWER_TEETH_Y = (-7.45, -6.58)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +142,8 @@ def brow() -> Part:
     columns = 16
     t = np.linspace(0.0, 1.0, columns)
     angle = 6.5 + t * 30.0
-    centre = -1.62 - 0.75 * np.sin(np.pi * t**1.25 * 0.86) + 0.12 * t
-    half = 0.30 * (1.0 - t) ** 0.45 * (0.55 + 0.45 * np.minimum(1.0, t / 0.12)) + 0.035
+    centre = -1.92 - 0.46 * np.sin(np.pi * t**1.2) + 0.16 * t
+    half = 0.29 * (1.0 - t) ** 0.45 * (0.42 + 0.58 * np.minimum(1.0, t / 0.2)) + 0.035
     rows = []
     for across, lift in ((-1.0, -0.05), (-0.5, 0.07), (0.1, 0.10), (0.6, 0.07), (1.0, -0.05)):
         points = locate(angle, centre + half * across)

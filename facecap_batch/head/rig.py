@@ -12,7 +12,7 @@ import numpy as np
 from facecap_batch.head import grid, parts
 
 _FOLLOW = {1: 1.0, 2: 0.6, 3: 0.2, 4: 0.0}  # how far the inside of the mouth follows the lip, by depth
-NOSTRIL = np.array([0.60, -4.78, 2.75])  # middle of the left nostril
+NOSTRIL = np.array([0.55, -4.70, 2.95])  # middle of the left nostril
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _skin_materials(skin: grid.Skin) -> list[str]:
     """Lips between the rows of their border, dark lid edges, the mouth's inside; all else skin."""
     result = []
     centres = np.array([skin.vertices[face[face >= 0]].mean(axis=0) for face in skin.faces])
-    nostril = np.linalg.norm((np.abs(centres) * [1, 0, 0] + centres * [0, 1, 1] - NOSTRIL) / [0.36, 0.3, 0.42], axis=1)
+    nostril = np.linalg.norm((np.abs(centres) * [1, 0, 0] + centres * [0, 1, 1] - NOSTRIL) / [0.34, 0.26, 0.40], axis=1)
     for row, column, dark in zip(skin.face_rows, skin.face_columns, nostril < 1.0, strict=True):
         lip = -grid.LIP_ROWS <= row - grid.MOUTH_INDEX < grid.LIP_ROWS and column < grid.MOUTH_COLUMN
         eye = grid.EYE_COLUMNS[0] <= column < grid.EYE_COLUMNS[1]

@@ -81,9 +81,11 @@ def meet(origins: np.ndarray, directions: np.ndarray, start: float = 30.0) -> np
     `directions` are unit vectors that point outward. Marching stops short of overshooting thin parts.
     """
     reach = np.full(len(origins), start)
+    marching = np.arange(len(origins))
     for _ in range(90):
-        step = distance(origins + reach[:, None] * directions)
-        reach = np.maximum(reach - 0.8 * step, 0.0)
-        if np.abs(step).max() < 1e-4:
+        step = distance(origins[marching] + reach[marching, None] * directions[marching])
+        reach[marching] = np.maximum(reach[marching] - 0.8 * step, 0.0)
+        marching = marching[np.abs(step) > 1e-4]
+        if len(marching) == 0:
             break
     return origins + reach[:, None] * directions
