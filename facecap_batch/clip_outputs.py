@@ -5,46 +5,44 @@ In: an output folder, which clips. Out: files, one per clip, published complete.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from facecap_batch.coefficients import CoefficientTable, read_parquet
+from facecap_batch.coefficients import read_parquet
 from facecap_batch.errors import FacecapError
+from facecap_batch.exporters import EXPORTERS
 from facecap_batch.ledger import DONE, Ledger
 from facecap_batch.manifest import resolve_source
 from facecap_batch.report import clips_of
 from facecap_batch.status import read_reports
-
-Exporter = Callable[[CoefficientTable, Path], None]
 
 
 class UnknownClip(FacecapError):
     """A clip_id that the folder does not hold, or that is not done."""
 
 
+class NotExportable(FacecapError):
+    """A clip that a format cannot hold, as one whose timecode is none at its frame rate."""
+
+
 class UnknownFormat(FacecapError):
     """An export format that does not exist."""
-
-
-def exporters() -> Mapping[str, tuple[str, Exporter]]:
-    """Format -> suffix and writer."""
-    from facecap_batch.exporters.fbx import write_fbx
-
-    return {"fbx": (".fbx", write_fbx)}
 
 
 def export_clips(output: Path, clip_ids: Sequence[str], folder: Path, format: str) -> Iterator[Path]:
     """Write ``folder/<clip_id><suffix>`` for the named clips, or for all that are done.
 
-    Raises NoRun, UnknownClip, UnknownFormat.
+    Raises NoRun, UnknownClip, UnknownFormat, NotExportable.
     """
-    known = exporters()
-    if format not in known:
-        raise UnknownFormat(f"no export format {format!r}; there are: {', '.join(known)}")
-    suffix, write = known[format]
+    if format not in EXPORTERS:
+        raise UnknownFormat(f"no export format {format!r}; there are: {', '.join(EXPORTERS)}")
+    write, suffix = EXPORTERS[format]
     for clip_id in done_clips(output, clip_ids):
         path = folder / f"{clip_id}{suffix}"
-        write(read_parquet(output / "coefficients" / f"{clip_id}.parquet"), path)
+        try:
+            write(read_parquet(output / "coefficients" / f"{clip_id}.parquet"), path)
+        except ValueError as error:
+            raise NotExportable(f"{clip_id} as {format}: {error}") from error
         yield path
 
 

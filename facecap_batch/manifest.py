@@ -23,7 +23,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from facecap_batch.errors import BadManifest
-from facecap_batch.timecode import parse_time
+from facecap_batch.timecode import is_time, parse_time
 
 KNOWN_COLUMNS = ("path", "clip_id", "start", "end", "actor", "timecode", "timecode_fps")
 # A file name may hold 255 bytes; room is left for the suffixes and for the prefix of temporary names.
@@ -103,6 +103,8 @@ def _clip(
     start, end = times.get("start"), times.get("end")
     if end is not None and end <= (start or 0):
         found.append(f"end ({row['end']}) is not after start ({row.get('start') or '0'})")
+    if row.get("timecode") and not is_time(row["timecode"]):
+        found.append(f"timecode: {row['timecode']!r} is not a timecode (HH:MM:SS:FF)")
     clip_id = row.get("clip_id", "")
     if clip_id:
         reason = _unsafe_id(clip_id)

@@ -34,6 +34,12 @@ def parse_rate(text: str) -> Fraction:
     return rate
 
 
+def is_time(text: str) -> bool:
+    """True where `text` has one of the forms that `parse_time` knows, at whatever rate."""
+    text = text.strip()
+    return any(form.fullmatch(text) for form in (_SECONDS, _SMALL_EXPONENT, _CLOCK, _FRAMES))
+
+
 def parse_time(text: str, rate: str | None = None) -> Fraction:
     """Seconds from ``12.5``, ``(HH:)MM:SS(.fff)``, ``HH:MM:SS:FF`` or ``HH:MM:SS;FF`` (drop frame).
 

@@ -22,7 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def local_ray(num_cpus: int = 2) -> Iterator[None]:
     """Ray whose workers can import the test modules, too."""
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests"), *([before] if before else [])])
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(ROOT), str(ROOT / "tests"), *([before] if before else [])]
+    )
     try:
         with cluster.connected(num_cpus=num_cpus):
             yield

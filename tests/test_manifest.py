@@ -116,7 +116,7 @@ def test_uris_stay_as_they_are(tmp_path: Path) -> None:
 
 def test_every_bad_row_is_named_with_its_reason(tmp_path: Path) -> None:
     text = (
-        "path,clip_id,start,end\n"
+        "path,clip_id,start,end,timecode\n"
         ",a,,\n"  # 1
         "x.mp4,same,,\n"
         "y.mp4,same,,\n"  # 3
@@ -127,13 +127,13 @@ def test_every_bad_row_is_named_with_its_reason(tmp_path: Path) -> None:
         "z.mp4,d,-1,\n"  # 8
         "z.mp4,e,3,3\n"  # 9
         "z.mp4,fine,3,4\n"
-        "z.mp4,f,3,4,5\n"  # more fields than columns
-        "z.mp4,g,x,\n"  # 12
+        "z.mp4,f,3,4,,5\n"  # more fields than columns
+        "z.mp4,g,x,,noon\n"  # 12, twice
     )
     with pytest.raises(BadManifest) as caught:
         read_manifest(manifest(tmp_path, text))
     message = str(caught.value)
-    assert "11 problem(s)" in message and "nothing was run" in message
+    assert "12 problem(s)" in message and "nothing was run" in message
     for telling in (
         "row 1: path is empty",
         "row 3: clip_id 'same' is already used by row 2",
@@ -145,7 +145,8 @@ def test_every_bad_row_is_named_with_its_reason(tmp_path: Path) -> None:
         "row 8: start: '-1'",
         "row 9: end (3) is not after start (3)",
         "row 12: start: 'x'",
-        "line 12: 5 fields under 4 columns",
+        "row 12: timecode: 'noon' is not a timecode",
+        "line 12: 6 fields under 5 columns",
     ):
         assert telling in message, message
     assert "fine" not in message

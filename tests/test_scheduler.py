@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray_for_tests import local_ray
 
 from facecap_batch.errors import WorkerLost
 from facecap_batch.scheduler import Done, Failed, Hello, Limits, Outcome, Progress, Scheduler, Task
-from ray_for_tests import local_ray
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
 
