@@ -24,8 +24,9 @@ LOOKAHEAD = 2  # detections after a frame that its boxes may depend on
 SMOOTHING = 0.2
 # Detections in a row that may miss a face before its track ends.
 MAX_MISSED = 5
-# A face moves less than this many box sizes between two detections, and no more than doubles in size.
-MAX_STEP = 0.8
+# A face moves less than this many box sizes between two detections, beyond keeping its speed, and no more
+# than doubles in size. Which face goes to which track where several are in reach is decided by distance.
+MAX_STEP = 1.2
 MAX_GROWTH = 2.0
 
 
@@ -181,13 +182,22 @@ class _Path:
         return TrackedBox(self.track, box, float((1 - share) * self.score0 + share * self.score1))
 
 
+def _center(box: np.ndarray) -> np.ndarray:
+    return (box[:2] + box[2:]) / 2
+
+
 def _cost(track: Track, step: int, detection: Detection) -> float | None:
     """How unlike the track `detection` is, 0 for the same box; None where it cannot be the same face."""
     last, box = track.boxes[-1], detection.box.astype(np.float64)
     size0, size1 = np.sqrt(np.prod(last[2:] - last[:2])), np.sqrt(np.prod(box[2:] - box[:2]))
     growth = abs(np.log(size1 / size0))
-    moved = float(np.hypot(*((box[:2] + box[2:]) - (last[:2] + last[2:])))) / 2 / float(max(size0, size1))
     missed = step - track.steps[-1] - 1
+    place, before = _center(box), _center(last)
+    distance = np.hypot(*(place - before))
+    if len(track.steps) > 1 and track.steps[-2] == track.steps[-1] - 1:
+        ahead = before + (before - _center(track.boxes[-2])) * (1 + missed)
+        distance = min(distance, np.hypot(*(place - ahead)))
+    moved = float(distance / max(size0, size1))
     reach = MAX_STEP * (1 + 0.5 * missed)
     if growth > np.log(MAX_GROWTH) * (1 + 0.25 * missed):
         return None
