@@ -9,6 +9,7 @@ convert and scale only that piece.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import av
@@ -19,7 +20,6 @@ from av.video.reformatter import Interpolation, VideoReformatter
 # swscale may start a thread per CPU by itself since PyAV 16; workers own their cores.
 _ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 16 else {}
 _UNSPECIFIED_COLORSPACE = 2  # AVCOL_SPC_UNSPECIFIED
-_MARGIN = 2  # pixels around an enlarged crop, for the bilinear taps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,25 +180,18 @@ class Frame:
     def crop(self, center_x: float, center_y: float, side: float, size: int) -> Crop:
         """Cut a square and scale it to `size` by `size` pixels; beyond the picture its edge is repeated.
 
-        `center_x`, `center_y`, `side` are pixels of the upright picture. A crop that shrinks is area-
-        averaged from a square whose edges lie on whole chroma samples; one that is enlarged is cut between
-        pixels, bilinearly. The square that was cut is in the result.
+        `center_x`, `center_y`, `side` are pixels of the upright picture. A crop that shrinks is area-averaged
+        and its edges lie on whole chroma samples; one that is enlarged is bilinear and its edges lie between
+        whole pixels. The square that was really cut is in the result.
         """
-        side = max(2.0, float(side))
-        if side >= size:
+        side = max(1.0, float(side))
+        if side > size:
             return self._shrunk_crop(center_x, center_y, side, size)
-        x0, y0 = center_x - side / 2, center_y - side / 2
-        left, top = int(np.floor(x0)) - _MARGIN, int(np.floor(y0)) - _MARGIN
-        across = int(np.ceil(side)) + 2 * _MARGIN + 1
+        across = round(side)
+        left, top = round(center_x - across / 2), round(center_y - across / 2)
         piece = self._region(left, top, left + across, top + across)
-        step = side / size  # upright pixels per crop pixel; pixel centres lie at half integers
-        inverse = np.array(
-            [[step, 0.0, x0 - left + step / 2 - 0.5], [0.0, step, y0 - top + step / 2 - 0.5]],
-            dtype=np.float64,
-        )
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        image = cv2.warpAffine(piece, inverse, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return Crop(image, x0, y0, side)
+        image = cv2.resize(piece, (size, size), interpolation=cv2.INTER_LINEAR)
+        return Crop(image, float(left), float(top), float(across))
 
     def _shrunk_crop(self, center_x: float, center_y: float, side: float, size: int) -> Crop:
         picture, orientation = self._picture, self._orientation
@@ -245,30 +238,30 @@ class Frame:
         return self._rgb
 
 
-def _plane_layout(picture: av.VideoFrame) -> list[tuple[int, int, int]]:
-    """(bytes per sample, horizontal step, vertical step in pixels) of every plane of `picture`."""
+@functools.cache
+def _plane_layout(pixel_format: str) -> tuple[tuple[int, int, int], ...]:
+    """(bytes per sample, horizontal step, vertical step in pixels) of every plane of a pixel format.
+
+    Empty where planes cannot be cut as arrays of samples and a picture must be converted first.
+    """
+    side = 64
+    form = av.VideoFormat(pixel_format, side, side)
+    if form.has_palette or form.is_bit_stream or getattr(form, "is_bayer", False):
+        return ()
     layout = []
-    for number, plane in enumerate(picture.planes):
-        parts = [part for part in picture.format.components if part.plane == number]
+    for number in sorted({part.plane for part in form.components}):
+        parts = [part for part in form.components if part.plane == number]
         stride = sum(-(-part.bits // 8) for part in parts)
-        chroma = bool(parts) and all(part.is_chroma for part in parts)
-        across = -(-picture.width // plane.width) if chroma else 1
-        down = -(-picture.height // plane.height) if chroma else 1
-        layout.append((stride, across, down))
-    return layout
+        layout.append((stride, side // min(p.width for p in parts), side // min(p.height for p in parts)))
+    # A packed format with shared chroma (yuyv422) does not add up: its bytes are not one sample per pixel.
+    bits = sum(8 * stride / (across * down) for stride, across, down in layout)
+    return tuple(layout) if abs(bits - form.padded_bits_per_pixel) < 0.5 else ()
 
 
 def _cutting_grid(picture: av.VideoFrame) -> int:
     """Pixels on whose multiples `picture` can be cut plane by plane; 0 where it must be converted first."""
-    form = picture.format
-    if form.has_palette or form.is_bit_stream or getattr(form, "is_bayer", False):
-        return 0
-    layout = _plane_layout(picture)
-    if any(stride == 0 for stride, _, _ in layout):
-        return 0
-    # A packed format with shared chroma (yuyv422) does not add up: its bytes are not one sample per pixel.
-    bits = sum(8 * stride / (across * down) for stride, across, down in layout)
-    if abs(bits - form.padded_bits_per_pixel) > 0.5:
+    layout = _plane_layout(picture.format.name)
+    if len(layout) != len(picture.planes):
         return 0
     return max(max(across, down) for _, across, down in layout)
 
@@ -277,7 +270,7 @@ def _cut(picture: av.VideoFrame, x0: int, y0: int, x1: int, y1: int) -> av.Video
     """A new frame of the same format: [y0:y1, x0:x1], on the cutting grid; edges are repeated outside."""
     piece = av.VideoFrame(x1 - x0, y1 - y0, picture.format.name)
     for source, target, (stride, across, down) in zip(
-        picture.planes, piece.planes, _plane_layout(picture), strict=True
+        picture.planes, piece.planes, _plane_layout(picture.format.name), strict=True
     ):
         rows, columns = -(-picture.height // down), -(-picture.width // across)
         pixels: np.ndarray = _bytes_of(source)[: rows * source.line_size].reshape(rows, source.line_size)
