@@ -75,13 +75,22 @@ def _constant(name: str, rate: Fraction, count: int) -> CoefficientTable:
 
 def cases() -> list[Case]:
     """Five constant rates, variable rate, Matroska's milliseconds, a gap, no face at all, one frame."""
-    made = [Case(f"rate_{float(rate):.2f}", _constant(f"rate_{float(rate):.2f}", rate, FRAMES), True) for rate in RATES]
+    made = [
+        Case(f"rate_{float(rate):.2f}", _constant(f"rate_{float(rate):.2f}", rate, FRAMES), True)
+        for rate in RATES
+    ]
     steps = np.random.default_rng(3).choice([210, 461, 512, 640, 1024], FRAMES)
     pts = np.cumsum(steps)
     average = Fraction(int((FRAMES - 1) * 15360), int(pts[-1] - pts[0]))
     made.append(Case("variable", _table("variable", average, pts, Fraction(1, 15360), True), False))
     milliseconds = np.round(np.arange(FRAMES) * 1000 / 30)
-    made.append(Case("milliseconds", _table("milliseconds", Fraction(30), milliseconds, Fraction(1, 1000), False), False))
+    made.append(
+        Case(
+            "milliseconds",
+            _table("milliseconds", Fraction(30), milliseconds, Fraction(1, 1000), False),
+            False,
+        )
+    )
     gap = _constant("gaps", Fraction(25), FRAMES)
     for start, stop in ((0, 7), (100, 131), (FRAMES - 5, FRAMES)):
         gap.coefficients[start:stop], gap.head[start:stop] = np.nan, np.nan
@@ -118,7 +127,10 @@ def write_expectation(case: Case, folder: Path) -> Path:
         return path
     path = folder / f"{case.name}.npz"
     columns = {name: table.coefficients[:, k] for k, name in enumerate(ARKIT_NAMES)}
-    head = {"head_quat": _head_quaternions(table.head), "head_pos_m": table.head[:, 3:6].astype(float) / 100.0}
+    head = {
+        "head_quat": _head_quaternions(table.head),
+        "head_pos_m": table.head[:, 3:6].astype(float) / 100.0,
+    }
     np.savez(path, fps=float(table.info.fps), **columns, **head)
     return path
 
@@ -139,8 +151,13 @@ def main() -> int:
         command = [sys.executable, validator, str(fbx), str(expected), "--tol", "1e-4", "--strict", *options]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         (folder / f"{case.name}.log").write_text(run.stdout + run.stderr, encoding="utf-8")
-        verdict = next((line for line in run.stdout.splitlines() if line.startswith("RESULT")), run.stderr[-300:])
-        print(f"{case.name:14} {fbx.stat().st_size / 1e6:.2f} MB, written in {seconds:.2f} s: {verdict}", flush=True)
+        verdict = next(
+            (line for line in run.stdout.splitlines() if line.startswith("RESULT")), run.stderr[-300:]
+        )
+        print(
+            f"{case.name:14} {fbx.stat().st_size / 1e6:.2f} MB, written in {seconds:.2f} s: {verdict}",
+            flush=True,
+        )
         failed += run.returncode != 0
     return 1 if failed else 0
 

@@ -24,11 +24,20 @@ def make_table(
     coefficients = np.clip(0.5 + 0.6 * np.sin((0.5 + 0.07 * channel) * 2.0 * t + channel), 0.0, 1.0)
     t = t[:, 0]
     head = np.stack(
-        [0.7 * np.sin(t), 0.4 * np.sin(1.3 * t + 1), 0.3 * np.cos(0.8 * t), 5 * np.sin(t), t, -60 + 3 * np.cos(t)],
+        [
+            0.7 * np.sin(t),
+            0.4 * np.sin(1.3 * t + 1),
+            0.3 * np.cos(0.8 * t),
+            5 * np.sin(t),
+            t,
+            -60 + 3 * np.cos(t),
+        ],
         axis=1,
     )
     return CoefficientTable(
-        info=ClipInfo(clip_id, f"{clip_id}.mp4", 640, 480, fps, time_base, 0, bool(len(np.unique(np.diff(pts))) > 1)),
+        info=ClipInfo(
+            clip_id, f"{clip_id}.mp4", 640, 480, fps, time_base, 0, bool(len(np.unique(np.diff(pts))) > 1)
+        ),
         frame_index=np.arange(count, dtype=np.int32),
         pts=np.asarray(pts, np.int64),
         face_found=np.ones(count, bool),

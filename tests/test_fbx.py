@@ -111,7 +111,9 @@ def check(table: CoefficientTable, path: Path, folder: Path) -> dict[str, np.nda
     assert list(seen["names"]) == list(ARKIT_NAMES) == list(seen["shapes"])
     known = ~np.isnan(table.coefficients[:, 0])
     np.testing.assert_allclose(seen["weights"].T[known], table.coefficients[known], atol=1e-5)
-    np.testing.assert_allclose(quaternion_matrices(seen["rotation"])[known], matrices(table)[known], atol=1e-5)
+    np.testing.assert_allclose(
+        quaternion_matrices(seen["rotation"])[known], matrices(table)[known], atol=1e-5
+    )
     np.testing.assert_allclose(seen["translation"][known], table.head[known, 3:], atol=1e-4)
     np.testing.assert_allclose(seen["span"], [0.0, times[-1]], atol=1e-9)
     assert list(seen["stacks"]) == [table.info.clip_id]
@@ -174,16 +176,15 @@ def test_structure_is_what_the_strictest_readers_need() -> None:
     data = fbx_bytes(constant_rate(Fraction(24000, 1001), 30))
     nodes, foot = parse(data)
     assert data[:27] == b"Kaydara FBX Binary  \x00\x1a\x00" + struct.pack("<I", 7400)
-    assert [node[0] for node in nodes] == (
-        "FBXHeaderExtension FileId CreationTime Creator GlobalSettings Documents References Definitions Objects "
-        "Connections Takes"
-    ).split()
+    assert [node[0] for node in nodes] == ["FBXHeaderExtension", "FileId", "CreationTime", "Creator", "GlobalSettings", "Documents", "References", "Definitions", "Objects", "Connections", "Takes"]
     assert find(nodes, "FileId")[1] == [bytes.fromhex("28b32aebb624ccc2bfc8b02aa92bfcf1")]
     assert find(nodes, "CreationTime")[1] == ["1970-01-01 10:00:00:000"]
     assert data[foot : foot + 20] == bytes.fromhex("fabcab09d0c8d466b176fb831cf7267e") + bytes(4)
     assert len(data) - 140 - foot - 20 in range(1, 17)
     assert (len(data) - 140) % 16 == 0
-    assert data[-140:] == struct.pack("<I", 7400) + bytes(120) + bytes.fromhex("f85a8c6adef5d97eece90ce3758f290b")
+    assert data[-140:] == struct.pack("<I", 7400) + bytes(120) + bytes.fromhex(
+        "f85a8c6adef5d97eece90ce3758f290b"
+    )
     objects = find(nodes, "Objects")[2]
     kinds = [node[0] for node in objects]
     for item in find(nodes, "Definitions")[2]:
@@ -209,7 +210,16 @@ def test_the_same_table_gives_the_same_bytes() -> None:
 
 
 def test_time_modes() -> None:
-    expected = {"24": 11, "24000/1001": 13, "25": 10, "30000/1001": 9, "30": 6, "48": 5, "50": 4, "60000/1001": 17}
+    expected = {
+        "24": 11,
+        "24000/1001": 13,
+        "25": 10,
+        "30000/1001": 9,
+        "30": 6,
+        "48": 5,
+        "50": 4,
+        "60000/1001": 17,
+    }
     expected |= {"60": 3, "96": 15, "100": 2, "120": 1, "120000/1001": 18, "15": 14, "2997/100": 9}
     assert {rate: time_mode(Fraction(rate)) for rate in expected} == expected
 
@@ -247,4 +257,6 @@ def test_a_gap_keeps_its_rotation_keys_so_that_readers_agree() -> None:
 def test_every_exporter_writes_and_leaves_nothing_else(tmp_path: Path) -> None:
     for name, (export, suffix) in EXPORTERS.items():
         export(constant_rate(Fraction(25), 5), tmp_path / f"{name}{suffix}")
-    assert {path.name for path in tmp_path.iterdir()} == {f"{name}{suffix}" for name, (_, suffix) in EXPORTERS.items()}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"{name}{suffix}" for name, (_, suffix) in EXPORTERS.items()
+    }

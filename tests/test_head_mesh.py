@@ -42,7 +42,9 @@ def lips(skin) -> tuple[int, int, int]:
 
 def lid_edges(skin) -> tuple[int, int]:
     """Middle of the left eye's upper and lower lid edge."""
-    pair = np.flatnonzero((skin.half_row == 0.0) & (skin.half_angle == COLUMNS[10]) & (skin.inside[skin.left] == 0))
+    pair = np.flatnonzero(
+        (skin.half_row == 0.0) & (skin.half_angle == COLUMNS[10]) & (skin.inside[skin.left] == 0)
+    )
     upper = pair[skin.half_lid[pair] == 1][0]
     return upper, pair[skin.half_lid[pair] == -1][0]
 
@@ -91,7 +93,9 @@ def test_right_mirrors_left(head: HeadModel, skin, name: str) -> None:
         assert np.abs(left[far]).max() < 0.02
 
 
-@pytest.mark.parametrize("name", ["jawOpen", "mouthFunnel", "mouthPucker", "browInnerUp", "cheekPuff", "mouthClose"])
+@pytest.mark.parametrize(
+    "name", ["jawOpen", "mouthFunnel", "mouthPucker", "browInnerUp", "cheekPuff", "mouthClose"]
+)
 def test_middle_targets_are_symmetric(head: HeadModel, skin, name: str) -> None:
     offsets = full(head, name)[: len(skin.vertices)]
     np.testing.assert_allclose(offsets, offsets[skin.mirror] * FLIP, atol=1e-9)
@@ -107,7 +111,11 @@ def test_blink_covers_the_left_eye_only(head: HeadModel, skin) -> None:
     assert blink[upper, 1] < -0.5 and blink[upper, 1] < -2 * abs(blink[lower, 1])
     assert np.abs(blink[head.vertices[:, 0] < 0]).max() == 0
     # Closed and half closed, the lid stays in front of the eyeball.
-    lid = np.flatnonzero((skin.inside[skin.left] == 0) & (np.abs(skin.half_row) < 0.5) & (np.abs(blink[skin.left]).max(axis=1) > 0.01))
+    lid = np.flatnonzero(
+        (skin.inside[skin.left] == 0)
+        & (np.abs(skin.half_row) < 0.5)
+        & (np.abs(blink[skin.left]).max(axis=1) > 0.01)
+    )
     for weight, least in ((1.0, EYE_RADIUS + 0.05), (0.5, EYE_RADIUS)):
         reach = np.linalg.norm(head.vertices[lid] + weight * blink[lid] - EYE_CENTRE, axis=1)
         assert reach.min() > least
@@ -125,7 +133,9 @@ def test_wide_and_squint_move_lids_apart_and_together(head: HeadModel, skin) -> 
     ("name", "axis", "sign"),
     [("eyeLookUpLeft", 1, 1), ("eyeLookDownLeft", 1, -1), ("eyeLookInLeft", 0, -1), ("eyeLookOutLeft", 0, 1)],
 )
-def test_looks_turn_the_eyeball_and_the_lids_follow(head: HeadModel, skin, name: str, axis: int, sign: int) -> None:
+def test_looks_turn_the_eyeball_and_the_lids_follow(
+    head: HeadModel, skin, name: str, axis: int, sign: int
+) -> None:
     offsets = full(head, name)
     pupil = head.parts["eyeLeft"][0]
     assert sign * offsets[pupil, axis] > 0.4

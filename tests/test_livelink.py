@@ -71,14 +71,18 @@ def test_variable_rate_uses_the_frames_own_times(tmp_path: Path) -> None:
     times = table.time_s() - table.time_s()[0]
     for row, expected in zip(read(tmp_path / "a.csv"), times, strict=True):
         hours, minutes, seconds, units = row["Timecode"].split(":")
-        assert int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(units) / 60 == pytest.approx(expected, abs=2e-5)
+        assert int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(units) / 60 == pytest.approx(
+            expected, abs=2e-5
+        )
 
 
 def test_eye_angles_point_down_and_to_the_subjects_right(tmp_path: Path) -> None:
     table = constant_rate(Fraction(30), 2)
     table.coefficients[:] = 0
     table.coefficients[0, ARKIT_NAMES.index("eyeLookDownLeft")] = 1
-    table.coefficients[1, ARKIT_NAMES.index("eyeLookInLeft")] = 1  # the left eye toward the nose: to the right
+    table.coefficients[1, ARKIT_NAMES.index("eyeLookInLeft")] = (
+        1  # the left eye toward the nose: to the right
+    )
     table.coefficients[1, ARKIT_NAMES.index("eyeLookOutRight")] = 1
     write_livelink_csv(table, tmp_path / "a.csv")
     down, right = read(tmp_path / "a.csv")

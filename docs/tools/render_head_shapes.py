@@ -22,8 +22,8 @@ SHAPES = (
     ("mouthPucker", ("mouthPucker",)),
 )
 COLUMNS = 3
-SPACING = (0.235, 0.31)  # metres between heads
-SAMPLES = 40
+SPACING = (0.235, 0.29)  # metres between heads
+SAMPLES = 24
 
 
 def read_head(path: Path):
@@ -70,7 +70,7 @@ def place(head, number: int, label: str, names: tuple[str, ...]) -> None:
     output = ink.node_tree.nodes.new("ShaderNodeOutputMaterial")
     ink.node_tree.links.new(emission.outputs[0], output.inputs[0])
     text.materials.append(ink)
-    caption.location = (at[0], -0.13, at[2] - 0.152)
+    caption.location = (at[0], -0.13, at[2] - 0.147)
     caption.rotation_euler = (1.5707963, 0.0, 0.0)
     bpy.context.collection.objects.link(caption)
 

@@ -75,7 +75,9 @@ def joint_rotation(head: np.ndarray) -> np.ndarray:
     # The entries of Ry Rx Rz that the angles of Rz Ry Rx are read from.
     r00, r10, r20 = cy * cr + sy * sp * sr, cp * sr, -sy * cr + cy * sp * sr
     r21, r22 = sy * sr + cy * sp * cr, cy * cp
-    first = np.stack([np.arctan2(r21, r22), np.arcsin(np.clip(-r20, -1.0, 1.0)), np.arctan2(r10, r00)])[:, known]
+    first = np.stack([np.arctan2(r21, r22), np.arcsin(np.clip(-r20, -1.0, 1.0)), np.arctan2(r10, r00)])[
+        :, known
+    ]
     unwrapped = np.unwrap(first, axis=1)
     if np.abs(np.diff(unwrapped, axis=1)).max(initial=0.0) > np.pi / 4:
         unwrapped = _nearest_branches(first)

@@ -279,7 +279,10 @@ def build_scene(head: HeadModel, ids: Iterator[int]) -> Scene:
         _model(mesh_model, MESH_NAME, "Mesh"),
         _model(joint, JOINT_NAME, "LimbNode"),
         _bind_pose(pose, (mesh_model, joint)),
-        *(_material(identity, material) for identity, material in zip(material_ids, head.materials, strict=True)),
+        *(
+            _material(identity, material)
+            for identity, material in zip(material_ids, head.materials, strict=True)
+        ),
         blend_node,
         *(_channel(channel_ids[morph.name], morph.name) for morph in head.morphs),
         _skin(skin),

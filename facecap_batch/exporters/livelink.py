@@ -18,7 +18,12 @@ from facecap_batch.timecode import parse_time
 SHAPE_COUNT = 61  # what the app writes in BlendShapeCount: 52 shapes and 9 angles
 UNITS_PER_SECOND = 60  # the timecode's last two digits count 60ths whatever the take's rate
 _SECONDS_PER_DAY = 24 * 60 * 60
-_SWAPPED = {"jawLeft": "jawRight", "jawRight": "jawLeft", "mouthLeft": "mouthRight", "mouthRight": "mouthLeft"}
+_SWAPPED = {
+    "jawLeft": "jawRight",
+    "jawRight": "jawLeft",
+    "mouthLeft": "mouthRight",
+    "mouthRight": "mouthLeft",
+}
 SHAPES: tuple[str, ...] = tuple(_SWAPPED.get(name, name) for name in ARKIT_NAMES)
 HEAD_COLUMNS = ("HeadYaw", "HeadPitch", "HeadRoll")
 EYE_COLUMNS = ("LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw", "RightEyePitch", "RightEyeRoll")
@@ -63,9 +68,7 @@ def eye_angles(coefficients: np.ndarray) -> np.ndarray:
     angles = np.zeros((len(coefficients), 6))
     for place, side, right, left in ((0, "Left", "In", "Out"), (3, "Right", "Out", "In")):
         angles[:, place] = EYE_SIDE * (column[f"eyeLook{right}{side}"] - column[f"eyeLook{left}{side}"])
-        angles[:, place + 1] = (
-            EYE_DOWN * column[f"eyeLookDown{side}"] - EYE_UP * column[f"eyeLookUp{side}"]
-        )
+        angles[:, place + 1] = EYE_DOWN * column[f"eyeLookDown{side}"] - EYE_UP * column[f"eyeLookUp{side}"]
     return angles
 
 
@@ -78,7 +81,9 @@ def write_livelink_csv(table: CoefficientTable, path: Path) -> None:
     order = [ARKIT_NAMES.index(name) for name in SHAPES]
     shapes = np.asarray(table.coefficients, np.float64)[:, order]
     tongue = np.zeros((len(table), 1))
-    values = np.concatenate([shapes, tongue, HEAD_SIGNS * table.head[:, :3], eye_angles(table.coefficients)], axis=1)
+    values = np.concatenate(
+        [shapes, tongue, HEAD_SIGNS * table.head[:, :3], eye_angles(table.coefficients)], axis=1
+    )
     start, base = start_seconds(table), table.info.time_base
     lines = [",".join(COLUMNS)]
     line = ",".join(["%.10f"] * values.shape[1])

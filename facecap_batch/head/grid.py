@@ -28,7 +28,7 @@ ROWS = np.array(
     [-11, -10, -9, -8, -7, -6, -5.1, -4.3, -3.6, -3.0, -2.5, -2.05, -1.65, -1.3, -1.0, -0.7, -0.45, -0.24, -0.07, EYE_ROW]
     + [0.22, 0.45, 0.7, 1.0, 1.35, 1.75, 2.2, 2.6, 3.0, 3.35, 3.7, 4.0, 4.3, 4.55, 4.8, 5.05, 5.35, 5.65, 5.9, 6.18]
     + [MOUTH_ROW, 6.72, 7.0, 7.3, 7.6, 7.95, 8.35, 8.75, 9.2, 9.65, 10.05, 10.4, 10.75, 11.15, 11.6, 12.1, 12.7]
-    + [13.3, 14.2, 15.5, 18]
+    + [13.3, 14.1, 15.1, 16.4]
 )  # fmt: skip
 EYE_INDEX = int(np.flatnonzero(ROWS == EYE_ROW)[0])
 MOUTH_INDEX = int(np.flatnonzero(ROWS == MOUTH_ROW)[0])
@@ -89,7 +89,9 @@ class Skin:
     half_angle: np.ndarray  # float64 [H]
     half_row: np.ndarray  # float64 [H], before the openings are cut
     half_lid: np.ndarray  # int8 [H], 1 upper lid's side, -1 lower lid's side
-    anchor: np.ndarray  # int32 [V], the edge vertex that a vertex inside the mouth or on a lid's rim hangs on; else itself
+    anchor: (
+        np.ndarray
+    )  # int32 [V], the edge vertex that a vertex inside the mouth or on a lid's rim hangs on; else itself
 
     def left_half(self, opening: LidOpening) -> np.ndarray:
         """float64 [H, 3]: the left half's skin with the eye opened by `opening`; the mouth's inside is left out (as at rest)."""
@@ -176,7 +178,14 @@ class _Half:
         self.face_columns: list[int] = []
 
     def vertex(
-        self, angle: float, row: float, lid: int, lower: bool, inside: int = 0, middle: bool = False, base: int = -1
+        self,
+        angle: float,
+        row: float,
+        lid: int,
+        lower: bool,
+        inside: int = 0,
+        middle: bool = False,
+        base: int = -1,
     ) -> int:
         self.angle.append(angle)
         self.row.append(row)
@@ -201,9 +210,7 @@ def _lay_out() -> _Half:
         for j, angle in enumerate(COLUMNS):
             lid = 1 if i <= EYE_INDEX else -1
             corner = i == EYE_INDEX and j in EYE_COLUMNS
-            vertex = half.vertex(
-                float(angle), _lip_rows(j, i), lid, i > MOUTH_INDEX, middle=j in (0, LAST)
-            )
+            vertex = half.vertex(float(angle), _lip_rows(j, i), lid, i > MOUTH_INDEX, middle=j in (0, LAST))
             above[i, j] = below[i, j] = vertex
             cut_eye = i == EYE_INDEX and EYE_COLUMNS[0] < j < EYE_COLUMNS[1]
             cut_mouth = i == MOUTH_INDEX and j < MOUTH_COLUMN
@@ -241,9 +248,7 @@ def _lay_out_lid_rims(
                 half.quad(quad if upper else quad[::-1], -1 if upper else -2, first + k)
 
 
-def _lay_out_mouth(
-    half: _Half, above: dict[tuple[int, int], int], below: dict[tuple[int, int], int]
-) -> None:
+def _lay_out_mouth(half: _Half, above: dict[tuple[int, int], int], below: dict[tuple[int, int], int]) -> None:
     columns = range(MOUTH_COLUMN + 1)
     corner_rows: list[int] = []
     throat: list[int] = []
@@ -256,9 +261,7 @@ def _lay_out_mouth(
                     made.append(corner_rows[depth - 1])  # both lips' insides meet at the corner
                     continue
                 made.append(
-                    half.vertex(
-                        half.angle[v], half.row[v], -1, not is_upper, depth, middle=j == 0, base=v
-                    )
+                    half.vertex(half.angle[v], half.row[v], -1, not is_upper, depth, middle=j == 0, base=v)
                 )
             if is_upper:
                 corner_rows.append(made[-1])

@@ -56,6 +56,12 @@ def all_offsets(rig: Rig) -> dict[str, np.ndarray]:
     for group in (eye_offsets(rig), face_offsets(rig)):
         for name, offsets in group.items():
             made[name] = made[name] + offsets if name in made else offsets
+    skin = rig.members["skin"]
+    for part in ("nostrilLeft", "nostrilRight"):  # ride on the skin under their middle
+        middle = rig.vertices[rig.members[part]].mean(axis=0)
+        under = skin[np.argmin(np.linalg.norm(rig.vertices[skin] - middle, axis=1))]
+        for offsets in made.values():
+            offsets[rig.members[part]] = offsets[under]
     for name in list(made):
         if "Left" in name:
             made[name.replace("Left", "Right")] = _mirrored(made[name], rig)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.head.morphs_eyes import lids
 from facecap_batch.head.grid import LidOpening
+from facecap_batch.head.morphs_eyes import lids
 from facecap_batch.head.rig import Rig, smoothstep
 
 
@@ -50,7 +50,9 @@ def face_offsets(rig: Rig) -> dict[str, np.ndarray]:
     middle = around(rig, (2.9, 2.3, 1.8), (1.5, 1.6, 3.0))
     outer = around(rig, (4.5, 2.2, 0.8), (1.7, 1.8, 3.0))
 
-    lowered = _push(left * brow * inner, (-0.32, -0.62, 0.18)) + _push(left * brow * middle, (-0.12, -0.42, 0.12))
+    lowered = _push(left * brow * inner, (-0.32, -0.62, 0.18)) + _push(
+        left * brow * middle, (-0.12, -0.42, 0.12)
+    )
     lowered += _push(left * brow * outer, (0.0, -0.15, 0.0))
     heavy = 0.35 * lids(rig, LidOpening(upper=0.34, lower=0.40))
 
@@ -70,12 +72,17 @@ def face_offsets(rig: Rig) -> dict[str, np.ndarray]:
     beside = around(rig, (1.9, -4.9, 2.2), (0.9, 1.0, 1.6)) * left * skin * (1.0 - rig.lip_split)
     wrinkle = around(rig, (1.0, -1.0, 1.5), (0.6, 1.0, 1.2)) * left * skin
     wrinkle *= np.nan_to_num(1.0 - np.exp(-(((x - 3.15) / 1.3) ** 2)) * (np.abs(rig.row) < 0.7))
-    sneer = _push(wing, (0.15, 0.62, 0.05)) + _push(beside, (0.06, 0.48, 0.2)) + _push(wrinkle, (-0.06, 0.12, 0.24))
+    sneer = (
+        _push(wing, (0.15, 0.62, 0.05))
+        + _push(beside, (0.06, 0.48, 0.2))
+        + _push(wrinkle, (-0.06, 0.12, 0.24))
+    )
     sneer += _push(left * brow * inner, (-0.05, -0.18, 0.05))
     return {
         "browDownLeft": lowered + heavy,
         "browInnerUp": raised,
-        "browOuterUpLeft": _push(left * brow * outer, (0.05, 0.95, 0.0)) + _push(left * brow * middle, (0.0, 0.4, 0.0)),
+        "browOuterUpLeft": _push(left * brow * outer, (0.05, 0.95, 0.0))
+        + _push(left * brow * middle, (0.0, 0.4, 0.0)),
         "cheekPuff": fuller,
         "cheekSquintLeft": lifted,
         "noseSneerLeft": sneer,

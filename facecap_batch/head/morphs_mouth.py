@@ -87,10 +87,17 @@ def mouth_offsets(rig: Rig) -> dict[str, np.ndarray]:
     left = smoothstep(-1.0, 1.5, x)
     jaw = jaw_weight(rig)
     line = -6.45
-    lips = np.exp(-((y - line) / 1.15) ** 2) * np.exp(-((x / 3.1) ** 4)) * smoothstep(-1.0, 0.8, p[:, 2])
-    mouth = np.exp(-((y - line) / 2.0) ** 2) * np.exp(-((x / 3.8) ** 4)) * smoothstep(-2.0, 0.5, p[:, 2])
-    upper = np.exp(-((y - line) / 1.25) ** 2) * np.exp(-((x / 2.6) ** 4)) * high * smoothstep(-1.0, 0.8, p[:, 2])
-    lower = np.exp(-((y - line) / 1.5) ** 2) * np.exp(-((x / 2.6) ** 4)) * low * smoothstep(-1.0, 0.8, p[:, 2])
+    lips = np.exp(-(((y - line) / 1.15) ** 2)) * np.exp(-((x / 3.1) ** 4)) * smoothstep(-1.0, 0.8, p[:, 2])
+    mouth = np.exp(-(((y - line) / 2.0) ** 2)) * np.exp(-((x / 3.8) ** 4)) * smoothstep(-2.0, 0.5, p[:, 2])
+    upper = (
+        np.exp(-(((y - line) / 1.25) ** 2))
+        * np.exp(-((x / 2.6) ** 4))
+        * high
+        * smoothstep(-1.0, 0.8, p[:, 2])
+    )
+    lower = (
+        np.exp(-(((y - line) / 1.5) ** 2)) * np.exp(-((x / 2.6) ** 4)) * low * smoothstep(-1.0, 0.8, p[:, 2])
+    )
     pull = around(rig, corner, (2.1, 1.9, 2.8)) * left
     tight = around(rig, corner, (1.1, 1.2, 2.0)) * left
     opened = _hinged(rig, JAW_OPEN) * jaw[:, None]
@@ -102,7 +109,10 @@ def mouth_offsets(rig: Rig) -> dict[str, np.ndarray]:
     }
     arch_part = 1.0 - 0.35 * np.abs(np.clip(x / 2.6, -1, 1))
     result["mouthFunnel"] = _moved(
-        rig, -0.34 * x * lips, 0.42 * upper - 0.62 * lower, 0.62 * mouth * arch_part - 0.35 * np.abs(x) * 0.34 * lips
+        rig,
+        -0.34 * x * lips,
+        0.42 * upper - 0.62 * lower,
+        0.62 * mouth * arch_part - 0.35 * np.abs(x) * 0.34 * lips,
     )
     swell = 0.16 * (1.0 - np.exp(-(((y - line) / 0.35) ** 2))) * (upper - lower)  # the edges keep touching
     result["mouthPucker"] = _moved(
@@ -120,7 +130,7 @@ def mouth_offsets(rig: Rig) -> dict[str, np.ndarray]:
     result["mouthDimpleLeft"] = _moved(rig, 0.38 * tight, 0.12 * tight, -0.55 * tight)
     result["mouthStretchLeft"] = _moved(rig, 0.95 * pull, -0.28 * pull, zero)
 
-    inward = np.exp(-((y - line) / 0.75) ** 2) * np.exp(-((x / 2.5) ** 4)) * smoothstep(-1.0, 0.8, p[:, 2])
+    inward = np.exp(-(((y - line) / 0.75) ** 2)) * np.exp(-((x / 2.5) ** 4)) * smoothstep(-1.0, 0.8, p[:, 2])
     result["mouthRollLower"] = _moved(rig, zero, 0.55 * (line - y) * inward * low, -0.72 * inward * low)
     result["mouthRollUpper"] = _moved(rig, zero, 0.55 * (line - y) * inward * high, -0.70 * inward * high)
     chin = around(rig, (0.0, -8.6, 2.2), (1.9, 1.3, 2.0)) * low
@@ -131,7 +141,11 @@ def mouth_offsets(rig: Rig) -> dict[str, np.ndarray]:
         rig, 0.18 * tight, 0.34 * press_low - 0.06 * press_up, -0.34 * (press_low + press_up)
     )
     half = smoothstep(-0.4, 1.1, x) * np.exp(-(((x - 1.1) / 1.5) ** 2))
-    result["mouthLowerDownLeft"] = _moved(rig, 0.10 * lower * half, -0.85 * lower * half, -0.08 * lower * half)
+    result["mouthLowerDownLeft"] = _moved(
+        rig, 0.10 * lower * half, -0.85 * lower * half, -0.08 * lower * half
+    )
     fold = around(rig, (2.0, -4.8, 2.1), (1.0, 1.0, 2.0)) * left * high
-    result["mouthUpperUpLeft"] = _moved(rig, zero, 0.75 * upper * half + 0.3 * fold, 0.06 * upper * half + 0.12 * fold)
+    result["mouthUpperUpLeft"] = _moved(
+        rig, zero, 0.75 * upper * half + 0.3 * fold, 0.06 * upper * half + 0.12 * fold
+    )
     return result

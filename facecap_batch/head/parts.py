@@ -10,9 +10,10 @@ import dataclasses
 import numpy as np
 
 from facecap_batch.head.grid import locate
-from facecap_batch.head.surface import EYE_CENTRE, EYE_RADIUS
+from facecap_batch.head.surface import EYE_CENTRE, EYE_RADIUS, meet
 
 UPPER_TEETH_Y = (-5.6, -6.66)  # gum line and edge, cm
+NOSTRIL = np.array([0.55, -4.45, 2.9])  # a point above the middle of the left nostril
 LOWER_TEETH_Y = (-7.45, -6.58)
 
 
@@ -39,9 +40,9 @@ def _grid_faces(rows: int, columns: int, closed: bool = False) -> np.ndarray:
     i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns - (0 if closed else 1)), indexing="ij")
     i, j = i.ravel(), j.ravel()
     k = (j + 1) % columns
-    return np.column_stack([i * columns + j, (i + 1) * columns + j, (i + 1) * columns + k, i * columns + k]).astype(
-        np.int32
-    )
+    return np.column_stack(
+        [i * columns + j, (i + 1) * columns + j, (i + 1) * columns + k, i * columns + k]
+    ).astype(np.int32)
 
 
 # Rings of the eyeball, degrees from the axis of sight, and the material of the band that each closes.
@@ -69,7 +70,11 @@ def eyeball() -> Part:
     for ring, (degrees, material) in enumerate(_EYE_RINGS):
         angle = np.radians(degrees)
         bulge = 1.0 + 0.03 * max(0.0, 1.0 - (degrees / 30.0) ** 2)
-        circle = [np.sin(angle) * np.cos(turn), np.sin(angle) * np.sin(turn), np.full_like(turn, np.cos(angle))]
+        circle = [
+            np.sin(angle) * np.cos(turn),
+            np.sin(angle) * np.sin(turn),
+            np.full_like(turn, np.cos(angle)),
+        ]
         points.append(bulge * np.stack(circle, axis=1))
         for k in range(_EYE_SEGMENTS):
             after = (k + 1) % _EYE_SEGMENTS
@@ -94,7 +99,13 @@ def _arch(name: str, front: float, width: float, y_root: float, y_edge: float) -
     outward = np.stack([x * 0.9, np.zeros_like(x), np.full_like(x, 2.0)], axis=1)
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     rows = []
-    for height, depth, bump in ((0.0, -0.05, 0.0), (0.25, 0.0, 0.06), (0.7, 0.0, 0.07), (0.96, -0.06, 0.05), (0.9, -0.4, 0.0)):
+    for height, depth, bump in (
+        (0.0, -0.05, 0.0),
+        (0.25, 0.0, 0.06),
+        (0.7, 0.0, 0.07),
+        (0.96, -0.06, 0.05),
+        (0.9, -0.4, 0.0),
+    ):
         notch = (0.05 * (1.0 - swell) if height > 0.9 else 0.0) * np.sign(y_root - y_edge)
         y = y_root + (y_edge - y_root) * height + notch
         push = depth + bump * swell
@@ -148,10 +159,31 @@ def brow() -> Part:
     for across, lift in ((-1.0, -0.05), (-0.5, 0.07), (0.1, 0.10), (0.6, 0.07), (1.0, -0.05)):
         points = locate(angle, centre + half * across)
         taper = np.minimum(1.0, np.minimum(t / 0.08, (1.0 - t) / 0.12) + 0.25)
-        outward = np.stack([np.sin(np.radians(angle)), 0.1 * np.ones(columns), np.cos(np.radians(angle))], axis=1)
+        outward = np.stack(
+            [np.sin(np.radians(angle)), 0.1 * np.ones(columns), np.cos(np.radians(angle))], axis=1
+        )
         rows.append(points + outward * (lift * taper)[:, None])
     faces = _grid_faces(len(rows), columns)
     return Part("browLeft", np.concatenate(rows), faces, ("brow",) * len(faces))
+
+
+def nostril() -> Part:
+    """The left nostril: a dark oval that lies just off the underside of the nose."""
+    around = 14
+    turn = 2.0 * np.pi * np.arange(around) / around
+    rows = []
+    for size in (1.0, 0.6, 0.0):
+        x, z = NOSTRIL[0] + size * 0.24 * np.cos(turn), NOSTRIL[2] - size * 0.36 * np.sin(turn)
+        x = x + 0.35 * (NOSTRIL[2] - z)  # the pair converges toward the tip
+        rows.append(np.stack([x, np.full_like(x, NOSTRIL[1]), z], axis=1))
+    points = np.concatenate([rows[0], rows[1], rows[2][:1]])
+    below = np.array([0.0, -0.96, 0.28])
+    points = meet(points, np.broadcast_to(below, points.shape), start=1.2) + 0.05 * below
+    points[:around] -= 0.06 * below
+    faces = [list(face) for face in _grid_faces(2, around, closed=True)]
+    faces += [[2 * around, around + (k + 1) % around, around + k, -1] for k in range(around)]
+    faces_array = np.array(faces, np.int32)
+    return Part("nostrilLeft", points, faces_array, ("mouth_inside",) * len(faces))
 
 
 def ear() -> Part:
@@ -177,7 +209,9 @@ def ear() -> Part:
     rows = []
     for fraction, height in profile:
         flat = centre + (outline_points - centre) * fraction
-        relief = height * (1.0 - 0.75 * lobe * (fraction > 0.4)) if fraction < 1.0 and height > -0.3 else height
+        relief = (
+            height * (1.0 - 0.75 * lobe * (fraction > 0.4)) if fraction < 1.0 and height > -0.3 else height
+        )
         relief = relief - 0.16 * front * (fraction > 0.6)
         rows.append(np.column_stack([flat, np.broadcast_to(relief, turn.shape)]))
     rows.append(np.array([[centre[0], centre[1], -0.45]]))
@@ -186,7 +220,10 @@ def ear() -> Part:
     lean, flare = np.radians(12.0), np.radians(24.0)
     x = local[:, 0] * np.cos(lean) + local[:, 1] * np.sin(-lean)
     y = local[:, 0] * np.sin(lean) + local[:, 1] * np.cos(lean)
-    forward, out = x * np.cos(flare) + local[:, 2] * np.sin(flare), -x * np.sin(flare) + local[:, 2] * np.cos(flare)
+    forward, out = (
+        x * np.cos(flare) + local[:, 2] * np.sin(flare),
+        -x * np.sin(flare) + local[:, 2] * np.cos(flare),
+    )
     vertices = np.column_stack([7.12 + out, -0.95 + y, -8.0 + forward])
     faces = [list(face) for face in _grid_faces(len(profile), around, closed=True)]
     last = (len(profile) - 1) * around
@@ -204,4 +241,6 @@ def _ear_outline(around: int) -> np.ndarray:
     i = np.floor(s).astype(int)
     f = (s - i)[:, None]
     p0, p1, p2, p3 = (keys[(i + k) % len(keys)] for k in (-1, 0, 1, 2))
-    return 0.5 * (2 * p1 + (p2 - p0) * f + (2 * p0 - 5 * p1 + 4 * p2 - p3) * f**2 + (3 * p1 - p0 - 3 * p2 + p3) * f**3)
+    return 0.5 * (
+        2 * p1 + (p2 - p0) * f + (2 * p0 - 5 * p1 + 4 * p2 - p3) * f**2 + (3 * p1 - p0 - 3 * p2 + p3) * f**3
+    )

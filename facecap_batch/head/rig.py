@@ -12,7 +12,6 @@ import numpy as np
 from facecap_batch.head import grid, parts
 
 _FOLLOW = {1: 1.0, 2: 0.6, 3: 0.2, 4: 0.0}  # how far the inside of the mouth follows the lip, by depth
-NOSTRIL = np.array([0.55, -4.70, 2.95])  # middle of the left nostril
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +52,10 @@ def _split(skin: grid.Skin) -> np.ndarray:
 def _skin_materials(skin: grid.Skin) -> list[str]:
     """Lips between the rows of their border, dark lid edges, the mouth's inside; all else skin."""
     result = []
-    centres = np.array([skin.vertices[face[face >= 0]].mean(axis=0) for face in skin.faces])
-    nostril = np.linalg.norm((np.abs(centres) * [1, 0, 0] + centres * [0, 1, 1] - NOSTRIL) / [0.34, 0.26, 0.40], axis=1)
-    for row, column, dark in zip(skin.face_rows, skin.face_columns, nostril < 1.0, strict=True):
+    for row, column in zip(skin.face_rows, skin.face_columns, strict=True):
         lip = -grid.LIP_ROWS <= row - grid.MOUTH_INDEX < grid.LIP_ROWS and column < grid.MOUTH_COLUMN
         eye = grid.EYE_COLUMNS[0] <= column < grid.EYE_COLUMNS[1]
-        if row == -3 or (dark and row >= 0):
+        if row == -3:
             result.append("mouth_inside")
         elif row == -1 or (row == grid.EYE_INDEX - 1 and eye):
             result.append("lashes")
@@ -70,12 +67,13 @@ def _skin_materials(skin: grid.Skin) -> list[str]:
 def build_rig() -> Rig:
     """The whole head at rest; about 5,600 vertices, the same numbers every time."""
     skin = grid.build_skin()
-    eye, brow, ear = parts.eyeball(), parts.brow(), parts.ear()
+    eye, brow, ear, nostril = parts.eyeball(), parts.brow(), parts.ear(), parts.nostril()
     middle = [parts.upper_teeth(), parts.lower_teeth(), parts.tongue()]
     pairs = [
         (eye, parts.mirrored(eye, "eyeRight")),
         (brow, parts.mirrored(brow, "browRight")),
         (ear, parts.mirrored(ear, "earRight")),
+        (nostril, parts.mirrored(nostril, "nostrilRight")),
     ]
     vertices, faces, materials = [skin.vertices], [skin.faces], _skin_materials(skin)
     members = {"skin": np.arange(len(skin.vertices), dtype=np.int32)}
@@ -125,5 +123,3 @@ def _own_mirror(vertices: np.ndarray) -> np.ndarray:
     """int [V]: for a part that crosses the middle, the vertex nearest each vertex's mirror image."""
     gaps = np.linalg.norm(vertices[:, None] * [-1.0, 1.0, 1.0] - vertices[None], axis=2)
     return np.argmin(gaps, axis=1)
-
-

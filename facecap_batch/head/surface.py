@@ -15,7 +15,9 @@ LID_RADIUS = 1.37  # the lids' outer surface over the eyeball
 _ROUNDING = 0.12  # cm over which |x| is rounded at the middle
 
 
-def _ellipsoid(p: np.ndarray, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> np.ndarray:
+def _ellipsoid(
+    p: np.ndarray, centre: tuple[float, float, float], radii: tuple[float, float, float]
+) -> np.ndarray:
     q = p - np.array(centre)
     r = np.array(radii)
     near = np.linalg.norm(q / r, axis=-1)
