@@ -27,13 +27,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
 from facecap_batch.engines.importers import detector_card
-from facecap_batch.networks.faceboxes import FaceBoxes, FaceBoxesDetector, decode
+from facecap_batch.networks.faceboxes import FaceBoxes, FaceBoxesDetector
 from facecap_batch.networks.onnx_export import export_onnx
 from facecap_batch.storage import published
 from facecap_batch.training.backdrops import Backdrops
-from facecap_batch.training.detector import Targets, corners, detection_loss, match, overlaps
+from facecap_batch.training.detector import Targets, corners, detection_loss, match
 from facecap_batch.training.detector_scenes import SceneMaker
 from facecap_batch.training.detector_tiles import HeadTiles
+from facecap_batch.training.detector_trial import Trial, judge
 
 # A trimmed heap is given back and faulted in again at every step, which costs more than the step; the C
 # library reads these when a process starts.
@@ -93,42 +94,7 @@ def batches(
     yield from loader
 
 
-@torch.inference_mode()
-def held_out(network: FaceBoxes, maker: SceneMaker, size: int, scenes: int) -> dict[str, float]:
-    """Recall and false faces on scenes of heads never trained on, at the threshold with 1 false face in 100
-    scenes.
-    """
-    network = network.eval()
-    anchors = torch.from_numpy(network.anchors(size, size))
-    faces: list[tuple[float, float]] = []  # length in pixels, best score at IoU 0.4 or more
-    false: list[float] = []  # best score per scene of a box on no face
-    for number in range(scenes):
-        scene = maker.make(number)
-        offsets, logits = network(prepare(torch.from_numpy(scene.image)[None]))
-        scores = torch.softmax(logits, 2)[0, :, 1].numpy()
-        likely = np.argsort(-scores)[:300]
-        scores, boxes = scores[likely], decode(offsets, anchors)[0].numpy()[likely]
-        known = np.concatenate([scene.boxes, scene.ignored])
-        on_none = overlaps(boxes, known).max(1) < 0.2 if len(known) else np.ones(len(boxes), bool)
-        false.append(float(scores[on_none].max(initial=0.0)))
-        for box in scene.boxes:
-            hit = overlaps(boxes, box[None])[:, 0] >= 0.4
-            faces.append((float(max(box[2:] - box[:2])), float(scores[hit].max(initial=0.0))))
-    threshold = float(np.quantile(false, 0.99))
-    length, score = np.array(faces).T
-    found = score > threshold
-    result = {"threshold": threshold, "recall": float(found.mean())}
-    for low, high in ((12, 20), (20, 40), (40, 120), (120, size * 2)):
-        inside = (length >= low) & (length < high)
-        result[f"recall_{low}_{high}px"] = float(found[inside].mean()) if inside.any() else math.nan
-    result["recall_at_0.5"] = float((score > 0.5).mean())
-    result["false_at_0.5"] = float((np.array(false) > 0.5).mean())
-    return {name: round(value, 4) for name, value in result.items()}
-
-
-def export(
-    network: FaceBoxes, size: int, folder: Path, training: dict[str, Any], quality: dict[str, Any]
-) -> EngineCard:
+def export(network: FaceBoxes, size: int, folder: Path, training: dict[str, Any], trial: Trial) -> EngineCard:
     """Publish the detector and its card in `folder`."""
     card = detector_card(
         "facecap-detector",
@@ -138,9 +104,10 @@ def export(
         input=InputSpec("image", (BATCH, size, size, 3), mean=(MEAN,) * 3, std=(STD,) * 3),
         architecture={"network": "FaceBoxes", "width": network.width, "stem_stride": network.stem_stride},
         training=training,
-        quality=quality,
+        quality={"held_out": trial.figures()},
     )
-    return export_onnx(FaceBoxesDetector(network, size, (MEAN,) * 3, (STD,) * 3).eval(), card, folder)
+    detector = FaceBoxesDetector(network, size, (MEAN,) * 3, (STD,) * 3, doubt=trial.doubt)
+    return export_onnx(detector, card, folder)
 
 
 def main(
@@ -168,7 +135,8 @@ def main(
     cv2.setNumThreads(1)
     torch.manual_seed(seed)
     run.mkdir(parents=True, exist_ok=True)
-    command = " ".join(["python", "jobs/train_detector.py", *sys.argv[1:]])
+    command = f"python jobs/train_detector.py --steps {steps} --batch {batch} --size {size} --width {width} "
+    command += f"--rate {rate} --seed {seed} --places {places}"
     network = FaceBoxes(width, stem_stride=2).to(memory_format=torch.channels_last)
     if warm_start:
         network.load_state_dict(torch.load(warm_start, weights_only=True)["average"])
@@ -195,6 +163,15 @@ def main(
             file.write(json.dumps(record) + "\n")
 
     log(command=command, heads=len(tiles), parameters=sum(p.numel() for p in network.parameters()), step=step)
+
+    def finish() -> None:
+        trial = judge(average, strangers, judged, MEAN, STD)
+        log(step=step, **trial.figures())
+        training = {"data": "scenes of rendered heads only", "scenes": step * batch, "seed": seed}
+        export(copy.deepcopy(average), size, run / "engine", {**training, "command": command}, trial)
+
+    if step >= steps:  # nothing is left to train: judge and export once more
+        finish()
     while step < steps:
         # A stage is a run of steps with one scene size, cut at every checkpoint.
         starts = [math.ceil(share * steps) for share, _ in GROWTH]
@@ -235,15 +212,7 @@ def main(
             state = {"network": network.state_dict(), "average": average.state_dict(), "step": step}
             torch.save({**state, "optimiser": optimiser.state_dict()}, temporary)
         if step % every == 0 or step == steps:
-            quality = held_out(average, strangers, size, judged)
-            log(step=step, **quality)
-            training = {
-                "data": "scenes of rendered heads only",
-                "scenes": step * batch,
-                "seed": seed,
-                "command": command,
-            }
-            export(copy.deepcopy(average), size, run / "engine", training, {"held_out_scenes": quality})
+            finish()
 
 
 if __name__ == "__main__":

@@ -182,10 +182,16 @@ class FaceBoxesDetector(nn.Module):
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
         bgr: bool = False,
+        doubt: float = 0.0,
     ) -> None:
-        """`mean` and `std` are RGB, 0..255; `bgr` says that the network was trained on BGR images."""
+        """`mean` and `std` are RGB, 0..255; `bgr` says that the network was trained on BGR images.
+
+        `doubt` is taken off every face's logit: hard negative mining shows a network far more faces than
+        there are, so that its own 0.5 is too sure.
+        """
         super().__init__()
         self.network = network
+        self.doubt = doubt
         self.order = [2, 1, 0] if bgr else [0, 1, 2]
         self.register_buffer("mean", torch.tensor([mean[k] for k in self.order]).view(1, 3, 1, 1))
         self.register_buffer("scale", 1.0 / torch.tensor([std[k] for k in self.order]).view(1, 3, 1, 1))
@@ -200,5 +206,5 @@ class FaceBoxesDetector(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         offsets, logits = self.network(self.normalise(image))
-        scores = torch.sigmoid(logits[..., 1] - logits[..., 0])
+        scores = torch.sigmoid(logits[..., 1] - logits[..., 0] - self.doubt)
         return decode(offsets, self.anchors), scores  # type: ignore[arg-type]
