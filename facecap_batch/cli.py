@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facecap_batch import __version__
+from facecap_batch.cli_checks import Engines, add_checks
 from facecap_batch.errors import FacecapError
 
 if TYPE_CHECKING:
@@ -29,11 +30,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-engines_app = typer.Typer(help="Which engines there are.", rich_markup_mode=None, no_args_is_help=True)
-app.add_typer(engines_app, name="engines")
 
 Output = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a run.")]
-Engines = Annotated[str, typer.Option(help="Engine set: a name (see `engines list`) or a folder.")]
 Backend = Annotated[str, typer.Option(help="auto, onnxruntime-cpu, onnxruntime-cuda, torch, …")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Workers; default: one per CPU.", show_default=False)
@@ -212,39 +210,7 @@ def export(
         print(path)
 
 
-@app.command()
-def doctor() -> None:
-    """Try everything a run needs, and say what to do where it is missing."""
-    from facecap_batch.doctor import findings
-
-    healthy = True
-    for finding in findings():
-        mark = "ok  " if finding.ok else ("FAIL" if finding.required else "-   ")
-        print(f"{mark} {finding.what}: {finding.detail}", flush=True)
-        healthy = healthy and (finding.ok or not finding.required)
-    raise typer.Exit(0 if healthy else 1)
-
-
-@engines_app.command("list")
-def engines_list() -> None:
-    """Every engine set that can be named."""
-    from facecap_batch.engines.sets import available_sets, load_set
-
-    for name, folder in available_sets().items():
-        cards = load_set(folder).cards
-        print(f"{name}: " + ", ".join(f"{card.name} {card.version} ({card.licence})" for card in cards))
-
-
-@engines_app.command("show")
-def engines_show(
-    name: Annotated[str, typer.Argument(help="A set's name or folder.")] = "default",
-) -> None:
-    """The cards of one set: shapes, licence, hash, measured quality."""
-    from facecap_batch.engines.sets import load_set
-
-    for card in load_set(name).cards:
-        card.verify()
-        print(card.to_json())
+add_checks(app)
 
 
 def _solve_settings(

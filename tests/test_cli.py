@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ray_for_tests import local_ray
 from runs_for_tests import write_clips
+from videos import write_video
 
 from facecap_batch import __version__
 from facecap_batch.cli import main
@@ -44,7 +45,18 @@ def test_help_imports_nothing_heavy(code: str) -> None:
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     code, text, _ = call(capsys, "--help")
     assert code == 0
-    for name in ("run", "solve", "status", "query", "preview", "export", "doctor", "engines"):
+    for name in (
+        "run",
+        "solve",
+        "status",
+        "query",
+        "preview",
+        "export",
+        "verify",
+        "bench",
+        "doctor",
+        "engines",
+    ):
         assert f"\n  {name} " in text
         assert call(capsys, name, "--help")[0] == 0
     assert call(capsys, "--version")[:2] == (0, f"facecap-batch {__version__}\n")
@@ -132,6 +144,24 @@ def test_engines_are_listed_and_shown(
     assert code == 0 and random_engines.name in text
     code, text, _ = call(capsys, "engines", "show", random_engines.folder)
     assert code == 0 and random_engines.regressor.sha256 in text
+
+
+def test_backends_are_verified_and_measured(
+    capsys: pytest.CaptureFixture[str], random_engines: EngineSet, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    video = write_video(tmp_path / "a.mp4", 12)
+    code, text, _ = call(capsys, "verify", video, "--engines", random_engines.folder)
+    assert code == 0 and text.count("ok  ") == len(text.splitlines()) == 5
+    assert "onnxruntime-cpu against torch" in text
+    only = ["--engines", random_engines.folder, "--backend", "torch", "--reference", "torch"]
+    code, _, error = call(capsys, "verify", *only)
+    assert code == 2 and "nothing to compare" in error
+
+    code, text, _ = call(capsys, "bench", video, *only[:2], "--backend", "onnxruntime-cpu", "--seconds", 0.01)
+    assert code == 0
+    for what in ("detector test-detector (onnxruntime-cpu, batch 1): ", "decoding alone: ", "whole clip "):
+        assert what in text
 
 
 def test_the_doctor_tries_everything(capsys: pytest.CaptureFixture[str]) -> None:
