@@ -2,9 +2,9 @@
 
     python benchmarks/validate_fbx_rates.py VALIDATOR.py OUTPUT_FOLDER [validator options ...]
 
-The validator is a script that is called as ``VALIDATOR.py FILE.fbx EXPECTED --tol 1e-4 --strict [options]`` and exits
-with 0 when every weight at every frame agrees. Each case is a real `CoefficientTable` through the real exporter. Prints
-one line per case and exits with 1 when a case fails.
+The validator is a script that is called as ``VALIDATOR.py FILE.fbx EXPECTED --tol 1e-4 --strict [options]``
+and exits with 0 when every weight at every frame agrees. Each case is a real `CoefficientTable` through the
+real exporter. Prints one line per case and exits with 1 when a case fails.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Case:
 
 
 def _table(name: str, rate: Fraction, pts: np.ndarray, base: Fraction, variable: bool) -> CoefficientTable:
-    """Seeded, face-like motion: slow drifts, fast blinks, values at exactly 0 and 1, a head that turns and moves."""
+    """Seeded, face-like motion: slow drifts, fast blinks, exact 0 and 1, a head that turns and moves."""
     count = len(pts)
     generator = np.random.default_rng(20)
     time_axis = np.arange(count)[:, None] / 30.0
@@ -103,7 +103,7 @@ def cases() -> list[Case]:
 
 
 def _head_quaternions(head: np.ndarray) -> np.ndarray:
-    """float64 [N, 4], x y z w, of R = Ry(yaw) Rx(pitch) Rz(roll); written out apart from the exporter on purpose."""
+    """float64 [N, 4], x y z w, of R = Ry(yaw) Rx(pitch) Rz(roll); written out apart from the exporter."""
 
     def about(axis: int, angle: np.ndarray) -> np.ndarray:
         q = np.zeros((len(angle), 4))
@@ -119,7 +119,7 @@ def _head_quaternions(head: np.ndarray) -> np.ndarray:
 
 
 def write_expectation(case: Case, folder: Path) -> Path:
-    """What the validator compares with: an npz with the head on the grid, the product's own Parquet elsewhere."""
+    """What the validator compares with: npz with the head on the grid, the product's Parquet elsewhere."""
     table = case.table
     if not case.on_grid:
         path = folder / f"{case.name}.parquet"

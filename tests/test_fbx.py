@@ -18,11 +18,24 @@ from facecap_batch.exporters import EXPORTERS
 from facecap_batch.exporters.fbx import fbx_bytes, time_mode, write_fbx
 from facecap_batch.exporters.fbx_animation import TICKS_PER_SECOND, joint_rotation, key_ticks, motion
 
+TOP_LEVEL = [
+    "FBXHeaderExtension",
+    "FileId",
+    "CreationTime",
+    "Creator",
+    "GlobalSettings",
+    "Documents",
+    "References",
+    "Definitions",
+    "Objects",
+    "Connections",
+    "Takes",
+]
 RATES = [Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(60000, 1001)]
 
 
 def parse(data: bytes) -> tuple[list, int]:
-    """(top-level nodes, end offset of the last one); a node is (name, properties, children, ended by a null record)."""
+    """(top-level nodes, where they end); a node is (name, properties, children, has a null record)."""
 
     def values(offset: int, count: int) -> list:
         result = []
@@ -176,7 +189,7 @@ def test_structure_is_what_the_strictest_readers_need() -> None:
     data = fbx_bytes(constant_rate(Fraction(24000, 1001), 30))
     nodes, foot = parse(data)
     assert data[:27] == b"Kaydara FBX Binary  \x00\x1a\x00" + struct.pack("<I", 7400)
-    assert [node[0] for node in nodes] == ["FBXHeaderExtension", "FileId", "CreationTime", "Creator", "GlobalSettings", "Documents", "References", "Definitions", "Objects", "Connections", "Takes"]
+    assert [node[0] for node in nodes] == TOP_LEVEL
     assert find(nodes, "FileId")[1] == [bytes.fromhex("28b32aebb624ccc2bfc8b02aa92bfcf1")]
     assert find(nodes, "CreationTime")[1] == ["1970-01-01 10:00:00:000"]
     assert data[foot : foot + 20] == bytes.fromhex("fabcab09d0c8d466b176fb831cf7267e") + bytes(4)

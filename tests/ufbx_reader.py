@@ -2,8 +2,8 @@
 
     python ufbx_reader.py FILE.fbx TIMES.npy OUT.npz
 
-ufbx 0.0.5 over-releases objects taken out of its lists: every object is kept alive and the process leaves without
-tearing down.
+ufbx 0.0.5 over-releases objects taken out of its lists: every object is kept alive and the process leaves
+without tearing down.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python docs/tools/render_head_shapes.py ANY_EXPORTED.fbx docs/images/head_shapes.png
 
-Run it with a Python that has Blender as a module (``pip install bpy``). Everything in the picture comes out of the
-FBX: mesh, materials, normals, morph targets. Rendered on the CPU with Cycles.
+Run it with a Python that has Blender as a module (``pip install bpy``). Everything in the picture comes out
+of the FBX: mesh, materials, normals, morph targets. Rendered on the CPU with Cycles.
 """
 
 from __future__ import annotations

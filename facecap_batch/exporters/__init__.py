@@ -1,4 +1,4 @@
-"""The exporters by name: what `--export NAME` can write from a `CoefficientTable`. Each is imported when it is used."""
+"""The exporters by name: what can be written from a `CoefficientTable`. Each is imported when used."""
 
 from __future__ import annotations
 

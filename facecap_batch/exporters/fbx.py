@@ -1,8 +1,8 @@
 """One FBX file per clip: a self-contained head with 51 morph targets on a joint, moved by one take.
 
-In: a `CoefficientTable`. Out: a binary FBX 7.4 file, the same bytes for the same table. Y up, +Z out of the face,
-centimetres. The joint's world is the capture's camera frame: a camera at the origin that looks along -Z sees the
-head where the video shows it. See `fbx_animation` for what happens at frames without a face.
+In: a `CoefficientTable`. Out: a binary FBX 7.4 file, the same bytes for the same table. Y up, +Z out of the
+face, centimetres. The joint's world is the capture's camera frame: a camera at the origin that looks along -Z
+sees the head where the video shows it. See `fbx_animation` for what happens at frames without a face.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def fbx_bytes(table: CoefficientTable) -> bytes:
 def write_fbx(table: CoefficientTable, path: Path) -> None:
     """Publish the animation of `table` at `path`, atomically.
 
-    One key per frame with a value, at its time since the first frame; a clip without any face gives the head at
-    rest for the clip's length. Raises OSError when `path` cannot be written.
+    One key per frame with a value, at its time since the first frame; a clip without any face gives the head
+    at rest for the clip's length. Raises OSError when `path` cannot be written.
     """
     publish_bytes(path, fbx_bytes(table))

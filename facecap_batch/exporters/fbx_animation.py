@@ -1,10 +1,10 @@
 """The moving part of the FBX: key times, values and curves of a clip.
 
-In: a `CoefficientTable`. Out: `Motion` (times, percents, joint rotation and translation as arrays) and from it the
-nodes of one stack, one layer and their curves. Keys are linear, one per frame that has a value. Frames where nothing is
-known get no key: blendshapes and translation run straight from the last known value to the next, a gap at the clip's
-start or end holds the nearest one, and a clip in which nothing is known rests. The joint's rotation keeps its keys
-through a gap (see `_bridged`).
+In: a `CoefficientTable`. Out: `Motion` (times, percents, joint rotation and translation as arrays) and from
+it the nodes of one stack, one layer and their curves. Keys are linear, one per frame that has a value. Frames
+where nothing is known get no key: blendshapes and translation run straight from the last known value to the
+next, a gap at the clip's start or end holds the nearest one, and a clip in which nothing is known rests. The
+joint's rotation keeps its keys through a gap (see `_bridged`).
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ class Motion:
 def key_ticks(table: CoefficientTable, rate: Fraction) -> np.ndarray:
     """int64 [N]: KTime of each row, from 0 at the first row.
 
-    A row's time is its PTS times the time base, exactly. Where the PTS are the frame grid, to within a microsecond,
-    the grid's own k / rate is used, so that keys of a constant-rate clip lie on frames. PTS that a container rounded
-    more coarsely (Matroska's milliseconds) are kept: the value was seen then. Every time is rounded once, from the
-    exact rational. Rows that share a time are pushed apart by one tick, because FBX wants increasing times.
+    A row's time is its PTS times the time base, exactly. Where the PTS are the frame grid, to within a
+    microsecond, the grid's own k / rate is used, so that keys of a constant-rate clip lie on frames. PTS that
+    a container rounded more coarsely (Matroska's milliseconds) are kept: the value was seen then. Every time
+    is rounded once, from the exact rational. Rows that share a time are pushed apart by one tick, because FBX
+    wants increasing times.
     """
     if len(table) == 0:
         return np.zeros(1, np.int64)
@@ -62,8 +63,8 @@ def key_ticks(table: CoefficientTable, rate: Fraction) -> np.ndarray:
 def joint_rotation(head: np.ndarray) -> np.ndarray:
     """float64 [3, N]: degrees about x, y, z with R = Rz Ry Rx, unwrapped over time; NaN where `head` is.
 
-    `head` is float [N, 6] (`CoefficientTable.head`), whose R = Ry(yaw) Rx(pitch) Rz(roll). Of the two triples that
-    give a rotation, and of their whole turns, the one nearest the row before is taken.
+    `head` is float [N, 6] (`CoefficientTable.head`), whose R = Ry(yaw) Rx(pitch) Rz(roll). Of the two triples
+    that give a rotation, and of their whole turns, the one nearest the row before is taken.
     """
     yaw, pitch, roll = (np.asarray(head[:, column], np.float64) for column in range(3))
     result = np.full((3, len(head)), np.nan)
@@ -86,7 +87,7 @@ def joint_rotation(head: np.ndarray) -> np.ndarray:
 
 
 def _nearest_branches(first: np.ndarray) -> np.ndarray:
-    """Choose between (x, y, z) and (x + 180°, 180° - y, z + 180°) row by row; needed only near a turn of 90°."""
+    """Choose between (x, y, z) and (x + 180°, 180° - y, z + 180°) row by row, near a turn of 90°."""
     second = np.stack([first[0] + np.pi, np.pi - first[1], first[2] + np.pi])
     chosen = first.copy()
     turn = 2.0 * np.pi
@@ -116,8 +117,8 @@ def motion(table: CoefficientTable) -> Motion:
 def _bridged(rotation: np.ndarray, ticks: np.ndarray) -> np.ndarray:
     """`rotation` with its gaps filled linearly, angle by angle, and its ends held.
 
-    Between two far keys some readers interpolate angles and others quaternions; keys on every frame of a gap make
-    all of them turn the head the same way.
+    Between two far keys some readers interpolate angles and others quaternions; keys on every frame of a gap
+    make all of them turn the head the same way.
     """
     known = ~np.isnan(rotation[0])
     if not known.any():
@@ -137,9 +138,9 @@ class _Curves:
     def curve(self, identity: int, values: np.ndarray) -> Node:
         """A curve through the finite `values` (float32 [N]).
 
-        Frames without a value get no key, so readers interpolate over them; where they touch the clip's start or
-        end, one key on the first or last frame holds the nearest value, so that every curve spans the clip. A curve
-        with no value at all rests at 0.
+        Frames without a value get no key, so readers interpolate over them; where they touch the clip's start
+        or end, one key on the first or last frame holds the nearest value, so that every curve spans the
+        clip. A curve with no value at all rests at 0.
         """
         known = np.isfinite(values)
         if not known.any():

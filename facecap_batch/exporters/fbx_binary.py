@@ -1,8 +1,9 @@
-"""The binary FBX 7.4 container: nodes and typed properties in, the bytes of a file out. Knows nothing of faces.
+"""The binary FBX 7.4 container: nodes and typed properties in, the bytes of a file out; no faces here.
 
-A property's type follows from its Python type: bool → ``C``, int or int32 → ``I``, int64 → ``L``, float → ``D``,
-str → ``S``, bytes → ``R``, `Encoded` → an array that is already in its file form (so that an array used many times
-is compressed once). Nodes are written with absolute end offsets, so only `document` makes bytes.
+A property's type follows from its Python type: bool → ``C``, int or int32 → ``I``, int64 → ``L``, float →
+``D``, str → ``S``, bytes → ``R``, `Encoded` → an array that is already in its file form (so that an array
+used many times is compressed once). Nodes are written with absolute end offsets, so only `document` makes
+bytes.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 
 VERSION = 7400
 HEADER = b"Kaydara FBX Binary  \x00\x1a\x00" + struct.pack("<I", VERSION)
-# These three belong together: readers derive the ids from the time, and Autodesk's SDK silently loads an empty
-# scene when they do not match. Fixed, so that the same animation gives the same bytes.
+# These three belong together: readers derive the ids from the time, and Autodesk's SDK silently loads an
+# empty scene when they do not match. Fixed, so that the same animation gives the same bytes.
 CREATION_TIME = "1970-01-01 10:00:00:000"
 FILE_ID = bytes.fromhex("28b32aebb624ccc2bfc8b02aa92bfcf1")
 FOOTER_ID = bytes.fromhex("fabcab09d0c8d466b176fb831cf7267e")
@@ -42,7 +43,7 @@ Property = bool | int | float | str | bytes | np.int32 | np.int64 | Encoded
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """One record. `closed`: end with a null record even without children (animation stacks and layers need it)."""
+    """One record. `closed`: end with a null record even without children (stacks and layers need it)."""
 
     name: str
     properties: tuple[Property, ...] = ()

@@ -1,8 +1,8 @@
-"""The still part of the FBX: the head as mesh, morph targets, joint, skin and bind pose, encoded once per process.
+"""The still part of the FBX: mesh, morph targets, joint, skin and bind pose, encoded once per process.
 
-In: a `HeadModel`. Out: `Scene`, FBX nodes with the ids that the animation connects to. Channel and shape carry the
-plain ARKit name; the deformer is called `head_blend` because Unreal strips a deformer's name from a channel when it
-is its prefix; a Skin deformer is there because without one Unreal imports no skeletal mesh.
+In: a `HeadModel`. Out: `Scene`, FBX nodes with the ids that the animation connects to. Channel and shape
+carry the plain ARKit name; the deformer is called `head_blend` because Unreal strips a deformer's name from a
+channel when it is its prefix; a Skin deformer is there because without one Unreal imports no skeletal mesh.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Live Link Face CSV: the text format of Apple-phone capture that Unreal and many tools import.
 
-In: a `CoefficientTable`. Out: 63 columns, one line per frame. The names and orders were measured on files of the app
-itself; they differ from Apple's order in the jaw and mouth sidewards shapes.
+In: a `CoefficientTable`. Out: 63 columns, one line per frame. The names and orders were measured on files of
+the app itself; they differ from Apple's order in the jaw and mouth sidewards shapes.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ COLUMNS: tuple[str, ...] = (
 )
 # Radians that an eye turns when a look shape is 1: the app's angles are derived the other way round.
 EYE_SIDE, EYE_UP, EYE_DOWN = 0.56, 0.42, 0.49
-# Yaw, pitch, roll: the app's own signs are not known (head tracking was off in the takes that were measured), so ours
-# are written: + is toward the subject's left, down, and the head's top toward the subject's right.
+# Yaw, pitch, roll: the app's own signs are not known (head tracking was off in the takes that were measured),
+# so ours are written: + is toward the subject's left, down, and the head's top toward the subject's right.
 HEAD_SIGNS = np.array([1.0, 1.0, 1.0])
 
 
@@ -75,8 +75,8 @@ def eye_angles(coefficients: np.ndarray) -> np.ndarray:
 def write_livelink_csv(table: CoefficientTable, path: Path) -> None:
     """Publish `table` at `path` as Live Link Face CSV, atomically.
 
-    A frame without values keeps its line, with a BlendShapeCount of 0 and empty fields, as the format has no null and
-    a repeated value would be a lie. Raises OSError when `path` cannot be written.
+    A frame without values keeps its line, with a BlendShapeCount of 0 and empty fields, as the format has no
+    null and a repeated value would be a lie. Raises OSError when `path` cannot be written.
     """
     order = [ARKIT_NAMES.index(name) for name in SHAPES]
     shapes = np.asarray(table.coefficients, np.float64)[:, order]
@@ -87,7 +87,7 @@ def write_livelink_csv(table: CoefficientTable, path: Path) -> None:
     start, base = start_seconds(table), table.info.time_base
     lines = [",".join(COLUMNS)]
     line = ",".join(["%.10f"] * values.shape[1])
-    known = ~np.isnan(shapes).any(axis=1)
+    known = np.isfinite(shapes.min(axis=1, initial=0.0))
     for pts, row, found in zip(table.pts, np.nan_to_num(values), known, strict=True):
         stamp = timecode(start + int(pts - table.pts[0]) * base)
         if found:

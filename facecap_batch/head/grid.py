@@ -1,13 +1,14 @@
-"""The skin's topology: a grid of columns (angle around the head) and rows (down its profile), cut at eyes and mouth.
+"""The skin's topology: a grid of columns (around the head) and rows (down it), cut at eyes and mouth.
 
-Every skin vertex is a pair (column angle, row coordinate) from which a ray meets the head's surface; a lid or lip
-that slides over the face is therefore a change of its row coordinate. The left half is made and mirrored, so the mesh
-is symmetric to the last bit. In: nothing. Out: `Skin`.
+Every skin vertex is a pair (column angle, row coordinate) from which a ray meets the head's surface; a lid or
+lip that slides over the face is therefore a change of its row coordinate. The left half is made and mirrored,
+so the mesh is symmetric to the last bit. In: nothing. Out: `Skin`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from facecap_batch.head.surface import EYE_CENTRE, EYE_RADIUS, meet
 
 # Columns of the left half, degrees around the head from the middle of the face to the middle of the nape.
 COLUMNS = np.array(
-    [0, 2, 4, 6.1, 8.2, 10.3, 12.3, 14.3, 16.3, 18.3, 20.5, 22.8, 25.1, 27.4, 29.6, 31.7, 34, 37, 41, 46]
-    + [52, 59, 67, 76, 86, 97, 110, 125, 142, 161, 180]
+    [
+        0, 2, 4, 6.1, 8.2, 10.3, 12.3, 14.3, 16.3, 18.3, 20.5, 22.8, 25.1, 27.4, 29.6, 31.7, 34, 37, 41, 46,
+        52, 59, 67, 76, 86, 97, 110, 125, 142, 161, 180,
+    ]
 )  # fmt: skip
 EYE_COLUMNS = (6, 15)  # inner and outer corner of the left eye
 MOUTH_COLUMN = 8  # left corner of the mouth
@@ -25,16 +28,19 @@ EYE_ROW = 0.0
 MOUTH_ROW = 6.45
 # Row coordinates from the crown down; on the face about centimetres below the eyes.
 ROWS = np.array(
-    [-11, -10, -9, -8, -7, -6, -5.1, -4.3, -3.6, -3.0, -2.5, -2.05, -1.65, -1.3, -1.0, -0.7, -0.45, -0.24, -0.07, EYE_ROW]
-    + [0.22, 0.45, 0.7, 1.0, 1.35, 1.75, 2.2, 2.6, 3.0, 3.35, 3.7, 4.0, 4.3, 4.55, 4.8, 5.05, 5.35, 5.65, 5.9, 6.18]
-    + [MOUTH_ROW, 6.72, 7.0, 7.3, 7.6, 7.95, 8.35, 8.75, 9.2, 9.65, 10.05, 10.4, 10.75, 11.15, 11.6, 12.1, 12.7]
-    + [13.3, 14.1, 15.1, 16.4]
+    [
+        -11, -10, -9, -8, -7, -6, -5.1, -4.3, -3.6, -3.0, -2.5, -2.05, -1.65, -1.3, -1.0, -0.7, -0.45, -0.24,
+        -0.07, EYE_ROW, 0.22, 0.45, 0.7, 1.0, 1.35, 1.75, 2.2, 2.6, 3.0, 3.35, 3.7, 4.0, 4.3, 4.55, 4.8, 5.05,
+        5.35, 5.65, 5.9, 6.18, MOUTH_ROW, 6.72, 7.0, 7.3, 7.6, 7.95, 8.35, 8.75, 9.2, 9.65, 10.05, 10.4,
+        10.75, 11.15, 11.6, 12.1, 12.7, 13.3, 14.1, 15.1, 16.4,
+    ]
 )  # fmt: skip
 EYE_INDEX = int(np.flatnonzero(ROWS == EYE_ROW)[0])
 MOUTH_INDEX = int(np.flatnonzero(ROWS == MOUTH_ROW)[0])
 LIP_ROWS = 3  # rows of red on either side of the mouth's line
 
-# Row coordinate: front y z, back y z, ray origin y z. Rays leave the origin toward the front and the back point.
+# Row coordinate: front y z, back y z, ray origin y z. Rays leave the origin toward the front and the back
+# point.
 _PROFILE = np.array(
     [
         [-11.0, 11.5, -6.3, 11.5, -9.0, 3.0, -7.4],
@@ -57,8 +63,8 @@ _PROFILE = np.array(
 )
 CROWN_MARK = -99.0  # row coordinate of the one vertex that is placed by hand
 _CROWN = np.array([0.0, 11.6, -7.6])
-# The inside of the mouth behind each lip: backward and upward (lower lip: downward) from the lip's edge, cm, and how
-# much the arch narrows.
+# The inside of the mouth behind each lip: backward and upward (lower lip: downward) from the lip's edge, cm,
+# and how much the arch narrows.
 _INSIDE = ((-0.45, 0.04, 1.0), (-0.85, 0.7, 0.95), (-2.4, 1.0, 0.86))
 _THROAT = (-5.0, 0.0, 0.6)
 
@@ -94,7 +100,7 @@ class Skin:
     )  # int32 [V], the edge vertex that a vertex inside the mouth or on a lid's rim hangs on; else itself
 
     def left_half(self, opening: LidOpening) -> np.ndarray:
-        """float64 [H, 3]: the left half's skin with the eye opened by `opening`; the mouth's inside is left out (as at rest)."""
+        """float64 [H, 3]: the left half with the eye opened by `opening`, all else at rest."""
         points = self.vertices[self.left].copy()
         rows = warped_rows(self.half_angle, self.half_row, self.half_lid, opening)
         before = warped_rows(self.half_angle, self.half_row, self.half_lid, LidOpening())
@@ -121,7 +127,7 @@ def locate(angle: np.ndarray, row: np.ndarray) -> np.ndarray:
 
 
 def _lid_profile(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Heights of the upper and lower lid's edge (peak 1) and the tilt of the eye's line, along its columns."""
+    """Heights of the upper and lower lid's edge (peak 1) and the tilt of the eye's line, by column."""
     first, last = COLUMNS[EYE_COLUMNS[0]], COLUMNS[EYE_COLUMNS[1]]
     t = np.clip((angle - first) / (last - first), 0.0, 1.0)
     upper = np.sin(np.pi * t**0.9) ** 0.72
@@ -242,7 +248,7 @@ def _lay_out_lid_rims(
                     for v in rows[0]
                 ]
             )
-        for outer, inner in zip(rows, rows[1:], strict=False):
+        for outer, inner in itertools.pairwise(rows):
             for k in range(last - first):
                 quad = (outer[k], inner[k], inner[k + 1], outer[k + 1])
                 half.quad(quad if upper else quad[::-1], -1 if upper else -2, first + k)
@@ -272,7 +278,7 @@ def _lay_out_mouth(half: _Half, above: dict[tuple[int, int], int], below: dict[t
                 for j, v in zip(columns, rows[0], strict=True)
             ]
         rows.append(throat)
-        for outer, inner in zip(rows, rows[1:], strict=False):
+        for outer, inner in itertools.pairwise(rows):
             for j in range(MOUTH_COLUMN):
                 quad = (outer[j], inner[j], inner[j + 1], outer[j + 1])
                 half.quad(quad if is_upper else quad[::-1], -3, j)

@@ -1,7 +1,7 @@
 """Morph targets of the jaw and the mouth.
 
-In: `Rig`. Out: offsets at weight 1, float64 [V, 3], for the left side (`morphs` mirrors them) or both. Fields are
-evaluated on the outer skin; the inside of the mouth follows the lip that it hangs on.
+In: `Rig`. Out: offsets at weight 1, float64 [V, 3], for the left side (`morphs` mirrors them) or both. Fields
+are evaluated on the outer skin; the inside of the mouth follows the lip that it hangs on.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _moved(rig: Rig, dx: np.ndarray, dy: np.ndarray, dz: np.ndarray | float) -> 
 
 
 def _close(rig: Rig, opened: np.ndarray) -> np.ndarray:
-    """Lips that meet while the jaw is open: each lip takes its share of the gap that `opened` made in its column."""
+    """Lips that meet while the jaw is open: each takes its share of the gap that `opened` made."""
     skin = rig.skin
     edge = np.flatnonzero((skin.row == MOUTH_ROW) & (skin.inside == 0))
     gap: dict[float, np.ndarray] = {}

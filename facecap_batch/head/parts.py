@@ -1,6 +1,7 @@
 """What is not skin: eyeballs, teeth, tongue, eyebrows and ears, each a small mesh of its own.
 
-In: nothing but numbers. Out: `Part` records for the left side or the middle; `mirrored` gives the right side's.
+In: nothing but numbers. Out: `Part` records for the left side or the middle; `mirrored` gives the right
+side's.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ class Part:
 
 def mirrored(part: Part, name: str) -> Part:
     """The part on the other side; vertex `i` mirrors vertex `i`."""
-    faces = part.faces[:, ::-1].copy()
+    faces: np.ndarray = part.faces[:, ::-1].copy()
     triangle = part.faces[:, 3] < 0
     faces[triangle] = np.column_stack([part.faces[triangle][:, [2, 1, 0]], part.faces[triangle][:, 3]])
     return Part(name, part.vertices * [-1.0, 1.0, 1.0], faces, part.materials)
 
 
 def _grid_faces(rows: int, columns: int, closed: bool = False) -> np.ndarray:
-    """Quads of a rows x columns grid of vertices, counterclockwise when columns run to +x and rows run to -y."""
-    i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns - (0 if closed else 1)), indexing="ij")
-    i, j = i.ravel(), j.ravel()
+    """Quads of a rows x columns grid of vertices, counterclockwise when columns run to +x, rows to -y."""
+    grid = np.meshgrid(np.arange(rows - 1), np.arange(columns - (0 if closed else 1)), indexing="ij")
+    i, j = (axis.ravel() for axis in grid)
     k = (j + 1) % columns
     return np.column_stack(
         [i * columns + j, (i + 1) * columns + j, (i + 1) * columns + k, i * columns + k]
@@ -89,7 +90,7 @@ def eyeball() -> Part:
 
 
 def _arch(name: str, front: float, width: float, y_root: float, y_edge: float) -> Part:
-    """A row of teeth: a curved band whose surface swells at each tooth and whose edge is notched between teeth."""
+    """A row of teeth: a curved band that swells at each tooth and is notched between teeth."""
     columns = 49
     u = np.linspace(-1.0, 1.0, columns)
     phase = u * 6.0  # twelve teeth in the row, a gap at the middle
@@ -144,7 +145,7 @@ def tongue() -> Part:
         faces.append(np.array([front, k, after, -1], np.int32))
         start = (rings - 2) * segments
         faces.append(np.array([back, start + after, start + k, -1], np.int32))
-    vertices = points + [0.0, -7.25, -0.85]
+    vertices = points + np.array([0.0, -7.25, -0.85])
     return Part("tongue", vertices, np.array(faces, np.int32), ("tongue",) * len(faces))
 
 
@@ -190,7 +191,8 @@ def ear() -> Part:
     """The left ear: a bowl with a rolled rim, an inner fold and a lobe; its back sinks into the skull."""
     around, outline_points = 26, _ear_outline(26)
     centre = np.array([0.05, -0.15])
-    # Fraction of the outline, and height over the ear's plane, from the outside of the rim to the bowl's floor.
+    # Fraction of the outline, and height over the ear's plane, from the outside of the rim to the bowl's
+    # floor.
     profile = (
         (0.80, -1.3),
         (0.97, -0.45),
@@ -232,11 +234,13 @@ def ear() -> Part:
 
 
 def _ear_outline(around: int) -> np.ndarray:
-    """float64 [around, 2]: the ear seen from the side, x toward the face, y up, cm, from the front counterclockwise."""
+    """float64 [around, 2]: the ear from the side, x toward the face, y up, cm, counterclockwise."""
     keys = np.array(
-        [[1.0, -0.1], [1.1, 1.5], [0.55, 2.75], [-0.6, 3.1], [-1.65, 2.4], [-1.9, 1.0], [-1.5, -0.6]]
-        + [[-0.75, -1.9], [-0.1, -2.95], [0.6, -3.05], [0.95, -2.3], [0.95, -1.2]]
-    )
+        [
+            [1.0, -0.1], [1.1, 1.5], [0.55, 2.75], [-0.6, 3.1], [-1.65, 2.4], [-1.9, 1.0], [-1.5, -0.6],
+            [-0.75, -1.9], [-0.1, -2.95], [0.6, -3.05], [0.95, -2.3], [0.95, -1.2],
+        ]
+    )  # fmt: skip
     s = np.linspace(0.0, len(keys), around, endpoint=False)
     i = np.floor(s).astype(int)
     f = (s - i)[:, None]

@@ -1,4 +1,4 @@
-"""The head at rest, whole: skin and parts in one set of vertices, with what the morph targets need to know of each.
+"""The head at rest, whole: skin and parts as one set of vertices, and what morph targets need to know.
 
 In: `grid.build_skin` and `parts`. Out: `Rig`.
 """

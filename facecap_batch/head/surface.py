@@ -1,8 +1,8 @@
-"""The form of the head as a signed distance: skull, jaw, nose, lips, eyelids and neck as blended simple bodies.
+"""The form of the head as a signed distance: skull, jaw, nose, lips, lids and neck as blended bodies.
 
-In: points. Out: signed distances, and where rays meet the surface. All measures are centimetres in the head frame
-(origin midway between the eyeballs), chosen by hand near the averages of adult anthropometry. The body is symmetric in
-x by construction: it is evaluated at a rounded |x|, so that no crease runs down the middle.
+In: points. Out: signed distances, and where rays meet the surface. All measures are centimetres in the head
+frame (origin midway between the eyeballs), chosen by hand near the averages of adult anthropometry. The body
+is symmetric in x by construction: it is evaluated at a rounded |x|, so that no crease runs down the middle.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _carve(a: np.ndarray, b: np.ndarray, blend: float) -> np.ndarray:
 
 
 def distance(points: np.ndarray) -> np.ndarray:
-    """Signed distance to the head, float64 [...], centimetres, negative inside; `points` is float64 [..., 3]."""
+    """Signed distance to the head, float64 [...], cm, negative inside; `points` is float64 [..., 3]."""
     p = np.array(points, dtype=np.float64)
     p[..., 0] = np.sqrt(p[..., 0] ** 2 + _ROUNDING**2) - _ROUNDING
     d = _ellipsoid(p, (0.0, 3.4, -7.6), (7.3, 8.2, 9.3))  # cranium
