@@ -22,7 +22,7 @@ import typer
 
 from facecap_batch.detection import Detection, Detector, iou
 from facecap_batch.engines import open_engine
-from facecap_batch.engines.cards import read_card
+from facecap_batch.engines.cards import read_card, write_card
 from facecap_batch.video import decode
 
 SAME_FACE_IOU = 0.4  # two tools' boxes of one face: one ends at the hairline, the other at the brows
@@ -117,6 +117,7 @@ def main(
     second: Annotated[Path | None, typer.Option(help="card of a detector to count beside it")] = None,
     step: Annotated[int, typer.Option(help="take every n-th frame")] = 1,
     threshold: Annotated[float | None, typer.Option(help="score, instead of the card's")] = None,
+    record: Annotated[bool, typer.Option(help="note the outcome in the engine's card")] = False,
 ) -> None:
     """Print the table."""
     cv2.setNumThreads(1)
@@ -136,6 +137,21 @@ def main(
             setattr(total, field.name, getattr(total, field.name) + getattr(tally, field.name))
         _line(clip.stem, tally)
     _line("all", total)
+    if record:
+        card = read_card(engine)
+        write_card(dataclasses.replace(card, quality={**card.quality, "videos": figures(total)}), engine)
+
+
+def figures(t: Tally) -> dict[str, float]:
+    """The totals as they stand in a card."""
+    return {
+        "frames": t.frames,
+        "reference_faces": t.referenced,
+        "of_them_found": round(t.agreed / max(t.referenced, 1), 4),
+        "second_detector_faces": t.second,
+        "of_those_found": round(t.second_agreed / max(t.second, 1), 4),
+        "faces_nobody_else_sees_per_frame": round(t.unconfirmed / max(t.frames, 1), 4),
+    }
 
 
 def percent(part: int, whole: int) -> str:

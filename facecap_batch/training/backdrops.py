@@ -30,6 +30,9 @@ def skin_colour(rng: np.random.Generator) -> Colour:
 
 
 def any_colour(rng: np.random.Generator) -> Colour:
+    """RGB 0..255 of a thing; many things are as warm as skin."""
+    if rng.random() < 0.25:
+        return skin_colour(rng)
     r, g, b = rng.uniform(0, 255, 3).tolist()
     return r, g, b
 
