@@ -49,15 +49,23 @@ def key_ticks(table: CoefficientTable, rate: Fraction) -> np.ndarray:
     if len(table) == 0:
         return np.zeros(1, np.int64)
     base = table.info.time_base
-    frames = np.asarray(table.frame_index, np.int64)
-    pts = np.asarray(table.pts, np.int64)
-    times = [int(step) * base for step in pts - pts[0]]
-    grid = [int(step) / rate for step in frames - frames[0]]
-    if all(abs(a - b) <= GRID_TOLERANCE for a, b in zip(times, grid, strict=True)):
-        times = grid
-    ticks = np.array([round(time * TICKS_PER_SECOND) for time in times], np.int64)
-    steps = np.arange(len(ticks))
-    return np.maximum.accumulate(ticks - steps) + steps
+    frames = (np.asarray(table.frame_index, np.int64) - int(table.frame_index[0])).tolist()
+    steps = (np.asarray(table.pts, np.int64) - int(table.pts[0])).tolist()
+    # Whole numbers throughout: as fractions, ten thousand rows would cost more than all the curves.
+    by_pts, by_grid = base.numerator * rate.numerator, base.denominator * rate.denominator
+    limit = int(GRID_TOLERANCE * base.denominator * rate.numerator)
+    on_grid = all(abs(s * by_pts - f * by_grid) <= limit for s, f in zip(steps, frames, strict=True))
+    counts, unit = (frames, 1 / rate) if on_grid else (steps, base)
+    above, below = TICKS_PER_SECOND * unit.numerator, unit.denominator
+    ticks = np.array([_rounded(count * above, below) for count in counts], np.int64)
+    order = np.arange(len(ticks))
+    return np.maximum.accumulate(ticks - order) + order
+
+
+def _rounded(above: int, below: int) -> int:
+    """The whole number nearest above / below; halves go to the even one, as `round` does."""
+    whole, rest = divmod(above, below)
+    return whole + (2 * rest > below or (2 * rest == below and whole % 2 == 1))
 
 
 def joint_rotation(head: np.ndarray) -> np.ndarray:
