@@ -47,7 +47,7 @@ def connected(address: str | None = None, num_cpus: float | None = None) -> Iter
 
 @contextlib.contextmanager
 def _local(num_cpus: float | None) -> Iterator[None]:
-    cpus = num_cpus if num_cpus is not None else len(os.sched_getaffinity(0))
+    cpus = num_cpus if num_cpus is not None else usable_cpus()
     with _environment(), _short_folder() as folder:
         import ray
 
@@ -121,6 +121,20 @@ def _short_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use: those it is bound to, and no more than its container's share."""
+    try:
+        bound = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        bound = os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        share = int(quota) / int(period)
+    except (OSError, ValueError):  # no such control group, or "max": no limit
+        return bound
+    return max(1, min(bound, int(share + 0.5)))
 
 
 def room_for_workers(cpus_per_worker: float, gpus_per_worker: float) -> int:

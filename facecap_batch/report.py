@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facecap_batch import __version__
+from facecap_batch.cluster import usable_cpus
 from facecap_batch.config import RunConfig
 from facecap_batch.ledger import DONE, FAILED, Record
 from facecap_batch.manifest import Clip
@@ -183,15 +184,11 @@ def versions() -> dict[str, str]:
 
 def hardware() -> dict[str, Any]:
     """The driver's machine."""
-    try:
-        usable: int | None = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        usable = os.cpu_count()
     return {
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "processor": _processor(),
-        "cpus": usable,
+        "cpus": usable_cpus(),
         "memory_bytes": _memory(),
         "gpus": _gpus(),
     }

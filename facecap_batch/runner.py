@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import signal
 import threading
 import time
@@ -26,6 +27,8 @@ from facecap_batch.progress import Display, PlainDisplay, Tally
 from facecap_batch.solve import SolveSettings
 from facecap_batch.status import read_reports
 from facecap_batch.storage import remove_leftovers
+
+ROOM_S = 2.0  # how long it may take until a node that joined gets workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +140,7 @@ class _Job:
         costs = {clip_id: item.cost_s for clip_id, item in self.items.items()}
         self.tally_of = lambda display: Tally(len(clips), len(todo.kept), costs, display)
         self.most_workers = 0
+        self.room, self.room_at = 1, -math.inf
         self.work_s = 0.0
 
     def carry_out(self, display: Display) -> RunSummary:
@@ -198,7 +202,11 @@ class _Job:
     def _wanted(self) -> int:
         if self.options.workers is not None:
             return self.options.workers
-        return cluster.room_for_workers(self.options.cpus_per_worker, self.options.gpus_per_worker)
+        now = time.monotonic()
+        if now - self.room_at >= ROOM_S:
+            self.room_at = now
+            self.room = cluster.room_for_workers(self.options.cpus_per_worker, self.options.gpus_per_worker)
+        return self.room
 
     def _keep(self, record: Record) -> None:
         """Publish a record; a done clip whose record the storage refuses counts as failed until a rerun."""

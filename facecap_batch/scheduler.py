@@ -61,7 +61,6 @@ class Limits:
     node_losses: int = 20
     # A worker reports every second or so; the slowest known silent step is the export of a long clip.
     stall_s: float = 600.0
-    hello_s: float = 600.0  # from the actor's creation being possible: opening engines may build plans
     # Workers that die before they are ready, in a row: then no worker can live here.
     start_failures: int = 3
 

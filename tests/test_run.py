@@ -200,12 +200,13 @@ def test_ctrl_c_leaves_a_folder_that_the_same_command_finishes(
     process = subprocess.Popen(
         command("run", manifest, "-o", tmp_path, *arguments),
         cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 180
     while not list(tmp_path.glob("ledger/*.json")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     running = status(tmp_path)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to Ray's processes as well
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 130, text
     assert "the same command goes on from here" in text and "Traceback" not in text
