@@ -13,15 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.networks.mobilenetv3 import ConvBNAct, InvertedResidual
+from facecap_batch.networks.mobilenetv3 import ConvBNAct, InvertedResidual, initialise
 
 CROP = 192  # pixels
 POINTS = 71  # 68 Multi-PIE landmarks, left iris, right iris, mouth centre at rest
 LEFT_EYE, RIGHT_EYE, REST_MOUTH = (42, 45), (36, 39), 70  # corners; left and right are the subject's
+MEAN_LOG_WIDTH = 3.2  # ln of a crop's width in cm, where training starts from
+MEAN_COEFFICIENT = 0.1  # likewise for every coefficient
 # Patches: centre offset upward (cm), width (cm), side (pixels).
-EYE_PATCH = (0.9, 5.4, 56)
-MOUTH_PATCH = (-1.0, 8.4, 64)
-FACE_PATCH = (0.5, 17.0, 64)
+EYE_PATCH = (0.9, 5.4, 48)
+MOUTH_PATCH = (-1.0, 8.4, 56)
+FACE_PATCH = (0.5, 17.0, 48)
 _EYE_STEMS = (
     "eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide",
     "browDown", "browOuterUp", "cheekSquint",
@@ -51,16 +53,23 @@ class Locator(nn.Module):
         self.head = nn.Linear(width, 6)
         self.points = nn.Linear(width, 2 * POINTS)
         self.presence = nn.Linear(width, 1)
+        initialise(self)
+        for layer in (self.head, self.points):
+            nn.init.zeros_(layer.weight)
+        with torch.no_grad():
+            self.head.bias[5] = MEAN_LOG_WIDTH
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """crop: float32 [B, 3, CROP, CROP], about -1..1. Returns head [B, 6] (yaw, pitch, roll in radians; u, v of
         the head's origin, crop units -1..1; ln of the crop's width in cm), points [B, POINTS, 2] (crop units) and
         presence logits [B]."""
-        hidden = self.hidden(self.features(functional.avg_pool2d(crop, 2)))
-        scale = crop.new_tensor([1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
-        offset = crop.new_tensor([0.0, 0.0, 0.0, 0.0, 0.0, 3.3])
+        return self.at_half(functional.avg_pool2d(crop, 2))
+
+    def at_half(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`forward` for crops that are at half resolution already."""
+        hidden = self.hidden(self.features(crop))
         return (
-            self.head(hidden) * scale + offset,
+            self.head(hidden),
             self.points(hidden).unflatten(1, (POINTS, 2)),
             self.presence(hidden)[:, 0],
         )
@@ -73,11 +82,11 @@ class Patch(nn.Module):
         super().__init__()
         self.features = nn.Sequential(
             ConvBNAct(3, 16, 3, 2, activation="hardswish"),
-            InvertedResidual(16, 48, 24, 3, 2, squeeze=False, activation="relu"),
-            InvertedResidual(24, 72, 24, 3, 1, squeeze=False, activation="relu"),
-            InvertedResidual(24, 96, 40, 5, 2, squeeze=True, activation="hardswish"),
-            InvertedResidual(40, 120, 40, 5, 1, squeeze=True, activation="hardswish"),
-            InvertedResidual(40, 160, 64, 5, 2, squeeze=True, activation="hardswish"),
+            ConvBNAct(16, 32, 3, 2, activation="relu"),
+            InvertedResidual(32, 96, 32, 3, 1, squeeze=False, activation="relu"),
+            InvertedResidual(32, 128, 48, 3, 2, squeeze=True, activation="hardswish"),
+            InvertedResidual(48, 192, 48, 3, 1, squeeze=True, activation="hardswish"),
+            InvertedResidual(48, 192, 64, 3, 2, squeeze=True, activation="hardswish"),
         )
         cells = -(-side // 16)
         self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(64 * cells * cells, out), nn.Hardswish())
@@ -98,9 +107,13 @@ class Expression(nn.Module):
         self.other_out = nn.Sequential(
             nn.Linear(160 + 128 + 128 + 3, 160), nn.Hardswish(), nn.Linear(160, len(OTHER_CHANNELS))
         )
+        initialise(self)
+        for out in (self.eye_out, self.other_out):
+            nn.init.zeros_(out[-1].weight)
+            nn.init.constant_(out[-1].bias, MEAN_COEFFICIENT)
 
     def forward(self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor, angles: Tensor) -> Tensor:
-        """left, right: float32 [B, 3, 56, 56], the right one mirrored; mouth, face: [B, 3, 64, 64]; angles: [B, 3],
+        """left, right: float32 [B, 3, 48, 48], the right one mirrored; mouth: [B, 3, 56, 56]; face: [B, 3, 48, 48]; angles: [B, 3],
         yaw, pitch, roll in radians. Returns [B, 51], nominally 0..1, not clipped."""
         eyes = self.eye(torch.cat([left, right]))
         left_eye, right_eye = eyes.chunk(2)
@@ -148,17 +161,26 @@ def cut_patch(
 
 def cut_patches(crop: Tensor, head: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The left eye, the mirrored right eye, the mouth and the face, given head [B, 6] and points [B, POINTS, 2]."""
-    up = up_direction(head[:, :3])
+    up, width = up_direction(head[:, :3]), head[:, 5]
+    halved = functional.avg_pool2d(crop, 2)
+    left, right, mouth, face = (
+        cut_patch(halved if half else crop, centre, up, width, patch, mirror)
+        for centre, patch, mirror, half in patch_places(points)
+    )
+    return left, right, mouth, face
+
+
+def patch_places(points: Tensor) -> tuple[tuple[Tensor, tuple[float, float, int], bool, bool], ...]:
+    """Centre [B, 2], patch, mirrored, from half resolution: of the left eye, right eye, mouth and face."""
     left = points[:, list(LEFT_EYE)].mean(1)
     right = points[:, list(RIGHT_EYE)].mean(1)
     mouth = points[:, REST_MOUTH]
     middle = (left + right + 2 * mouth) / 4
-    width = head[:, 5]
     return (
-        cut_patch(crop, left, up, width, EYE_PATCH),
-        cut_patch(crop, right, up, width, EYE_PATCH, mirror=True),
-        cut_patch(crop, mouth, up, width, MOUTH_PATCH),
-        cut_patch(crop, middle, up, width, FACE_PATCH),
+        (left, EYE_PATCH, False, False),
+        (right, EYE_PATCH, True, False),
+        (mouth, MOUTH_PATCH, False, False),
+        (middle, FACE_PATCH, False, True),
     )
 
 

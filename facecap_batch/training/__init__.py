@@ -1,1 +1,1 @@
-"""."""
+"""Training of our own engines on rendered people only."""

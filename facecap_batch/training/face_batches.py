@@ -1,0 +1,135 @@
+"""Endless random batches of rendered face crops for the regressor, from shards that may still be growing.
+
+In: a folder of ``faces_XXXX.npz``. Out: `FaceBatch` tensors, augmented: mirrored with left and right labels swapped,
+brightness and contrast varied. A pool of a few shards is held in memory and turned over as training goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.networks.face_regressor import CROP, POINTS
+from facecap_batch.synthesis import dataset, degrade
+
+POOL_SHARDS = 6
+BATCHES_PER_SHARD = 32
+NEGATIVES = 1200
+# Mirror image of each Multi-PIE landmark, the irises and the mouth centre.
+MIRRORED_POINTS = (
+    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1), 69, 68, 70,
+)  # fmt: skip
+assert len(MIRRORED_POINTS) == POINTS
+
+
+def _mirrored_name(name: str) -> str:
+    if name.endswith("Left"):
+        return name[: -len("Left")] + "Right"
+    return name[: -len("Right")] + "Left" if name.endswith("Right") else name
+
+
+MIRRORED_CHANNELS = tuple(ARKIT_NAMES.index(_mirrored_name(name)) for name in ARKIT_NAMES)
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceBatch:
+    """Crops and their labels."""
+
+    image: np.ndarray  # uint8 [B, CROP, CROP, 3]
+    coefficients: Tensor  # float32 [B, 51]
+    head: Tensor  # float32 [B, 6]
+    points: Tensor  # float32 [B, POINTS, 2]
+
+
+def mirror(batch: FaceBatch, chosen: np.ndarray) -> FaceBatch:
+    """The batch with the crops `chosen` (bool [B]) mirrored and their labels swapped."""
+    image = batch.image.copy()
+    image[chosen] = image[chosen, :, ::-1]
+    chosen = torch.from_numpy(chosen)
+    coefficients, head, points = batch.coefficients.clone(), batch.head.clone(), batch.points.clone()
+    coefficients[chosen] = batch.coefficients[chosen][:, list(MIRRORED_CHANNELS)]
+    head[chosen] *= head.new_tensor([-1.0, 1.0, -1.0, -1.0, 1.0, 1.0])
+    points[chosen] = batch.points[chosen][:, list(MIRRORED_POINTS)] * points.new_tensor([-1.0, 1.0])
+    return FaceBatch(image, coefficients, head, points)
+
+
+def to_input(image: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """uint8 [B, S, S, 3] to float32 [B, 3, S, S] in -1..1, brightness and contrast varied per picture."""
+    gain = rng.normal(1.0, 0.12, (len(image), 1, 1, 1)).astype(np.float32) / 127.5
+    shift = rng.normal(0.0, 0.08, (len(image), 1, 1, 1)).astype(np.float32) - gain * 127.5
+    pixels = torch.from_numpy(image).float().mul_(torch.from_numpy(gain)).add_(torch.from_numpy(shift))
+    return pixels.clamp_(-1.0, 1.0).permute(0, 3, 1, 2)
+
+
+class FaceBatches:
+    """Iterator of augmented batches; see the module's docstring."""
+
+    def __init__(self, folder: Path, size: int, seed: int) -> None:
+        self._folder = folder
+        self._size = size
+        self._rng = np.random.default_rng(seed)
+        self._pool: list[dataset.FaceShard] = []
+        self._queue: list[Path] = []
+        self._served = 0
+
+    def _next_shard(self) -> dataset.FaceShard:
+        if not self._queue:
+            self._queue = sorted(self._folder.glob("faces_*.npz"))
+            if not self._queue:
+                raise FileNotFoundError(f"{self._folder} holds no faces_*.npz; make some with jobs/synthesise.py")
+            self._rng.shuffle(self._queue)  # type: ignore[arg-type]
+        return dataset.load_faces(self._queue.pop())
+
+    def __iter__(self) -> FaceBatches:
+        return self
+
+    def __next__(self) -> FaceBatch:
+        if self._served % BATCHES_PER_SHARD == 0:
+            self._pool = [*self._pool[-(POOL_SHARDS - 1) :], self._next_shard()]
+        self._served += 1
+        share = np.bincount(self._rng.integers(0, len(self._pool), self._size), minlength=len(self._pool))
+        rows = [self._rng.integers(0, len(shard.image), count) for shard, count in zip(self._pool, share, strict=True)]
+
+        def gather(name: str) -> Tensor:
+            return torch.from_numpy(
+                np.concatenate([getattr(shard, name)[row] for shard, row in zip(self._pool, rows, strict=True)])
+            )
+
+        batch = FaceBatch(gather("image").numpy(), gather("coefficients"), gather("head"), gather("points"))
+        return mirror(batch, self._rng.random(self._size) < 0.5)
+
+
+def negatives(faces: dataset.FaceShard, seed: int, count: int = NEGATIVES) -> np.ndarray:
+    """Crops that hold no usable face: uint8 [count, CROP, CROP, 3].
+
+    Backgrounds, skin-coloured shapes, tiny parts of faces, and faces lying on their side or head: those are to be
+    rotated upright first, so the regressor must not claim them.
+    """
+    rng = np.random.default_rng([13, seed])
+    out = np.empty((count, CROP, CROP, 3), np.uint8)
+    for row in range(count):
+        kind = rng.random()
+        face = faces.image[rng.integers(len(faces.image))]
+        if kind < 0.45:
+            image = degrade.background(rng, CROP)
+            if rng.random() < 0.5:
+                tone = tuple(float(v) for v in face[CROP // 2, CROP // 2])
+                for _ in range(rng.integers(1, 4)):
+                    degrade.occlude(image, tone, rng)
+            image = degrade.camera(image, rng)
+        elif kind < 0.75:
+            image = np.rot90(face, rng.integers(1, 4))
+        else:
+            side = int(CROP * rng.uniform(0.12, 0.3))
+            x, y = rng.integers(0, CROP - side, 2)
+            image = cv2.resize(face[y : y + side, x : x + side], (CROP, CROP), interpolation=cv2.INTER_LINEAR)
+        out[row] = image
+    return out

@@ -1,0 +1,165 @@
+"""Losses and evaluation of the default regressor's two halves.
+
+The locator learns pose, landmarks and presence from whole crops. The expression half learns coefficients from patches
+that are cut where the labels say plus the errors that the locator makes, so both can be trained at the same time;
+afterwards the expression half is trained on with the locator's own cuts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.networks.face_regressor import (
+    CROP,
+    Expression,
+    FaceRegressor,
+    Locator,
+    patch_places,
+    up_direction,
+)
+from facecap_batch.synthesis.dataset import FaceShard
+from facecap_batch.training.face_batches import FaceBatch, to_input
+
+# Errors of alignment that the expression half must bear: the locator's own, measured on held-out people.
+POINT_NOISE = 0.022  # crop units, about 5 % of the distance between the eyes
+ANGLE_NOISE = 0.06  # radians
+WIDTH_NOISE = 0.06  # of ln(width)
+# Weight of a channel is 1 / (variance + floor): every channel counts by what is left unexplained.
+VARIANCE_FLOOR = 0.01
+
+
+def channel_weights(coefficients: np.ndarray) -> Tensor:
+    """float32 [51] with mean 1, from a sample of coefficients [N, 51]."""
+    weight = 1.0 / (coefficients.var(axis=0) + VARIANCE_FLOOR)
+    return torch.from_numpy((weight / weight.mean()).astype(np.float32))
+
+
+def locator_loss(locator: Locator, batch: FaceBatch, negative: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """Scalar loss; `negative` is uint8 [M, CROP, CROP, 3] without faces."""
+    count = len(batch.image)
+    small = np.stack([cv2.resize(image, (CROP // 2, CROP // 2), interpolation=cv2.INTER_AREA)
+                      for image in (*batch.image, *negative)])  # fmt: skip
+    head, points, presence = locator.at_half(to_input(small, rng))
+    angle = functional.smooth_l1_loss(head[:count, :3], batch.head[:, :3], beta=0.05)
+    place = functional.smooth_l1_loss(head[:count, 3:], batch.head[:, 3:], beta=0.03)
+    marks = functional.smooth_l1_loss(points[:count], batch.points, beta=0.03)
+    target = torch.zeros(len(presence))
+    target[:count] = 1.0
+    return 2.0 * angle + 2.0 * place + 10.0 * marks + 0.05 * functional.binary_cross_entropy_with_logits(presence, target)
+
+
+def noisy_alignment(batch: FaceBatch) -> tuple[Tensor, Tensor]:
+    """The labels' head and points with the locator's kind of errors."""
+    head = batch.head.clone()
+    head[:, :3] += torch.randn(len(head), 3) * ANGLE_NOISE
+    head[:, 5] += torch.randn(len(head)) * WIDTH_NOISE
+    shift = torch.randn(len(head), 1, 2) * POINT_NOISE * 0.7
+    points = batch.points + shift + torch.randn_like(batch.points) * POINT_NOISE * 0.7
+    return head, points
+
+
+def warp_patches(image: np.ndarray, head: Tensor, points: Tensor) -> list[np.ndarray]:
+    """What `face_regressor.cut_patches` cuts, as uint8 [B, side, side, 3] each, from uint8 crops [B, CROP, CROP, 3]."""
+    patches = []
+    for (centre, patch, mirrored, half) in patch_places(points):
+        matrices = patch_matrices(centre, head, patch, mirrored, CROP // 2 if half else CROP)
+        side = patch[2]
+        out = np.empty((len(image), side, side, 3), np.uint8)
+        for row, matrix in enumerate(matrices):
+            source = image[row]
+            if half:
+                source = cv2.resize(source, (CROP // 2, CROP // 2), interpolation=cv2.INTER_AREA)
+            out[row] = cv2.warpAffine(source, matrix, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                                      borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+        patches.append(out)
+    return patches
+
+
+def patch_matrices(centre: Tensor, head: Tensor, patch: tuple[float, float, int], mirrored: bool, size: int) -> np.ndarray:
+    """float64 [B, 2, 3]: pixel of the patch to pixel of a crop of `size` pixels; the affine map of `cut_patch`."""
+    offset, width, side = patch
+    up = (up_direction(head[:, :3]) * head.new_tensor([1.0, -1.0])).double().numpy()
+    right = np.stack([-up[:, 1], up[:, 0]], 1)
+    per_cm = 2.0 / np.exp(head[:, 5].double().numpy())[:, None]
+    middle = centre.double().numpy() + up * (offset * per_cm)
+    half = 0.5 * width * per_cm
+    step = 2.0 / side
+    across, down = right * half * step * (-1 if mirrored else 1), -up * half * step
+    first = middle - (across + down) * (side - 1) / 2
+    columns = np.stack([across, down, first], axis=2) * (size / 2)
+    columns[:, :, 2] += (size - 1) / 2
+    return columns
+
+
+def expression_loss(
+    expression: Expression, batch: FaceBatch, head: Tensor, points: Tensor, weights: Tensor, rng: np.random.Generator
+) -> Tensor:
+    """Scalar loss of the coefficients read from patches cut at `head` and `points`."""
+    patches = [to_input(patch, rng) for patch in warp_patches(batch.image, head, points)]
+    predicted = expression(*patches, head[:, :3])
+    return (weights * (predicted - batch.coefficients) ** 2).mean()
+
+
+@dataclasses.dataclass(frozen=True)
+class Quality:
+    """Held-out figures of a whole regressor."""
+
+    correlation: np.ndarray  # float64 [51], Pearson r
+    slope: np.ndarray  # float64 [51], of the prediction over the truth
+    rotation_degrees: float  # mean geodesic error
+    points_percent: float  # mean landmark error, percent of the distance between the eyes' outer corners
+
+    @property
+    def mean_r(self) -> float:
+        return float(np.mean(self.correlation))
+
+    def summary(self) -> str:
+        worst = np.argsort(self.correlation)[:6]
+        named = ", ".join(f"{ARKIT_NAMES[k]} {self.correlation[k]:.2f}" for k in worst)
+        return (
+            f"mean r {self.mean_r:.3f}, rotation {self.rotation_degrees:.2f} deg, points {self.points_percent:.1f} %, "
+            f"median slope {np.median(self.slope):.2f}; lowest: {named}"
+        )
+
+
+def predict(regressor: FaceRegressor, shard: FaceShard, batch: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outputs [N, 57], landmarks [N, POINTS, 2] and presence [N] of a shard's crops."""
+    regressor.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(shard.image), batch):
+            parts.append(regressor(torch.from_numpy(shard.image[start : start + batch])))
+    outputs, points, presence = (np.concatenate([part[k].numpy() for part in parts]) for k in range(3))
+    return outputs, points, presence
+
+
+def rotation_matrices(angles: np.ndarray) -> np.ndarray:
+    """float64 [N, 3, 3] of yaw, pitch, roll [N, 3], R = Ry Rx Rz."""
+    from facecap_batch.synthesis.scene import euler
+
+    return np.stack([euler(*row) for row in angles.astype(float)])
+
+
+def measure(outputs: np.ndarray, points: np.ndarray, shard: FaceShard) -> Quality:
+    """Compare predictions with a shard's labels."""
+    truth, guess = shard.coefficients.astype(float), outputs[:, :51].astype(float)
+    centred_t, centred_g = truth - truth.mean(0), guess - guess.mean(0)
+    covariance = (centred_t * centred_g).mean(0)
+    deviation = centred_t.std(0) * centred_g.std(0)
+    turn = np.einsum("nij,nkj->nik", rotation_matrices(outputs[:, 51:54]), rotation_matrices(shard.head[:, :3]))
+    cosine = (np.trace(turn, axis1=1, axis2=2) - 1) / 2
+    eyes = np.linalg.norm(shard.points[:, 36] - shard.points[:, 45], axis=1)
+    distance = np.linalg.norm(points - shard.points, axis=2).mean(1)
+    return Quality(
+        correlation=np.where(deviation > 1e-9, covariance / np.maximum(deviation, 1e-9), 0.0),
+        slope=covariance / np.maximum(centred_t.var(0), 1e-9),
+        rotation_degrees=float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean()),
+        points_percent=float(100 * (distance / np.maximum(eyes, 0.1)).mean()),
+    )

@@ -1,0 +1,68 @@
+"""The trained regressor as an engine: ONNX and card.
+
+In: a `FaceRegressor` with its weights, held-out shards. Out: ``regressor.onnx`` and ``regressor.json`` in a folder,
+the measured quality in the card.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES
+from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
+from facecap_batch.networks.face_regressor import CROP, POINTS, FaceRegressor
+from facecap_batch.networks.onnx_export import export_onnx
+from facecap_batch.synthesis.dataset import FaceShard
+from facecap_batch.synthesis.scene import CROP_SCALE
+from facecap_batch.training.regressor import measure, predict
+
+
+def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, samples: int, command: str) -> EngineCard:
+    """Publish `network` in `folder` and return its card.
+
+    `heldout`: crops of people it was not trained on; `samples`: how many crops it was trained on.
+    """
+    qualities, nominal = [], []
+    for shard in heldout:
+        outputs, points, _ = predict(network, shard)
+        qualities.append(measure(outputs, points, shard))
+        nominal.append(np.median(shard.head[:, 3:], axis=0))
+    u, v, s = np.mean(nominal, axis=0)
+    per_channel = np.mean([quality.correlation for quality in qualities], axis=0)
+    card = EngineCard(
+        name="facecap-regressor",
+        role="regressor",
+        file="regressor.onnx",
+        sha256="",
+        licence="Apache-2.0",
+        version="1",
+        input=InputSpec("crop", (BATCH, CROP, CROP, 3), mean=(127.5,) * 3, std=(127.5,) * 3),
+        outputs={"outputs": (BATCH, len(OUTPUT_NAMES)), "landmarks": (BATCH, POINTS, 2), "presence": (BATCH,)},
+        output_names=OUTPUT_NAMES,
+        postprocess={
+            "crop_scale": CROP_SCALE,
+            "presence_threshold": 0.5,
+            # Where the head lies in a crop made from a perfect box.
+            "nominal_u": round(float(u), 4),
+            "nominal_v": round(float(v), 4),
+            "nominal_s": round(float(s), 4),
+        },
+        architecture={"network": "FaceRegressor", "parameters": sum(p.numel() for p in network.parameters())},
+        training={
+            "data": "rendered people only: ICT-FaceKit (MIT) and procedures; no photographs of anyone",
+            "samples": samples,
+            "command": command,
+        },
+        quality={
+            "heldout_crops": sum(len(shard.image) for shard in heldout),
+            "heldout_mean_r": round(float(np.mean([quality.mean_r for quality in qualities])), 4),
+            "heldout_rotation_degrees": round(float(np.mean([q.rotation_degrees for q in qualities])), 3),
+            "heldout_landmarks_percent_of_eye_distance": round(
+                float(np.mean([quality.points_percent for quality in qualities])), 2
+            ),
+            "heldout_r": {name: round(float(r), 3) for name, r in zip(ARKIT_NAMES, per_channel, strict=True)},
+        },
+    )
+    return export_onnx(network, card, folder)

@@ -1,0 +1,162 @@
+"""Train the default regressor on rendered faces: the locator, the expression half, or both together.
+
+    python jobs/train_regressor.py train locator    --data data/faces --run runs/regressor --minutes 30
+    python jobs/train_regressor.py train expression --data data/faces --run runs/regressor --minutes 60
+    python jobs/train_regressor.py train joint      --data data/faces --run runs/regressor --minutes 15
+    python jobs/train_regressor.py export --run runs/regressor --heldout heldout/faces --output engines/default
+
+Each part keeps its checkpoint in --run and continues from it; the learning rate falls along a cosine over --minutes.
+`joint` trains the expression half on the locator's own cuts. One thread per process is fastest on small CPUs.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+import math
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from facecap_batch.networks.face_regressor import Expression, FaceRegressor, Locator
+from facecap_batch.storage import published
+from facecap_batch.synthesis import dataset
+from facecap_batch.training import regressor as training
+from facecap_batch.training.face_batches import FaceBatches, negatives, to_input
+
+LOG_SECONDS = 30
+SAVE_SECONDS = 120
+AVERAGE = 0.99  # decay of the averaged weights that are exported, per AVERAGE_EVERY steps
+AVERAGE_EVERY = 5
+
+app = typer.Typer(add_completion=False)
+
+
+class Part(str, enum.Enum):
+    """What is trained."""
+
+    locator = "locator"
+    expression = "expression"
+    joint = "joint"
+
+
+def _save(path: Path, module: torch.nn.Module, average: torch.nn.Module, samples: int) -> None:
+    with published(path) as temporary:
+        torch.save(
+            {"module": module.state_dict(), "average": average.state_dict(), "samples": samples}, temporary
+        )
+
+
+def _restore(path: Path, module: torch.nn.Module, average: torch.nn.Module) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    module.load_state_dict(state["module"])
+    average.load_state_dict(state["average"])
+    return int(state["samples"])
+
+
+def averaged(run: Path) -> FaceRegressor:
+    """The regressor made of both parts' averaged weights."""
+    whole = FaceRegressor()
+    whole.locator.load_state_dict(torch.load(run / "locator.pt", weights_only=True)["average"])
+    whole.expression.load_state_dict(torch.load(run / "expression.pt", weights_only=True)["average"])
+    return whole.eval()
+
+
+@app.command()
+def train(
+    part: Part,
+    data: Annotated[Path, typer.Option(help="folder of faces_*.npz")],
+    run: Annotated[Path, typer.Option(help="checkpoints and logs")],
+    minutes: Annotated[float, typer.Option(help="how long")] = 30.0,
+    rate: Annotated[float, typer.Option(help="highest learning rate")] = 1.5e-3,
+    batch: Annotated[int, typer.Option(help="crops per step")] = 32,
+    seed: int = 0,
+    threads: int = 1,
+) -> None:
+    """Train one part for some minutes; continues from its checkpoint."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    module: torch.nn.Module = Locator() if part is Part.locator else Expression()
+    module = module.to(memory_format=torch.channels_last)
+    average = copy.deepcopy(module).eval()
+    checkpoint = run / f"{'locator' if part is Part.locator else 'expression'}.pt"
+    samples = _restore(checkpoint, module, average)
+    locator = None
+    if part is Part.joint:
+        locator = Locator().eval()
+        locator.load_state_dict(torch.load(run / "locator.pt", weights_only=True)["average"])
+    first = dataset.load_faces(min(data.glob("faces_*.npz")))
+    weights = training.channel_weights(first.coefficients)
+    empty = negatives(first, seed) if part is Part.locator else None
+    optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.01, fused=True)
+    rng = np.random.default_rng([seed, samples])
+    start = logged = saved = time.monotonic()
+    losses: list[float] = []
+    module.train()
+    for crops in FaceBatches(data, batch, seed=samples + seed):
+        progress = (time.monotonic() - start) / (60 * minutes)
+        if progress >= 1:
+            break
+        warm = min(len(losses) / 200, 1.0) if not samples or len(losses) < 200 else 1.0
+        for group in optimiser.param_groups:
+            group["lr"] = rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+        if empty is not None:
+            loss = training.locator_loss(module, crops, empty[rng.integers(0, len(empty), batch // 8)], rng)
+        else:
+            if locator is None:
+                head, points = training.noisy_alignment(crops)
+            else:
+                with torch.no_grad():
+                    head, points, _ = locator(to_input(crops.image, rng))
+            loss = training.expression_loss(module, crops, head, points, weights, rng)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 2.0)
+        optimiser.step()
+        losses.append(loss.item())
+        samples += batch
+        if len(losses) % AVERAGE_EVERY == 0:
+            decay = min(AVERAGE, 1 - 10 / (10 + samples / batch / AVERAGE_EVERY))
+            with torch.no_grad():
+                for ours, new in zip(average.state_dict().values(), module.state_dict().values(), strict=True):
+                    ours.copy_(ours.lerp(new, 1 - decay) if ours.dtype.is_floating_point else new)
+        now = time.monotonic()
+        if now - logged > LOG_SECONDS:
+            speed = samples and batch * len(losses) / (now - start)
+            print(f"{(now - start) / 60:.1f} min, {samples} samples, {speed:.0f}/s, loss {np.mean(losses[-300:]):.4f}",
+                  flush=True)  # fmt: skip
+            logged = now
+        if now - saved > SAVE_SECONDS:
+            _save(checkpoint, module, average, samples)
+            saved = now
+    _save(checkpoint, module, average, samples)
+    print(f"done: {samples} samples, loss {np.mean(losses[-200:]):.4f}")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Option(help="checkpoints")],
+    heldout: Annotated[Path, typer.Option(help="folder of faces_*.npz of people not trained on")],
+    output: Annotated[Path, typer.Option(help="engine folder")],
+    shards: Annotated[int, typer.Option(help="held-out shards to measure on")] = 2,
+) -> None:
+    """Write the averaged weights as an engine with its card, and print what was measured on held-out people."""
+    from facecap_batch.training import regressor_export
+
+    torch.set_num_threads(1)
+    people = [dataset.load_faces(path) for path in sorted(heldout.glob("faces_*.npz"))[:shards]]
+    samples = int(torch.load(run / "expression.pt", weights_only=True)["samples"])
+    command = "python jobs/train_regressor.py train locator|expression|joint --data data/faces --run runs/regressor"
+    card = regressor_export.export(averaged(run), people, output, samples, command)
+    print({key: value for key, value in card.quality.items() if key != "heldout_r"})
+    print(card.quality["heldout_r"])
+
+
+if __name__ == "__main__":
+    app()
