@@ -148,7 +148,7 @@ def test_variable_rate_keys_stand_at_their_own_times(tmp_path: Path) -> None:
     table = variable_rate(120)
     write_fbx(table, tmp_path / "a.fbx")
     seen = check(table, tmp_path / "a.fbx", tmp_path)
-    assert abs(float(seen["fps"]) - float(table.info.fps)) < 1e-3
+    assert float(seen["fps"]) == round(table.info.fps)  # no reader drops a fraction of it
 
 
 def test_frames_without_values_have_no_keys_and_the_clip_keeps_its_length(tmp_path: Path) -> None:

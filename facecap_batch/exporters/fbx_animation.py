@@ -30,7 +30,7 @@ AXES = ("X", "Y", "Z")
 class Motion:
     """A clip's animation in FBX's units; NaN where nothing is known."""
 
-    rate: Fraction  # frames per second
+    rate: Fraction  # frames per second that the file states
     ticks: np.ndarray  # int64 [N], strictly increasing from 0, KTime
     percents: np.ndarray  # float32 [51, N], 0..100, ARKIT_NAMES order
     rotation: np.ndarray  # float32 [3, N], degrees, x y z of Rz Ry Rx, unwrapped
@@ -107,9 +107,22 @@ def _nearest_branches(first: np.ndarray) -> np.ndarray:
     return chosen
 
 
+def _frame_rate(table: CoefficientTable) -> Fraction:
+    """The rate that tools show the take at: the clip's own, a whole number where the clip has no frame grid.
+
+    Keys of a variable-rate clip stand at their own times under any rate; Blender's Python importer, however,
+    drops the fraction of a custom rate and would play the take slower or faster by it.
+    """
+    if table.info.fps <= 0:
+        return FALLBACK_RATE
+    if table.info.variable_rate:
+        return Fraction(max(1, round(table.info.fps)))
+    return table.info.fps
+
+
 def motion(table: CoefficientTable) -> Motion:
     """The animation of `table`; an empty table gives one frame without values."""
-    rate = table.info.fps if table.info.fps > 0 else FALLBACK_RATE
+    rate = _frame_rate(table)
     count = max(1, len(table))
     ticks = key_ticks(table, rate)
     percents = np.full((len(ARKIT_NAMES), count), np.nan, np.float32)
