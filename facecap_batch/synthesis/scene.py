@@ -17,6 +17,7 @@ from facecap_batch.synthesis.head_model import LANDMARKS, HeadModel
 
 # Points the regressor locates: 68 Multi-PIE landmarks, the two irises, the mouth centre of the face at rest.
 POINTS = LANDMARKS + 3
+LID_CLEARANCE = 1.03  # lids lie this much outside the eyeball's radius
 # Exposed linear light 0..4 to 8 bit: a film-like shoulder instead of clipping, then the display's gamma.
 TONE_SCALE = 2048
 TONE = ((1 - np.exp(-1.6 * np.arange(4 * TONE_SCALE) / TONE_SCALE)) ** (1 / 2.2) * 255).astype(np.uint8)
@@ -105,47 +106,62 @@ def random_light(rng: np.random.Generator) -> Light:
     )
 
 
-def render(model: HeadModel, person: Person, coefficients: np.ndarray, view: View, light: Light) -> Rendered:
-    """Draw `person` making the face `coefficients` (float32 [51])."""
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """A pinhole camera; its principal point is the picture's centre."""
+
+    width: int  # pixels
+    height: int  # pixels
+    focal: float  # pixels
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Pixels float32 [N, 2] (x right, y down) of camera-frame points [N, 3] in centimetres."""
+        depth = np.maximum(-points[:, 2:3], 1.0)
+        centre = np.array([self.width - 1, self.height - 1]) / 2
+        return (points[:, :2] / depth * np.array([self.focal, -self.focal]) + centre).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """What `draw` leaves on the picture plane."""
+
+    rgba: np.ndarray  # uint8 [height, width, 4], straight alpha
+    points: np.ndarray  # float32 [POINTS, 2], pixels
+    box: np.ndarray  # float32 [4], the face box in pixels
+    lens: np.ndarray | None  # float32 [2, N, 2], pixel outlines of glasses' lenses
+
+
+def draw(
+    model: HeadModel,
+    person: Person,
+    coefficients: np.ndarray,
+    rotation: np.ndarray,
+    position: np.ndarray,
+    camera: Camera,
+    light: Light,
+) -> Drawing:
+    """Draw `person` making the face `coefficients` (float32 [51]).
+
+    rotation, position: float64 [3, 3] and [3] (centimetres), x_camera = rotation x_head + position, where the head's
+    origin is the midpoint of the eyeballs.
+    """
     face = raster.blend_shapes(
         person.rest, coefficients.astype(np.float32), model.shape_start, model.shape_vertex, model.shape_delta
     )
     for members, eye in ((model.lid_left, 0), (model.lid_right, 1)):
-        raster.push_out(face, members, person.eyes[eye], np.float32(person.eye_radius * 1.03))
-    vertices = np.concatenate([face, person.extra_vertices])
+        raster.push_out(face, members, person.eyes[eye], np.float32(person.eye_radius * LID_CLEARANCE))
     place = np.concatenate([person.rest, person.extra_vertices])
+    origin = person.eyes.mean(axis=0)
 
-    origin = person.eyes.mean(axis=0)  # the head's origin: between the eyeballs
-    rotation = view.rotation
-    seen = (vertices - origin) @ rotation.T.astype(np.float32)
-    box = _extent(seen[model.face_box], view.distance)
-    side = CROP_SCALE * max(box[2] - box[0], box[3] - box[1]) * view.scale  # tangents
-    centre = (box[:2] + box[2:]) / 2 + view.jitter * side
-    # Look along the ray through the window's centre: turn the world so that this ray is the optical axis.
-    turn = _ray_rotation(centre)
-    seen = (seen + np.array([0, 0, -view.distance], np.float32)) @ turn.astype(np.float32)
-    rotation = turn.T @ rotation
-    half = side / 2
-    pixels_per_tangent = view.size / side
+    def seen_at(points: np.ndarray) -> np.ndarray:
+        return ((points - origin) @ rotation.T.astype(np.float32) + position.astype(np.float32)).astype(np.float32)
 
-    def to_pixels(points: np.ndarray) -> np.ndarray:
-        depth = np.maximum(-points[:, 2:3], 1.0)
-        flat = points[:, :2] / depth * np.array([1, -1], points.dtype)
-        return (flat * pixels_per_tangent + (view.size - 1) / 2).astype(np.float32)
-
-    screen = to_pixels(seen)
-    depth = np.ascontiguousarray(-seen[:, 2])
+    seen = seen_at(np.concatenate([face, person.extra_vertices]))
+    screen = camera.project(seen)
     owner, _ = raster.rasterise(
-        screen,
-        depth,
-        person.triangles,
-        person.material,
-        person.cover,
-        place,
-        person.seed,
-        view.size,
-        view.size,
-    )
+        screen, np.ascontiguousarray(-seen[:, 2]), person.triangles, person.material, person.cover, place,
+        person.seed, camera.width, camera.height,
+    )  # fmt: skip
     normals = raster.vertex_normals(seen, person.triangles)
     gaze = np.stack([_direction(*rotations) for rotations in gaze_from_coefficients(coefficients)])
     image = raster.shade(
@@ -154,24 +170,40 @@ def render(model: HeadModel, person: Person, coefficients: np.ndarray, view: Vie
         gaze.astype(np.float32), light.ambient, light.direction, light.colour, np.float32(light.wrap),
         np.float32(person.gloss), person.seed,
     )  # fmt: skip
-    rgba = raster.resolve(image, owner, TONE, np.float32(TONE_SCALE * light.exposure))
-
     iris = person.eyes + gaze * person.eye_radius
     mouth = person.rest[model.landmarks[[48, 54]]].mean(axis=0)
-    special = (np.concatenate([iris, mouth[None]]) - origin) @ view.rotation.T + [0, 0, -view.distance]
-    points = np.concatenate([screen[model.landmarks], to_pixels((special @ turn).astype(np.float32))])
-    head_point = np.array([[0, 0, -view.distance]]) @ turn
-    head_pixel = to_pixels(head_point.astype(np.float32))[0]
-    unit = 2.0 / view.size
-    uv = (head_pixel - (view.size - 1) / 2) * unit
+    special = camera.project(seen_at(np.concatenate([iris, mouth[None]])))
     boxed = screen[model.face_box]
-    return Rendered(
-        rgba=rgba,
-        coefficients=coefficients.astype(np.float32),
-        head=np.array([*angles(rotation), *uv, np.log(2 * half * -head_point[0, 2])], np.float32),
-        points=((points - (view.size - 1) / 2) * unit).astype(np.float32),
+    return Drawing(
+        rgba=raster.resolve(image, owner, TONE, np.float32(TONE_SCALE * light.exposure)),
+        points=np.concatenate([screen[model.landmarks], special]),
         box=np.array([*boxed.min(axis=0), *boxed.max(axis=0)], np.float32),
-        lens=_lens_outlines(person, model, view, origin, turn, to_pixels) if person.lens else None,
+        lens=np.stack([camera.project(seen_at(rim)) for rim in _rims(person)]) if person.lens else None,
+    )
+
+
+def render(model: HeadModel, person: Person, coefficients: np.ndarray, view: View, light: Light) -> Rendered:
+    """Draw `person` making the face `coefficients` (float32 [51]), as the regressor's crop of that face."""
+    origin = person.eyes.mean(axis=0)
+    rest = (person.rest[model.face_box] - origin) @ view.rotation.T
+    box = _extent(rest, view.distance)
+    side = CROP_SCALE * max(box[2] - box[0], box[3] - box[1]) * view.scale  # tangents
+    centre = (box[:2] + box[2:]) / 2 + view.jitter * side
+    # Look along the ray through the window's centre: turn the world so that this ray is the optical axis.
+    turn = _ray_rotation(centre)
+    rotation = turn.T @ view.rotation
+    position = turn.T @ np.array([0.0, 0.0, -view.distance])
+    camera = Camera(view.size, view.size, view.size / side)
+    drawing = draw(model, person, coefficients, rotation, position, camera, light)
+    middle, unit = (view.size - 1) / 2, 2.0 / view.size
+    uv = (camera.project(position[None])[0] - middle) * unit
+    return Rendered(
+        rgba=drawing.rgba,
+        coefficients=coefficients.astype(np.float32),
+        head=np.array([*angles(rotation), *uv, np.log(side * -position[2])], np.float32),
+        points=((drawing.points - middle) * unit).astype(np.float32),
+        box=drawing.box,
+        lens=drawing.lens,
     )
 
 
@@ -194,13 +226,9 @@ def _direction(yaw: float, pitch: float) -> np.ndarray:
     return np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
 
 
-def _lens_outlines(person: Person, model: HeadModel, view: View, origin, turn, to_pixels) -> np.ndarray:
+def _rims(person: Person) -> tuple[np.ndarray, np.ndarray]:
     # Glasses are laid out rim, temple, rim, temple, bridge; a ribbon's first half is its outer edge.
     first = int(person.triangles[person.material == raster.GLASSES].min()) - len(person.rest)
     second = first + 2 * RIM_POINTS + 2 * TEMPLE_POINTS
     left, right = (person.extra_vertices[start : start + RIM_POINTS] for start in (first, second))
-    outlines = []
-    for rim in (left, right):
-        seen = (rim - origin) @ view.rotation.T + [0, 0, -view.distance]
-        outlines.append(to_pixels((seen @ turn).astype(np.float32)))
-    return np.stack(outlines)
+    return left, right
