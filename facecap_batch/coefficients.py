@@ -19,14 +19,15 @@ from facecap_batch.storage import published
 
 # Apple's ARFaceAnchor.BlendShapeLocation order without tongueOut; left and right are the subject's.
 ARKIT_NAMES: tuple[str, ...] = (
-    "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeSquintLeft",
-    "eyeWideLeft", "eyeBlinkRight", "eyeLookDownRight", "eyeLookInRight", "eyeLookOutRight", "eyeLookUpRight",
-    "eyeSquintRight", "eyeWideRight", "jawForward", "jawLeft", "jawRight", "jawOpen", "mouthClose", "mouthFunnel",
-    "mouthPucker", "mouthLeft", "mouthRight", "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft",
-    "mouthFrownRight", "mouthDimpleLeft", "mouthDimpleRight", "mouthStretchLeft", "mouthStretchRight",
-    "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthPressLeft", "mouthPressRight",
-    "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight", "browDownLeft",
-    "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft",
+    "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft",
+    "eyeSquintLeft", "eyeWideLeft", "eyeBlinkRight", "eyeLookDownRight", "eyeLookInRight",
+    "eyeLookOutRight", "eyeLookUpRight", "eyeSquintRight", "eyeWideRight", "jawForward", "jawLeft",
+    "jawRight", "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthLeft", "mouthRight",
+    "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft", "mouthFrownRight", "mouthDimpleLeft",
+    "mouthDimpleRight", "mouthStretchLeft", "mouthStretchRight", "mouthRollLower", "mouthRollUpper",
+    "mouthShrugLower", "mouthShrugUpper", "mouthPressLeft", "mouthPressRight", "mouthLowerDownLeft",
+    "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight", "browDownLeft", "browDownRight",
+    "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft",
     "cheekSquintRight", "noseSneerLeft", "noseSneerRight",
 )  # fmt: skip
 HEAD_ANGLE_NAMES = ("headYaw", "headPitch", "headRoll")
@@ -49,9 +50,9 @@ SCHEMA = pa.schema(
 
 # Written into every file: the axes and angles of the six head columns.
 ANGLE_CONVENTION = (
-    "R = Ry(headYaw) Rx(headPitch) Rz(headRoll), radians, unwrapped over time; x_camera = R x_head + (headX, headY, "
-    "headZ) in centimetres; camera frame x right in the image, y up, z toward the viewer; head frame x toward the "
-    "subject's left, y up, z out of the face"
+    "R = Ry(headYaw) Rx(headPitch) Rz(headRoll), radians, unwrapped over time; x_camera = R x_head + "
+    "(headX, headY, headZ) in centimetres; camera frame x right in the image, y up, z toward the viewer; "
+    "head frame x toward the subject's left, y up, z out of the face"
 )
 
 
@@ -85,7 +86,7 @@ class CoefficientTable:
     coefficients: np.ndarray  # float32 [N, 51], 0..1, ARKIT_NAMES order
     head: np.ndarray  # float32 [N, 6], headYaw headPitch headRoll radians, headX headY headZ centimetres
     track: int = 0
-    metadata: dict[str, str] = dataclasses.field(default_factory=dict)  # engines, hashes, licence, fingerprint ...
+    metadata: dict[str, str] = dataclasses.field(default_factory=dict)  # engines, hashes, licence ...
 
     def __len__(self) -> int:
         return len(self.frame_index)

@@ -1,7 +1,8 @@
 """The one writer of files: what has a final name is complete.
 
-In: bytes, or a callback that writes to a path. Out: a file published by rename after fsync. A crash, a full disk or
-an exception leaves nothing under the final name; temporary files begin with ``.tmp-`` and are removed on failure.
+In: bytes, or a callback that writes to a path. Out: a file published by rename after fsync. A crash, a full
+disk or an exception leaves nothing under the final name; temporary files begin with ``.tmp-`` and are
+removed on failure.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python jobs/render_demo.py --ict ICT-FaceKit/FaceXModel --output manifests
 
-Four clips of a few seconds: speech with blinks and smiles; a portrait phone clip with display rotation; head turns
-with the face hidden for a while; a place without anybody. Beside each clip with a face lies ``*.truth.parquet``,
-a table with the columns of a run's own output.
+Four clips of a few seconds: speech with blinks and smiles; a portrait phone clip with display rotation;
+head turns with the face hidden for a while; a place without anybody. Beside each clip with a face lies
+``*.truth.parquet``, a table with the columns of a run's own output.
 """
 
 from __future__ import annotations
@@ -106,8 +106,16 @@ def frames_of(clip: Clip, ict: Path, cache: Path) -> tuple[list[np.ndarray], Coe
         seen.append(not _card(clip, frame, drawing.box, times[row]))
         frames.append(frame)
         boxes.append(drawing.box)
-    info = ClipInfo(clip.name, f"demo/{clip.name}.mp4", clip.width, clip.height, clip.fps, 1 / clip.fps / 1000,
-                    clip.rotation, False)  # fmt: skip
+    info = ClipInfo(
+        clip.name,
+        f"demo/{clip.name}.mp4",
+        clip.width,
+        clip.height,
+        clip.fps,
+        1 / clip.fps / 1000,
+        clip.rotation,
+        False,
+    )
     table = CoefficientTable(
         info=info,
         frame_index=np.arange(count, dtype=np.int32),
@@ -127,7 +135,9 @@ def encode(clip: Clip, frames: list[np.ndarray], path: Path) -> None:
     turns = clip.rotation // 90
     coded = [np.ascontiguousarray(np.rot90(frame, -turns)) for frame in frames]
     with published(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=clip.fps, options={"crf": "24", "preset": "slow", "threads": "1"})
+        stream = container.add_stream(
+            "libx264", rate=clip.fps, options={"crf": "24", "preset": "slow", "threads": "1"}
+        )
         stream.height, stream.width = coded[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         for number, picture in enumerate(coded):
@@ -156,7 +166,9 @@ def _set_rotation(path: Path, degrees: int) -> None:
 def main(
     ict: Annotated[Path, typer.Option(help="ICT-FaceKit's FaceXModel folder")],
     output: Annotated[Path, typer.Option(help="the manifests folder")] = Path("manifests"),
-    cache: Annotated[Path, typer.Option(help="where the parsed head model is kept")] = Path("data/head_model.npz"),
+    cache: Annotated[Path, typer.Option(help="where the parsed head model is kept")] = Path(
+        "data/head_model.npz"
+    ),
 ) -> None:
     """Render the demo; see the module's docstring."""
     cv2.setNumThreads(1)

@@ -2,8 +2,8 @@
 
     python jobs/synthesise.py --ict ICT-FaceKit/FaceXModel --output data --faces 200 --heads 20
 
-ICT-FaceKit is public (github.com/ICT-VGL/ICT-FaceKit, MIT). Existing shards are kept, so the job can be stopped and
-continued, and grows a data set when it is called with larger numbers.
+ICT-FaceKit is public (github.com/ICT-VGL/ICT-FaceKit, MIT). Existing shards are kept, so the job can be
+stopped and continued, and grows a data set when it is called with larger numbers.
 """
 
 from __future__ import annotations

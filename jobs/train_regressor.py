@@ -3,10 +3,12 @@
     python jobs/train_regressor.py train locator    --data data/faces --run runs/regressor --minutes 30
     python jobs/train_regressor.py train expression --data data/faces --run runs/regressor --minutes 60
     python jobs/train_regressor.py train joint      --data data/faces --run runs/regressor --minutes 15
-    python jobs/train_regressor.py export --run runs/regressor --heldout heldout/faces --output engines/default
+    python jobs/train_regressor.py export --run runs/regressor --heldout heldout/faces --output
+    engines/default
 
-Each part keeps its checkpoint in --run and continues from it; the learning rate falls along a cosine over --minutes.
-`joint` trains the expression half on the locator's own cuts. One thread per process is fastest on small CPUs.
+Each part keeps its checkpoint in --run and continues from it; the learning rate falls along a cosine over
+--minutes. `joint` trains the expression half on the locator's own cuts. One thread per process is fastest
+on small CPUs.
 """
 
 from __future__ import annotations
@@ -124,13 +126,18 @@ def train(
         if len(losses) % AVERAGE_EVERY == 0:
             decay = min(AVERAGE, 1 - 10 / (10 + samples / batch / AVERAGE_EVERY))
             with torch.no_grad():
-                for ours, new in zip(average.state_dict().values(), module.state_dict().values(), strict=True):
+                for ours, new in zip(
+                    average.state_dict().values(), module.state_dict().values(), strict=True
+                ):
                     ours.copy_(ours.lerp(new, 1 - decay) if ours.dtype.is_floating_point else new)
         now = time.monotonic()
         if now - logged > LOG_SECONDS:
-            speed = samples and batch * len(losses) / (now - start)
-            print(f"{(now - start) / 60:.1f} min, {samples} samples, {speed:.0f}/s, loss {np.mean(losses[-300:]):.4f}",
-                  flush=True)  # fmt: skip
+            speed = batch * len(losses) / (now - start)
+            recent = np.mean(losses[-300:])
+            print(
+                f"{(now - start) / 60:.1f} min, {samples} samples, {speed:.0f}/s, loss {recent:.4f}",
+                flush=True,
+            )
             logged = now
         if now - saved > SAVE_SECONDS:
             _save(checkpoint, module, average, samples)
@@ -146,13 +153,16 @@ def export(
     output: Annotated[Path, typer.Option(help="engine folder")],
     shards: Annotated[int, typer.Option(help="held-out shards to measure on")] = 2,
 ) -> None:
-    """Write the averaged weights as an engine with its card, and print what was measured on held-out people."""
+    """Write the averaged weights as an engine with its card, and print what was measured on held-out
+    people."""
     from facecap_batch.training import regressor_export
 
     torch.set_num_threads(1)
     people = [dataset.load_faces(path) for path in sorted(heldout.glob("faces_*.npz"))[:shards]]
     samples = int(torch.load(run / "expression.pt", weights_only=True)["samples"])
-    command = "python jobs/train_regressor.py train locator|expression|joint --data data/faces --run runs/regressor"
+    command = (
+        "python jobs/train_regressor.py train locator|expression|joint --data data/faces --run runs/regressor"
+    )
     card = regressor_export.export(averaged(run), people, output, samples, command)
     print({key: value for key, value in card.quality.items() if key != "heldout_r"})
     print(card.quality["heldout_r"])

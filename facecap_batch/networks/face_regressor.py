@@ -1,9 +1,9 @@
 """The default regressor: one network from a square face crop to 57 numbers, landmarks and presence.
 
-A `Locator` sees the whole crop at half resolution and says where the head is (pose, landmarks, scale). From that the
-network cuts upright patches of both eyes, the mouth and the face out of the full-resolution crop, and `Expression`
-reads the coefficients there. Both eyes share their weights: the right eye is seen in a mirror.
-Built from the inverted residuals of MobileNetV3 (Howard et al. 2019).
+A `Locator` sees the whole crop at half resolution and says where the head is (pose, landmarks, scale). From
+that the network cuts upright patches of both eyes, the mouth and the face out of the full-resolution crop,
+and `Expression` reads the coefficients there. Both eyes share their weights: the right eye is seen in a
+mirror. Built from the inverted residuals of MobileNetV3 (Howard et al. 2019).
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class Locator(nn.Module):
             self.head.bias[5] = MEAN_LOG_WIDTH
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """crop: float32 [B, 3, CROP, CROP], about -1..1. Returns head [B, 6] (yaw, pitch, roll in radians; u, v of
-        the head's origin, crop units -1..1; ln of the crop's width in cm), points [B, POINTS, 2] (crop units) and
-        presence logits [B]."""
+        """crop: float32 [B, 3, CROP, CROP], about -1..1. Returns head [B, 6] (yaw, pitch, roll in radians;
+        u, v of the head's origin, crop units -1..1; ln of the crop's width in cm), points [B, POINTS, 2]
+        (crop units) and presence logits [B]."""
         return self.at_half(functional.avg_pool2d(crop, 2))
 
     def at_half(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -103,18 +103,23 @@ class Expression(nn.Module):
         self.eye = Patch(EYE_PATCH[2], 128)
         self.mouth = Patch(MOUTH_PATCH[2], 160)
         self.face = Patch(FACE_PATCH[2], 128)
-        self.eye_out = nn.Sequential(nn.Linear(128 * 2 + 128 + 3, 96), nn.Hardswish(), nn.Linear(96, len(_EYE_STEMS)))
+        self.eye_out = nn.Sequential(
+            nn.Linear(128 * 2 + 128 + 3, 96), nn.Hardswish(), nn.Linear(96, len(_EYE_STEMS))
+        )
         self.other_out = nn.Sequential(
             nn.Linear(160 + 128 + 128 + 3, 160), nn.Hardswish(), nn.Linear(160, len(OTHER_CHANNELS))
         )
         initialise(self)
         for out in (self.eye_out, self.other_out):
-            nn.init.zeros_(out[-1].weight)
-            nn.init.constant_(out[-1].bias, MEAN_COEFFICIENT)
+            last = out[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.constant_(last.bias, MEAN_COEFFICIENT)
 
     def forward(self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor, angles: Tensor) -> Tensor:
-        """left, right: float32 [B, 3, 48, 48], the right one mirrored; mouth: [B, 3, 56, 56]; face: [B, 3, 48, 48]; angles: [B, 3],
-        yaw, pitch, roll in radians. Returns [B, 51], nominally 0..1, not clipped."""
+        """left, right: float32 [B, 3, 48, 48], the right one mirrored; mouth: [B, 3, 56, 56]; face: [B, 3,
+        48, 48]; angles: [B, 3], yaw, pitch, roll in radians. Returns [B, 51], nominally 0..1, not
+        clipped."""
         eyes = self.eye(torch.cat([left, right]))
         left_eye, right_eye = eyes.chunk(2)
         around = self.face(face)
@@ -128,7 +133,8 @@ class Expression(nn.Module):
 
 
 def up_direction(angles: Tensor) -> Tensor:
-    """The head's up axis in the image, unit [B, 2] (x right, y up), from yaw, pitch, roll [B, 3] (R = Ry Rx Rz)."""
+    """The head's up axis in the image, unit [B, 2] (x right, y up), from yaw, pitch, roll [B, 3] (R = Ry Rx
+    Rz)."""
     yaw, pitch, roll = angles.unbind(1)
     x = -torch.cos(yaw) * torch.sin(roll) + torch.sin(yaw) * torch.sin(pitch) * torch.cos(roll)
     y = torch.cos(pitch) * torch.cos(roll)
@@ -137,11 +143,17 @@ def up_direction(angles: Tensor) -> Tensor:
 
 
 def cut_patch(
-    crop: Tensor, centre: Tensor, up: Tensor, log_width: Tensor, patch: tuple[float, float, int], mirror: bool = False
+    crop: Tensor,
+    centre: Tensor,
+    up: Tensor,
+    log_width: Tensor,
+    patch: tuple[float, float, int],
+    mirror: bool = False,
 ) -> Tensor:
     """An upright patch around `centre` ([B, 2], crop units, v down): float32 [B, 3, side, side].
 
-    up: [B, 2] unit vector (x right, y up); log_width: [B], ln of the crop's width in cm; mirror flips left and right.
+    up: [B, 2] unit vector (x right, y up); log_width: [B], ln of the crop's width in cm; mirror flips left
+    and right.
     """
     offset, width, side = patch
     per_cm = 2.0 / torch.exp(log_width)[:, None]
@@ -160,7 +172,8 @@ def cut_patch(
 
 
 def cut_patches(crop: Tensor, head: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The left eye, the mirrored right eye, the mouth and the face, given head [B, 6] and points [B, POINTS, 2]."""
+    """The left eye, the mirrored right eye, the mouth and the face, given head [B, 6] and points [B,
+    POINTS, 2]."""
     up, width = up_direction(head[:, :3]), head[:, 5]
     halved = functional.avg_pool2d(crop, 2)
     left, right, mouth, face = (
@@ -193,8 +206,8 @@ class FaceRegressor(nn.Module):
         self.expression = Expression()
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """crop: uint8 [B, CROP, CROP, 3] RGB. Returns outputs float32 [B, 57], landmarks [B, POINTS, 2] (crop units
-        -1..1, v down) and presence [B] (0..1)."""
+        """crop: uint8 [B, CROP, CROP, 3] RGB. Returns outputs float32 [B, 57], landmarks [B, POINTS, 2]
+        (crop units -1..1, v down) and presence [B] (0..1)."""
         pixels = normalise(crop)
         head, points, presence = self.locator(pixels)
         coefficients = self.expression(*cut_patches(pixels, head, points), head[:, :3])

@@ -1,7 +1,8 @@
-"""MobileNetV3 (Howard et al. 2019, arXiv:1905.02244), small and large, with any number of outputs, and its blocks.
+"""MobileNetV3 (Howard et al. 2019, arXiv:1905.02244), small and large, with any number of outputs, and its
+blocks.
 
-The tables below are tables 1 and 2 of the paper; `ConvBNAct`, `SqueezeExcite` and `InvertedResidual` are reused by
-the default regressor.
+The tables below are tables 1 and 2 of the paper; `ConvBNAct`, `SqueezeExcite` and `InvertedResidual` are
+reused by the default regressor.
 """
 
 from __future__ import annotations
@@ -141,16 +142,23 @@ class MobileNetV3(nn.Module):
         last, hidden = _TAIL[variant]
         channels = divisible(16 * width)
         layers: list[nn.Module] = [ConvBNAct(3, channels, 3, 2, activation="hardswish")]
-        for kernel, expanded, outputs, squeeze, activation, stride in _SMALL if variant == "small" else _LARGE:
+        for kernel, expanded, outputs, squeeze, activation, stride in (
+            _SMALL if variant == "small" else _LARGE
+        ):
             out = divisible(outputs * width)
             layers.append(
-                InvertedResidual(channels, divisible(expanded * width), out, kernel, stride, squeeze, activation)
+                InvertedResidual(
+                    channels, divisible(expanded * width), out, kernel, stride, squeeze, activation
+                )
             )
             channels = out
         layers.append(ConvBNAct(channels, divisible(last * width), 1, activation="hardswish"))
         self.features = nn.Sequential(*layers)
         self.head = nn.Sequential(
-            nn.Linear(divisible(last * width), hidden), nn.Hardswish(), nn.Dropout(dropout), nn.Linear(hidden, num_outputs)
+            nn.Linear(divisible(last * width), hidden),
+            nn.Hardswish(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, num_outputs),
         )
         initialise(self)
 
@@ -159,7 +167,8 @@ class MobileNetV3(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """He initialisation by fan-in: fan-out starves depthwise layers, which then never learn at a high rate."""
+    """He initialisation by fan-in: fan-out starves depthwise layers, which then never learn at a high
+    rate."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             fan_in = layer.in_channels // layer.groups * layer.kernel_size[0] * layer.kernel_size[1]

@@ -1,7 +1,7 @@
 """How a person looks: skin texture with lips, brows and beard, hair, eyes, clothes, glasses; all procedural.
 
-In: the head model and a random generator. Out: a `Person` that can be rendered with any expression, pose and light.
-Colours are linear RGB, lengths centimetres, at rest in the head frame.
+In: the head model and a random generator. Out: a `Person` that can be rendered with any expression, pose
+and light. Colours are linear RGB, lengths centimetres, at rest in the head frame.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ SKIN_TONES = np.array(
      [0.075, 0.035, 0.022]]
 )  # fmt: skip
 HAIR_COLOURS = np.array(
-    [[0.010, 0.008, 0.007], [0.03, 0.018, 0.010], [0.09, 0.045, 0.020], [0.30, 0.19, 0.08], [0.16, 0.05, 0.02],
-     [0.30, 0.29, 0.28], [0.60, 0.58, 0.56]]
+    [[0.010, 0.008, 0.007], [0.03, 0.018, 0.010], [0.09, 0.045, 0.020], [0.30, 0.19, 0.08],
+     [0.16, 0.05, 0.02], [0.30, 0.29, 0.28], [0.60, 0.58, 0.56]]
 )  # fmt: skip
 IRIS_COLOURS = np.array(
     [[0.08, 0.035, 0.015], [0.14, 0.07, 0.03], [0.20, 0.14, 0.06], [0.12, 0.17, 0.09], [0.16, 0.24, 0.33],
@@ -91,8 +91,15 @@ def _brows(rng: np.random.Generator, marks: np.ndarray) -> np.ndarray:
         stroke = rng.uniform(3, 7, count)
         tip = position + np.stack([outward * np.cos(angle), -np.sin(angle)], 1) * stroke[:, None]
         for p, q, value in zip(position, tip, rng.uniform(0.4, 1.0, count), strict=True):
-            cv2.line(mask, tuple(np.round(p * 16).astype(int)), tuple(np.round(q * 16).astype(int)), float(value), 1,
-                     cv2.LINE_AA, 4)  # fmt: skip
+            cv2.line(
+                mask,
+                tuple(np.round(p * 16).astype(int)),
+                tuple(np.round(q * 16).astype(int)),
+                float(value),
+                1,
+                cv2.LINE_AA,
+                4,
+            )
     return np.clip(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 1.2)) * rng.uniform(0.8, 1.7), 0, 1)
 
 
@@ -138,13 +145,32 @@ def _texture(
     if not made_up and rng.random() < 0.4:  # stubble to full beard, moustache
         beard = np.zeros((TEXTURE, TEXTURE), np.float32)
         amount = rng.uniform(0.1, 0.95)
-        jaw = np.concatenate([marks[2:15], [marks[14] - [10, 0], marks[54] + [6, 4], marks[57] + [0, 6],
-                                             marks[48] + [-6, 4], marks[2] + [10, 0]]])  # fmt: skip
+        jaw = np.concatenate(
+            [
+                marks[2:15],
+                [
+                    marks[14] - [10, 0],
+                    marks[54] + [6, 4],
+                    marks[57] + [0, 6],
+                    marks[48] + [-6, 4],
+                    marks[2] + [10, 0],
+                ],
+            ]
+        )
         if rng.random() < 0.75:
-            beard = np.maximum(beard, _mask(jaw + [0, 3], 4))
+            beard = np.maximum(beard, _mask(jaw + np.array([0, 3]), 4))
         if rng.random() < 0.75:
-            moustache = np.array([marks[48] + [-2, -2], marks[31] + [-2, 4], marks[33] + [0, 4], marks[35] + [2, 4],
-                                  marks[54] + [2, -2], marks[52] + [0, -3], marks[50] + [0, -3]])  # fmt: skip
+            moustache = np.array(
+                [
+                    marks[48] + [-2, -2],
+                    marks[31] + [-2, 4],
+                    marks[33] + [0, 4],
+                    marks[35] + [2, 4],
+                    marks[54] + [2, -2],
+                    marks[52] + [0, -3],
+                    marks[50] + [0, -3],
+                ]
+            )
             beard = np.maximum(beard, _mask(moustache, 2))
         beard *= np.clip(0.75 + 0.5 * rng.random((TEXTURE, TEXTURE)).astype(np.float32) - 0.25, 0, 1) * amount
         beard = (beard * (1 - lips[..., 0]))[..., None]
@@ -161,8 +187,11 @@ def _texture(
 def _hairline(place: np.ndarray, rise: float, nape: float) -> np.ndarray:
     """Height in centimetres of each rest vertex above the hairline at its azimuth; negative is skin."""
     azimuth = np.degrees(np.arctan2(np.abs(place[:, 0]), place[:, 2] - 1.0))
-    line = np.interp(azimuth, [0, 30, 48, 62, 74, 84, 104, 125, 180],
-                     [10.0 + rise, 9.9 + rise, 9.3 + rise * 0.9, 6.4, 2.0, 5.2, 3.5, nape, nape])  # fmt: skip
+    line = np.interp(
+        azimuth,
+        [0, 30, 48, 62, 74, 84, 104, 125, 180],
+        [10.0 + rise, 9.9 + rise, 9.3 + rise * 0.9, 6.4, 2.0, 5.2, 3.5, nape, nape],
+    )
     return place[:, 1] - line
 
 
@@ -237,7 +266,8 @@ def _shoulders(rng: np.random.Generator):
 
 
 def _ribbon(path: np.ndarray, normal: np.ndarray, half: float, closed: bool):
-    """A flat band along `path` (float [N, 3]), `half` centimetres to both sides of it within the plane of `normal`."""
+    """A flat band along `path` (float [N, 3]), `half` centimetres to both sides of it within the plane of
+    `normal`."""
     along = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
     side = np.cross(along, normal)
     side /= np.linalg.norm(side, axis=1, keepdims=True) + 1e-9
@@ -273,8 +303,14 @@ def _spectacles(rest: np.ndarray, model: HeadModel, rng: np.random.Generator):
         ear = np.array([sign * (np.abs(marks[[0, 16], 0]).mean() + 0.6), hinge[1] + 0.2, marks[0][2] - 1.5])
         parts.append(_ribbon(np.linspace(hinge, ear, TEMPLE_POINTS), np.array([1.0, 0, 0]), half, False))
     nose = marks[27]
-    bridge = np.stack([np.linspace(-1.1, 1.1, 8), nose[1] - drop + 0.5 + 0.25 * np.cos(np.linspace(-1.5, 1.5, 8)),
-                       np.full(8, front)], axis=1)  # fmt: skip
+    bridge = np.stack(
+        [
+            np.linspace(-1.1, 1.1, 8),
+            nose[1] - drop + 0.5 + 0.25 * np.cos(np.linspace(-1.5, 1.5, 8)),
+            np.full(8, front),
+        ],
+        axis=1,
+    )
     parts.append(_ribbon(bridge, np.array([0.0, 0, 1]), half, False))
     return parts
 
@@ -307,15 +343,20 @@ def person(model: HeadModel, rng: np.random.Generator, tone: float | None = None
     if rng.random() < 0.33:
         vertices, triangles, cover = _curtain(rng)
         add(vertices, triangles, HAIR, cover)
-    add(*_shoulders(rng), CLOTH)
+    torso, torso_triangles = _shoulders(rng)
+    add(torso, torso_triangles, CLOTH)
     spectacled = rng.random() < 0.22
     if spectacled:
         for vertices, triangles in _spectacles(rest, model, rng):
             add(vertices, triangles, GLASSES)
 
     offsets = np.cumsum([len(rest)] + [len(vertices) for vertices, *_ in parts])
-    eyes = np.stack([(rest[model.vertex_material == kind].min(0) + rest[model.vertex_material == kind].max(0)) / 2
-                     for kind in (5, 6)])  # fmt: skip
+    eyes = np.stack(
+        [
+            (rest[model.vertex_material == kind].min(0) + rest[model.vertex_material == kind].max(0)) / 2
+            for kind in (5, 6)
+        ]
+    )
     left = rest[model.vertex_material == 5]
     outer = rng.uniform(0.37, 0.43)
     extra = sum(len(vertices) for vertices, *_ in parts)

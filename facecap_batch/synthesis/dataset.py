@@ -1,8 +1,8 @@
 """Shards of rendered faces on disk, and how they are read.
 
-``faces_XXXX.npz``: crops as the regressor sees them, background and camera included. ``heads_XXXX.npz``: whole heads
-with alpha, for the detector's scenes. A shard is a function of the head model, its number and the code alone, so
-shards can be made anywhere, in any order, and made again.
+``faces_XXXX.npz``: crops as the regressor sees them, background and camera included. ``heads_XXXX.npz``:
+whole heads with alpha, for the detector's scenes. A shard is a function of the head model, its number and
+the code alone, so shards can be made anywhere, in any order, and made again.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def face_shard(model: HeadModel, number: int, count: int, tone: float | None = N
 
 
 def head_shard(model: HeadModel, number: int, count: int) -> dict[str, np.ndarray]:
-    """Shard `number` of `count` head tiles: rgba uint8 [n, TILE, TILE, 4], box float32 [n, 4] pixels of the tile,
-    yaw_pitch_roll float32 [n, 3] radians."""
+    """Shard `number` of `count` head tiles: rgba uint8 [n, TILE, TILE, 4], box float32 [n, 4] pixels of the
+    tile, yaw_pitch_roll float32 [n, 3] radians."""
     rng = np.random.default_rng([11, number])
     tiles, boxes, angles = [], [], []
     for position in range(count):
@@ -128,7 +128,7 @@ def head_shard(model: HeadModel, number: int, count: int) -> dict[str, np.ndarra
 def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Publish a shard."""
     with published(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load_faces(path: Path) -> FaceShard:

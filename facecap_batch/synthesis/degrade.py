@@ -1,6 +1,7 @@
 """What is around and in front of a face, and what cameras and codecs do to a picture.
 
-In: RGBA pictures (uint8, straight alpha). Out: RGB pictures (uint8). All randomness comes from the caller's generator.
+In: RGBA pictures (uint8, straight alpha). Out: RGB pictures (uint8). All randomness comes from the caller's
+generator.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 def background(rng: np.random.Generator, size: int) -> np.ndarray:
     """A place that is not a face: uint8 [size, size, 3]."""
     base = rng.integers(0, 256, (rng.integers(1, 5), rng.integers(1, 5), 3)).astype(np.float32)
-    image = cv2.resize(
+    image: np.ndarray = cv2.resize(
         base, (size, size), interpolation=rng.choice([cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_NEAREST])
     )
     contrast = rng.uniform(0.15, 1.0)
@@ -20,10 +21,9 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
     colourful = rng.beta(1, 2.5)  # rooms and streets are mostly grey
     for cells in (6, 16, 48, 96):
         if rng.random() < 0.5:
-            grain = rng.normal(0, rng.uniform(4, 40), (cells, cells, 1 if rng.random() < 0.6 else 3)).astype(
-                np.float32
-            )
-            grain = cv2.resize(grain, (size, size), interpolation=cv2.INTER_LINEAR)
+            channels = 1 if rng.random() < 0.6 else 3
+            cell = rng.normal(0, rng.uniform(4, 40), (cells, cells, channels)).astype(np.float32)
+            grain = cv2.resize(cell, (size, size), interpolation=cv2.INTER_LINEAR)
             image += grain[..., None] if grain.ndim == 2 else grain
     for _ in range(rng.integers(0, 14)):
         colour = tuple(float(c) for c in rng.integers(0, 256, 3))
@@ -39,8 +39,17 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
             )
         else:
             axes = rng.integers(3, size // 3, 2)
-            cv2.ellipse(image, tuple(p.tolist()), tuple(axes.tolist()), float(rng.uniform(0, 180)), 0, 360, colour, -1,
-                        cv2.LINE_AA)  # fmt: skip
+            cv2.ellipse(
+                image,
+                tuple(p.tolist()),
+                tuple(axes.tolist()),
+                float(rng.uniform(0, 180)),
+                0,
+                360,
+                colour,
+                -1,
+                cv2.LINE_AA,
+            )
     if rng.random() < 0.6:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 8))
     mixing = np.full((3, 3), (1 - colourful) / 3) + np.eye(3) * colourful
@@ -72,8 +81,14 @@ def occlude(image: np.ndarray, skin: tuple[float, float, float], rng: np.random.
             base = start + np.array([np.cos(heading + 1.57), np.sin(heading + 1.57)]) * finger * size * 0.065
             tip = base + np.array([np.cos(heading), np.sin(heading)]) * size * rng.uniform(0.2, 0.4)
             colour = tuple(float(c) for c in np.clip(shade * rng.uniform(0.85, 1.1), 0, 255))
-            cv2.line(image, tuple(base.astype(int).tolist()), tuple(tip.astype(int).tolist()), colour,
-                     int(size * rng.uniform(0.05, 0.075)), cv2.LINE_AA)  # fmt: skip
+            cv2.line(
+                image,
+                tuple(base.astype(int).tolist()),
+                tuple(tip.astype(int).tolist()),
+                colour,
+                int(size * rng.uniform(0.05, 0.075)),
+                cv2.LINE_AA,
+            )
     else:
         colour = tuple(float(c) for c in rng.integers(0, 256, 3))
         centre = rng.uniform(0.15, 0.85, 2) * size
@@ -100,7 +115,7 @@ def camera(image: np.ndarray, rng: np.random.Generator, detail: float | None = N
         kernel = np.zeros((length, length), np.float32)
         cv2.line(kernel, (0, int(rng.integers(0, length))), (length - 1, int(rng.integers(0, length))), 1.0)
         image = cv2.filter2D(image, -1, kernel / max(kernel.sum(), 1))
-    work = image.astype(np.float32)
+    work: np.ndarray = image.astype(np.float32)
     if rng.random() < 0.5:
         work *= np.exp(rng.normal(-0.05, 0.22)) * np.exp(rng.normal(0, 0.06, 3))
     if rng.random() < 0.4:
@@ -114,9 +129,8 @@ def camera(image: np.ndarray, rng: np.random.Generator, detail: float | None = N
     image = np.clip(work, 0, 255).astype(np.uint8)
     if rng.random() < 0.45:
         quality = int(rng.integers(18, 92))
-        image = cv2.imdecode(
-            cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR
-        )
+        coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
     if small < size:
         image = cv2.resize(
             image, (size, size), interpolation=cv2.INTER_LINEAR if rng.random() < 0.6 else cv2.INTER_CUBIC

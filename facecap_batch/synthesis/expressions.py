@@ -1,7 +1,8 @@
 """What faces do: random coefficient vectors with the co-occurrence of real ones, and continuous performances.
 
-Out: 51 values in 0..1 in ARKit order. The mixture holds many near-neutral faces, speech, smiles, other emotions,
-blinks, gaze with lids that follow it, and independent random mixtures so that no channel is known by its company only.
+Out: 51 values in 0..1 in ARKit order. The mixture holds many near-neutral faces, speech, smiles, other
+emotions, blinks, gaze with lids that follow it, and independent random mixtures so that no channel is known
+by its company only.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ GAZE_PITCH_FULL = np.radians(25.0)  # eyeball rotation at eyeLookUp/Down = 1
 
 # Everyday faces as peak values; left and right vary on their own around them.
 PATTERNS: dict[str, dict[str, float]] = {
-    "smile": {"mouthSmile": 0.9, "cheekSquint": 0.6, "eyeSquint": 0.5, "mouthDimple": 0.3, "mouthUpperUp": 0.25},
+    "smile": {"mouthSmile": 0.9, "cheekSquint": 0.6, "eyeSquint": 0.5, "mouthDimple": 0.3,
+              "mouthUpperUp": 0.25},
     "laugh": {"mouthSmile": 1.0, "jawOpen": 0.5, "cheekSquint": 0.8, "eyeSquint": 0.6, "mouthUpperUp": 0.5,
               "mouthLowerDown": 0.4, "mouthStretch": 0.3},
     "sad": {"mouthFrown": 0.8, "browInnerUp": 0.8, "mouthShrugLower": 0.4, "mouthPress": 0.2},
@@ -32,7 +34,8 @@ PATTERNS: dict[str, dict[str, float]] = {
 }  # fmt: skip
 VISEMES: dict[str, dict[str, float]] = {
     "aa": {"jawOpen": 0.6, "mouthLowerDown": 0.3, "mouthUpperUp": 0.2},
-    "ee": {"jawOpen": 0.2, "mouthStretch": 0.4, "mouthSmile": 0.4, "mouthLowerDown": 0.4, "mouthUpperUp": 0.2},
+    "ee": {"jawOpen": 0.2, "mouthStretch": 0.4, "mouthSmile": 0.4, "mouthLowerDown": 0.4,
+           "mouthUpperUp": 0.2},
     "oo": {"jawOpen": 0.2, "mouthPucker": 0.6, "mouthFunnel": 0.5},
     "oh": {"jawOpen": 0.4, "mouthFunnel": 0.7},
     "mm": {"mouthPress": 0.5, "mouthRollLower": 0.4, "mouthRollUpper": 0.3},
@@ -47,7 +50,8 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("mouthDimpleLeft", "mouthDimpleRight"), ("mouthStretchLeft", "mouthStretchRight"), ("mouthRollLower",),
     ("mouthRollUpper",), ("mouthShrugLower",), ("mouthShrugUpper",), ("mouthPressLeft", "mouthPressRight"),
     ("mouthLowerDownLeft", "mouthLowerDownRight"), ("mouthUpperUpLeft", "mouthUpperUpRight"),
-    ("browDownLeft", "browDownRight"), ("browInnerUp",), ("browOuterUpLeft", "browOuterUpRight"), ("cheekPuff",),
+    ("browDownLeft", "browDownRight"), ("browInnerUp",), ("browOuterUpLeft", "browOuterUpRight"),
+    ("cheekPuff",),
     ("cheekSquintLeft", "cheekSquintRight"), ("noseSneerLeft", "noseSneerRight"),
     ("eyeSquintLeft", "eyeSquintRight"), ("eyeWideLeft", "eyeWideRight"),
 )  # fmt: skip
@@ -80,7 +84,8 @@ def _add_independent(values: np.ndarray, chance: float, rng: np.random.Generator
 
 
 def gaze_from_coefficients(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation of the two eyeballs, (yaw, pitch) in radians for left and right; +yaw to subject's left, +pitch up."""
+    """Rotation of the two eyeballs, (yaw, pitch) in radians for left and right; +yaw to subject's left,
+    +pitch up."""
     left_yaw = (values[INDEX["eyeLookOutLeft"]] - values[INDEX["eyeLookInLeft"]]) * GAZE_YAW_FULL
     right_yaw = (values[INDEX["eyeLookInRight"]] - values[INDEX["eyeLookOutRight"]]) * GAZE_YAW_FULL
     left_pitch = (values[INDEX["eyeLookUpLeft"]] - values[INDEX["eyeLookDownLeft"]]) * GAZE_PITCH_FULL
@@ -89,7 +94,8 @@ def gaze_from_coefficients(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def set_gaze(values: np.ndarray, yaw: float, pitch: float, vergence: float = 0.0) -> None:
-    """Write the eight eyeLook coefficients of a gaze; yaw to the subject's left and pitch up, in full scales."""
+    """Write the eight eyeLook coefficients of a gaze; yaw to the subject's left and pitch up, in full
+    scales."""
     for side, sign in (("Left", 1.0), ("Right", -1.0)):
         outward = sign * yaw - vergence
         values[INDEX["eyeLookOut" + side]] = np.clip(outward, 0, 1)

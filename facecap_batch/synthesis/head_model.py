@@ -1,8 +1,8 @@
 """The head that is rendered: ICT-FaceKit's mesh, identity modes and expression shapes as compact arrays.
 
-In: the folder ``FaceXModel`` of github.com/ICT-VGL/ICT-FaceKit (MIT licence). Out: a `HeadModel`, cached beside the
-caller's data because parsing 154 OBJ files takes most of a minute. Units are centimetres; the frame is the product's
-head frame (x subject's left, y up, z out of the face).
+In: the folder ``FaceXModel`` of github.com/ICT-VGL/ICT-FaceKit (MIT licence). Out: a `HeadModel`, cached
+beside the caller's data because parsing 154 OBJ files takes most of a minute. Units are centimetres; the
+frame is the product's head frame (x subject's left, y up, z out of the face).
 """
 
 from __future__ import annotations

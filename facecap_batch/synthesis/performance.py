@@ -21,7 +21,9 @@ def _bump(times: np.ndarray, start: float, rise: float, hold: float, fall: float
     return (up * up * (3 - 2 * up)) * (down * down * (3 - 2 * down))
 
 
-def _add(values: np.ndarray, pattern: dict[str, float], weight: np.ndarray, left: float = 1.0, right: float = 1.0) -> None:
+def _add(
+    values: np.ndarray, pattern: dict[str, float], weight: np.ndarray, left: float = 1.0, right: float = 1.0
+) -> None:
     for name, peak in pattern.items():
         if name in INDEX:
             values[:, INDEX[name]] += peak * weight
@@ -30,8 +32,11 @@ def _add(values: np.ndarray, pattern: dict[str, float], weight: np.ndarray, left
             values[:, INDEX[name + "Right"]] += peak * right * weight
 
 
-def performance(times: np.ndarray, rng: np.random.Generator, talk: float = 0.7, emotions: bool = True) -> np.ndarray:
-    """float32 [N, 51] at `times` (seconds): speech during the share `talk`, blinks, an emotion every few seconds."""
+def performance(
+    times: np.ndarray, rng: np.random.Generator, talk: float = 0.7, emotions: bool = True
+) -> np.ndarray:
+    """float32 [N, 51] at `times` (seconds): speech during the share `talk`, blinks, an emotion every few
+    seconds."""
     values = np.zeros((len(times), len(ARKIT_NAMES)))
     end = float(times[-1]) if len(times) else 0.0
     at = 0.2

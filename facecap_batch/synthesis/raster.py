@@ -1,7 +1,8 @@
-"""Triangles to pixels on one CPU core: shape blending, normals, z-buffer and deferred shading as compiled kernels.
+"""Triangles to pixels on one CPU core: shape blending, normals, z-buffer and deferred shading as compiled
+kernels.
 
-Arrays in, arrays out; nothing here knows about people. Screen coordinates are pixels (x right, y down), depth is the
-distance from the camera in centimetres, light is linear RGB.
+Arrays in, arrays out; nothing here knows about people. Screen coordinates are pixels (x right, y down),
+depth is the distance from the camera in centimetres, light is linear RGB.
 """
 
 from __future__ import annotations
@@ -98,8 +99,8 @@ def noise(x, y, z):
 def rasterise(screen, depth, triangles, material, cover, place, seed, width, height):
     """Nearest triangle per pixel: int32 [height, width], -1 where there is none.
 
-    screen: float32 [V, 2]; depth: float32 [V], cm; cover: float32 [V], below 0 cuts hair and lashes away (with
-    noise at `place`, float32 [V, 3], so that their edges are ragged).
+    screen: float32 [V, 2]; depth: float32 [V], cm; cover: float32 [V], below 0 cuts hair and lashes away
+    (with noise at `place`, float32 [V, 3], so that their edges are ragged).
     """
     nearest = np.full((height, width), 1e9, np.float32)
     owner = np.full((height, width), -1, np.int32)
@@ -143,9 +144,8 @@ def rasterise(screen, depth, triangles, material, cover, place, seed, width, hei
                     edge = wa * cover[a] + wb * cover[b] + wc * cover[c]
                     if edge + 1.6 * (noise(px * 3 + seed, py * 0.7, pz * 3) - 0.5) < 0:
                         continue
-                elif kind == LASH:
-                    if _hash(x + seed, y, t) < 0.45:
-                        continue
+                elif kind == LASH and _hash(x + seed, y, t) < 0.45:
+                    continue
                 nearest[y, x] = z
                 owner[y, x] = t
     return owner, nearest
@@ -154,15 +154,16 @@ def rasterise(screen, depth, triangles, material, cover, place, seed, width, hei
 @njit(cache=True, fastmath=True)
 def shade(
     owner, screen, triangles, material, normals, place, uv, view,
-    texture, skin, hair, cloth, glasses, iris, eyes, gaze, ambient, light_direction, light_colour, wrap, gloss, seed,
+    texture, skin, hair, cloth, glasses, iris, eyes, gaze, ambient, light_direction, light_colour,
+    wrap, gloss, seed,
 ):  # fmt: skip
     """Linear RGB float32 [H, W, 3] of the pixels that have an owner.
 
-    normals, view: float32 [V, 3] in the camera frame (view = position); place: float32 [V, 3] at rest, head frame;
-    texture: float32 [S, S, 3] linear skin albedo over uv; eyes: float32 [2, 3] eyeball centres at rest; gaze:
-    float32 [2, 3] unit vectors, head frame; iris: float32 [2, 3] inner and outer colour; ambient: float32 [3, 3]
-    from below, from above, up direction in the camera frame; light_direction, light_colour: float32 [L, 3]; wrap,
-    gloss: softness and shininess of skin.
+    normals, view: float32 [V, 3] in the camera frame (view = position); place: float32 [V, 3] at rest, head
+    frame; texture: float32 [S, S, 3] linear skin albedo over uv; eyes: float32 [2, 3] eyeball centres at
+    rest; gaze: float32 [2, 3] unit vectors, head frame; iris: float32 [2, 3] inner and outer colour;
+    ambient: float32 [3, 3] from below, from above, up direction in the camera frame; light_direction,
+    light_colour: float32 [L, 3]; wrap, gloss: softness and shininess of skin.
     """
     height, width = owner.shape
     image = np.zeros((height, width, 3), np.float32)
@@ -192,7 +193,7 @@ def shade(
             kind = material[t]
             occlusion = 1.0
             shine, power, soft = 0.0, 20.0, 0.0
-            if kind == FACE or kind == HEAD:
+            if kind in (FACE, HEAD):
                 soft, shine = wrap, gloss
                 if kind == FACE:
                     u = (wa * uv[a, 0] + wb * uv[b, 0] + wc * uv[c, 0]) * (size - 1)
@@ -224,7 +225,7 @@ def shade(
                 albedo[0], albedo[1], albedo[2] = 0.70, 0.64, 0.54
                 occlusion = 0.9 * min(max((pz - 5.0) / 5.5, 0.1), 1.0)
                 shine = 0.2
-            elif kind == EYE_LEFT or kind == EYE_RIGHT:
+            elif kind in (EYE_LEFT, EYE_RIGHT):
                 eye = kind - EYE_LEFT
                 dx, dy, dz = px - eyes[eye, 0], py - eyes[eye, 1], pz - eyes[eye, 2]
                 r = 1.0 / np.sqrt(dx * dx + dy * dy + dz * dz + 1e-9)
@@ -294,7 +295,8 @@ def shade(
 
 @njit(cache=True, fastmath=True)
 def resolve(image, owner, tone, scale):
-    """Linear RGB to 8 bit RGBA (uint8 [H, W, 4]) through the table `tone` (uint8 [N]) indexed by value times `scale`."""
+    """Linear RGB to 8 bit RGBA (uint8 [H, W, 4]) through the table `tone` (uint8 [N]) indexed by value
+    times `scale`."""
     height, width = owner.shape
     rgba = np.zeros((height, width, 4), np.uint8)
     last = tone.shape[0] - 1

@@ -1,7 +1,8 @@
 """One picture of a person with its labels: pose, camera, light, background, degradations.
 
-In: a `Person`, coefficients, a `View`. Out: a `Rendered` image (linear light resolved to 8 bit RGBA) with exact
-labels in the units of the regressor's outputs. Camera frame: x right in the image, y up, z toward the viewer.
+In: a `Person`, coefficients, a `View`. Out: a `Rendered` image (linear light resolved to 8 bit RGBA) with
+exact labels in the units of the regressor's outputs. Camera frame: x right in the image, y up, z toward the
+viewer.
 """
 
 from __future__ import annotations
@@ -142,8 +143,8 @@ def draw(
 ) -> Drawing:
     """Draw `person` making the face `coefficients` (float32 [51]).
 
-    rotation, position: float64 [3, 3] and [3] (centimetres), x_camera = rotation x_head + position, where the head's
-    origin is the midpoint of the eyeballs.
+    rotation, position: float64 [3, 3] and [3] (centimetres), x_camera = rotation x_head + position, where
+    the head's origin is the midpoint of the eyeballs.
     """
     face = raster.blend_shapes(
         person.rest, coefficients.astype(np.float32), model.shape_start, model.shape_vertex, model.shape_delta
@@ -154,7 +155,9 @@ def draw(
     origin = person.eyes.mean(axis=0)
 
     def seen_at(points: np.ndarray) -> np.ndarray:
-        return ((points - origin) @ rotation.T.astype(np.float32) + position.astype(np.float32)).astype(np.float32)
+        return ((points - origin) @ rotation.T.astype(np.float32) + position.astype(np.float32)).astype(
+            np.float32
+        )
 
     seen = seen_at(np.concatenate([face, person.extra_vertices]))
     screen = camera.project(seen)
@@ -214,7 +217,8 @@ def _extent(points: np.ndarray, distance: float) -> np.ndarray:
 
 
 def _ray_rotation(tangent: np.ndarray) -> np.ndarray:
-    """Rotation whose third column's opposite is the unit ray through `tangent` (x right, y up): turns -z onto it."""
+    """Rotation whose third column's opposite is the unit ray through `tangent` (x right, y up): turns -z
+    onto it."""
     forward = np.array([tangent[0], tangent[1], -1.0])
     back = -forward / np.linalg.norm(forward)
     right = np.cross([0.0, 1.0, 0.0], back)

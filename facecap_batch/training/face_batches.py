@@ -1,7 +1,8 @@
 """Endless random batches of rendered face crops for the regressor, from shards that may still be growing.
 
-In: a folder of ``faces_XXXX.npz``. Out: `FaceBatch` tensors, augmented: mirrored with left and right labels swapped,
-brightness and contrast varied. A pool of a few shards is held in memory and turned over as training goes on.
+In: a folder of ``faces_XXXX.npz``. Out: `FaceBatch` tensors, augmented: mirrored with left and right labels
+swapped, brightness and contrast varied. A pool of a few shards is held in memory and turned over as
+training goes on.
 """
 
 from __future__ import annotations
@@ -53,11 +54,11 @@ def mirror(batch: FaceBatch, chosen: np.ndarray) -> FaceBatch:
     """The batch with the crops `chosen` (bool [B]) mirrored and their labels swapped."""
     image = batch.image.copy()
     image[chosen] = image[chosen, :, ::-1]
-    chosen = torch.from_numpy(chosen)
+    rows = torch.from_numpy(chosen)
     coefficients, head, points = batch.coefficients.clone(), batch.head.clone(), batch.points.clone()
-    coefficients[chosen] = batch.coefficients[chosen][:, list(MIRRORED_CHANNELS)]
-    head[chosen] *= head.new_tensor([-1.0, 1.0, -1.0, -1.0, 1.0, 1.0])
-    points[chosen] = batch.points[chosen][:, list(MIRRORED_POINTS)] * points.new_tensor([-1.0, 1.0])
+    coefficients[rows] = batch.coefficients[rows][:, list(MIRRORED_CHANNELS)]
+    head[rows] *= head.new_tensor([-1.0, 1.0, -1.0, -1.0, 1.0, 1.0])
+    points[rows] = batch.points[rows][:, list(MIRRORED_POINTS)] * points.new_tensor([-1.0, 1.0])
     return FaceBatch(image, coefficients, head, points)
 
 
@@ -84,8 +85,10 @@ class FaceBatches:
         if not self._queue:
             self._queue = sorted(self._folder.glob("faces_*.npz"))
             if not self._queue:
-                raise FileNotFoundError(f"{self._folder} holds no faces_*.npz; make some with jobs/synthesise.py")
-            self._rng.shuffle(self._queue)  # type: ignore[arg-type]
+                raise FileNotFoundError(
+                    f"{self._folder} holds no faces_*.npz; make some with jobs/synthesise.py"
+                )
+            self._rng.shuffle(self._queue)
         return dataset.load_faces(self._queue.pop())
 
     def __iter__(self) -> FaceBatches:
@@ -96,11 +99,16 @@ class FaceBatches:
             self._pool = [*self._pool[-(POOL_SHARDS - 1) :], self._next_shard()]
         self._served += 1
         share = np.bincount(self._rng.integers(0, len(self._pool), self._size), minlength=len(self._pool))
-        rows = [self._rng.integers(0, len(shard.image), count) for shard, count in zip(self._pool, share, strict=True)]
+        rows = [
+            self._rng.integers(0, len(shard.image), count)
+            for shard, count in zip(self._pool, share, strict=True)
+        ]
 
         def gather(name: str) -> Tensor:
             return torch.from_numpy(
-                np.concatenate([getattr(shard, name)[row] for shard, row in zip(self._pool, rows, strict=True)])
+                np.concatenate(
+                    [getattr(shard, name)[row] for shard, row in zip(self._pool, rows, strict=True)]
+                )
             )
 
         batch = FaceBatch(gather("image").numpy(), gather("coefficients"), gather("head"), gather("points"))
@@ -110,8 +118,8 @@ class FaceBatches:
 def negatives(faces: dataset.FaceShard, seed: int, count: int = NEGATIVES) -> np.ndarray:
     """Crops that hold no usable face: uint8 [count, CROP, CROP, 3].
 
-    Backgrounds, skin-coloured shapes, tiny parts of faces, and faces lying on their side or head: those are to be
-    rotated upright first, so the regressor must not claim them.
+    Backgrounds, skin-coloured shapes, tiny parts of faces, and faces lying on their side or head: those are
+    to be rotated upright first, so the regressor must not claim them.
     """
     rng = np.random.default_rng([13, seed])
     out = np.empty((count, CROP, CROP, 3), np.uint8)
@@ -121,12 +129,12 @@ def negatives(faces: dataset.FaceShard, seed: int, count: int = NEGATIVES) -> np
         if kind < 0.45:
             image = degrade.background(rng, CROP)
             if rng.random() < 0.5:
-                tone = tuple(float(v) for v in face[CROP // 2, CROP // 2])
+                red, green, blue = (float(v) for v in face[CROP // 2, CROP // 2])
                 for _ in range(rng.integers(1, 4)):
-                    degrade.occlude(image, tone, rng)
+                    degrade.occlude(image, (red, green, blue), rng)
             image = degrade.camera(image, rng)
         elif kind < 0.75:
-            image = np.rot90(face, rng.integers(1, 4))
+            image = np.rot90(face, int(rng.integers(1, 4)))
         else:
             side = int(CROP * rng.uniform(0.12, 0.3))
             x, y = rng.integers(0, CROP - side, 2)

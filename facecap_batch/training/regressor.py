@@ -1,8 +1,8 @@
 """Losses and evaluation of the default regressor's two halves.
 
-The locator learns pose, landmarks and presence from whole crops. The expression half learns coefficients from patches
-that are cut where the labels say plus the errors that the locator makes, so both can be trained at the same time;
-afterwards the expression half is trained on with the locator's own cuts.
+The locator learns pose, landmarks and presence from whole crops. The expression half learns coefficients
+from patches that are cut where the labels say plus the errors that the locator makes, so both can be
+trained at the same time; afterwards the expression half is trained on with the locator's own cuts.
 """
 
 from __future__ import annotations
@@ -41,18 +41,29 @@ def channel_weights(coefficients: np.ndarray) -> Tensor:
     return torch.from_numpy((weight / weight.mean()).astype(np.float32))
 
 
-def locator_loss(locator: Locator, batch: FaceBatch, negative: np.ndarray, rng: np.random.Generator) -> Tensor:
+def locator_loss(
+    locator: Locator, batch: FaceBatch, negative: np.ndarray, rng: np.random.Generator
+) -> Tensor:
     """Scalar loss; `negative` is uint8 [M, CROP, CROP, 3] without faces."""
     count = len(batch.image)
-    small = np.stack([cv2.resize(image, (CROP // 2, CROP // 2), interpolation=cv2.INTER_AREA)
-                      for image in (*batch.image, *negative)])  # fmt: skip
+    small = np.stack(
+        [
+            cv2.resize(image, (CROP // 2, CROP // 2), interpolation=cv2.INTER_AREA)
+            for image in (*batch.image, *negative)
+        ]
+    )
     head, points, presence = locator.at_half(to_input(small, rng))
     angle = functional.smooth_l1_loss(head[:count, :3], batch.head[:, :3], beta=0.05)
     place = functional.smooth_l1_loss(head[:count, 3:], batch.head[:, 3:], beta=0.03)
     marks = functional.smooth_l1_loss(points[:count], batch.points, beta=0.03)
     target = torch.zeros(len(presence))
     target[:count] = 1.0
-    return 2.0 * angle + 2.0 * place + 10.0 * marks + 0.05 * functional.binary_cross_entropy_with_logits(presence, target)
+    return (
+        2.0 * angle
+        + 2.0 * place
+        + 10.0 * marks
+        + 0.05 * functional.binary_cross_entropy_with_logits(presence, target)
+    )
 
 
 def noisy_alignment(batch: FaceBatch) -> tuple[Tensor, Tensor]:
@@ -66,9 +77,10 @@ def noisy_alignment(batch: FaceBatch) -> tuple[Tensor, Tensor]:
 
 
 def warp_patches(image: np.ndarray, head: Tensor, points: Tensor) -> list[np.ndarray]:
-    """What `face_regressor.cut_patches` cuts, as uint8 [B, side, side, 3] each, from uint8 crops [B, CROP, CROP, 3]."""
+    """What `face_regressor.cut_patches` cuts, as uint8 [B, side, side, 3] each, from uint8 crops [B, CROP,
+    CROP, 3]."""
     patches = []
-    for (centre, patch, mirrored, half) in patch_places(points):
+    for centre, patch, mirrored, half in patch_places(points):
         matrices = patch_matrices(centre, head, patch, mirrored, CROP // 2 if half else CROP)
         side = patch[2]
         out = np.empty((len(image), side, side, 3), np.uint8)
@@ -76,14 +88,22 @@ def warp_patches(image: np.ndarray, head: Tensor, points: Tensor) -> list[np.nda
             source = image[row]
             if half:
                 source = cv2.resize(source, (CROP // 2, CROP // 2), interpolation=cv2.INTER_AREA)
-            out[row] = cv2.warpAffine(source, matrix, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                                      borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+            out[row] = cv2.warpAffine(
+                source,
+                matrix,
+                (side, side),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
         patches.append(out)
     return patches
 
 
-def patch_matrices(centre: Tensor, head: Tensor, patch: tuple[float, float, int], mirrored: bool, size: int) -> np.ndarray:
-    """float64 [B, 2, 3]: pixel of the patch to pixel of a crop of `size` pixels; the affine map of `cut_patch`."""
+def patch_matrices(
+    centre: Tensor, head: Tensor, patch: tuple[float, float, int], mirrored: bool, size: int
+) -> np.ndarray:
+    """float64 [B, 2, 3]: pixel of the patch to pixel of a crop of `size` pixels; the affine map of
+    `cut_patch`."""
     offset, width, side = patch
     up = (up_direction(head[:, :3]) * head.new_tensor([1.0, -1.0])).double().numpy()
     right = np.stack([-up[:, 1], up[:, 0]], 1)
@@ -99,7 +119,12 @@ def patch_matrices(centre: Tensor, head: Tensor, patch: tuple[float, float, int]
 
 
 def expression_loss(
-    expression: Expression, batch: FaceBatch, head: Tensor, points: Tensor, weights: Tensor, rng: np.random.Generator
+    expression: Expression,
+    batch: FaceBatch,
+    head: Tensor,
+    points: Tensor,
+    weights: Tensor,
+    rng: np.random.Generator,
 ) -> Tensor:
     """Scalar loss of the coefficients read from patches cut at `head` and `points`."""
     patches = [to_input(patch, rng) for patch in warp_patches(batch.image, head, points)]
@@ -124,12 +149,15 @@ class Quality:
         worst = np.argsort(self.correlation)[:6]
         named = ", ".join(f"{ARKIT_NAMES[k]} {self.correlation[k]:.2f}" for k in worst)
         return (
-            f"mean r {self.mean_r:.3f}, rotation {self.rotation_degrees:.2f} deg, points {self.points_percent:.1f} %, "
+            f"mean r {self.mean_r:.3f}, rotation {self.rotation_degrees:.2f} deg, "
+            f"points {self.points_percent:.1f} %, "
             f"median slope {np.median(self.slope):.2f}; lowest: {named}"
         )
 
 
-def predict(regressor: FaceRegressor, shard: FaceShard, batch: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def predict(
+    regressor: FaceRegressor, shard: FaceShard, batch: int = 64
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Outputs [N, 57], landmarks [N, POINTS, 2] and presence [N] of a shard's crops."""
     regressor.eval()
     parts = []
@@ -153,7 +181,9 @@ def measure(outputs: np.ndarray, points: np.ndarray, shard: FaceShard) -> Qualit
     centred_t, centred_g = truth - truth.mean(0), guess - guess.mean(0)
     covariance = (centred_t * centred_g).mean(0)
     deviation = centred_t.std(0) * centred_g.std(0)
-    turn = np.einsum("nij,nkj->nik", rotation_matrices(outputs[:, 51:54]), rotation_matrices(shard.head[:, :3]))
+    turn = np.einsum(
+        "nij,nkj->nik", rotation_matrices(outputs[:, 51:54]), rotation_matrices(shard.head[:, :3])
+    )
     cosine = (np.trace(turn, axis1=1, axis2=2) - 1) / 2
     eyes = np.linalg.norm(shard.points[:, 36] - shard.points[:, 45], axis=1)
     distance = np.linalg.norm(points - shard.points, axis=2).mean(1)

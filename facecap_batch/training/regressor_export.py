@@ -1,7 +1,7 @@
 """The trained regressor as an engine: ONNX and card.
 
-In: a `FaceRegressor` with its weights, held-out shards. Out: ``regressor.onnx`` and ``regressor.json`` in a folder,
-the measured quality in the card.
+In: a `FaceRegressor` with its weights, held-out shards. Out: ``regressor.onnx`` and ``regressor.json`` in a
+folder, the measured quality in the card.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from facecap_batch.synthesis.scene import CROP_SCALE
 from facecap_batch.training.regressor import measure, predict
 
 
-def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, samples: int, command: str) -> EngineCard:
+def export(
+    network: FaceRegressor, heldout: list[FaceShard], folder: Path, samples: int, command: str
+) -> EngineCard:
     """Publish `network` in `folder` and return its card.
 
     `heldout`: crops of people it was not trained on; `samples`: how many crops it was trained on.
@@ -39,7 +41,11 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, sampl
         licence="Apache-2.0",
         version="1",
         input=InputSpec("crop", (BATCH, CROP, CROP, 3), mean=(127.5,) * 3, std=(127.5,) * 3),
-        outputs={"outputs": (BATCH, len(OUTPUT_NAMES)), "landmarks": (BATCH, POINTS, 2), "presence": (BATCH,)},
+        outputs={
+            "outputs": (BATCH, len(OUTPUT_NAMES)),
+            "landmarks": (BATCH, POINTS, 2),
+            "presence": (BATCH,),
+        },
         output_names=OUTPUT_NAMES,
         postprocess={
             "crop_scale": CROP_SCALE,
