@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from engines_for_tests import write_regressor
 
 from facecap_batch.engines import open_engine
-from facecap_batch.engines.importers import detector_card, import_faceboxes
-from facecap_batch.errors import EngineError
+from facecap_batch.engines.importers import detector_card, import_faceboxes, import_mobilenetv3, import_onnx
+from facecap_batch.errors import EngineError, EngineMismatch
 from facecap_batch.networks.faceboxes import FaceBoxes, FaceBoxesDetector, decode, encode
 from facecap_batch.networks.mobilenetv3 import MobileNetV3
 from facecap_batch.networks.onnx_export import export_onnx
@@ -113,6 +115,59 @@ def test_mobilenetv3_has_any_number_of_outputs(variant: str, outputs: int) -> No
         assert network(torch.zeros(2, 3, 112, 112)).shape == (2, outputs)
     features = sum(parameter.numel() for parameter in network.features.parameters())
     assert features == MOBILENET_FEATURES[variant]
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_mobilenetv3_weights_become_an_engine(tmp_path: Path, public: bool) -> None:
+    torch.manual_seed(1)
+    network = MobileNetV3("small", 4).eval()
+    state = network.state_dict()
+    if public:  # torchvision's names and epsilon
+        names = (
+            (".layers.", ".block."),
+            (".reduce.", ".fc1."),
+            (".expand.", ".fc2."),
+            ("head.", "classifier."),
+        )
+        for ours, theirs in names:
+            state = {key.replace(ours, theirs): value for key, value in state.items()}
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.eps = 1e-3
+    torch.save(state, tmp_path / "weights.pth")
+    card = import_mobilenetv3(tmp_path / "weights.pth", tmp_path / "engine", ["a", "b", "c", "d"], size=64)
+    assert card.output_names == ("a", "b", "c", "d")
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1)
+    outputs = open_engine(card, "onnxruntime-cpu").run(images)["outputs"]
+    np.testing.assert_allclose(outputs, expected.numpy(), atol=1e-4)
+    with pytest.raises(EngineError, match="with 3 outputs"):
+        import_mobilenetv3(tmp_path / "weights.pth", tmp_path / "engine", ["a", "b", "c"])
+
+
+def test_export_that_fixes_the_batch_size_is_refused(tmp_path: Path) -> None:
+    class Halves(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            pair = torch.cat([image, 255 - image]).float().mean((1, 2))
+            first, second = pair.chunk(2)
+            return first - second
+
+    card = dataclasses.replace(detector_card("halves", 16, 1), outputs={"colour": ("N", 3)})
+    with pytest.raises(EngineError, match="batch size of"):
+        export_onnx(Halves(), card, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_any_onnx_with_a_card_is_imported(tmp_path: Path) -> None:
+    given = write_regressor(tmp_path / "given")
+    card = import_onnx(tmp_path / "given" / "regressor.json", tmp_path / "set")
+    assert card == given
+    assert card.path == tmp_path / "set" / "regressor.onnx"
+    (tmp_path / "given" / "regressor.onnx").write_bytes(b"something else")
+    with pytest.raises(EngineMismatch):
+        import_onnx(tmp_path / "given" / "regressor.json", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_mobilenetv3_learns() -> None:

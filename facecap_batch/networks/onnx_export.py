@@ -11,13 +11,33 @@ import logging
 import warnings
 from pathlib import Path
 
+import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from facecap_batch.engines.cards import EngineCard, write_card
+from facecap_batch.errors import EngineError
 from facecap_batch.storage import published
 
 OPSET = 18
+
+
+class ScaledPixels(nn.Module):
+    """A network on float images made one on pictures: uint8 [B, S, S, 3] RGB is scaled and turned inside."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, network: nn.Module, mean: tuple[float, float, float], std: tuple[float, float, float]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("scale", 1.0 / torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.network((image.permute(0, 3, 1, 2).float() - self.mean) * self.scale)
 
 
 def export_onnx(module: nn.Module, card: EngineCard, folder: Path) -> EngineCard:
@@ -40,6 +60,22 @@ def export_onnx(module: nn.Module, card: EngineCard, folder: Path) -> EngineCard
             dynamic_shapes=({0: torch.export.Dim("N", min=1, max=4096)},),
             verbose=False,
         )
+        _check_batch_axis(temporary, card.name)
     return write_card(
         dataclasses.replace(card, folder=folder), folder / Path(card.file).with_suffix(".json").name
     )
+
+
+def _check_batch_axis(path: Path, name: str) -> None:
+    """The exporter turns a batch axis it cannot follow into the sample's size without a word."""
+    graph = onnx.load(str(path), load_external_data=False).graph
+    fixed = [
+        entry.name
+        for entry in (*graph.input, *graph.output)
+        if not entry.type.tensor_type.shape.dim[0].dim_param
+    ]
+    if fixed:
+        raise EngineError(
+            f"engine {name!r}: the export fixed the batch size of {', '.join(fixed)}; its forward() counts "
+            "items of the batch (Tensor.chunk and split over axis 0 do; slices x[: len(a)], x[len(a) :] do not)"
+        )
