@@ -16,10 +16,17 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from facecap_batch.errors import FacecapError
+
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB; frames never pass through it
 # Ray puts Unix sockets below its folder, and their paths may have 107 characters; Ray adds about 65.
 LONGEST_FOLDER = 40
+START_ATTEMPTS = 3
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class ClusterUnavailable(FacecapError):
+    """No Ray can be started here, or none answers at the given address."""
 
 
 @contextlib.contextmanager
@@ -35,7 +42,10 @@ def connected(address: str | None = None, num_cpus: float | None = None) -> Iter
     elif address is not None:
         import ray
 
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # Ray raises many kinds
+            raise ClusterUnavailable(f"no Ray cluster answers at {address!r}: {error}") from error
         try:
             yield
         finally:
@@ -52,6 +62,18 @@ def _local(num_cpus: float | None) -> Iterator[None]:
         import ray
 
         try:
+            _start(cpus, folder)
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _start(cpus: float, folder: Path) -> None:
+    """Start a local Ray; its own patience is 30 seconds, which a busy machine may exceed."""
+    import ray
+
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
             ray.init(
                 address="local",  # never what RAY_ADDRESS names
                 num_cpus=cpus,  # type: ignore[arg-type]
@@ -59,11 +81,16 @@ def _local(num_cpus: float | None) -> Iterator[None]:
                 object_store_memory=OBJECT_STORE_BYTES,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _temp_dir=str(folder),
+                _temp_dir=str(folder / str(attempt)),
             )
-            yield
-        finally:
+            return
+        except Exception as error:  # Ray raises plain ones
             ray.shutdown()
+            if attempt == START_ATTEMPTS:
+                raise ClusterUnavailable(
+                    f"Ray could not be started in {attempt} attempts; is the machine overloaded, or "
+                    f"{folder.parent} full? The last error: {error}"
+                ) from error
 
 
 def _already_connected() -> bool:
@@ -114,7 +141,7 @@ def _authenticate() -> None:
 def _short_folder() -> Iterator[Path]:
     """A folder for Ray's sockets and logs, removed afterwards."""
     parent: str | None = tempfile.gettempdir()
-    if len(str(parent)) > LONGEST_FOLDER - len("/facecap-12345678"):
+    if len(str(parent)) > LONGEST_FOLDER - len("/facecap-12345678/1"):
         parent = "/tmp"
     folder = Path(tempfile.mkdtemp(prefix="facecap-", dir=parent))
     try:
