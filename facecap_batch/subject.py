@@ -1,9 +1,9 @@
 """The main subject: which of the faces that were read is the clip's track 0, and the clip's table of it.
 
 In: the readings of every track, frame by frame. Out: one `CoefficientTable`. The heaviest track (face area
-times score, summed over the frames in which the regressor saw it) is the subject; lighter tracks join it
-where it is not there, heaviest first, if they are not seen beside it for long: a face that was lost and
-found, or a cut to another shot. The other people of a shot are left out.
+times squared score, summed over the frames in which the regressor saw it) is the subject; lighter tracks
+join it where it is not there, heaviest first, if they are not seen beside it for long: a face that was lost
+and found, or a cut to another shot. The other people of a shot are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from facecap_batch.coefficients import ARKIT_NAMES, ClipInfo, CoefficientTable
 from facecap_batch.geometry import unwrap
 from facecap_batch.regression import Reading, head_columns
-from facecap_batch.tracking import TrackedBox
+from facecap_batch.tracking import TrackedBox, importance
 
 # A track that is seen together with the subject for more than this share of its frames is somebody else.
 MAX_SHARED = 0.2
@@ -85,7 +85,8 @@ def main_subject(readings: Readings, present: np.ndarray, count: int) -> np.ndar
     """
     chosen = np.full(count, -1, np.int64)
     area = np.prod(readings.box[:, 2:] - readings.box[:, :2], axis=1).astype(np.float64)
-    weight = area * readings.detector_score * readings.presence
+    sure = readings.detector_score.astype(np.float64) * readings.presence
+    weight = importance(readings.box.astype(np.float64), sure)
     rows_of = {int(t): np.flatnonzero(present & (readings.track == t)) for t in np.unique(readings.track)}
     tracks = sorted(
         (track for track, rows in rows_of.items() if len(rows)),

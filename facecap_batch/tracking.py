@@ -39,6 +39,14 @@ class TrackedBox:
     score: float  # of the detector, interpolated
 
 
+def importance(box: np.ndarray, score: np.ndarray | float) -> np.ndarray:
+    """What one frame adds to a face's claim to be the subject: area of `box` [..., 4] times squared score.
+
+    Squared, because a thing taken for a face is often as large as one, but seldom as sure.
+    """
+    return np.prod(box[..., 2:] - box[..., :2], axis=-1) * np.square(score)
+
+
 class Track:
     """One face: its boxes by number of detection."""
 
@@ -48,7 +56,7 @@ class Track:
         self.boxes: list[np.ndarray] = []  # float64 [4]
         self.scores: list[float] = []
         self.best_score = 0.0
-        self.weight = 0.0  # sum of area times score, square pixels
+        self.weight = 0.0  # sum of `importance`, square pixels
 
     def add(self, step: int, detection: Detection) -> None:
         box = detection.box.astype(np.float64)
@@ -56,7 +64,7 @@ class Track:
         self.boxes.append(box)
         self.scores.append(detection.score)
         self.best_score = max(self.best_score, detection.score)
-        self.weight += float(np.prod(box[2:] - box[:2])) * detection.score
+        self.weight += float(importance(box, detection.score))
 
     def seen(self, step: int) -> int | None:
         """Position in `boxes` of detection number `step`, None where the face was not seen in it."""

@@ -105,6 +105,12 @@ def test_the_heaviest_come_first_and_no_more_than_asked() -> None:
         np.testing.assert_allclose(sizes, [80, 50])
 
 
+def test_a_thing_taken_for_a_face_weighs_less_than_a_sure_face() -> None:
+    seen = [[face(60, 60, 40, 0.85), face(200, 60, 44, 0.55)] for _ in range(5)]
+    for boxes in follow(seen, most=1):
+        assert (boxes[0].box[0] + boxes[0].box[2]) / 2 == 60
+
+
 def test_memory_of_a_long_clip_is_bounded() -> None:
     tracker = Tracker(0.5)
     for step in range(3000):
