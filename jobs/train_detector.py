@@ -138,8 +138,11 @@ def main(
     command = f"python jobs/train_detector.py --steps {steps} --batch {batch} --size {size} --width {width} "
     command += f"--rate {rate} --seed {seed} --places {places}"
     network = FaceBoxes(width, stem_stride=2).to(memory_format=torch.channels_last)
+    before = 0  # scenes seen by the run this one begins with
     if warm_start:
-        network.load_state_dict(torch.load(warm_start, weights_only=True)["average"])
+        begun = torch.load(warm_start, weights_only=True)
+        network.load_state_dict(begun["average"])
+        before = int(begun["step"]) * batch
     average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-4)
     step = 0
@@ -167,7 +170,7 @@ def main(
     def finish() -> None:
         trial = judge(average, strangers, judged, MEAN, STD)
         log(step=step, **trial.figures())
-        training = {"data": "scenes of rendered heads only", "scenes": step * batch, "seed": seed}
+        training = {"data": "scenes of rendered heads only", "scenes": before + step * batch, "seed": seed}
         export(copy.deepcopy(average), size, run / "engine", {**training, "command": command}, trial)
 
     if step >= steps:  # nothing is left to train: judge and export once more

@@ -76,6 +76,6 @@ def _check_batch_axis(path: Path, name: str) -> None:
     ]
     if fixed:
         raise EngineError(
-            f"engine {name!r}: the export fixed the batch size of {', '.join(fixed)}; its forward() counts "
-            "items of the batch (Tensor.chunk and split over axis 0 do; slices x[: len(a)], x[len(a) :] do not)"
+            f"engine {name!r}: the export fixed the batch size of {', '.join(fixed)}: forward() counts "
+            "the items of a batch (Tensor.chunk and split over axis 0 do; x[: len(a)], x[len(a) :] do not)"
         )

@@ -21,6 +21,7 @@ from facecap_batch.training.backdrops import (
     skin_colour,
 )
 from facecap_batch.training.detector_tiles import HeadTile, HeadTiles
+from facecap_batch.training.head_variety import vary
 
 SMALLEST_FACE = 12.0  # pixels, longer side of the box; smaller faces are not drawn
 PAD_VALUE = 127  # what the detector's letterbox is filled with
@@ -70,7 +71,7 @@ class SceneMaker:
         for placement in self._place(rng, kept):
             _draw_body(image, rng, placement)
             _paste(image, placement)
-            if rng.random() < 0.07:  # a head without a face: no label
+            if rng.random() < 0.04:  # a head without a face: no label
                 _hide_face(image, rng, placement)
             elif abs(placement.angle) < UPRIGHT_LIMIT:
                 hidden = _occlude(image, rng, placement.box, skin) if rng.random() < 0.3 else 0.0
@@ -106,7 +107,7 @@ class SceneMaker:
         return placements
 
     def _put(self, rng: np.random.Generator, length: float, kept: tuple[int, int]) -> _Placement:
-        tile = self.tiles.pick(rng, length)
+        tile = vary(self.tiles.pick(rng, length), rng)
         kind = rng.random()
         if kind < 0.6:
             angle = rng.normal(0, np.radians(8))
@@ -207,11 +208,11 @@ def _paste(image: np.ndarray, placement: _Placement) -> None:
 
 
 def _hide_face(image: np.ndarray, rng: np.random.Generator, placement: _Placement) -> None:
-    """Grow hair, or bare skin, over the whole face, in place: a head from behind, a dummy's head."""
+    """Grow hair over the whole face, in place: a head from behind."""
     rgba, box = placement.tile.rgba, placement.tile.box
     opaque = rgba[..., 3] > 200
     rows = opaque[: max(int(box[1]), 2)]
-    source = rgba[: len(rows)][rows] if rng.random() < 0.7 else rgba[opaque]
+    source = rgba[: len(rows)][rows]
     colour = np.array(source[:, :3].mean(0) if len(source) else any_colour(rng))
     extent = (placement.box[2:] - placement.box[:2]) / 2
     centre = (placement.box[2:] + placement.box[:2]) / 2
@@ -282,6 +283,9 @@ def _camera(image: np.ndarray, rng: np.random.Generator, kept: tuple[int, int]) 
     levels = np.arange(256, dtype=np.float32)[:, None] / 255
     gain = np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.08, 3))
     contrast, gamma = rng.uniform(0.6, 1.3), np.exp(rng.normal(0, 0.25))
+    if rng.random() < 0.5:  # from washed out to oversaturated
+        colourful = float(np.exp(rng.normal(0, 0.5)))
+        picture = cv2.transform(picture, np.full((3, 3), (1 - colourful) / 3) + np.eye(3) * colourful)
     table = ((levels**gamma * gain - 0.5) * contrast + 0.5 + rng.normal(0, 0.05)) * 255
     picture = cv2.LUT(picture, np.clip(table, 0, 255).astype(np.uint8)[None])
     if rng.random() < 0.12:
@@ -292,7 +296,11 @@ def _camera(image: np.ndarray, rng: np.random.Generator, kept: tuple[int, int]) 
         picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.4))
-    elif rng.random() < 0.12:
+    elif rng.random() < 0.3:  # the edges that old cameras and scalers draw
+        soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.7, 2.5))
+        strength = rng.uniform(0.3, 1.8)
+        picture = cv2.addWeighted(picture, 1 + strength, soft, -strength, 0)
+    elif rng.random() < 0.15:
         length = int(rng.integers(2, 9))
         kernel = np.zeros((length, length), np.float32)
         cv2.line(kernel, (0, int(rng.integers(length))), (length - 1, int(rng.integers(length))), 1.0)
