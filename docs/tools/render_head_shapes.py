@@ -23,7 +23,7 @@ SHAPES = (
 )
 COLUMNS = 3
 SPACING = (0.235, 0.29)  # metres between heads
-SAMPLES = 24
+SAMPLES = 16
 
 
 def read_head(path: Path):
@@ -107,8 +107,8 @@ def main() -> None:
     scene.cycles.use_denoising = True
     scene.cycles.seed = 0
     scene.render.threads_mode, scene.render.threads = "FIXED", 2
-    scene.render.resolution_x = 1260
-    scene.render.resolution_y = round(1260 * 2 * SPACING[1] / (COLUMNS * SPACING[0]))
+    scene.render.resolution_x = 1080
+    scene.render.resolution_y = round(1080 * 2 * SPACING[1] / (COLUMNS * SPACING[0]))
     scene.view_settings.view_transform = "Standard"
     scene.render.image_settings.file_format = "PNG"
     scene.render.filepath = str(target)
