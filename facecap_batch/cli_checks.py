@@ -88,15 +88,21 @@ def engines_show(
 
 
 def engines_import(
-    weights: Annotated[Path, typer.Argument(help="A .pth of FaceBoxes in the public PyTorch layout.")],
-    folder: Annotated[Path, typer.Argument(help="Folder of the engine set that gets the detector.")],
-    name: Annotated[str, typer.Option(help="The engine's name.")] = "faceboxes",
-    licence: Annotated[str, typer.Option(help="The licence of the weights.")] = "unknown",
+    source: Annotated[
+        Path, typer.Argument(help="A card (.json) beside its ONNX file, or public FaceBoxes weights (.pth).")
+    ],
+    folder: Annotated[Path, typer.Argument(help="Folder of the engine set that gets the engine.")],
+    name: Annotated[str, typer.Option(help="For weights: the engine's name.")] = "faceboxes",
+    licence: Annotated[str, typer.Option(help="For weights: their licence.")] = "unknown",
 ) -> None:
-    """Make published detector weights an engine. A set needs a regressor beside it."""
-    from facecap_batch.engines.importers import import_faceboxes
+    """Bring a network of your own into an engine set; a set is a detector and a regressor."""
+    from facecap_batch.engines.importers import import_faceboxes, import_onnx
 
-    print(import_faceboxes(weights, folder, name=name, licence=licence).to_json())
+    if source.suffix.lower() == ".json":
+        card = import_onnx(source, folder)
+    else:
+        card = import_faceboxes(source, folder, name=name, licence=licence)
+    print(card.to_json())
 
 
 def add_checks(app: typer.Typer) -> None:

@@ -136,14 +136,23 @@ def test_from_a_manifest_to_answers(
     assert code == 0 and text.splitlines()[0].split() == ["clip_id", "rows"]
 
 
-def test_engines_are_listed_and_shown(
-    capsys: pytest.CaptureFixture[str], random_engines: EngineSet, monkeypatch: pytest.MonkeyPatch
+def test_engines_are_listed_shown_and_imported(
+    capsys: pytest.CaptureFixture[str],
+    random_engines: EngineSet,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("FACECAP_BATCH_ENGINES", str(random_engines.folder.parent))
     code, text, _ = call(capsys, "engines", "list")
     assert code == 0 and random_engines.name in text
     code, text, _ = call(capsys, "engines", "show", random_engines.folder)
     assert code == 0 and random_engines.regressor.sha256 in text
+    for role in ("detector", "regressor"):
+        card = random_engines.folder / f"{role}.json"
+        assert call(capsys, "engines", "import", card, tmp_path / "mine")[0] == 0
+    code, again, _ = call(capsys, "engines", "show", tmp_path / "mine")
+    assert (code, again) == (0, text)
+    assert call(capsys, "engines", "import", tmp_path / "absent.pth", tmp_path / "mine")[0] == 2
 
 
 def test_backends_are_verified_and_measured(
