@@ -1,5 +1,4 @@
-"""Decoding: a file or a time range of it to frames in order of presentation, each with the container's own
-pts.
+"""Decoding: a file, or a range of it, to frames in order of presentation with the container's own pts.
 
 In: a path or URI, an optional range. Out: `VideoInfo` and an iterator of `Frame`. Display rotation is
 applied; edit lists, B-frames and variable rates are the container's business and come out as pts. Threads
@@ -7,10 +6,11 @@ are always explicit (an automatic count has deadlocked decoders) and the contain
 out.
 
 Damage. A damaged file may decode without a murmur, so three signs are looked for: errors of demuxer and
-decoder, pictures the decoder itself marks as corrupt after the first clean one, and frames or time missing
-at the end against what the container says. Any of them raises `BadVideo` with the place; with
+decoder, pictures the decoder itself marks as corrupt after the first clean one, and time missing at the end
+against what the container says. Any of them raises `BadVideo` with the place; with
 ``damage="keep"`` whatever decodes is delivered and the signs are listed in `Video.notes`. Smaller
-differences in the frame count are always noted.
+differences in the frame count are always noted. Decoders of HEVC and VP9 conceal flipped bytes without a
+sign: of such a file only the counts can be compared.
 """
 
 from __future__ import annotations
@@ -24,16 +24,24 @@ from types import TracebackType
 from typing import Any, Literal
 
 import av
-import av.logging
 import numpy as np
 
-from facecap_batch.errors import BadVideo, NoVideoStream
+from facecap_batch.container import (
+    as_fraction,
+    declared_end,
+    declared_frames,
+    frame_rate,
+    open_container,
+    reason,
+    seconds,
+    time_origin,
+    video_stream,
+)
+from facecap_batch.errors import BadVideo
 from facecap_batch.frames import Frame, Orientation, Scalers
 
 Damage = Literal["refuse", "keep"]
 
-OPEN_TIMEOUT_S = 60.0  # to open a URI; local files answer at once
-READ_TIMEOUT_S = 120.0  # between two packets of a URI
 # Missing at the end of a file before it is called cut off: audio tails and rounding stay below.
 CUT_OFF_S = Fraction(1, 2)
 CUT_OFF_SHARE = Fraction(1, 50)
@@ -42,12 +50,6 @@ MAX_NOTES = 20
 HOLE_S = Fraction(1, 2)
 # A seek that lands too late is retried this much earlier, then from the beginning of the file.
 SEEK_MARGINS_S = (Fraction(0), Fraction(3), Fraction(15))
-# The clocks of these start anywhere (hours, in a recording of a broadcast): ranges count from the first
-# timestamp.
-_ARBITRARY_ORIGIN = {"mpegts", "mpeg"}
-_ATTACHED_PICTURE = 1024  # AV_DISPOSITION_ATTACHED_PIC: the cover of an audio file is no video
-
-av.logging.set_level(None)  # FFmpeg's own lines say less than our errors and would break progress displays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Video:
         self._last_pts: int | None = None
         try:
             self._open()
-            origin = self._origin()
+            origin = time_origin(self._container, self._stream)
             self._start = None if start is None else start + origin
             self._end = None if end is None else end + origin
             self._pictures = self._first_picture()
@@ -156,52 +158,24 @@ class Video:
     # --- opening --------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        address = _address(self.source)
-        try:
-            self._container = av.open(
-                address, metadata_errors="replace", timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S)
-            )
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise BadVideo(f"{self.source}: cannot be opened as a video: {_reason(error)}") from error
-        streams = [
-            stream
-            for stream in self._container.streams.video
-            if not int(getattr(stream.disposition, "value", stream.disposition)) & _ATTACHED_PICTURE
-        ]
-        if not streams:
-            held = (
-                ", ".join(sorted({stream.type for stream in self._container.streams})) or "an empty container"
-            )
-            raise NoVideoStream(f"{self.source}: holds no video stream, only {held}; give a video of a face")
-        best = self._container.streams.best("video")
-        self._stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
+        self._container = open_container(self.source)
+        self._stream = video_stream(self._container, self.source)
         context = self._stream.codec_context
-        if context is None:
-            raise BadVideo(
-                f"{self.source}: no decoder for its video codec; re-encode it, for example to H.264"
-            )
         context.thread_count = self._thread_count
         context.thread_type = "FRAME" if self._thread_count > 1 else "SLICE"
-        self._time_base = _fraction(self._stream.time_base) or Fraction(1, 1000)
-        rate = _fraction(self._stream.average_rate) or _fraction(getattr(self._stream, "guessed_rate", None))
-        self._fps = rate if rate and rate > 0 else Fraction(25)
-
-    def _origin(self) -> Fraction:
-        names = set(self._container.format.name.split(","))
-        if names & _ARBITRARY_ORIGIN and self._stream.start_time is not None:
-            return self._stream.start_time * self._time_base
-        return Fraction(0)
+        self._time_base = as_fraction(self._stream.time_base) or Fraction(1, 1000)
+        self._fps = frame_rate(self._stream)
 
     def _first_picture(self) -> Iterator[tuple[int, Any]]:
         """Decode to the first frame of the range, fill in `info`, return all frames, the first included."""
         rest = self._from_start()
         first = next(rest, None)
         if first is None:
-            declared = self._declared_frames()
+            declared = declared_frames(self._container, self._stream)
             if self._start is None and self._end is None:
                 what = f"no frame can be decoded (the container speaks of {declared or 0})"
             else:
-                what = f"no frame between {_seconds(self._start)} and {_seconds(self._end)}"
+                what = f"no frame between {seconds(self._start)} and {seconds(self._end)}"
             raise BadVideo(
                 f"{self.source}: {what}; check the file with a player and the range in the manifest"
             )
@@ -217,8 +191,8 @@ class Video:
             orientation=orientation,
             codec=self._stream.codec_context.name,
             pixel_format=picture.format.name,
-            frames_declared=self._declared_frames(),
-            end_s=self._declared_end(),
+            frames_declared=declared_frames(self._container, self._stream),
+            end_s=declared_end(self._container, self._stream),
         )
 
         def chained() -> Iterator[tuple[int, Any]]:
@@ -232,7 +206,7 @@ class Video:
         """Streams may change size on the way; boxes are in pixels of the first frame."""
         if (picture.width, picture.height) == (first.width, first.height):
             return picture
-        self._note(f"the picture changes size at {_seconds(picture.pts and picture.pts * self._time_base)}")
+        self._note(f"the picture changes size at {seconds(picture.pts and picture.pts * self._time_base)}")
         return self._scalers.same_size.reformat(
             picture, width=first.width, height=first.height, format=first.format.name
         )
@@ -297,10 +271,10 @@ class Video:
             else:
                 expected = pts + step
             if previous is not None and pts <= previous:
-                self._note(f"timestamps do not rise at {_seconds(pts * self._time_base)}")
+                self._note(f"timestamps do not rise at {seconds(pts * self._time_base)}")
             elif previous is not None and (pts - previous) * self._time_base > max(HOLE_S, 5 / self._fps):
                 hole = (pts - previous) * self._time_base
-                self._note(f"no frames for {_seconds(hole)} at {_seconds(previous * self._time_base)}")
+                self._note(f"no frames for {seconds(hole)} at {seconds(previous * self._time_base)}")
             previous = pts
             yield pts, picture
 
@@ -312,7 +286,7 @@ class Video:
             try:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
-                self._damaged(f"reading fails: {_reason(error)}", error)
+                self._damaged(f"reading fails: {reason(error)}", error)
                 return
             if packet is None:
                 return
@@ -323,7 +297,7 @@ class Video:
                 return
             except (av.error.FFmpegError, OSError, ValueError) as error:
                 if clean or not packet.size:
-                    self._damaged(f"decoding fails: {_reason(error)}", error)
+                    self._damaged(f"decoding fails: {reason(error)}", error)
                 continue  # before the first whole picture: a stream cut into, or the range's lead-in
             for picture in pictures:
                 if not picture.is_corrupt:
@@ -341,7 +315,7 @@ class Video:
 
     def _damaged(self, what: str, cause: BaseException | None, pts: int | None = None) -> None:
         place = pts if pts is not None else self._last_pts
-        at = "at its beginning" if place is None else f"at {_seconds(place * self._time_base)}"
+        at = "at its beginning" if place is None else f"at {seconds(place * self._time_base)}"
         message = f"{what} {at}, frame {self._decoded}"
         if self._damage == "keep":
             self._note(message)
@@ -350,35 +324,6 @@ class Video:
             f"{self.source}: damaged: {message}; copy or export the file again, repair it (for example "
             "re-encode it), or allow damaged clips to keep what decodes"
         ) from cause
-
-    def _declared_frames(self) -> int | None:
-        """Frames the container speaks of, edit lists applied; None where it does not say."""
-        if "mov" in self._container.format.name.split(","):
-            entries = len(getattr(self._stream, "index_entries", ()))
-            return entries or self._stream.frames or None
-        return self._stream.frames or None
-
-    def _declared_end(self) -> Fraction | None:
-        """Seconds at which the container says its video ends, where that can be trusted."""
-        stream, container = self._stream, self._container
-        names = set(container.format.name.split(","))
-        start = Fraction(stream.start_time or 0) * self._time_base
-        if "mov" in names:
-            entries = getattr(stream, "index_entries", None)
-            if entries is not None and len(entries):
-                return (
-                    entries[len(entries) - 1].timestamp * self._time_base
-                )  # decode time: never past the last pts
-            return None
-        if "avi" in names:
-            return start + stream.frames / self._fps if stream.frames else None
-        if "matroska" in names:
-            tag = _clock(stream.metadata.get("DURATION", ""))
-            if tag is not None:
-                return tag
-            alone = len(container.streams) == 1
-            return Fraction(container.duration, 1_000_000) if alone and container.duration else None
-        return None
 
     def _check_end(self) -> None:
         if self._ended_early:
@@ -389,7 +334,7 @@ class Video:
         if end is not None and last is not None and self._end is None:
             missing = end - last
             if missing > max(CUT_OFF_S, CUT_OFF_SHARE * end):
-                self._damaged(f"cut off: the container promises video to {_seconds(end)} but it ends", None)
+                self._damaged(f"cut off: the container promises video to {seconds(end)} but it ends", None)
         if whole and self._end is None and self.info.frames_declared is not None:
             expected = self.info.frames_declared - self._discarded
             if self._decoded != expected:
@@ -401,49 +346,9 @@ def _chain(first: tuple[int, Any], rest: Iterator[tuple[int, Any]]) -> Iterator[
     yield from rest
 
 
-def _address(source: str) -> str:
-    """What FFmpeg is given: local paths as such, whatever characters they hold. Raises BadVideo."""
-    if "://" in source:
-        return source
-    path = Path(source)
-    if path.is_dir():
-        raise BadVideo(f"{source}: is a folder, not a video; list its files in the manifest, one a row")
-    try:
-        if not path.exists():
-            raise BadVideo(f"{source}: there is no such file; check the path in the manifest")
-        if path.stat().st_size == 0:
-            raise BadVideo(f"{source}: the file is empty; copy it again")
-    except (OSError, ValueError) as error:
-        raise BadVideo(f"{source}: cannot be read: {error}") from error
-    return f"file:{source}"
-
-
 def _orientation(picture: Any) -> Orientation:
     with contextlib.suppress(KeyError, ValueError, TypeError):
         matrix = picture.side_data.get("DISPLAYMATRIX")
         if matrix is not None:
             return Orientation.from_display_matrix(np.frombuffer(bytes(matrix), np.int32, 9))
     return Orientation()
-
-
-def _fraction(value: Any) -> Fraction | None:
-    return Fraction(value.numerator, value.denominator) if value else None
-
-
-def _clock(text: str) -> Fraction | None:
-    """Seconds of ``HH:MM:SS.fraction``."""
-    parts = text.split(":")
-    try:
-        hours, minutes, seconds = (Fraction(part) for part in parts)
-    except ValueError:
-        return None
-    return 3600 * hours + 60 * minutes + seconds
-
-
-def _seconds(value: Fraction | None) -> str:
-    return "an unknown time" if value is None else f"{float(value):.3f} s"
-
-
-def _reason(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text)
