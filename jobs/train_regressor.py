@@ -109,7 +109,7 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
         if empty is not None:
-            loss = training.locator_loss(module, crops, empty[rng.integers(0, len(empty), batch // 8)], rng)
+            loss = training.locator_loss(module, crops, empty[rng.integers(0, len(empty), batch // 4)], rng)
         else:
             if locator is None:
                 head, points = training.noisy_alignment(crops)

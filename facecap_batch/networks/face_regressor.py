@@ -120,8 +120,8 @@ class Expression(nn.Module):
         """left, right: float32 [B, 3, 48, 48], the right one mirrored; mouth: [B, 3, 56, 56]; face: [B, 3,
         48, 48]; angles: [B, 3], yaw, pitch, roll in radians. Returns [B, 51], nominally 0..1, not
         clipped."""
-        eyes = self.eye(torch.cat([left, right]))
-        left_eye, right_eye = eyes.chunk(2)
+        eyes = self.eye(torch.stack([left, right], 1).flatten(0, 1))
+        left_eye, right_eye = eyes.unflatten(0, (-1, 2)).unbind(1)
         around = self.face(face)
         mirror = angles * angles.new_tensor([-1.0, 1.0, -1.0])
         lefts = self.eye_out(torch.cat([left_eye, right_eye, around, angles], 1))

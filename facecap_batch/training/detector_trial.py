@@ -19,7 +19,7 @@ from facecap_batch.training.detector_scenes import SceneMaker
 
 # A score of 0.5 is where this share of held-out scenes has a false face. Most of what fills those scenes was
 # drawn to be taken for one; videos are kinder by an order of magnitude.
-FALSE_SHARE = 0.04
+FALSE_SHARE = 0.06
 SAME_FACE_IOU, NO_FACE_IOU = 0.4, 0.2
 CANDIDATES = 300  # boxes looked at per scene
 LENGTHS = (12, 20, 40, 120, 640)  # pixels, edges of the slices by size

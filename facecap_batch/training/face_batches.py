@@ -18,10 +18,11 @@ from torch import Tensor
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.networks.face_regressor import CROP, POINTS
 from facecap_batch.synthesis import dataset, degrade
+from facecap_batch.training.backdrops import backdrop
 
 POOL_SHARDS = 6
 BATCHES_PER_SHARD = 32
-NEGATIVES = 1200
+NEGATIVES = 2000
 # Mirror image of each Multi-PIE landmark, the irises and the mouth centre.
 MIRRORED_POINTS = (
     *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
@@ -115,6 +116,16 @@ class FaceBatches:
         return mirror(batch, self._rng.random(self._size) < 0.5)
 
 
+def _window(rng: np.random.Generator) -> np.ndarray:
+    """A piece of a place without faces, near or far: uint8 [CROP, CROP, 3]."""
+    whole = backdrop(rng, 2 * CROP)
+    side = int(CROP * rng.uniform(0.2, 2.0))
+    x, y = rng.integers(0, 2 * CROP - side + 1, 2)
+    piece = whole[y : y + side, x : x + side]
+    how = cv2.INTER_AREA if side > CROP else cv2.INTER_LINEAR
+    return cv2.resize(piece, (CROP, CROP), interpolation=how)
+
+
 def negatives(faces: dataset.FaceShard, seed: int, count: int = NEGATIVES) -> np.ndarray:
     """Crops that hold no usable face: uint8 [count, CROP, CROP, 3].
 
@@ -126,14 +137,14 @@ def negatives(faces: dataset.FaceShard, seed: int, count: int = NEGATIVES) -> np
     for row in range(count):
         kind = rng.random()
         face = faces.image[rng.integers(len(faces.image))]
-        if kind < 0.45:
-            image = degrade.background(rng, CROP)
+        if kind < 0.65:
+            image = _window(rng) if rng.random() < 0.75 else degrade.background(rng, CROP)
             if rng.random() < 0.5:
                 red, green, blue = (float(v) for v in face[CROP // 2, CROP // 2])
                 for _ in range(rng.integers(1, 4)):
                     degrade.occlude(image, (red, green, blue), rng)
             image = degrade.camera(image, rng)
-        elif kind < 0.75:
+        elif kind < 0.85:
             image = np.rot90(face, int(rng.integers(1, 4)))
         else:
             side = int(CROP * rng.uniform(0.12, 0.3))

@@ -33,6 +33,7 @@ ANGLE_NOISE = 0.06  # radians
 WIDTH_NOISE = 0.06  # of ln(width)
 # Weight of a channel is 1 / (variance + floor): every channel counts by what is left unexplained.
 VARIANCE_FLOOR = 0.01
+PRESENCE_WEIGHT = 0.15
 
 
 def channel_weights(coefficients: np.ndarray) -> Tensor:
@@ -62,7 +63,7 @@ def locator_loss(
         2.0 * angle
         + 2.0 * place
         + 10.0 * marks
-        + 0.05 * functional.binary_cross_entropy_with_logits(presence, target)
+        + PRESENCE_WEIGHT * functional.binary_cross_entropy_with_logits(presence, target)
     )
 
 
