@@ -125,12 +125,14 @@ def draw_text(image: np.ndarray, rng: np.random.Generator) -> None:
     size = image.shape[0]
     scale = rng.uniform(0.3, 4.0)
     colour, font = any_colour(rng), _FONTS[rng.integers(len(_FONTS))]
+    outlined, edge, width = rng.random() < 0.5, any_colour(rng), int(rng.integers(2, 9))
     x, y = _point(rng, size)
     for _ in range(int(rng.integers(1, 6))):
         letters = "".join(rng.choice(list(_LETTERS), int(rng.integers(2, 14))))
-        cv2.putText(
-            image, letters, (x, y), font, scale, colour, max(1, int(scale * rng.uniform(0.7, 3))), cv2.LINE_AA
-        )
+        thickness = max(1, int(scale * rng.uniform(0.7, 3)))
+        if outlined:
+            cv2.putText(image, letters, (x, y), font, scale, edge, thickness + width, cv2.LINE_AA)
+        cv2.putText(image, letters, (x, y), font, scale, colour, thickness, cv2.LINE_AA)
         y += int(34 * scale)
 
 
@@ -145,6 +147,9 @@ def draw_limb(image: np.ndarray, rng: np.random.Generator, colour: Colour, unit:
         sleeve = colour if rng.random() < 0.5 else any_colour(rng)
         cv2.line(image, _ints(elbow), _ints(wrist), sleeve, max(1, int(unit * 1.2)), cv2.LINE_AA)
     draw_hand(image, rng, wrist + along * unit, heading, colour, dark, unit)
+    if rng.random() < 0.35:  # the other hand, on top
+        palm = wrist + along * unit * rng.uniform(0.5, 2.0) + rng.normal(0, unit * 0.5, 2)
+        draw_hand(image, rng, palm, rng.uniform(0, 2 * np.pi), colour, dark, unit)
 
 
 def draw_hand(

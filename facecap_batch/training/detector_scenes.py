@@ -85,7 +85,7 @@ class SceneMaker:
     def _distract(self, image: np.ndarray, rng: np.random.Generator, skin: Colour) -> None:
         """Hands, arms, balls and heads from behind, in place."""
         largest = np.log(self.size / 5)
-        if rng.random() < 0.4:
+        if rng.random() < 0.5:
             for _ in range(int(rng.integers(1, 4))):
                 draw_limb(image, rng, skin, float(np.exp(rng.uniform(np.log(3), largest))))
         if rng.random() < 0.25:
