@@ -23,7 +23,7 @@ from facecap_batch.detection import FOLLOW_SHARE, Detector
 from facecap_batch.engines.engine import Engine
 from facecap_batch.frames import Crop, Frame
 from facecap_batch.regression import Regressor
-from facecap_batch.subject import ReadingsBuilder, subject_table
+from facecap_batch.subject import Readings, subject_table
 from facecap_batch.tracking import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.uprighting import Uprighting
 from facecap_batch.video import Damage, Video, VideoInfo
@@ -84,7 +84,7 @@ def capture(
             if not found:
                 pts = np.array(passage.pts, np.int64)
                 info = clip_info(clip.clip_id, clip.source or clip.path, video.info, pts, turn)
-                table = subject_table(info, pts, passage.readings.build(), reader.presence_threshold)
+                table = subject_table(info, pts, passage.readings.take(), reader.presence_threshold)
                 return table.replace(metadata={"notes": "\n".join(video.notes)})
         turn, watch = found, None
 
@@ -129,7 +129,7 @@ class _Passage:
         self._regress_batch = settings.regress_batch
         self._done = 0
         self.pts = array.array("q")
-        self.readings = ReadingsBuilder()
+        self.readings = Readings()
 
     def run(self, video: Video) -> int:
         """Take every frame; return 0, or, once it is known, the turn in which the clip should be taken."""

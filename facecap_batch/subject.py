@@ -8,7 +8,7 @@ and found, or a cut to another shot. The other people of a shot are left out.
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,71 +23,77 @@ MAX_SHARED = 0.2
 MIN_AREA_SHARE = 0.1
 
 
-@dataclasses.dataclass(frozen=True)
+# One crop that was read.
+ROW = np.dtype(
+    [
+        ("frame", np.int32),  # index of the frame
+        ("track", np.int32),
+        ("box", np.float32, 4),  # pixels of the upright frame
+        ("square", np.float64, 3),  # x0 y0 side of the crop, pixels of the upright frame
+        ("detector_score", np.float32),
+        ("presence", np.float32),
+        ("coefficients", np.float32, len(ARKIT_NAMES)),
+        ("pose", np.float32, 6),  # yaw pitch roll u v s inside the crop
+    ]
+)
+# Rows are collected in blocks: thousands of small arrays kept between the short-lived ones of decoding and
+# inference would tear holes into the heap that cost several times their own size.
+_BLOCK_ROWS = 2048
+
+
 class Readings:
-    """Every crop that was read: R rows, several tracks mixed, frames rising within a track."""
-
-    frame: np.ndarray  # int32 [R], index of the frame
-    track: np.ndarray  # int32 [R]
-    box: np.ndarray  # float32 [R, 4], pixels of the upright frame
-    square: np.ndarray  # float64 [R, 3], x0 y0 side of the crop, pixels of the upright frame
-    detector_score: np.ndarray  # float32 [R]
-    presence: np.ndarray  # float32 [R]
-    coefficients: np.ndarray  # float32 [R, 51]
-    pose: np.ndarray  # float32 [R, 6], yaw pitch roll u v s inside the crop
-
-
-class ReadingsBuilder:
-    """Collects readings batch by batch; about 300 bytes a row."""
+    """Every crop that was read: tracks mixed, frames rising within a track; about 300 bytes a row."""
 
     def __init__(self) -> None:
-        self._parts: list[Readings] = []
+        self._blocks: list[np.ndarray] = []
+        self._used = _BLOCK_ROWS  # rows of the last block
 
     def add(
         self,
-        frames: list[int],
-        boxes: list[TrackedBox],
-        squares: list[tuple[float, float, float]],
+        frames: Sequence[int],
+        boxes: Sequence[TrackedBox],
+        squares: Sequence[tuple[float, float, float]],
         said: Reading,
     ) -> None:
         """One batch: frame indices, where faces were expected, which squares were cut, what was said."""
-        self._parts.append(
-            Readings(
-                frame=np.array(frames, np.int32),
-                track=np.array([box.track for box in boxes], np.int32),
-                box=np.array([box.box for box in boxes], np.float32).reshape(-1, 4),
-                square=np.array(squares, np.float64).reshape(-1, 3),
-                detector_score=np.array([box.score for box in boxes], np.float32),
-                presence=said.presence,
-                coefficients=said.coefficients,
-                pose=np.concatenate([said.angles, said.place], axis=1),
-            )
-        )
+        for number, (frame, box, square) in enumerate(zip(frames, boxes, squares, strict=True)):
+            if self._used == _BLOCK_ROWS:
+                self._blocks.append(np.zeros(_BLOCK_ROWS, ROW))
+                self._used = 0
+            row = self._blocks[-1][self._used]
+            self._used += 1
+            row["frame"], row["track"], row["box"], row["square"] = frame, box.track, box.box, square
+            row["detector_score"], row["presence"] = box.score, said.presence[number]
+            row["coefficients"] = said.coefficients[number]
+            row["pose"][:3], row["pose"][3:] = said.angles[number], said.place[number]
 
-    def build(self) -> Readings:
-        """All rows so far."""
-        if not self._parts:
-            shapes, three = np.zeros((0, len(ARKIT_NAMES)), np.float32), np.zeros((0, 3), np.float32)
-            empty = Reading(shapes, three, three, np.zeros(0, np.float32))
-            self.add([], [], [], empty)
-        return Readings(
-            *(
-                np.concatenate([getattr(part, field.name) for part in self._parts])
-                for field in dataclasses.fields(Readings)
-            )
-        )
+    def take(self) -> np.ndarray:
+        """All rows so far, ROW [R]; they are given away, not copied twice."""
+        blocks, self._blocks = self._blocks, []
+        if not blocks:
+            return np.zeros(0, ROW)
+        rows = np.empty((len(blocks) - 1) * _BLOCK_ROWS + self._used, ROW)
+        self._used = _BLOCK_ROWS
+        for number in range(len(blocks)):
+            begin = number * _BLOCK_ROWS
+            part = rows[begin : begin + _BLOCK_ROWS]
+            part[:] = blocks[number][: len(part)]
+            blocks[number] = part  # lets the block go
+        return rows
 
 
-def main_subject(readings: Readings, present: np.ndarray, count: int) -> np.ndarray:
+def main_subject(readings: np.ndarray, present: np.ndarray, count: int) -> np.ndarray:
     """int64 [count]: for every frame the row of `readings` that shows the subject, -1 where none does.
 
     present: bool [R], rows in which the regressor saw a face.
     """
     chosen = np.full(count, -1, np.int64)
-    area = np.prod(readings.box[:, 2:] - readings.box[:, :2], axis=1).astype(np.float64)
-    sure = readings.detector_score.astype(np.float64) * readings.presence
-    weight = importance(readings.box.astype(np.float64), sure)
-    rows_of = {int(t): np.flatnonzero(present & (readings.track == t)) for t in np.unique(readings.track)}
+    area = np.prod(readings["box"][:, 2:] - readings["box"][:, :2], axis=1).astype(np.float64)
+    sure = readings["detector_score"].astype(np.float64) * readings["presence"]
+    weight = importance(readings["box"].astype(np.float64), sure)
+    rows_of = {
+        int(t): np.flatnonzero(present & (readings["track"] == t)) for t in np.unique(readings["track"])
+    }
     tracks = sorted(
         (track for track, rows in rows_of.items() if len(rows)),
         key=lambda track: (-weight[rows_of[track]].sum(), track),
@@ -95,7 +101,7 @@ def main_subject(readings: Readings, present: np.ndarray, count: int) -> np.ndar
     typical = 0.0
     for track in tracks:
         rows = rows_of[track]
-        frames = readings.frame[rows]
+        frames = readings["frame"][rows]
         free = chosen[frames] < 0
         if typical and (np.mean(~free) > MAX_SHARED or np.median(area[rows]) < MIN_AREA_SHARE * typical):
             continue
@@ -105,12 +111,12 @@ def main_subject(readings: Readings, present: np.ndarray, count: int) -> np.ndar
 
 
 def subject_table(
-    info: ClipInfo, pts: np.ndarray, readings: Readings, presence_threshold: float
+    info: ClipInfo, pts: np.ndarray, readings: np.ndarray, presence_threshold: float
 ) -> CoefficientTable:
     """The table of the main subject: one row per frame of `pts` (int64 [N]), NaN where it was not seen."""
     count = len(pts)
-    finite = np.isfinite(readings.coefficients).all(axis=1) & np.isfinite(readings.pose).all(axis=1)
-    present = finite & (readings.presence >= presence_threshold)
+    finite = np.isfinite(readings["coefficients"]).all(axis=1) & np.isfinite(readings["pose"]).all(axis=1)
+    present = finite & (readings["presence"] >= presence_threshold)
     rows = main_subject(readings, present, count)
     found = rows >= 0
     rows = rows[found]
@@ -121,7 +127,11 @@ def subject_table(
         return whole
 
     head = head_columns(
-        readings.square[rows], readings.pose[rows, :3], readings.pose[rows, 3:], info.width, info.height
+        readings["square"][rows],
+        readings["pose"][rows, :3],
+        readings["pose"][rows, 3:],
+        info.width,
+        info.height,
     )
     head[:, :3] = unwrap(head[:, :3])
     return CoefficientTable(
@@ -129,8 +139,8 @@ def subject_table(
         frame_index=np.arange(count, dtype=np.int32),
         pts=pts,
         face_found=found,
-        score=spread(readings.detector_score[rows] * readings.presence[rows]),
-        box=spread(readings.box[rows]),
-        coefficients=spread(readings.coefficients[rows]),
+        score=spread(readings["detector_score"][rows] * readings["presence"][rows]),
+        box=spread(readings["box"][rows]),
+        coefficients=spread(readings["coefficients"][rows]),
         head=spread(head),
     )

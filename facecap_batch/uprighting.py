@@ -66,7 +66,7 @@ class Uprighting:
         frames = [(_as_frame(image, self._scalers), face) for image, face in self._samples]
         upright = self._evidence(frames)
         if np.mean(upright > 0) >= SETTLED_SHARE:
-            self.settled = True
+            self._settle()
             return 0
         step = -(-len(self._samples) // TRIED)
         needed = TURNED_ADVANTAGE * float(upright[::step].sum())
@@ -79,8 +79,13 @@ class Uprighting:
             enough = max(1.0, TURNED_SHARE * len(evidence))
             if (evidence > 0).sum() >= enough and evidence.sum() > needed:
                 best, needed = turn, float(evidence.sum())
-        self.settled = bool(best)
+        if best:
+            self._settle()
         return best
+
+    def _settle(self) -> None:
+        self.settled = True
+        self._samples = []
 
     def _best(self, faces: Sequence[Detection]) -> Detection | None:
         best = max(faces, key=lambda face: face.score, default=None)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from facecap_batch.detection import Detection
+from facecap_batch.regression import Reading
 from facecap_batch.subject import Readings, main_subject
 from facecap_batch.tracking import LOOKAHEAD, TrackedBox, Tracker
 
@@ -124,27 +125,26 @@ def test_memory_of_a_long_clip_is_bounded() -> None:
 # --- the main subject -------------------------------------------------------------------------
 
 
-def readings(*tracks: tuple[range, float]) -> Readings:
+def readings(*tracks: tuple[range, float]) -> np.ndarray:
     """Tracks of (frames, box size), all seen with certainty."""
-    frame = np.concatenate([np.array(frames, np.int32) for frames, _ in tracks])
-    track = np.concatenate([np.full(len(frames), k, np.int32) for k, (frames, _) in enumerate(tracks)])
-    size = np.concatenate([np.full(len(frames), size) for frames, size in tracks])
-    count = len(frame)
-    return Readings(
-        frame=frame,
-        track=track,
-        box=np.column_stack([0 * size, 0 * size, size, size]).astype(np.float32),
-        square=np.zeros((count, 3)),
-        detector_score=np.ones(count, np.float32),
-        presence=np.ones(count, np.float32),
-        coefficients=np.zeros((count, 51), np.float32),
-        pose=np.zeros((count, 6), np.float32),
-    )
+    collected = Readings()
+    for track, (frames, size) in enumerate(tracks):
+        boxes = [TrackedBox(track, np.array([0, 0, size, size]), 1.0) for _ in frames]
+        count = len(frames)
+        said = Reading(np.zeros((count, 51)), np.zeros((count, 3)), np.zeros((count, 3)), np.ones(count))
+        collected.add(frames, boxes, [(0.0, 0.0, 1.0)] * count, said)
+    return collected.take()
 
 
-def tracks_chosen(given: Readings, count: int) -> list[int]:
-    rows = main_subject(given, np.ones(len(given.frame), bool), count)
-    return [int(given.track[row]) if row >= 0 else -1 for row in rows]
+def tracks_chosen(given: np.ndarray, count: int) -> list[int]:
+    rows = main_subject(given, np.ones(len(given), bool), count)
+    return [int(given["track"][row]) if row >= 0 else -1 for row in rows]
+
+
+def test_readings_come_out_in_the_order_they_went_in() -> None:
+    given = readings((range(0, 5000), 40.0), (range(7, 9), 30.0))
+    assert given["frame"].tolist() == [*range(5000), 7, 8]
+    assert len(Readings().take()) == 0
 
 
 def test_the_subject_is_the_largest_face_over_the_whole_clip() -> None:
