@@ -28,7 +28,7 @@ from facecap_batch.networks.face_regressor import Expression, FaceRegressor, Loc
 from facecap_batch.storage import published
 from facecap_batch.synthesis import dataset
 from facecap_batch.training import regressor as training
-from facecap_batch.training.face_batches import FaceBatches, negatives, to_input
+from facecap_batch.training.face_batches import NEGATIVES, FaceBatches, negatives, to_input
 
 LOG_SECONDS = 30
 SAVE_SECONDS = 120
@@ -78,6 +78,9 @@ def train(
     minutes: Annotated[float, typer.Option(help="how long")] = 30.0,
     rate: Annotated[float, typer.Option(help="highest learning rate")] = 1.5e-3,
     batch: Annotated[int, typer.Option(help="crops per step")] = 32,
+    empty_crops: Annotated[
+        int, typer.Option(help="crops without a face that presence learns from")
+    ] = NEGATIVES,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
@@ -95,7 +98,7 @@ def train(
         locator.load_state_dict(torch.load(run / "locator.pt", weights_only=True)["average"])
     first = dataset.load_faces(min(data.glob("faces_*.npz")))
     weights = training.channel_weights(first.coefficients)
-    empty = negatives(first, seed) if part is Part.locator else None
+    empty = negatives(first, seed, empty_crops) if part is Part.locator else None
     optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.01, fused=True)
     rng = np.random.default_rng([seed, samples])
     start = logged = saved = time.monotonic()

@@ -1,0 +1,150 @@
+"""Training of the default regressor: mirrored labels, patches, losses that fall, checkpoints, the exported
+engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from head_for_tests import head_for_tests
+from typer.testing import CliRunner
+
+from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES
+from facecap_batch.engines import open_engine
+from facecap_batch.networks.face_regressor import Expression, FaceRegressor, cut_patches, normalise
+from facecap_batch.synthesis import dataset
+from facecap_batch.training import regressor, regressor_export
+from facecap_batch.training.face_batches import FaceBatch, FaceBatches, mirror, negatives
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "jobs"))
+import train_regressor
+
+
+@pytest.fixture(scope="module")
+def shard():
+    return dataset.face_shard(head_for_tests(), 1, 32)
+
+
+@pytest.fixture(scope="module")
+def folder(shard, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faces")
+    dataset.save(folder / "faces_0001.npz", dataclasses.asdict(shard))
+    return folder
+
+
+def batch_of(shard: dataset.FaceShard, count: int) -> FaceBatch:
+    tensors = [torch.from_numpy(getattr(shard, name)[:count]) for name in ("coefficients", "head", "points")]
+    return FaceBatch(shard.image[:count], *tensors)
+
+
+def test_mirroring_twice_is_nothing(shard):
+    batch = batch_of(shard, 8)
+    every = np.ones(8, bool)
+    once = mirror(batch, every)
+    twice = mirror(once, every)
+    np.testing.assert_array_equal(twice.image, batch.image)
+    for name in ("coefficients", "head", "points"):
+        torch.testing.assert_close(getattr(twice, name), getattr(batch, name))
+    left, right = ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("mouthSmileRight")
+    torch.testing.assert_close(once.coefficients[:, left], batch.coefficients[:, right])
+    torch.testing.assert_close(once.points[:, 68, 0], -batch.points[:, 69, 0])
+
+
+def test_patches_of_training_are_those_of_the_network(shard):
+    """uint8 warps in training and the exported graph's sampling show the same pixels."""
+    batch = batch_of(shard, 16)
+    in_graph = cut_patches(normalise(torch.from_numpy(batch.image)), batch.head, batch.points)
+    for graph, warped in zip(
+        in_graph, regressor.warp_patches(batch.image, batch.head, batch.points), strict=True
+    ):
+        pixels = graph.permute(0, 2, 3, 1).numpy() * 127.5 + 127.5
+        assert np.abs(pixels - warped).max() < 1.5
+
+
+def test_the_mirror_image_swaps_left_and_right_in_the_network(shard):
+    torch.manual_seed(0)
+    expression = Expression().eval()
+    for layer in (expression.eye_out, expression.other_out):
+        torch.nn.init.normal_(layer[-1].weight, 0, 0.1)
+    batch = batch_of(shard, 4)
+    flipped = mirror(batch, np.ones(4, bool))
+    with torch.inference_mode():
+        said = [
+            expression(*cut_patches(normalise(torch.from_numpy(b.image)), b.head, b.points), b.head[:, :3])
+            for b in (batch, flipped)
+        ]
+    # Both eyes share weights, but the face patch is not mirrored with them: alike, not equal.
+    left, right = ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")
+    own = (said[0][:, left] - said[1][:, right]).abs().mean()
+    assert own < said[0][:, left].abs().mean()
+
+
+def test_a_batch_is_mixed_and_in_range(folder):
+    batch = next(iter(FaceBatches(folder, 12, seed=0)))
+    assert batch.image.shape == (12, dataset.CROP, dataset.CROP, 3)
+    assert batch.coefficients.shape == (12, 51) and batch.coefficients.min() >= 0
+    with pytest.raises(FileNotFoundError, match="synthesise"):
+        next(iter(FaceBatches(folder / "none", 4, seed=0)))
+
+
+def test_negatives_are_pictures_of_many_kinds(shard):
+    pictures = negatives(shard, 0, 24)
+    assert pictures.shape == (24, dataset.CROP, dataset.CROP, 3)
+    assert pictures.reshape(24, -1).std(axis=1).min() >= 0
+    assert len(np.unique(pictures.reshape(24, -1).mean(axis=1).round(2))) > 20
+
+
+def test_training_learns_resumes_and_exports(shard, folder, tmp_path):
+    run = tmp_path / "run"
+    runner = CliRunner()
+
+    def train(part: str) -> None:
+        arguments = [
+            "train",
+            part,
+            "--data",
+            str(folder),
+            "--run",
+            str(run),
+            "--minutes",
+            "0.08",
+            "--batch",
+            "8",
+        ]
+        result = runner.invoke(train_regressor.app, arguments)
+        assert result.exit_code == 0, result.output
+
+    for part in ("locator", "expression", "joint"):
+        train(part)
+    samples = torch.load(run / "expression.pt", weights_only=True)["samples"]
+    train("expression")
+    assert torch.load(run / "expression.pt", weights_only=True)["samples"] > samples > 0
+    network = train_regressor.averaged(run)
+    card = regressor_export.export(network, [shard], tmp_path / "engine", samples, "test")
+    said = open_engine(card, "onnxruntime-cpu").run(shard.image[:5])
+    assert card.output_names == OUTPUT_NAMES
+    with torch.inference_mode():
+        outputs, points, presence = network(torch.from_numpy(shard.image[:5]))
+    np.testing.assert_allclose(said["outputs"], outputs, atol=1e-4)
+    np.testing.assert_allclose(said["landmarks"], points, atol=1e-4)
+    np.testing.assert_allclose(said["presence"], presence, atol=1e-4)
+
+
+def test_figures_of_perfect_and_of_constant_predictions(shard):
+    perfect = np.concatenate([shard.coefficients, shard.head], axis=1)
+    quality = regressor.measure(perfect, shard.points, shard)
+    moving = shard.coefficients.std(axis=0) > 0
+    assert quality.correlation[moving].min() > 0.999
+    assert quality.rotation_degrees < 0.1 and quality.points_percent == 0
+    constant = np.repeat(perfect.mean(axis=0, keepdims=True), len(perfect), axis=0)
+    assert abs(regressor.measure(constant, shard.points, shard).mean_r) < 1e-6
+
+
+def test_a_whole_regressor_gives_the_contract(shard):
+    outputs, points, presence = FaceRegressor().eval()(torch.from_numpy(shard.image[:2]))
+    assert outputs.shape == (2, 57) and points.shape == (2, 71, 2) and presence.shape == (2,)
+    assert (outputs[:, :51] >= 0).all() and (outputs[:, :51] <= 1).all()

@@ -1,0 +1,132 @@
+"""Rendered people: labels agree with the picture and with the product's own geometry; shards are
+reproducible."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from head_for_tests import head_for_tests
+
+from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.geometry import head_pose, matrix_from_euler
+from facecap_batch.synthesis import dataset, degrade
+from facecap_batch.synthesis.appearance import person
+from facecap_batch.synthesis.expressions import INDEX, gaze_from_coefficients, sample, set_gaze
+from facecap_batch.synthesis.performance import performance
+from facecap_batch.synthesis.scene import Camera, View, angles, draw, euler, random_light, render
+
+
+@pytest.fixture(scope="module")
+def model():
+    return head_for_tests()
+
+
+def test_euler_is_the_products_own_convention():
+    rng = np.random.default_rng(0)
+    for yaw, pitch, roll in rng.uniform(-1.3, 1.3, (20, 3)):
+        rotation = euler(yaw, pitch, roll)
+        np.testing.assert_allclose(rotation, matrix_from_euler(np.array([yaw, pitch, roll])), atol=1e-12)
+        np.testing.assert_allclose(angles(rotation), (yaw, pitch, roll), atol=1e-9)
+
+
+def test_every_sampled_face_is_in_range_and_every_channel_moves():
+    rng = np.random.default_rng(1)
+    faces = np.stack([sample(rng) for _ in range(3000)])
+    assert faces.shape[1] == len(ARKIT_NAMES)
+    assert faces.min() >= 0 and faces.max() <= 1
+    assert (faces.std(axis=0) > 0.02).all()
+    assert (faces.max(axis=0) > 0.6).all()
+
+
+def test_gaze_and_its_coefficients_are_inverse():
+    values = np.zeros(len(ARKIT_NAMES))
+    set_gaze(values, 0.5, -0.25)
+    left, right = gaze_from_coefficients(values)
+    np.testing.assert_allclose(left, right, atol=1e-12)
+    assert left[0] > 0 > left[1]  # to the subject's left and down
+    assert values[INDEX["eyeLookOutLeft"]] == values[INDEX["eyeLookInRight"]] == 0.5
+
+
+def test_labels_of_a_crop_give_back_the_pose_of_the_head(model):
+    """A crop somewhere in a wide frame: rotation and position from its labels equal those that were drawn."""
+    rng = np.random.default_rng(2)
+    who = person(model, rng)
+    view = View(euler(0.4, -0.2, 0.15), 70.0, 96, np.array([0.06, -0.04]), 1.1)
+    rendered = render(model, who, np.zeros(51, np.float32), view, random_light(rng))
+    width = 1000
+    side = width / 5  # pixels of a crop in a frame of that width, anywhere but at its centre
+    square = np.array([[width * 0.5 - side / 2, width * 0.5 - side / 2, side]])
+    rotation, position = head_pose(square, rendered.head[None, :3], rendered.head[None, 3:], width, width)
+    # At the frame's centre the viewing ray is the optical axis, so the crop's labels are the camera's.
+    np.testing.assert_allclose(rotation[0], euler(*rendered.head[:3]), atol=1e-5)
+    depth = -position[0, 2]
+    assert depth == pytest.approx(1.2 * width * np.exp(rendered.head[5]) / side, rel=1e-4)
+
+
+def test_points_and_box_lie_on_the_drawn_head(model):
+    rng = np.random.default_rng(3)
+    who = person(model, rng)
+    camera = Camera(160, 120, 150.0)
+    position = np.array([3.0, -2.0, -60.0])
+    drawing = draw(model, who, np.zeros(51, np.float32), euler(0, 0, 0), position, camera, random_light(rng))
+    assert drawing.rgba.shape == (120, 160, 4)
+    inside = drawing.points[(drawing.points > 1).all(1) & (drawing.points < [158, 118]).all(1)]
+    assert len(inside) > 40
+    covered = drawing.rgba[inside[:, 1].round().astype(int), inside[:, 0].round().astype(int), 3]
+    assert (covered == 255).mean() > 0.9
+    x0, y0, x1, y1 = drawing.box
+    assert 0 < x1 - x0 < 160 and 0 < y1 - y0 < 120
+    left_eye, right_eye = camera.project(np.array([[3.1, 0, -60.0], [-3.1, 0, -60.0]]))
+    assert left_eye[0] > right_eye[0]  # the subject's left is at the picture's right
+
+
+def test_a_shape_changes_the_picture_and_its_label(model):
+    rng = np.random.default_rng(4)
+    who, light = person(model, rng), random_light(rng)
+    view = View(euler(0, 0, 0), 60.0, 96, np.zeros(2), 1.0)
+    open_jaw = np.zeros(51, np.float32)
+    open_jaw[INDEX["jawOpen"]] = 1.0
+    rest = render(model, who, np.zeros(51, np.float32), view, light)
+    posed = render(model, who, open_jaw, view, light)
+    assert posed.coefficients[INDEX["jawOpen"]] == 1.0
+    assert (rest.rgba != posed.rgba).any()
+    np.testing.assert_array_equal(rest.head, posed.head)
+
+
+def test_a_shard_is_a_function_of_its_number(model):
+    first, again = (dataset.face_shard(model, 5, 6) for _ in range(2))
+    other = dataset.face_shard(model, 6, 6)
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.points, again.points)
+    assert (first.image != other.image).any()
+    assert first.image.shape == (6, dataset.CROP, dataset.CROP, 3)
+    heads = dataset.head_shard(model, 1, 4)
+    assert heads["rgba"].shape == (4, dataset.TILE, dataset.TILE, 4)
+    assert (heads["rgba"][..., 3].mean(axis=(1, 2)) > 20).all()
+
+
+def test_shards_survive_the_disk(model, tmp_path):
+    import dataclasses
+
+    shard = dataset.face_shard(model, 7, 3)
+    dataset.save(tmp_path / "faces_0007.npz", dataclasses.asdict(shard))
+    read = dataset.load_faces(tmp_path / "faces_0007.npz")
+    np.testing.assert_array_equal(read.image, shard.image)
+    np.testing.assert_array_equal(read.head, shard.head)
+
+
+def test_a_performance_blinks_and_talks():
+    times = np.arange(0, 8, 1 / 30)
+    curves = performance(times, np.random.default_rng(5))
+    blink = curves[:, INDEX["eyeBlinkLeft"]]
+    assert curves.min() >= 0 and curves.max() <= 1
+    assert 2 <= ((blink[1:] > 0.5) & (blink[:-1] <= 0.5)).sum() <= 12
+    assert curves[:, INDEX["jawOpen"]].std() > 0.03
+    assert np.abs(np.diff(blink)).max() < 0.7  # lids have speed
+
+
+def test_degradation_keeps_shape_and_is_reproducible():
+    picture = degrade.background(np.random.default_rng(1), 64)
+    once, again = (degrade.camera(picture, np.random.default_rng(2)) for _ in range(2))
+    assert once.shape == picture.shape and once.dtype == np.uint8
+    np.testing.assert_array_equal(once, again)
