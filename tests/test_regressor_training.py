@@ -111,9 +111,11 @@ def test_training_learns_resumes_and_exports(shard, folder, tmp_path):
             "--run",
             str(run),
             "--minutes",
-            "0.08",
+            "0.05",
             "--batch",
             "8",
+            "--empty-crops",
+            "40",
         ]
         result = runner.invoke(train_regressor.app, arguments)
         assert result.exit_code == 0, result.output
