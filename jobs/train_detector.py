@@ -46,7 +46,7 @@ CALM_MEMORY = {
 MEAN, STD = 127.0, 64.0  # of the pixels, all channels alike
 # Scenes grow while training goes on: (share of the steps after which, side over the engine's). The network is
 # convolutional, so what small scenes teach holds in large ones; only faces that fill the picture need those.
-GROWTH = ((0.0, 0.6), (0.65, 0.8))
+GROWTH = ((0.0, 0.6), (0.5, 0.8), (0.8, 1.0))
 AVERAGING = 0.998  # per step, of the weights that are exported
 HELD_OUT_SEED = 1_000_003
 
@@ -142,7 +142,7 @@ def main(
     if warm_start:
         begun = torch.load(warm_start, weights_only=True)
         network.load_state_dict(begun["average"])
-        before = int(begun["step"]) * batch
+        before = int(begun["scenes"])
     average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-4)
     step = 0
@@ -153,6 +153,7 @@ def main(
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
         step = int(saved["step"])
+        before = int(saved["scenes"]) - step * batch
 
     tiles = HeadTiles(heads, large)
     backdrops = Backdrops(seed, places)
@@ -213,6 +214,7 @@ def main(
                 began, totals = time.perf_counter(), np.zeros(2)
         with published(checkpoint) as temporary:
             state = {"network": network.state_dict(), "average": average.state_dict(), "step": step}
+            state["scenes"] = before + step * batch
             torch.save({**state, "optimiser": optimiser.state_dict()}, temporary)
         if step % every == 0 or step == steps:
             finish()
