@@ -1,3 +1,4 @@
-"""Folders of face videos to facial animation: 51 ARKit blendshapes and the head, per frame, as Parquet and FBX."""
+"""Folders of face videos to facial animation: 51 ARKit blendshapes and the head, per frame, as Parquet and
+FBX."""
 
 __version__ = "0.1.0"
