@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 Colour = tuple[float, float, float]
-_LETTERS = "ABCDEFGHKLMNOPRSTUVWXYZabcdefghiklmnoprstuvwxyz0123456789&%@#"
+LETTERS = "ABCDEFGHKLMNOPRSTUVWXYZabcdefghiklmnoprstuvwxyz0123456789&%@#"
 _FONTS = (
     cv2.FONT_HERSHEY_SIMPLEX,
     cv2.FONT_HERSHEY_DUPLEX,
@@ -107,17 +107,23 @@ def draw_things(image: np.ndarray, rng: np.random.Generator, count: int) -> None
             for share in (1.0, 0.75, 0.35):
                 cv2.circle(image, p, max(1, int(radius * share)), any_colour(rng), -1, cv2.LINE_AA)
         elif kind == 5:  # two dots and a bar: the cheapest false face
-            unit = int(rng.integers(3, size // 8))
-            disc = tuple(rng.integers(unit, 2 * unit + 1, 2).tolist())
-            if rng.random() < 0.5:
-                cv2.ellipse(image, p, disc, 0, 0, 360, any_colour(rng), -1, cv2.LINE_AA)
-            for side in (-1, 1):
-                cv2.circle(image, (p[0] + side * unit, p[1] - unit // 2), max(1, unit // 3), colour, -1)
-            cv2.line(image, (p[0] - unit, p[1] + unit), (p[0] + unit, p[1] + unit), colour, max(1, unit // 3))
+            draw_grimace(image, rng, p, int(rng.integers(3, size // 8)))
         else:
             step = max(2, int(rng.integers(4, 24)))
             for k in range(int(rng.integers(3, 12))):
                 cv2.circle(image, (p[0] + k * step, p[1]), step // 3, colour, -1, cv2.LINE_AA)
+
+
+def draw_grimace(image: np.ndarray, rng: np.random.Generator, centre: tuple[int, int], unit: int) -> None:
+    """Two dots and a bar, sometimes on a disc, in place. `unit`: half the distance of the dots, pixels."""
+    x, y = centre
+    colour = any_colour(rng)
+    if rng.random() < 0.5:
+        disc = tuple(rng.integers(unit, 2 * unit + 1, 2).tolist())
+        cv2.ellipse(image, centre, disc, 0, 0, 360, any_colour(rng), -1, cv2.LINE_AA)
+    for side in (-1, 1):
+        cv2.circle(image, (x + side * unit, y - unit // 2), max(1, unit // 3), colour, -1)
+    cv2.line(image, (x - unit, y + unit), (x + unit, y + unit), colour, max(1, unit // 3))
 
 
 def draw_text(image: np.ndarray, rng: np.random.Generator) -> None:
@@ -128,7 +134,7 @@ def draw_text(image: np.ndarray, rng: np.random.Generator) -> None:
     outlined, edge, width = rng.random() < 0.5, any_colour(rng), int(rng.integers(2, 9))
     x, y = _point(rng, size)
     for _ in range(int(rng.integers(1, 6))):
-        letters = "".join(rng.choice(list(_LETTERS), int(rng.integers(2, 14))))
+        letters = "".join(rng.choice(list(LETTERS), int(rng.integers(2, 14))))
         thickness = max(1, int(scale * rng.uniform(0.7, 3)))
         if outlined:
             cv2.putText(image, letters, (x, y), font, scale, edge, thickness + width, cv2.LINE_AA)

@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 
 from facecap_batch.training.backdrops import (
+    LETTERS,
     Backdrops,
     Colour,
     any_colour,
     draw_ball,
+    draw_grimace,
     draw_hand,
     draw_limb,
     skin_colour,
@@ -71,6 +73,8 @@ class SceneMaker:
         for placement in self._place(rng, kept):
             _draw_body(image, rng, placement)
             _paste(image, placement)
+            if rng.random() < 0.2:
+                _draw_collar(image, rng, placement)
             if rng.random() < 0.04:  # a head without a face: no label
                 _hide_face(image, rng, placement)
             elif abs(placement.angle) < UPRIGHT_LIMIT:
@@ -178,16 +182,48 @@ def _draw_body(image: np.ndarray, rng: np.random.Generator, placement: _Placemen
     )  # fmt: skip
     corners = np.round(_at(placement.matrix, outline) * 16).astype(np.int32)
     cv2.fillPoly(image, [corners], np.clip(colour, 0, 255).tolist(), cv2.LINE_AA, 4)
-    if rng.random() < 0.3:  # a print on the chest
-        spot = _at(placement.matrix, np.array([(left + right) / 2, low + deep * 0.4]))
+    if rng.random() < 0.45:
+        spot = _at(placement.matrix, np.array([(left + right) / 2, low + deep * rng.uniform(0.05, 0.4)]))
         reach = side * np.sqrt(abs(np.linalg.det(placement.matrix[:, :2])))
+        _print_chest(image, rng, spot, float(reach))
+
+
+def _print_chest(image: np.ndarray, rng: np.random.Generator, spot: np.ndarray, reach: float) -> None:
+    """Letters, a badge or a grimace on clothes around `spot`, in place. `reach`: the tile's side in the
+    scene.
+    """
+    kind, colour = rng.random(), any_colour(rng)
+    if kind < 0.4:
+        letters = "".join(rng.choice(list(LETTERS), int(rng.integers(3, 9))))
+        scale = reach * rng.uniform(0.15, 0.5) / (18 * len(letters))
+        where = (spot - np.array([9 * len(letters) * scale, 0])).astype(int).tolist()
+        cv2.putText(
+            image, letters, where, cv2.FONT_HERSHEY_DUPLEX, scale, colour, max(1, int(3 * scale)), cv2.LINE_AA
+        )
+    elif kind < 0.6:
+        draw_grimace(image, rng, (int(spot[0]), int(spot[1])), max(2, int(reach * rng.uniform(0.04, 0.15))))
+    else:
         for _ in range(int(rng.integers(1, 5))):
-            where = spot + rng.normal(0, reach * 0.12, 2)
-            extent = np.maximum(rng.uniform(0.01, 0.12, 2) * reach, 1)
-            cv2.ellipse(
-                image, where.astype(int).tolist(), extent.astype(int).tolist(), float(rng.uniform(0, 180)),
-                0, 360, any_colour(rng), -1, cv2.LINE_AA,
-            )  # fmt: skip
+            where = (spot + rng.normal(0, reach * 0.12, 2)).astype(int).tolist()
+            extent = np.maximum(rng.uniform(0.01, 0.12, 2) * reach, 1).astype(int).tolist()
+            angle = float(rng.uniform(0, 180))
+            cv2.ellipse(image, where, extent, angle, 0, 360, any_colour(rng), -1, cv2.LINE_AA)
+
+
+def _draw_collar(image: np.ndarray, rng: np.random.Generator, placement: _Placement) -> None:
+    """Hide the neck behind a hood, a scarf or a collar, in place; the chin stays free."""
+    x0, y0, x1, y1 = placement.tile.box
+    width, height = x1 - x0, y1 - y0
+    rows = placement.tile.rgba[-1]
+    worn = rows[rows[:, 3] > 127][:, :3]
+    colour = worn.mean(0) if len(worn) and rng.random() < 0.6 else np.array(any_colour(rng))
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    deep, wide = height * rng.uniform(0.15, 0.4), width * rng.uniform(0.45, 0.8)
+    middle = np.array([(x0 + x1) / 2, y1 + height * 0.03 + deep])
+    outline = middle + np.stack([np.cos(angles) * wide, np.sin(angles) * deep], 1)
+    corners = np.round(_at(placement.matrix, outline) * 16).astype(np.int32)
+    tint = np.clip(colour * rng.uniform(0.6, 1.2), 0, 255).tolist()
+    cv2.fillPoly(image, [corners], tint, cv2.LINE_AA, 4)
 
 
 def _paste(image: np.ndarray, placement: _Placement) -> None:
