@@ -24,9 +24,14 @@ EARLY = 4  # samples after which a clip is settled if it shows faces
 SAMPLES = 16  # small images kept at most; every second one is dropped when they are full
 TRIED = 8  # of them that are tried in other orientations
 TURNS = (90, 270, 180)  # degrees counterclockwise; a phone held upright comes out as one of the first two
-SETTLED_SHARE = 0.5  # of samples with a face upright: no question
-TURNED_SHARE = 0.25  # of samples with a face, at least, in the orientation that is chosen
-TURNED_ADVANTAGE = 1.5  # total evidence against the upright picture's
+# Score times presence from which a face is beyond doubt. The trial of three more orientations is three more
+# chances of mistaking something for a face, and few files lie about their orientation: doubt keeps a clip
+# as is.
+SURE = 0.8
+SETTLED_SHARE = 0.5  # of samples with a sure face upright: no question
+TURNED_SHARE = 0.25  # of samples with a sure face, at least, in the orientation that is chosen
+TURNED_STEADY = 0.6  # of samples in which the detector sees something there, those with a sure face
+TURNED_ADVANTAGE = 1.5  # sure faces against the upright picture's
 
 
 class Uprighting:
@@ -64,21 +69,21 @@ class Uprighting:
         if self.settled or not self._samples:
             return 0
         frames = [(_as_frame(image, self._scalers), face) for image, face in self._samples]
-        upright = self._evidence(frames)
+        upright = self._sure(frames)
         if np.mean(upright > 0) >= SETTLED_SHARE:
             self._settle()
             return 0
-        step = -(-len(self._samples) // TRIED)
+        step = -(-len(frames) // TRIED)
         needed = TURNED_ADVANTAGE * float(upright[::step].sum())
         best = 0
         for turn in TURNS:
             turned = [frame.turned(turn) for frame, _ in frames[::step]]
-            faces = self._detector.detect([frame.rgb() for frame in turned])
-            bests = [self._best(seen) for seen in faces]
-            evidence = self._evidence(list(zip(turned, bests, strict=True)))
-            enough = max(1.0, TURNED_SHARE * len(evidence))
-            if (evidence > 0).sum() >= enough and evidence.sum() > needed:
-                best, needed = turn, float(evidence.sum())
+            faces = [self._best(seen) for seen in self._detector.detect([frame.rgb() for frame in turned])]
+            sure = self._sure(list(zip(turned, faces, strict=True)))
+            seen = sum(face is not None for face in faces)
+            enough = max(1.0, TURNED_SHARE * len(turned), TURNED_STEADY * seen)
+            if (sure > 0).sum() >= enough and sure.sum() > needed:
+                best, needed = turn, float(sure.sum())
         if best:
             self._settle()
         return best
@@ -91,17 +96,16 @@ class Uprighting:
         best = max(faces, key=lambda face: face.score, default=None)
         return best if best is not None and best.score >= self._detector.score_threshold else None
 
-    def _evidence(self, samples: Sequence[tuple[Frame, Detection | None]]) -> np.ndarray:
-        """float64 [len(samples)]: detector's score times regressor's presence, 0 where one sees no face."""
-        evidence = np.zeros(len(samples))
+    def _sure(self, samples: Sequence[tuple[Frame, Detection | None]]) -> np.ndarray:
+        """float64 [len(samples)]: score times presence where that makes a sure face, else 0."""
+        sure = np.zeros(len(samples))
         rows = [row for row, (_, face) in enumerate(samples) if face is not None]
         if rows:
             crops = [self._regressor.crop(f, face.box).image for f, face in samples if face is not None]
             presence = self._regressor.read(crops).presence.astype(np.float64)
-            sure = presence >= self._regressor.presence_threshold
             scores = np.array([face.score for _, face in samples if face is not None])
-            evidence[rows] = np.where(sure, presence * scores, 0.0)
-        return evidence
+            sure[rows] = np.where(presence * scores >= SURE, presence * scores, 0.0)
+        return sure
 
 
 def _as_frame(image: np.ndarray, scalers: Scalers) -> Frame:
