@@ -175,6 +175,17 @@ def test_sets_are_found_by_name_and_by_folder(engines: EngineSet, monkeypatch: p
         load_set("no-such-set")
 
 
+@pytest.mark.parametrize("role", ["detector", "regressor"])
+def test_default_engines_agree_on_every_backend(role: str) -> None:
+    card = getattr(load_set("default"), role)
+    assert card.licence == "Apache-2.0"
+    batch = pictures(card, 3)
+    reference = open_engine(card, "torch")
+    for backend in BACKENDS:
+        for parity in compare(reference, open_engine(card, backend), batch):
+            assert parity.within(0.1 if parity.output == "boxes" else 1e-4), (backend, parity)
+
+
 def test_swapped_cards_are_refused(engines: EngineSet, tmp_path: Path) -> None:
     (tmp_path / "detector.json").write_text(engines.regressor.to_json())
     (tmp_path / "regressor.json").write_text(engines.detector.to_json())

@@ -127,6 +127,14 @@ def gather(inputs: list[Any], attributes: Attributes) -> Tensor:
     return flat.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
 
 
+def gather_nd(inputs: list[Any], attributes: Attributes) -> Tensor:
+    x, index, shared = inputs[0], inputs[1].to(torch.int64), attributes.get("batch_dims", 0)
+    if shared:
+        parts = [gather_nd([a, b], {"batch_dims": shared - 1}) for a, b in zip(x, index, strict=True)]
+        return torch.stack(parts)
+    return x[tuple(index.unbind(-1))]
+
+
 def pad(inputs: list[Any], attributes: Attributes) -> Tensor:
     x, pads = inputs[0], _ints(inputs[1])
     rank = x.dim()
@@ -223,6 +231,7 @@ OPERATORS: dict[str, Operator] = {
     "Expand": lambda i, a: i[0] * torch.ones(_ints(i[1]), dtype=i[0].dtype, device=i[0].device),
     "Flatten": flatten,
     "Gather": gather,
+    "GatherND": gather_nd,
     "Gemm": gemm,
     "GlobalAveragePool": lambda i, a: i[0].mean(dim=(2, 3), keepdim=True),
     "GridSample": grid_sample,
@@ -241,6 +250,7 @@ OPERATORS: dict[str, Operator] = {
     "Pad": pad,
     "Pow": lambda i, a: i[0] ** i[1],
     "Reciprocal": lambda i, a: i[0].reciprocal(),
+    "ReduceL2": reduce(torch.linalg.vector_norm),
     "ReduceMax": reduce(torch.amax),
     "ReduceMean": reduce(torch.mean),
     "ReduceSum": reduce(torch.sum),
