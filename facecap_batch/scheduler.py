@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 # How long ray.wait may hold the loop: the delay with which stalls, new nodes and Ctrl-C are noticed.
 TICK_S = 0.5
+# How long idle workers may take to leave when a run ends, before they are killed.
+LEAVE_S = 5.0
 # Ends of a worker process, not of the work in it. Everything else is a bug of ours and is raised.
 WORKER_DEATHS = (
     RayActorError,  # includes ActorDiedError and ActorUnavailableError
@@ -309,14 +311,25 @@ class Scheduler:
         self.listener.workers(sum(1 for slot in self._slots if slot.hello))
 
     def _dismiss(self) -> None:
-        """Stop every worker: busy ones at once, idle ones by leaving."""
+        """Stop every worker: busy ones at once; idle ones are asked, waited for, then killed."""
+        idle = [slot for slot in self._slots if slot.job is None and slot.hello is not None]
         for slot in self._slots:
+            if slot not in idle:
+                self._kill(slot)
+        leaving = []
+        for slot in idle:
             with contextlib.suppress(Exception):
-                if slot.job is not None or slot.hello is None:
-                    ray.kill(slot.actor)
-                else:
-                    slot.actor.__ray_terminate__.remote()
+                leaving.append(slot.actor.__ray_terminate__.remote())
+        with contextlib.suppress(Exception):
+            ray.wait(leaving, num_returns=len(leaving), timeout=LEAVE_S)
+        for slot in idle:  # an exit that hangs would outlive the run
+            self._kill(slot)
         self._slots.clear()
+
+    @staticmethod
+    def _kill(slot: _Slot) -> None:
+        with contextlib.suppress(Exception):
+            ray.kill(slot.actor)
 
 
 def _reason(error: Exception) -> str:

@@ -203,7 +203,12 @@ def test_ctrl_c_leaves_a_folder_that_the_same_command_finishes(
         start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 180
-    while not list(tmp_path.glob("ledger/*.json")) and process.poll() is None and time.monotonic() < deadline:
+    # A record under its final name; a glob also matches one that is still being written.
+    while (
+        not list(tmp_path.glob("ledger/[!.]*.json"))
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     running = status(tmp_path)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to Ray's processes as well
