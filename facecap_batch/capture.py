@@ -14,6 +14,7 @@ import array
 import dataclasses
 from collections import deque
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,17 +94,30 @@ def clip_info(clip_id: str, source: str, video: VideoInfo, pts: np.ndarray, turn
     """What is recorded of a clip with frames at `pts`, turned by `turn` degrees beyond what its file asks."""
     sideways = turn in (90, 270)
     steps = np.diff(pts)
+    # Steps of a constant rate differ by at most one unit, the rounding to the time base.
+    variable = bool(len(steps) and steps.max() - steps.min() > 1)
     return ClipInfo(
         clip_id=clip_id,
         source=source,
         width=video.height if sideways else video.width,
         height=video.width if sideways else video.height,
-        fps=video.fps,
+        fps=video.fps if variable else _constant_rate(video, pts),
         time_base=video.time_base,
         rotation=video.orientation.turned(turn).rotation,
-        # Steps of a constant rate differ by at most one unit, the rounding to the time base.
-        variable_rate=bool(len(steps) and steps.max() - steps.min() > 1),
+        variable_rate=variable,
     )
+
+
+def _constant_rate(video: VideoInfo, pts: np.ndarray) -> Fraction:
+    """Frames per second of evenly spaced frames: the container's word where the frames bear it out.
+
+    A container's average also counts how long its last frame is held, and frames that an edit list hides.
+    """
+    span = int(pts[-1] - pts[0]) if len(pts) > 1 else 0
+    if span <= 0:
+        return video.fps
+    promised = (len(pts) - 1) / (video.fps * video.time_base)
+    return video.fps if abs(promised - span) <= 1 else (len(pts) - 1) / (span * video.time_base)
 
 
 class _Passage:

@@ -78,7 +78,12 @@ def ray_rotation(x: np.ndarray, y: np.ndarray, width: float, height: float) -> n
     A face turned to the camera at (x, y) looks the same as a frontal face at the centre of the picture
     turned by it.
     """
-    direction = viewing_ray(x, y, width, height)
+    return rotation_onto(viewing_ray(x, y, width, height))
+
+
+def rotation_onto(direction: np.ndarray) -> np.ndarray:
+    """float64 [..., 3, 3]: the smallest rotation of the optical axis, -z, onto `direction` [..., 3], z <
+    0."""
     direction = direction / np.linalg.norm(direction, axis=-1, keepdims=True)
     a, b, c = np.moveaxis(direction, -1, 0)
     # Rodrigues for (0, 0, -1) onto (a, b, c): axis (b, -a, 0), cosine -c; c < 0 always, so 1 - c is never 0.

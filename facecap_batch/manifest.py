@@ -43,8 +43,8 @@ class Clip:
 
     clip_id: str  # unique in the manifest, safe as a file name
     path: str  # absolute local path, or a URI
-    start: Fraction | None = None  # seconds from the beginning of the file, inclusive; None: its beginning
-    end: Fraction | None = None  # seconds from the beginning of the file, exclusive; None: its end
+    start: Fraction | None = None  # seconds on the scale of `time_s`, inclusive; None: the beginning
+    end: Fraction | None = None  # seconds on the scale of `time_s`, exclusive; None: the end
     actor: str | None = None
     timecode: str | None = None  # of the clip's first frame, as the manifest gives it
     extra: dict[str, str] = dataclasses.field(default_factory=dict)  # carried columns

@@ -19,8 +19,8 @@ from facecap_batch.engines.engine import Engine, prepare_input
 from facecap_batch.errors import EngineMismatch
 from facecap_batch.frames import Crop, Frame
 from facecap_batch.geometry import euler_from_matrix, head_pose
+from facecap_batch.networks.crop_layout import CROP_SCALE
 
-DEFAULT_CROP_SCALE = 1.5
 DEFAULT_PRESENCE_THRESHOLD = 0.5
 # The pose columns, after the coefficients; a card may call them by the columns of the table that they become.
 POSE_NAMES = ("yaw", "pitch", "roll", "u", "v", "s")
@@ -44,7 +44,7 @@ class Regressor:
         card = engine.card
         self.engine = engine
         self.size = card.input.size  # side of the crop, pixels
-        self.crop_scale = float(card.postprocess.get("crop_scale", DEFAULT_CROP_SCALE))
+        self.crop_scale = float(card.postprocess.get("crop_scale", CROP_SCALE))
         self.presence_threshold = float(
             card.postprocess.get("presence_threshold", DEFAULT_PRESENCE_THRESHOLD)
         )

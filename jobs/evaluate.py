@@ -20,9 +20,11 @@ import typer
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines import open_engine
 from facecap_batch.engines.sets import load_set
+from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.storage import publish_bytes
-from facecap_batch.synthesis import dataset, head_model
-from facecap_batch.synthesis.scene import View, euler, random_light, render
+from facecap_batch.synthesis import dataset, degrade, head_model
+from facecap_batch.synthesis.appearance import person
+from facecap_batch.synthesis.scene import View, random_light, render
 from facecap_batch.training.regressor import Quality, measure
 
 BATCH = 32
@@ -59,11 +61,11 @@ def _resting(engine, ict: Path, cache: Path) -> float:
     rng = np.random.default_rng(90210)
     images = []
     for _ in range(RESTING_PEOPLE):
-        who = dataset.person(model, rng)
-        rotation = euler(rng.normal(0, 0.15), rng.normal(0, 0.1), rng.normal(0, 0.05))
+        who = person(model, rng)
+        rotation = matrix_from_euler(rng.normal(0, [0.15, 0.1, 0.05]))
         view = View(rotation, float(rng.uniform(50, 120)), dataset.CROP, rng.normal(0, 0.03, 2), 1.0)
         rendered = render(model, who, np.zeros(len(ARKIT_NAMES), np.float32), view, random_light(rng))
-        images.append(dataset.finish(rendered, who, dataset.degrade.background(rng, dataset.CROP), rng))
+        images.append(dataset.finish(rendered, who, degrade.background(rng, dataset.CROP), rng))
     return float(np.abs(_run(engine, np.stack(images))["outputs"][:, : len(ARKIT_NAMES)]).mean())
 
 

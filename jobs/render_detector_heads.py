@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 import typer
 
+from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.synthesis import degrade, head_model
 from facecap_batch.synthesis.appearance import person
 from facecap_batch.synthesis.dataset import save
 from facecap_batch.synthesis.expressions import sample
-from facecap_batch.synthesis.scene import View, euler, random_light, render
+from facecap_batch.synthesis.scene import View, random_light, render
 
 TILE = 320  # pixels; the face is then about 147 px long
 COUNT = 256  # tiles in a shard
@@ -36,7 +37,7 @@ def shard(model: head_model.HeadModel, number: int) -> dict[str, np.ndarray]:
         wide = rng.random() < 0.3
         yaw = rng.uniform(-1.5, 1.5) if wide else rng.normal(0, 0.4)
         view = View(
-            rotation=euler(yaw, rng.normal(0, 0.25), rng.normal(0, 0.15)),
+            rotation=matrix_from_euler(np.array([yaw, rng.normal(0, 0.25), rng.normal(0, 0.15)])),
             distance=float(np.exp(rng.uniform(np.log(30), np.log(150)))),
             size=TILE,
             jitter=np.array([0.0, -0.08]),

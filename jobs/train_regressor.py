@@ -3,12 +3,13 @@
     python jobs/train_regressor.py train locator    --data data/faces --run runs/regressor --minutes 30
     python jobs/train_regressor.py train expression --data data/faces --run runs/regressor --minutes 60
     python jobs/train_regressor.py train joint      --data data/faces --run runs/regressor --minutes 15
-    python jobs/train_regressor.py export --run runs/regressor --heldout heldout/faces --output
-    engines/default
+    python jobs/train_regressor.py keep --run runs/regressor --output engines/checkpoints
+    python jobs/train_regressor.py export --run runs/regressor --heldout heldout/faces \\
+        --output engines/default
 
-Each part keeps its checkpoint in --run and continues from it; the learning rate falls along a cosine over
---minutes. `joint` trains the expression half on the locator's own cuts. One thread per process is fastest
-on small CPUs.
+Each part keeps its checkpoint in --run and continues from it, or begins from --warm-start
+engines/checkpoints; the learning rate falls along a cosine over --minutes. `joint` trains the expression
+half on the locator's own cuts. One thread per process is fastest on small CPUs.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ LOG_SECONDS = 30
 SAVE_SECONDS = 120
 AVERAGE = 0.99  # decay of the averaged weights that are exported, per AVERAGE_EVERY steps
 AVERAGE_EVERY = 5
+WARM_STEPS = 200  # steps in which the learning rate rises
 
 app = typer.Typer(add_completion=False)
 
@@ -46,20 +48,21 @@ class Part(str, enum.Enum):
     joint = "joint"
 
 
-def _save(path: Path, module: torch.nn.Module, average: torch.nn.Module, samples: int) -> None:
+def _save(
+    path: Path, module: torch.nn.Module, average: torch.nn.Module, samples: int, runs: list[str]
+) -> None:
+    state = {"module": module.state_dict(), "average": average.state_dict(), "samples": samples, "runs": runs}
     with published(path) as temporary:
-        torch.save(
-            {"module": module.state_dict(), "average": average.state_dict(), "samples": samples}, temporary
-        )
+        torch.save(state, temporary)
 
 
-def _restore(path: Path, module: torch.nn.Module, average: torch.nn.Module) -> int:
-    if not path.exists():
-        return 0
+def _restore(path: Path, module: torch.nn.Module, average: torch.nn.Module) -> tuple[int, list[str]]:
+    """Load a checkpoint, or weights kept by `keep`; return the samples seen and the commands that trained
+    it."""
     state = torch.load(path, weights_only=True)
-    module.load_state_dict(state["module"])
+    module.load_state_dict(state.get("module", state["average"]))
     average.load_state_dict(state["average"])
-    return int(state["samples"])
+    return int(state["samples"]), list(state["runs"])
 
 
 def averaged(run: Path) -> FaceRegressor:
@@ -81,6 +84,9 @@ def train(
     empty_crops: Annotated[
         int, typer.Option(help="crops without a face that presence learns from")
     ] = NEGATIVES,
+    warm_start: Annotated[
+        Path | None, typer.Option(help="folder of weights to begin with where the run has no checkpoint")
+    ] = None,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
@@ -90,8 +96,16 @@ def train(
     module: torch.nn.Module = Locator() if part is Part.locator else Expression()
     module = module.to(memory_format=torch.channels_last)
     average = copy.deepcopy(module).eval()
-    checkpoint = run / f"{'locator' if part is Part.locator else 'expression'}.pt"
-    samples = _restore(checkpoint, module, average)
+    name = f"{'locator' if part is Part.locator else 'expression'}.pt"
+    checkpoint = run / name
+    samples, runs = 0, []
+    if checkpoint.exists():
+        samples, runs = _restore(checkpoint, module, average)
+    elif warm_start is not None:
+        samples, runs = _restore(warm_start / name, module, average)
+    command = f"train {part.value} --minutes {minutes:g} --rate {rate:g} --batch {batch} --seed {seed}"
+    runs = [*runs, f"{command} --empty-crops {empty_crops}" if part is Part.locator else command]
+    before = samples
     locator = None
     if part is Part.joint:
         locator = Locator().eval()
@@ -108,7 +122,7 @@ def train(
         progress = (time.monotonic() - start) / (60 * minutes)
         if progress >= 1:
             break
-        warm = min(len(losses) / 200, 1.0) if not samples or len(losses) < 200 else 1.0
+        warm = min(len(losses) / WARM_STEPS, 1.0)
         for group in optimiser.param_groups:
             group["lr"] = rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
         if empty is not None:
@@ -143,9 +157,15 @@ def train(
             )
             logged = now
         if now - saved > SAVE_SECONDS:
-            _save(checkpoint, module, average, samples)
+            _save(
+                checkpoint,
+                module,
+                average,
+                samples,
+                [*runs[:-1], f"{runs[-1]}  # {samples - before} samples"],
+            )
             saved = now
-    _save(checkpoint, module, average, samples)
+    _save(checkpoint, module, average, samples, [*runs[:-1], f"{runs[-1]}  # {samples - before} samples"])
     print(f"done: {samples} samples, loss {np.mean(losses[-200:]):.4f}")
 
 
@@ -162,13 +182,27 @@ def export(
 
     torch.set_num_threads(1)
     people = [dataset.load_faces(path) for path in sorted(heldout.glob("faces_*.npz"))[:shards]]
-    samples = int(torch.load(run / "expression.pt", weights_only=True)["samples"])
-    command = (
-        "python jobs/train_regressor.py train locator|expression|joint --data data/faces --run runs/regressor"
-    )
-    card = regressor_export.export(averaged(run), people, output, samples, command)
+    runs = [
+        line
+        for name in ("locator.pt", "expression.pt")
+        for line in torch.load(run / name, weights_only=True)["runs"]
+    ]
+    card = regressor_export.export(averaged(run), people, output, runs)
     print({key: value for key, value in card.quality.items() if key != "heldout_r"})
     print(card.quality["heldout_r"])
+
+
+@app.command()
+def keep(
+    run: Annotated[Path, typer.Option(help="checkpoints")],
+    output: Annotated[Path, typer.Option(help="where the weights go")],
+) -> None:
+    """Keep what a later training begins with (--warm-start): the averaged weights, half a checkpoint's
+    size."""
+    for name in ("locator.pt", "expression.pt"):
+        state = torch.load(run / name, weights_only=True)
+        with published(output / name) as temporary:
+            torch.save({key: state[key] for key in ("average", "samples", "runs")}, temporary)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from facecap_batch.config import RunConfig
 from facecap_batch.engines.sets import EngineSet
 
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "clips"
@@ -18,6 +19,23 @@ def random_engines(tmp_path_factory: pytest.TempPathFactory) -> EngineSet:
     from engines_for_tests import write_engines
 
     return write_engines(tmp_path_factory.mktemp("random-engines"))
+
+
+@pytest.fixture(scope="module")
+def config(random_engines: EngineSet) -> RunConfig:
+    """A run's configuration with `random_engines`."""
+    from runs_for_tests import make_config_of
+
+    return make_config_of(random_engines)
+
+
+@pytest.fixture(scope="module")
+def ray_floor() -> Iterator[None]:
+    """One local Ray for all tests of a module."""
+    from ray_for_tests import local_ray
+
+    with local_ray():
+        yield
 
 
 @pytest.fixture(scope="session")

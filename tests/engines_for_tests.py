@@ -12,16 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from facecap_batch.coefficients import OUTPUT_NAMES
-from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
-from facecap_batch.engines.importers import detector_card
+from facecap_batch.engines.cards import EngineCard
+from facecap_batch.engines.importers import detector_card, regressor_card
 from facecap_batch.engines.sets import EngineSet, load_set
+from facecap_batch.networks.crop_layout import POINTS
 from facecap_batch.networks.faceboxes import FaceBoxes, FaceBoxesDetector
 from facecap_batch.networks.mobilenetv3 import ConvBNAct, InvertedResidual, initialise
 from facecap_batch.networks.onnx_export import export_onnx
 
 DETECTOR_SIZE = 320  # pixels
-CROP = 192  # pixels
-POINTS = 71
 
 
 class TinyRegressor(nn.Module):
@@ -63,22 +62,7 @@ def write_detector(folder: Path, finds_faces: bool = True, size: int = DETECTOR_
 def write_regressor(folder: Path) -> EngineCard:
     """Export a random regressor to `folder`; return its card."""
     torch.manual_seed(4)
-    card = EngineCard(
-        name="test-regressor",
-        role="regressor",
-        file="regressor.onnx",
-        sha256="",
-        licence="Apache-2.0",
-        version="1",
-        input=InputSpec("crop", (BATCH, CROP, CROP, 3)),
-        outputs={
-            "outputs": (BATCH, len(OUTPUT_NAMES)),
-            "landmarks": (BATCH, POINTS, 2),
-            "presence": (BATCH,),
-        },
-        output_names=OUTPUT_NAMES,
-        postprocess={"crop_scale": 1.5},
-    )
+    card = regressor_card("test-regressor", licence="Apache-2.0")
     return export_onnx(TinyRegressor(), card, folder)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.synthesis.head_model import IDENTITY_MODES, LANDMARKS, HeadModel
+from facecap_batch.networks.crop_layout import LANDMARKS
+from facecap_batch.synthesis.head_model import IDENTITY_MODES, HeadModel
 
 EGG = np.array([7.5, 11.0, 9.0])  # half axes, centimetres
 EYES = ((3.1, 3.6, 7.2), (-3.1, 3.6, 7.2))

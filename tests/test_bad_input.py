@@ -8,11 +8,9 @@ from pathlib import Path
 
 import av
 import pytest
-from ray_for_tests import local_ray
 from runs_for_tests import (
     enlarge,
     half_written,
-    make_config_of,
     results,
     rows,
     run_quietly,
@@ -24,21 +22,11 @@ from videos import flip_bytes, picture, truncate, write_video
 
 from facecap_batch.coefficients import read_parquet
 from facecap_batch.config import RunConfig
-from facecap_batch.engines.sets import EngineSet
 from facecap_batch.errors import BadManifest, OutputNotWritable
 
+pytestmark = pytest.mark.usefixtures("ray_floor")
+
 GOOD = {"good": 24, "path with spaces, ünïcödé 名前": 12}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray_floor():
-    with local_ray():
-        yield
-
-
-@pytest.fixture(scope="module")
-def config(random_engines: EngineSet) -> RunConfig:
-    return make_config_of(random_engines)
 
 
 def audio_only(path: Path) -> Path:

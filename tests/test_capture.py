@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,13 +13,14 @@ import videos
 from discs import DIAMETER_CM, DiscDetector, DiscRegressor, scene
 from videos import write_video
 
-from facecap_batch.capture import CaptureSettings, capture
+from facecap_batch.capture import CaptureSettings, capture, clip_info
 from facecap_batch.coefficients import CoefficientTable, read_parquet, write_parquet
 from facecap_batch.engines import open_engine
 from facecap_batch.engines.sets import EngineSet
 from facecap_batch.errors import BadVideo, NoVideoStream
 from facecap_batch.geometry import euler_from_matrix, focal_length, ray_rotation
 from facecap_batch.manifest import Clip
+from facecap_batch.video import probe
 
 WIDTH, HEIGHT = 320, 240
 SHARP = {"crf": "12"}
@@ -93,6 +94,25 @@ def test_times_are_the_containers(kind: str, tmp_path: Path) -> None:
     exact = [float(pts * table.info.time_base) for pts in expected]
     assert table.time_s().tolist() == exact
     assert table.info.variable_rate == (kind in ("variable", "matroska"))
+
+
+@pytest.mark.parametrize(
+    ("said", "time_base", "pts", "rate"),
+    [
+        ("150528/6359", "1/12288", range(2048, 2048 + 95 * 512, 512), "24"),  # a last frame held for long
+        ("30000/1001", "1/1000", [round(n * 1001 / 30) for n in range(300)], "30000/1001"),  # rounded steps
+        ("30", "1/1000", [0, 33, 66], "30"),  # too short to contradict
+        ("25", "1/1000", [7], "25"),
+        ("27", "1/1000", [0, 17, 50, 200, 230], "27"),  # variable: the average stands
+    ],
+)
+def test_the_rate_is_that_of_the_frames(
+    said: str, time_base: str, pts: Sequence[int], rate: str, tmp_path: Path
+) -> None:
+    told = dataclasses.replace(
+        probe(write_video(tmp_path / "clip.mp4", 2)), fps=Fraction(said), time_base=Fraction(time_base)
+    )
+    assert clip_info("a", "a.mp4", told, np.array(pts, np.int64)).fps == Fraction(rate)
 
 
 def test_a_face_that_goes_and_comes_is_null_in_between(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ray_for_tests import ROOT, local_ray
+from ray_for_tests import ROOT
 from runs_for_tests import (
     half_written,
     make_config_of,
@@ -32,18 +32,9 @@ from facecap_batch.runner import solve_again
 from facecap_batch.solve import SolveSettings
 from facecap_batch.status import NoRun, describe, status
 
+pytestmark = pytest.mark.usefixtures("ray_floor")
+
 LENGTHS = {"one": 24, "two": 40, "three": 12, "four": 30}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray_floor():
-    with local_ray():
-        yield
-
-
-@pytest.fixture(scope="module")
-def config(random_engines: EngineSet) -> RunConfig:
-    return make_config_of(random_engines)
 
 
 @pytest.fixture(scope="module")

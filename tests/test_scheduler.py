@@ -9,18 +9,11 @@ from pathlib import Path
 
 import pytest
 import ray
-from ray_for_tests import local_ray
 
 from facecap_batch.errors import WorkerLost
 from facecap_batch.scheduler import Done, Failed, Hello, Limits, Outcome, Progress, Scheduler, Task
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
-
-
-@pytest.fixture(scope="module")
-def ray_floor():
-    with local_ray():
-        yield
 
 
 @ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)

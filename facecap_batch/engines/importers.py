@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from facecap_batch.coefficients import OUTPUT_NAMES
 from facecap_batch.engines.backends import open_engine
 from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec, read_card, sha256_of, write_card
 from facecap_batch.errors import BackendUnavailable, EngineError
+from facecap_batch.networks.crop_layout import CROP, CROP_SCALE, POINTS
 from facecap_batch.storage import publish_bytes
 
 # The public FaceBoxes weights were trained on BGR images less this mean (RGB order here), no further scaling.
@@ -38,6 +40,25 @@ def detector_card(name: str, size: int, anchors: int, **fields: object) -> Engin
         "postprocess": {"score_threshold": 0.5, "nms_iou": 0.3},
     }
     return EngineCard(name=name, role="detector", **{**defaults, **fields})  # type: ignore[arg-type]
+
+
+def regressor_card(name: str, **fields: object) -> EngineCard:
+    """The card of a regressor of the default contract; `fields` are further fields of `EngineCard`."""
+    defaults: dict[str, object] = {
+        "file": "regressor.onnx",
+        "sha256": "",
+        "licence": "unknown",
+        "version": "1",
+        "input": InputSpec("crop", (BATCH, CROP, CROP, 3)),
+        "outputs": {
+            "outputs": (BATCH, len(OUTPUT_NAMES)),
+            "landmarks": (BATCH, POINTS, 2),
+            "presence": (BATCH,),
+        },
+        "output_names": OUTPUT_NAMES,
+        "postprocess": {"crop_scale": CROP_SCALE},
+    }
+    return EngineCard(name=name, role="regressor", **{**defaults, **fields})  # type: ignore[arg-type]
 
 
 def load_state(path: Path) -> dict:

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.networks.crop_layout import POINTS
 from facecap_batch.networks.mobilenetv3 import ConvBNAct, InvertedResidual, initialise
 
-CROP = 192  # pixels
-POINTS = 71  # 68 Multi-PIE landmarks, left iris, right iris, mouth centre at rest
-LEFT_EYE, RIGHT_EYE, REST_MOUTH = (42, 45), (36, 39), 70  # corners; left and right are the subject's
+LEFT_EYE, RIGHT_EYE, REST_MOUTH = (42, 45), (36, 39), POINTS - 1  # corners; left and right are the subject's
 MEAN_LOG_WIDTH = 3.2  # ln of a crop's width in cm, where training starts from
 MEAN_COEFFICIENT = 0.1  # likewise for every coefficient
 # Patches: centre offset upward (cm), width (cm), side (pixels).

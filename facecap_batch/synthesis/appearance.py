@@ -220,6 +220,15 @@ def _scalp(model: HeadModel, rest: np.ndarray, rng: np.random.Generator):
     return shell[skull], index[inside], height[skull]
 
 
+def _grid_triangles(down: int, across: int) -> np.ndarray:
+    """int32 [T, 3] of a sheet of `down` rows of `across` vertices."""
+    first = np.arange((down - 1) * across).reshape(down - 1, across)[:, :-1].ravel()
+    below = first + across
+    return np.concatenate(
+        [np.stack([first, below, first + 1], 1), np.stack([first + 1, below, below + 1], 1)]
+    ).astype(np.int32)
+
+
 def _curtain(rng: np.random.Generator):
     """Long hair around the back and sides, down to the shoulders: vertices, triangles, cover."""
     across, down = 28, 12
@@ -233,16 +242,10 @@ def _curtain(rng: np.random.Generator):
     x = (8.9 + wave) * spread * np.sin(angle)
     z = -0.3 + (9.0 + wave) * spread * np.cos(angle) * np.where(np.cos(angle) > 0, 0.65, 1.0)
     vertices = np.stack([x, height, z], axis=-1).reshape(-1, 3)
-    rows = np.arange((down - 1) * across).reshape(down - 1, across)[:, :-1].ravel()
-    triangles = np.concatenate(
-        [
-            np.stack([rows, rows + across, rows + 1], 1),
-            np.stack([rows + 1, rows + across, rows + across + 1], 1),
-        ]
-    )
+    triangles = _grid_triangles(down, across)
     edge = np.minimum(np.linspace(0, 8, across), np.linspace(8, 0, across))
     cover = np.minimum(edge[None, :], (1 - level[:, None]) * 8) - 0.5
-    return vertices.astype(np.float32), triangles.astype(np.int32), cover.ravel().astype(np.float32)
+    return vertices.astype(np.float32), triangles, cover.ravel().astype(np.float32)
 
 
 def _shoulders(rng: np.random.Generator):
@@ -255,14 +258,8 @@ def _shoulders(rng: np.random.Generator):
     height = -14.5 - 26 * level**1.1 - rng.uniform(0, 2)
     x, z = width * np.sin(angle), -1.5 + depth * np.cos(angle)
     vertices = np.stack([x, height + np.zeros(across), z], axis=-1).reshape(-1, 3)
-    rows = np.arange((down - 1) * across).reshape(down - 1, across)[:, :-1].ravel()
-    triangles = np.concatenate(
-        [
-            np.stack([rows, rows + across, rows + 1], 1),
-            np.stack([rows + 1, rows + across, rows + across + 1], 1),
-        ]
-    )
-    return vertices.astype(np.float32), triangles.astype(np.int32)
+    triangles = _grid_triangles(down, across)
+    return vertices.astype(np.float32), triangles
 
 
 def _ribbon(path: np.ndarray, normal: np.ndarray, half: float, closed: bool):

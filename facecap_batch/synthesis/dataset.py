@@ -13,14 +13,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from facecap_batch.geometry import matrix_from_euler
+from facecap_batch.networks.crop_layout import CROP, POINTS
 from facecap_batch.storage import published
 from facecap_batch.synthesis import degrade, raster
 from facecap_batch.synthesis.appearance import Person, person
 from facecap_batch.synthesis.expressions import sample
 from facecap_batch.synthesis.head_model import HeadModel
-from facecap_batch.synthesis.scene import POINTS, Rendered, View, euler, random_light, render
+from facecap_batch.synthesis.scene import Rendered, View, random_light, render
 
-CROP = 192  # pixels, side of a face crop
 TILE = 128  # pixels, side of a head tile
 PICTURES_PER_PERSON = 16  # a person is costlier to make than to draw
 
@@ -41,7 +42,7 @@ def _random_rotation(rng: np.random.Generator) -> np.ndarray:
         yaw, pitch, roll = rng.normal(0, 0.36), rng.normal(0.0, 0.22), rng.normal(0, 0.16)
     else:
         yaw, pitch, roll = rng.uniform(-1.25, 1.25), rng.uniform(-0.7, 0.7), rng.normal(0, 0.35)
-    return euler(np.clip(yaw, -1.4, 1.4), np.clip(pitch, -0.9, 0.9), np.clip(roll, -0.9, 0.9))
+    return matrix_from_euler(np.clip([yaw, pitch, roll], [-1.4, -0.9, -0.9], [1.4, 0.9, 0.9]))
 
 
 def _random_view(rng: np.random.Generator, size: int, shift: float, scale: float) -> View:
@@ -100,7 +101,9 @@ def head_shard(model: HeadModel, number: int, count: int) -> dict[str, np.ndarra
             who = person(model, rng)
         rotation = _random_rotation(rng)
         if rng.random() < 0.3:  # profiles, which the regressor sees less of
-            rotation = euler(rng.uniform(-1.6, 1.6), rng.normal(0, 0.25), rng.normal(0, 0.15))
+            rotation = matrix_from_euler(
+                np.array([rng.uniform(-1.6, 1.6), rng.normal(0, 0.25), rng.normal(0, 0.15)])
+            )
         view = View(
             rotation,
             float(np.exp(rng.uniform(np.log(40), np.log(250)))),
@@ -111,8 +114,8 @@ def head_shard(model: HeadModel, number: int, count: int) -> dict[str, np.ndarra
         rendered = render(model, who, sample(rng), view, random_light(rng))
         if rendered.lens is not None:
             degrade.lens_glare(rendered.rgba, rendered.lens, who.lens, rng)
-        premultiplied = rendered.rgba.copy()
-        small = cv2.resize(premultiplied, (TILE, TILE), interpolation=cv2.INTER_AREA)
+        # Where nothing is drawn colours are 0, so averaging weighs them by alpha; undo that.
+        small = cv2.resize(rendered.rgba, (TILE, TILE), interpolation=cv2.INTER_AREA)
         alpha = np.maximum(small[..., 3:].astype(np.float32), 1)
         small[..., :3] = np.clip(small[..., :3].astype(np.float32) * 255 / alpha, 0, 255)
         tiles.append(small)

@@ -47,7 +47,6 @@ MATERIAL_OF_RANGE = {
     "face": 0, "head": 1, "mouth": 2, "gums": 3, "teeth_upper": 4, "teeth_lower": 4,
     "eye_left": 5, "eye_right": 6, "lash_left": 7, "lash_right": 7,
 }  # fmt: skip
-LANDMARKS = 68
 
 
 @dataclasses.dataclass(frozen=True)

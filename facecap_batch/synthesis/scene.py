@@ -11,18 +11,17 @@ import dataclasses
 
 import numpy as np
 
+from facecap_batch.geometry import euler_from_matrix, rotation_onto
+from facecap_batch.networks.crop_layout import CROP_SCALE
 from facecap_batch.synthesis import raster
 from facecap_batch.synthesis.appearance import RIM_POINTS, TEMPLE_POINTS, Person
 from facecap_batch.synthesis.expressions import gaze_from_coefficients
-from facecap_batch.synthesis.head_model import LANDMARKS, HeadModel
+from facecap_batch.synthesis.head_model import HeadModel
 
-# Points the regressor locates: 68 Multi-PIE landmarks, the two irises, the mouth centre of the face at rest.
-POINTS = LANDMARKS + 3
 LID_CLEARANCE = 1.03  # lids lie this much outside the eyeball's radius
 # Exposed linear light 0..4 to 8 bit: a film-like shoulder instead of clipping, then the display's gamma.
 TONE_SCALE = 2048
 TONE = ((1 - np.exp(-1.6 * np.arange(4 * TONE_SCALE) / TONE_SCALE)) ** (1 / 2.2) * 255).astype(np.uint8)
-CROP_SCALE = 1.5  # side of the crop over the longer side of the face box
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,31 +55,9 @@ class Rendered:
     head: (
         np.ndarray
     )  # float32 [6]: yaw, pitch, roll (radians); u, v (window units -1..1); ln(window width in cm)
-    points: np.ndarray  # float32 [POINTS, 2], window units -1..1, v down
+    points: np.ndarray  # float32 [POINTS, 2], crop_layout.POINTS, window units -1..1, v down
     box: np.ndarray  # float32 [4], the face box in pixels of the picture
     lens: np.ndarray | None  # float32 [2, N, 2], pixel outlines of glasses' lenses
-
-
-def euler(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """R = Ry(yaw) Rx(pitch) Rz(roll), float64 [3, 3]; radians."""
-    cy, sy, cp, sp, cr, sr = (
-        np.cos(yaw),
-        np.sin(yaw),
-        np.cos(pitch),
-        np.sin(pitch),
-        np.cos(roll),
-        np.sin(roll),
-    )
-    ry = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    rx = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    rz = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return ry @ rx @ rz
-
-
-def angles(rotation: np.ndarray) -> tuple[float, float, float]:
-    """yaw, pitch, roll in radians of a rotation matrix; the inverse of `euler`."""
-    pitch = np.arcsin(np.clip(-rotation[1, 2], -1, 1))
-    return np.arctan2(rotation[0, 2], rotation[2, 2]), pitch, np.arctan2(rotation[1, 0], rotation[1, 1])
 
 
 def random_light(rng: np.random.Generator) -> Light:
@@ -127,7 +104,7 @@ class Drawing:
     """What `draw` leaves on the picture plane."""
 
     rgba: np.ndarray  # uint8 [height, width, 4], straight alpha
-    points: np.ndarray  # float32 [POINTS, 2], pixels
+    points: np.ndarray  # float32 [POINTS, 2], crop_layout.POINTS, pixels
     box: np.ndarray  # float32 [4], the face box in pixels
     lens: np.ndarray | None  # float32 [2, N, 2], pixel outlines of glasses' lenses
 
@@ -193,7 +170,7 @@ def render(model: HeadModel, person: Person, coefficients: np.ndarray, view: Vie
     side = CROP_SCALE * max(box[2] - box[0], box[3] - box[1]) * view.scale  # tangents
     centre = (box[:2] + box[2:]) / 2 + view.jitter * side
     # Look along the ray through the window's centre: turn the world so that this ray is the optical axis.
-    turn = _ray_rotation(centre)
+    turn = rotation_onto(np.array([*centre, -1.0]))
     rotation = turn.T @ view.rotation
     position = turn.T @ np.array([0.0, 0.0, -view.distance])
     camera = Camera(view.size, view.size, view.size / side)
@@ -203,7 +180,7 @@ def render(model: HeadModel, person: Person, coefficients: np.ndarray, view: Vie
     return Rendered(
         rgba=drawing.rgba,
         coefficients=coefficients.astype(np.float32),
-        head=np.array([*angles(rotation), *uv, np.log(side * -position[2])], np.float32),
+        head=np.array([*euler_from_matrix(rotation), *uv, np.log(side * -position[2])], np.float32),
         points=((drawing.points - middle) * unit).astype(np.float32),
         box=drawing.box,
         lens=drawing.lens,
@@ -214,16 +191,6 @@ def _extent(points: np.ndarray, distance: float) -> np.ndarray:
     """Bounds in tangents (x right, y up) of points given relative to the head's origin: x0 y0 x1 y1."""
     flat = points[:, :2] / (distance - points[:, 2:3])
     return np.concatenate([flat.min(axis=0), flat.max(axis=0)])
-
-
-def _ray_rotation(tangent: np.ndarray) -> np.ndarray:
-    """Rotation whose third column's opposite is the unit ray through `tangent` (x right, y up): turns -z
-    onto it."""
-    forward = np.array([tangent[0], tangent[1], -1.0])
-    back = -forward / np.linalg.norm(forward)
-    right = np.cross([0.0, 1.0, 0.0], back)
-    right /= np.linalg.norm(right)
-    return np.stack([right, np.cross(back, right), back], axis=1)
 
 
 def _direction(yaw: float, pitch: float) -> np.ndarray:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.networks.face_regressor import CROP, POINTS
+from facecap_batch.networks.crop_layout import CROP, POINTS
 from facecap_batch.synthesis import dataset, degrade
 from facecap_batch.training.backdrops import backdrop
 

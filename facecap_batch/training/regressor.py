@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.geometry import matrix_from_euler
+from facecap_batch.networks.crop_layout import CROP
 from facecap_batch.networks.face_regressor import (
-    CROP,
     Expression,
     FaceRegressor,
     Locator,
@@ -169,13 +170,6 @@ def predict(
     return outputs, points, presence
 
 
-def rotation_matrices(angles: np.ndarray) -> np.ndarray:
-    """float64 [N, 3, 3] of yaw, pitch, roll [N, 3], R = Ry Rx Rz."""
-    from facecap_batch.synthesis.scene import euler
-
-    return np.stack([euler(*row) for row in angles.astype(float)])
-
-
 def measure(outputs: np.ndarray, points: np.ndarray, shard: FaceShard) -> Quality:
     """Compare predictions with a shard's labels."""
     truth, guess = shard.coefficients.astype(float), outputs[:, :51].astype(float)
@@ -183,7 +177,7 @@ def measure(outputs: np.ndarray, points: np.ndarray, shard: FaceShard) -> Qualit
     covariance = (centred_t * centred_g).mean(0)
     deviation = centred_t.std(0) * centred_g.std(0)
     turn = np.einsum(
-        "nij,nkj->nik", rotation_matrices(outputs[:, 51:54]), rotation_matrices(shard.head[:, :3])
+        "nij,nkj->nik", matrix_from_euler(outputs[:, 51:54]), matrix_from_euler(shard.head[:, :3])
     )
     cosine = (np.trace(turn, axis1=1, axis2=2) - 1) / 2
     eyes = np.linalg.norm(shard.points[:, 36] - shard.points[:, 45], axis=1)

@@ -10,21 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES
+from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
-from facecap_batch.networks.face_regressor import CROP, POINTS, FaceRegressor
+from facecap_batch.engines.importers import regressor_card
+from facecap_batch.networks.crop_layout import CROP, CROP_SCALE
+from facecap_batch.networks.face_regressor import FaceRegressor
 from facecap_batch.networks.onnx_export import export_onnx
 from facecap_batch.synthesis.dataset import FaceShard
-from facecap_batch.synthesis.scene import CROP_SCALE
 from facecap_batch.training.regressor import measure, predict
 
 
-def export(
-    network: FaceRegressor, heldout: list[FaceShard], folder: Path, samples: int, command: str
-) -> EngineCard:
+def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs: list[str]) -> EngineCard:
     """Publish `network` in `folder` and return its card.
 
-    `heldout`: crops of people it was not trained on; `samples`: how many crops it was trained on.
+    `heldout`: crops of people it was not trained on; `runs`: the commands that trained it, in order.
     """
     qualities, nominal = [], []
     for shard in heldout:
@@ -33,20 +32,10 @@ def export(
         nominal.append(np.median(shard.head[:, 3:], axis=0))
     u, v, s = np.mean(nominal, axis=0)
     per_channel = np.mean([quality.correlation for quality in qualities], axis=0)
-    card = EngineCard(
-        name="facecap-regressor",
-        role="regressor",
-        file="regressor.onnx",
-        sha256="",
+    card = regressor_card(
+        "facecap-regressor",
         licence="Apache-2.0",
-        version="1",
         input=InputSpec("crop", (BATCH, CROP, CROP, 3), mean=(127.5,) * 3, std=(127.5,) * 3),
-        outputs={
-            "outputs": (BATCH, len(OUTPUT_NAMES)),
-            "landmarks": (BATCH, POINTS, 2),
-            "presence": (BATCH,),
-        },
-        output_names=OUTPUT_NAMES,
         postprocess={
             "crop_scale": CROP_SCALE,
             "presence_threshold": 0.5,
@@ -58,8 +47,7 @@ def export(
         architecture={"network": "FaceRegressor", "parameters": sum(p.numel() for p in network.parameters())},
         training={
             "data": "rendered people only: ICT-FaceKit (MIT) and procedures; no photographs of anyone",
-            "samples": samples,
-            "command": command,
+            "runs": runs,
         },
         quality={
             "heldout_crops": sum(len(shard.image) for shard in heldout),
