@@ -2,8 +2,9 @@
 
     python jobs/synthesise.py --ict ICT-FaceKit/FaceXModel --output data --faces 200 --heads 20
 
-ICT-FaceKit is public (github.com/ICT-VGL/ICT-FaceKit, MIT). Existing shards are kept, so the job can be
-stopped and continued, and grows a data set when it is called with larger numbers.
+ICT-FaceKit is public (github.com/ICT-VGL/ICT-FaceKit, MIT), and so are MakeHuman's skins and brows (CC0;
+`facecap_batch.synthesis.skins` says which files --makehuman is to hold). Existing shards are kept, so the job
+can be stopped and continued, and grows a data set when it is called with larger numbers.
 """
 
 from __future__ import annotations
@@ -12,27 +13,47 @@ import dataclasses
 import multiprocessing
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from facecap_batch.synthesis.head_model import HeadModel
+    from facecap_batch.synthesis.skins import Skins
 
 FACES_PER_SHARD = 1024
 HEADS_PER_SHARD = 512
 
 
-def _make(task: tuple[str, int, Path, Path, Path]) -> str:
+@dataclasses.dataclass(frozen=True)
+class _Sources:
+    ict: Path
+    makehuman: Path | None
+    cache: Path  # folder of what is read from them
+
+    def load(self) -> tuple[HeadModel, Skins | None]:
+        """The head, and the skins where there are any."""
+        from facecap_batch.synthesis import head_model, skins
+
+        model = head_model.load(self.ict, self.cache / "head_model.npz")
+        if self.makehuman is None:
+            return model, None
+        return model, skins.load(self.makehuman, model, self.cache / "skins.npz")
+
+
+def _make(task: tuple[str, int, _Sources, Path]) -> str:
     import cv2
 
-    from facecap_batch.synthesis import dataset, head_model
+    from facecap_batch.synthesis import dataset
 
-    kind, number, ict, cache, path = task
+    kind, number, sources, path = task
     cv2.setNumThreads(1)
     start = time.perf_counter()
-    model = head_model.load(ict, cache)
+    model, skins = sources.load()
     if kind == "faces":
-        arrays = dataclasses.asdict(dataset.face_shard(model, number, FACES_PER_SHARD))
+        arrays = dataclasses.asdict(dataset.face_shard(model, number, FACES_PER_SHARD, skins=skins))
     else:
-        arrays = dataset.head_shard(model, number, HEADS_PER_SHARD)
+        arrays = dataset.head_shard(model, number, HEADS_PER_SHARD, skins)
     dataset.save(path, arrays)
     count = FACES_PER_SHARD if kind == "faces" else HEADS_PER_SHARD
     return f"{path.name} {count / (time.perf_counter() - start):.1f} images/s"
@@ -40,6 +61,10 @@ def _make(task: tuple[str, int, Path, Path, Path]) -> str:
 
 def main(
     ict: Annotated[Path, typer.Option(help="ICT-FaceKit's FaceXModel folder")],
+    makehuman: Annotated[
+        Path | None,
+        typer.Option(help="folder of MakeHuman's skins and brows; without it all skin is procedural"),
+    ] = None,
     output: Annotated[Path, typer.Option(help="where shards go")] = Path("data"),
     faces: Annotated[int, typer.Option(help=f"shards of {FACES_PER_SHARD} face crops")] = 100,
     heads: Annotated[int, typer.Option(help=f"shards of {HEADS_PER_SHARD} head tiles")] = 20,
@@ -49,15 +74,12 @@ def main(
     ),
 ) -> None:
     """Render shards; see the module's docstring."""
-    from facecap_batch.synthesis import head_model
-
-    cache = output / "head_model.npz"
-    head_model.load(ict, cache)
+    sources = _Sources(ict, makehuman, output)
+    sources.load()
     wanted = [
-        ("heads", n, ict, cache, output / "heads" / f"heads_{n:04d}.npz") for n in range(first, first + heads)
-    ]
-    wanted += [
-        ("faces", n, ict, cache, output / "faces" / f"faces_{n:04d}.npz") for n in range(first, first + faces)
+        (kind, number, sources, output / kind / f"{kind}_{number:04d}.npz")
+        for kind, count in (("heads", heads), ("faces", faces))
+        for number in range(first, first + count)
     ]
     tasks = [task for task in wanted if not task[-1].exists()]
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=20) as pool:

@@ -132,7 +132,8 @@ def train(
                 head, points = training.noisy_alignment(crops)
             else:
                 with torch.no_grad():
-                    head, points, _ = locator(to_input(crops.image, rng))
+                    half = np.stack([training.half_size(image) for image in crops.image])
+                    head, points, _ = locator(to_input(half, rng))
             loss = training.expression_loss(module, crops, head, points, weights, rng)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

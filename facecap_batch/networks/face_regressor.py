@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.networks.crop_layout import POINTS
+from facecap_batch.networks.crop_layout import CROP, POINTS
 from facecap_batch.networks.mobilenetv3 import ConvBNAct, InvertedResidual, initialise
 
 LEFT_EYE, RIGHT_EYE, REST_MOUTH = (42, 45), (36, 39), POINTS - 1  # corners; left and right are the subject's
@@ -23,6 +23,11 @@ MEAN_COEFFICIENT = 0.1  # likewise for every coefficient
 EYE_PATCH = (0.9, 5.4, 48)
 MOUTH_PATCH = (-1.0, 8.4, 56)
 FACE_PATCH = (0.5, 17.0, 48)
+LEAST_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
+# Landmarks (crop_layout.POINTS) that the eye and mouth patches show: lids, brow and iris; lips.
+LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)
+RIGHT_EYE_MARKS = (39, 38, 37, 36, 41, 40, 21, 20, 19, 18, 17, 69)  # each the mirror image of the left one
+MOUTH_MARKS = tuple(range(48, 68))
 _EYE_STEMS = (
     "eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide",
     "browDown", "browOuterUp", "cheekSquint",
@@ -58,15 +63,11 @@ class Locator(nn.Module):
         with torch.no_grad():
             self.head.bias[5] = MEAN_LOG_WIDTH
 
-    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """crop: float32 [B, 3, CROP, CROP], about -1..1. Returns head [B, 6] (yaw, pitch, roll in radians;
-        u, v of the head's origin, crop units -1..1; ln of the crop's width in cm), points [B, POINTS, 2]
-        (crop units) and presence logits [B]."""
-        return self.at_half(functional.avg_pool2d(crop, 2))
-
-    def at_half(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`forward` for crops that are at half resolution already."""
-        hidden = self.hidden(self.features(crop))
+    def forward(self, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """half: float32 [B, 3, CROP / 2, CROP / 2], about -1..1. Returns head [B, 6] (yaw, pitch, roll in
+        radians; u, v of the head's origin, crop units -1..1; ln of the crop's width in cm), points [B,
+        POINTS, 2] (crop units) and presence logits [B]."""
+        hidden = self.hidden(self.features(half))
         return (
             self.head(hidden),
             self.points(hidden).unflatten(1, (POINTS, 2)),
@@ -75,23 +76,30 @@ class Locator(nn.Module):
 
 
 class Patch(nn.Module):
-    """A square patch to a feature vector."""
+    """A square patch to a feature vector; plain convolutions, which CPUs run faster than separable ones."""
 
     def __init__(self, side: int, out: int) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            ConvBNAct(3, 16, 3, 2, activation="hardswish"),
-            ConvBNAct(16, 32, 3, 2, activation="relu"),
-            InvertedResidual(32, 96, 32, 3, 1, squeeze=False, activation="relu"),
-            InvertedResidual(32, 128, 48, 3, 2, squeeze=True, activation="hardswish"),
-            InvertedResidual(48, 192, 48, 3, 1, squeeze=True, activation="hardswish"),
-            InvertedResidual(48, 192, 64, 3, 2, squeeze=True, activation="hardswish"),
-        )
+            _convolution(3, 32, 4, 4), _convolution(32, 64, 3, 2), _convolution(64, 64, 3, 1),
+            _convolution(64, 96, 3, 2),
+        )  # fmt: skip
         cells = -(-side // 16)
-        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(64 * cells * cells, out), nn.Hardswish())
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(96 * cells * cells, out), nn.ReLU(inplace=True))
 
     def forward(self, patch: Tensor) -> Tensor:
-        return self.hidden(self.features(patch))
+        """patch: float32 [B, 3, side, side], any range: light and contrast are taken out first."""
+        centred = patch - patch.mean((2, 3), keepdim=True)
+        contrast = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
+        return self.hidden(self.features(centred / (contrast + LEAST_CONTRAST)))
+
+
+def _convolution(channels: int, out: int, kernel: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, out, kernel, stride, 0 if kernel == stride else kernel // 2, bias=False),
+        nn.BatchNorm2d(out),
+        nn.ReLU(inplace=True),
+    )
 
 
 class Expression(nn.Module):
@@ -99,36 +107,60 @@ class Expression(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.eye = Patch(EYE_PATCH[2], 128)
-        self.mouth = Patch(MOUTH_PATCH[2], 160)
+        self.eye = Patch(EYE_PATCH[2], 160)
+        self.mouth = Patch(MOUTH_PATCH[2], 192)
         self.face = Patch(FACE_PATCH[2], 128)
-        self.eye_out = nn.Sequential(
-            nn.Linear(128 * 2 + 128 + 3, 96), nn.Hardswish(), nn.Linear(96, len(_EYE_STEMS))
-        )
-        self.other_out = nn.Sequential(
-            nn.Linear(160 + 128 + 128 + 3, 160), nn.Hardswish(), nn.Linear(160, len(OTHER_CHANNELS))
-        )
-        initialise(self)
-        for out in (self.eye_out, self.other_out):
-            last = out[-1]
-            assert isinstance(last, nn.Linear)
-            nn.init.zeros_(last.weight)
-            nn.init.constant_(last.bias, MEAN_COEFFICIENT)
+        self.eye_out = _head(160 * 2 + 128 + 3, 128, len(_EYE_STEMS))
+        self.other_out = _head(192 + 160 + 128 + 3, 192, len(OTHER_CHANNELS))
+        # Landmarks inside each patch are learnt beside the coefficients and not exported: features that
+        # know where lids, brows and lips are carry over to faces unlike the rendered ones.
+        self.eye_marks = nn.Linear(160, 2 * len(LEFT_EYE_MARKS))
+        self.mouth_marks = nn.Linear(192, 2 * len(MOUTH_MARKS))
+        self.face_marks = nn.Linear(128, 2 * POINTS)
 
     def forward(self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor, angles: Tensor) -> Tensor:
         """left, right: float32 [B, 3, 48, 48], the right one mirrored; mouth: [B, 3, 56, 56]; face: [B, 3,
         48, 48]; angles: [B, 3], yaw, pitch, roll in radians. Returns [B, 51], nominally 0..1, not
         clipped."""
-        eyes = self.eye(torch.stack([left, right], 1).flatten(0, 1))
-        left_eye, right_eye = eyes.unflatten(0, (-1, 2)).unbind(1)
-        around = self.face(face)
+        return self._coefficients(*self._features(left, right, mouth, face), angles)
+
+    def with_marks(
+        self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor, angles: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """`forward`, and the landmarks in units of each patch (-1..1, v down), [B, n, 2]: LEFT_EYE_MARKS,
+        RIGHT_EYE_MARKS (mirrored), MOUTH_MARKS, all POINTS."""
+        features = self._features(left, right, mouth, face)
+        heads = (self.eye_marks, self.eye_marks, self.mouth_marks, self.face_marks)
+        marks = [head(feature).unflatten(1, (-1, 2)) for head, feature in zip(heads, features, strict=True)]
+        return self._coefficients(*features, angles), (marks[0], marks[1], marks[2], marks[3])
+
+    def _features(
+        self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        # On CPUs with bfloat16 instructions training is a quarter faster with them; the engine is float32.
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
+            eyes = self.eye(torch.stack([left, right], 1).flatten(0, 1))
+            lips, around = self.mouth(mouth), self.face(face)
+        left_eye, right_eye = eyes.float().unflatten(0, (-1, 2)).unbind(1)
+        return left_eye, right_eye, lips.float(), around.float()
+
+    def _coefficients(
+        self, left_eye: Tensor, right_eye: Tensor, lips: Tensor, around: Tensor, angles: Tensor
+    ) -> Tensor:
         mirror = angles * angles.new_tensor([-1.0, 1.0, -1.0])
         lefts = self.eye_out(torch.cat([left_eye, right_eye, around, angles], 1))
         rights = self.eye_out(torch.cat([right_eye, left_eye, around, mirror], 1))
-        others = self.other_out(torch.cat([self.mouth(mouth), around, left_eye + right_eye, angles], 1))
+        others = self.other_out(torch.cat([lips, left_eye + right_eye, around, angles], 1))
         joined = torch.cat([lefts, rights, others], 1)
         order = LEFT_CHANNELS + RIGHT_CHANNELS + OTHER_CHANNELS
         return joined[:, [order.index(k) for k in range(len(ARKIT_NAMES))]]
+
+
+def _head(features: int, width: int, out: int) -> nn.Sequential:
+    last = nn.Linear(width, out)
+    nn.init.zeros_(last.weight)
+    nn.init.constant_(last.bias, MEAN_COEFFICIENT)
+    return nn.Sequential(nn.Linear(features, width), nn.ReLU(inplace=True), last)
 
 
 def up_direction(angles: Tensor) -> Tensor:
@@ -141,44 +173,65 @@ def up_direction(angles: Tensor) -> Tensor:
     return up / up.norm(dim=1, keepdim=True).clamp_min(1e-3)
 
 
-def cut_patch(
-    crop: Tensor,
-    centre: Tensor,
-    up: Tensor,
-    log_width: Tensor,
-    patch: tuple[float, float, int],
-    mirror: bool = False,
+def patch_affine(
+    centre: Tensor, head: Tensor, patch: tuple[float, float, int], mirrored: bool, size: int
 ) -> Tensor:
-    """An upright patch around `centre` ([B, 2], crop units, v down): float32 [B, 3, side, side].
+    """[B, 2, 3]: pixel (x, y, 1) of an upright patch to pixel of a crop of `size` pixels.
 
-    up: [B, 2] unit vector (x right, y up); log_width: [B], ln of the crop's width in cm; mirror flips left
-    and right.
+    centre: [B, 2], crop units, v down; head: [B, 6]; mirrored flips left and right.
     """
     offset, width, side = patch
-    per_cm = 2.0 / torch.exp(log_width)[:, None]
-    up_image = up * up.new_tensor([1.0, -1.0])  # v points down
-    right_image = torch.stack([-up_image[:, 1], up_image[:, 0]], 1)
-    middle = centre + up_image * (offset * per_cm)
-    half = 0.5 * width * per_cm
-    steps = (torch.arange(side, dtype=crop.dtype, device=crop.device) + 0.5) * (2.0 / side) - 1.0
-    across = -steps if mirror else steps
-    grid = (
-        middle[:, None, None, :]
-        + across[None, None, :, None] * (right_image * half)[:, None, None, :]
-        - steps[None, :, None, None] * (up_image * half)[:, None, None, :]
-    )
-    return functional.grid_sample(crop, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    up = up_direction(head[:, :3]) * head.new_tensor([1.0, -1.0])  # v points down
+    right = torch.stack([-up[:, 1], up[:, 0]], 1)
+    per_cm = torch.exp(-head[:, 5:6]) * size
+    step = width / side * per_cm
+    across, down = right * step * (-1.0 if mirrored else 1.0), -up * step
+    middle = (centre + 1) * (size / 2) - 0.5 + up * (offset * per_cm)
+    first = middle - (across + down) * ((side - 1) / 2)
+    return torch.stack([across, down, first], 2)
 
 
-def cut_patches(crop: Tensor, head: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The left eye, the mirrored right eye, the mouth and the face, given head [B, 6] and points [B,
-    POINTS, 2]."""
-    up, width = up_direction(head[:, :3]), head[:, 5]
-    halved = functional.avg_pool2d(crop, 2)
-    left, right, mouth, face = (
-        cut_patch(halved if half else crop, centre, up, width, patch, mirror)
-        for centre, patch, mirror, half in patch_places(points)
+def cut(image: Tensor, affines: list[Tensor], sides: list[int]) -> list[Tensor]:
+    """Patches of an image by nearest pixel: [B, S, S, C] to float32 [B, C, side, side] each.
+
+    Whole pixels are copied, all patches at once: bilinear sampling would cost more than the networks do, and
+    changes none of the measured figures.
+    """
+    batch, size, _, channels = image.shape
+    rows = []
+    for affine, side in zip(affines, sides, strict=True):
+        step = torch.arange(side, dtype=affine.dtype, device=affine.device)
+        grid = torch.stack(
+            [step.repeat(side), step.repeat_interleave(side), torch.ones_like(step.repeat(side))]
+        )
+        x, y = torch.floor(affine @ grid + 0.5).clamp(0, size - 1).unbind(1)
+        rows.append(y * size + x)
+    first = torch.arange(batch, device=image.device)[:, None] * (size * size)
+    index = torch.cat(rows, 1).long() + first
+    pixels = image.reshape(-1, channels).index_select(0, index.flatten()).float()
+    pixels = pixels.reshape(batch, -1, channels)
+    return [
+        part.reshape(batch, side, side, channels).permute(0, 3, 1, 2)
+        for part, side in zip(pixels.split([side * side for side in sides], 1), sides, strict=True)
+    ]
+
+
+def cut_patches(
+    crop: Tensor, half: Tensor, head: Tensor, points: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The left eye, the mirrored right eye, the mouth and the face: float32 in -1..1.
+
+    crop: uint8 [B, CROP, CROP, 3]; half: [B, 3, CROP / 2, CROP / 2], the crop at half resolution, from which
+    the face is cut; head: [B, 6]; points: [B, POINTS, 2].
+    """
+    places = patch_places(points)
+    fine = [patch_affine(centre, head, patch, mirror, CROP) for centre, patch, mirror, _ in places[:3]]
+    left, right, mouth = (
+        pixels * (1 / 127.5) - 1.0 for pixels in cut(crop, fine, [patch[2] for _, patch, _, _ in places[:3]])
     )
+    centre, patch, mirror, _ = places[3]
+    coarse = patch_affine(centre, head, patch, mirror, CROP // 2)
+    (face,) = cut(half.permute(0, 2, 3, 1), [coarse], [patch[2]])
     return left, right, mouth, face
 
 
@@ -207,12 +260,12 @@ class FaceRegressor(nn.Module):
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """crop: uint8 [B, CROP, CROP, 3] RGB. Returns outputs float32 [B, 57], landmarks [B, POINTS, 2]
         (crop units -1..1, v down) and presence [B] (0..1)."""
-        pixels = normalise(crop)
-        head, points, presence = self.locator(pixels)
-        coefficients = self.expression(*cut_patches(pixels, head, points), head[:, :3])
+        half = halve(crop)
+        head, points, presence = self.locator(half)
+        coefficients = self.expression(*cut_patches(crop, half, head, points), head[:, :3])
         return torch.cat([coefficients.clamp(0.0, 1.0), head], 1), points, torch.sigmoid(presence)
 
 
-def normalise(crop: Tensor) -> Tensor:
-    """uint8 [B, S, S, 3] to float32 [B, 3, S, S] in -1..1."""
-    return crop.permute(0, 3, 1, 2).float() * (1 / 127.5) - 1.0
+def halve(crop: Tensor) -> Tensor:
+    """uint8 [B, CROP, CROP, 3] to float32 [B, 3, CROP / 2, CROP / 2] in -1..1."""
+    return functional.avg_pool2d(crop.permute(0, 3, 1, 2).float(), 2) * (1 / 127.5) - 1.0

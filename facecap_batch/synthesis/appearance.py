@@ -1,21 +1,30 @@
-"""How a person looks: skin texture with lips, brows and beard, hair, eyes, clothes, glasses; all procedural.
+"""How a person looks: skin texture with lips, brows and beard, hair, eyes, clothes, glasses.
 
-In: the head model and a random generator. Out: a `Person` that can be rendered with any expression, pose
-and light. Colours are linear RGB, lengths centimetres, at rest in the head frame.
+In: the head model, a random generator and, where there are any, photographic skins; the rest is procedural.
+Out: a `Person` that can be rendered with any expression, pose and light. Colours are linear RGB, lengths
+centimetres, at rest in the head frame.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.synthesis.head_model import HeadModel
-from facecap_batch.synthesis.raster import CLOTH, GLASSES, HAIR, vertex_normals
+from facecap_batch.synthesis.raster import CLOTH, GLASSES, HAIR, LASH, blend_shapes, vertex_normals
+
+if TYPE_CHECKING:
+    from facecap_batch.synthesis.skins import Skins
 
 TEXTURE = 256
+PHOTOGRAPHIC = 0.65  # share of people with a skin, and with brows, from photographs where there are some
+NEAREST_SKINS = 6
 RIM_POINTS = 24
+LID_OVERLAP = 0.05  # cm by which closed lids overlap
 TEMPLE_POINTS = 8
 # From fair to deep skin, linear RGB; a tone is a point on this line plus noise.
 SKIN_TONES = np.array(
@@ -30,6 +39,17 @@ IRIS_COLOURS = np.array(
     [[0.08, 0.035, 0.015], [0.14, 0.07, 0.03], [0.20, 0.14, 0.06], [0.12, 0.17, 0.09], [0.16, 0.24, 0.33],
      [0.25, 0.30, 0.33]]
 )  # fmt: skip
+# Resting faces: stem of the shape, mean, standard deviation, least, most.
+HABITS = (
+    ("eyeBlink", 0.06, 0.13, -0.15, 0.4), ("eyeSquint", 0.1, 0.18, 0.0, 0.5), ("eyeWide", 0.0, 0.1, 0.0, 0.3),
+    ("browInnerUp", 0.0, 0.22, -0.5, 0.5), ("browOuterUp", 0.0, 0.2, -0.5, 0.5),
+    ("browDown", 0.0, 0.22, -0.4, 0.5), ("cheekSquint", 0.0, 0.12, -0.2, 0.3),
+    ("cheekPuff", 0.0, 0.15, -0.3, 0.3), ("noseSneer", 0.0, 0.08, -0.15, 0.2),
+    ("mouthSmile", 0.0, 0.09, -0.2, 0.2), ("mouthFrown", 0.0, 0.09, -0.2, 0.2),
+    ("mouthRollUpper", 0.0, 0.18, -0.3, 0.5), ("mouthRollLower", 0.0, 0.18, -0.3, 0.5),
+    ("mouthShrugUpper", 0.0, 0.12, -0.2, 0.3), ("mouthShrugLower", 0.0, 0.12, -0.2, 0.3),
+    ("mouthStretch", 0.0, 0.08, -0.15, 0.2), ("mouthPucker", 0.0, 0.06, -0.1, 0.15),
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,20 +57,25 @@ class Person:
     """One identity, ready to be posed: geometry at rest plus its materials."""
 
     rest: np.ndarray  # float32 [V, 3], the head mesh of this identity
+    habit: np.ndarray  # float32 [51], how far the face at rest already goes toward each shape
+    gain: np.ndarray  # float32 [51], of each shape, so that 1 means the same on every face: closed lids meet
     extra_vertices: np.ndarray  # float32 [E, 3], hair, clothes, glasses: they move with the head only
     triangles: np.ndarray  # int32 [T, 3] over both
     material: np.ndarray  # int8 [T]
-    cover: np.ndarray  # float32 [V + E]
+    cover: np.ndarray  # float32 [V + E]: below 0 hair ends; of lashes the share that is drawn
     uv: np.ndarray  # float32 [V + E, 2]
     texture: np.ndarray  # float32 [TEXTURE, TEXTURE, 3]
     skin: np.ndarray  # float32 [3]
     hair: np.ndarray  # float32 [3]
     cloth: np.ndarray  # float32 [4], RGB and the height of the collar
     glasses: np.ndarray  # float32 [3]
-    iris: np.ndarray  # float32 [3, 3], inner colour, outer colour, (outer angle, pupil angle, 0)
+    iris: (
+        np.ndarray
+    )  # float32 [3, 3], inner colour, outer colour, (outer angle, pupil angle, whites' brightness)
     eyes: np.ndarray  # float32 [2, 3], eyeball centres
     eye_radius: float
     gloss: float
+    interior: float  # light inside the mouth, 0..1
     lens: float  # opacity of the glasses' lenses, 0 without glasses
     tone: float  # 0 fair .. 1 deep
     seed: int
@@ -61,6 +86,36 @@ def _field(rng: np.random.Generator, cells: int, size: int = TEXTURE) -> np.ndar
     return cv2.resize(
         rng.normal(0, 0.6, (cells, cells)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
     )
+
+
+def _habit(rng: np.random.Generator) -> np.ndarray:
+    """What makes a face at rest look as if it did something: float32 [51], see `Person.habit`.
+
+    Narrow or hooded eyes, high or low brows, thin or full lips, corners that hang: features of a person that
+    must not be read as expression.
+    """
+    habit = np.zeros(len(ARKIT_NAMES), np.float32)
+    for stem, middle, spread, low, high in HABITS:
+        amount = float(np.clip(rng.normal(middle, spread), low, high))
+        for side in ("Left", "Right") if stem + "Left" in ARKIT_NAMES else ("",):
+            habit[ARKIT_NAMES.index(stem + side)] = amount + (0.15 * spread * rng.normal() if side else 0.0)
+    return habit
+
+
+def _gain(model: HeadModel, rest: np.ndarray) -> np.ndarray:
+    """`Person.gain`, float32 [51]: identities change the gap between the lids, the shapes do not follow."""
+    gain = np.ones(len(ARKIT_NAMES), np.float32)
+    for name, upper, lower in (("eyeBlinkLeft", (43, 44), (47, 46)), ("eyeBlinkRight", (37, 38), (41, 40))):
+        closed = np.zeros(len(ARKIT_NAMES), np.float32)
+        closed[ARKIT_NAMES.index(name)] = 1.0
+        shut = blend_shapes(rest, closed, model.shape_start, model.shape_vertex, model.shape_delta)
+        gaps = [
+            float(np.mean(face[model.landmarks[list(upper)], 1] - face[model.landmarks[list(lower)], 1]))
+            for face in (rest, shut)
+        ]
+        closing = max(gaps[0] - gaps[1], 0.1)
+        gain[ARKIT_NAMES.index(name)] = np.clip((gaps[0] + LID_OVERLAP) / closing, 0.5, 1.6)
+    return gain
 
 
 def _texel(uv: np.ndarray) -> np.ndarray:
@@ -74,19 +129,29 @@ def _mask(points: np.ndarray, blur: float) -> np.ndarray:
 
 
 def _brows(rng: np.random.Generator, marks: np.ndarray) -> np.ndarray:
-    """Opacity of both brows, float32 [TEXTURE, TEXTURE]: strokes along the brow landmarks."""
+    """Opacity of both brows, float32 [TEXTURE, TEXTURE]: a body and strokes along the brow landmarks."""
     mask = np.zeros((TEXTURE, TEXTURE), np.float32)
-    thick, lift, density = rng.uniform(2.0, 6.5), rng.uniform(-2.5, 2.5), rng.uniform(0.35, 1.0)
+    thick, lift, density = rng.uniform(2.0, 8.0), rng.uniform(-2.5, 2.5), rng.uniform(0.25, 1.0)
     arch, length = rng.uniform(-1.5, 2.5), rng.uniform(0.8, 1.1)
+    body = rng.uniform(0.4, 1.0) if rng.random() < 0.85 else 0.0  # dense, drawn or seen from afar
+    steps = np.linspace(0, 1, 12)
     for line, outward in ((marks[17:22][::-1], -1), (marks[22:27], 1)):
-        inner, count = line[0], int(90 * density) + 25
+
+        def at(along: np.ndarray, line: np.ndarray = line) -> np.ndarray:
+            place = np.stack([np.interp(along * 4, range(5), line[:, k]) for k in range(2)], 1)
+            place = line[0] + (place - line[0]) * length
+            place[:, 1] -= lift + arch * np.sin(np.pi * along)
+            return place
+
+        if body:
+            half = 0.5 * thick * np.interp(steps, [0, 0.15, 0.5, 1], [0.75, 1.0, 0.9, 0.15])[:, None]
+            edge = np.array([0.0, 1.0])
+            outline = np.concatenate([at(steps) - half * edge, (at(steps) + half * edge)[::-1]])
+            mask = np.maximum(mask, body * _mask(outline, 0))
+        count = int(110 * density) + 10
         along = rng.random(count)
-        position = (
-            inner
-            + (np.stack([np.interp(along * 4, range(5), line[:, k]) for k in range(2)], 1) - inner) * length
-        )
-        width = thick * np.clip(1.15 - along, 0.25, 1.0)
-        position[:, 1] += rng.uniform(-0.5, 0.5, count) * width - lift - arch * np.sin(np.pi * along)
+        position = at(along)
+        position[:, 1] += rng.uniform(-0.5, 0.5, count) * thick * np.clip(1.15 - along, 0.25, 1.0)
         angle = np.where(along < 0.25, rng.uniform(0.9, 1.5, count), rng.uniform(0.0, 0.5, count))
         stroke = rng.uniform(3, 7, count)
         tip = position + np.stack([outward * np.cos(angle), -np.sin(angle)], 1) * stroke[:, None]
@@ -100,14 +165,33 @@ def _brows(rng: np.random.Generator, marks: np.ndarray) -> np.ndarray:
                 cv2.LINE_AA,
                 4,
             )
-    return np.clip(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 1.2)) * rng.uniform(0.8, 1.7), 0, 1)
+    return np.clip(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 1.4)) * rng.uniform(0.8, 1.7), 0, 1)
+
+
+def _photographic(skins: Skins, rng: np.random.Generator, skin: np.ndarray) -> np.ndarray:
+    """Albedo of one of the `skins` nearest to the colour `skin`, pulled toward it: float32 [TEXTURE,
+    TEXTURE, 3]."""
+    distance = np.linalg.norm(np.log(skins.tone + 0.01) - np.log(skin + 0.01), axis=1)
+    chosen = rng.choice(np.argsort(distance)[:NEAREST_SKINS])
+    albedo = cv2.resize(
+        skins.albedo[chosen].astype(np.float32), (TEXTURE, TEXTURE), interpolation=cv2.INTER_AREA
+    )
+    return albedo * np.sqrt(skin / np.maximum(skins.tone[chosen], 0.01)).astype(np.float32)
 
 
 def _texture(
-    model: HeadModel, rng: np.random.Generator, skin: np.ndarray, hair: np.ndarray, tone: float
+    model: HeadModel,
+    rng: np.random.Generator,
+    skin: np.ndarray,
+    hair: np.ndarray,
+    tone: float,
+    skins: Skins | None,
 ) -> np.ndarray:
     marks = _texel(model.uv[model.landmarks])
+    photographic = skins is not None and rng.random() < PHOTOGRAPHIC
     texture = np.ones((TEXTURE, TEXTURE, 3), np.float32) * skin.astype(np.float32)
+    if skins is not None and photographic:
+        texture = _photographic(skins, rng, skin)
     texture *= 1 + (0.05 * _field(rng, 6) + 0.05 * _field(rng, 24) + 0.05 * _field(rng, 100))[..., None]
     redness = rng.uniform(0, 0.25) * (1 - 0.6 * tone)
     flush = np.zeros((TEXTURE, TEXTURE), np.float32)
@@ -132,6 +216,8 @@ def _texture(
     lip = skin * np.array([0.85, 0.55, 0.55]) * rng.uniform(0.7, 1.05)
     if made_up:
         lip = np.array([rng.uniform(0.15, 0.6), rng.uniform(0.01, 0.1), rng.uniform(0.02, 0.15)])
+    if photographic and not made_up:
+        lips = lips * rng.uniform(0.0, 0.5)
     texture = texture * (1 - lips) + lips * lip.astype(np.float32) * (1 + 0.1 * _field(rng, 60))[..., None]
 
     if made_up and rng.random() < 0.6:  # eye shadow
@@ -175,12 +261,20 @@ def _texture(
         beard *= np.clip(0.75 + 0.5 * rng.random((TEXTURE, TEXTURE)).astype(np.float32) - 0.25, 0, 1) * amount
         beard = (beard * (1 - lips[..., 0]))[..., None]
         texture = texture * (1 - beard) + beard * (hair * 0.9 + skin * 0.05).astype(np.float32)
-    brows = (_brows(rng, marks) * rng.uniform(0.5, 1.0))[..., None]
-    brow_colour = np.clip(hair * rng.uniform(0.5, 1.2), 0, 0.35)
+    if skins is not None and rng.random() < PHOTOGRAPHIC:
+        drawn = skins.brows[rng.integers(len(skins.brows))].astype(np.float32) / 255
+        drawn = cv2.resize(drawn, (TEXTURE, TEXTURE), interpolation=cv2.INTER_AREA)
+        drawn = np.roll(drawn, int(rng.integers(-3, 3)), axis=0)
+        mask = np.clip(cv2.GaussianBlur(drawn, (0, 0), rng.uniform(0.3, 1.0)) * rng.uniform(1.2, 2.5), 0, 1)
+    else:
+        mask = _brows(rng, marks)
+    brows = (mask * rng.uniform(0.55, 1.0))[..., None]
+    # Brows are darker than the skin on nearly every face, also where hair is fair or grey.
+    brow_colour = np.minimum(hair * rng.uniform(0.3, 0.9), skin * rng.uniform(0.08, 0.5))
     texture = texture * (1 - brows) + brows * brow_colour.astype(np.float32)
     line = _mask(marks[36:42], 0) + _mask(marks[42:48], 0)  # the lid margin, darker where lashes root
     rim = np.clip(cv2.dilate(line, np.ones((3, 3))) - cv2.erode(line, np.ones((3, 3))), 0, 1)
-    texture *= 1 - (cv2.GaussianBlur(rim, (0, 0), 0.8) * rng.uniform(0.2, 0.9))[..., None]
+    texture *= 1 - (cv2.GaussianBlur(rim, (0, 0), 0.8) * 0.9 * rng.random() ** 1.5)[..., None]
     return np.clip(texture, 0.004, 0.95).astype(np.float32)
 
 
@@ -282,7 +376,7 @@ def _spectacles(rest: np.ndarray, model: HeadModel, rng: np.random.Generator):
     """Frames before the eyes with temples to the ears: a list of (vertices, triangles)."""
     marks = rest[model.landmarks]
     wide, tall, square = rng.uniform(2.2, 3.0), rng.uniform(1.5, 2.4), rng.uniform(2.0, 6.0)
-    half, drop = rng.uniform(0.07, 0.28), rng.uniform(0.1, 0.8)
+    half, drop = 0.05 + 0.2 * rng.random() ** 2, rng.uniform(0.1, 0.8)
     front = marks[27][2] + 0.7
     turn = np.linspace(0, 2 * np.pi, RIM_POINTS, endpoint=False)
     bend = (
@@ -312,8 +406,22 @@ def _spectacles(rest: np.ndarray, model: HeadModel, rng: np.random.Generator):
     return parts
 
 
-def person(model: HeadModel, rng: np.random.Generator, tone: float | None = None) -> Person:
-    """A random identity. `tone` fixes the skin from 0 (fair) to 1 (deep)."""
+def _lashes(model: HeadModel, rest: np.ndarray, eyes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`Person.cover` of the head's own vertices, float [V]: most lashes are hardly seen, some are made up."""
+    cover = np.ones(len(rest))
+    upper = 0.0 if rng.random() < 0.25 else 0.5 * rng.random()
+    lash = model.vertex_material == LASH
+    lower = lash & (rest[:, 1] < eyes[:, 1].mean() - 0.1)
+    cover[lash] = upper
+    cover[lower] = upper * rng.uniform(0.0, 0.6)
+    return cover
+
+
+def person(
+    model: HeadModel, rng: np.random.Generator, tone: float | None = None, skins: Skins | None = None
+) -> Person:
+    """A random identity. `tone` fixes the skin from 0 (fair) to 1 (deep); with `skins`, most people have one
+    of these and their brows."""
     weights = np.clip(rng.normal(0, 1, len(model.identity)), -2.2, 2.2) * rng.uniform(0.6, 1.1)
     rest = model.neutral + np.tensordot(weights.astype(np.float32), model.identity, axes=1)
     tone = float(rng.beta(1.1, 1.3)) if tone is None else tone
@@ -342,7 +450,7 @@ def person(model: HeadModel, rng: np.random.Generator, tone: float | None = None
         add(vertices, triangles, HAIR, cover)
     torso, torso_triangles = _shoulders(rng)
     add(torso, torso_triangles, CLOTH)
-    spectacled = rng.random() < 0.22
+    spectacled = rng.random() < 0.16
     if spectacled:
         for vertices, triangles in _spectacles(rest, model, rng):
             add(vertices, triangles, GLASSES)
@@ -359,6 +467,8 @@ def person(model: HeadModel, rng: np.random.Generator, tone: float | None = None
     extra = sum(len(vertices) for vertices, *_ in parts)
     return Person(
         rest=rest.astype(np.float32),
+        habit=_habit(rng),
+        gain=_gain(model, rest.astype(np.float32)),
         extra_vertices=np.concatenate([vertices for vertices, *_ in parts]).astype(np.float32),
         triangles=np.concatenate(
             [
@@ -369,19 +479,24 @@ def person(model: HeadModel, rng: np.random.Generator, tone: float | None = None
         material=np.concatenate(
             [model.material, *(np.full(len(triangles), kind, np.int8) for _, triangles, kind, _ in parts)]
         ),
-        cover=np.concatenate([np.ones(len(rest)), *(cover for *_, cover in parts)]).astype(np.float32),
+        cover=np.concatenate([_lashes(model, rest, eyes, rng), *(cover for *_, cover in parts)]).astype(
+            np.float32
+        ),
         uv=np.concatenate([model.uv, np.zeros((extra, 2))]).astype(np.float32),
-        texture=_texture(model, rng, skin, hair, tone),
+        texture=_texture(model, rng, skin, hair, tone, skins),
         skin=skin.astype(np.float32),
         hair=hair.astype(np.float32),
         cloth=np.array([*(rng.random(3) ** 2 * 0.8), rng.uniform(-15.5, -12.0)], np.float32),
         glasses=(np.array([0.02, 0.02, 0.02]) if rng.random() < 0.6 else rng.random(3) * 0.4).astype(
             np.float32
         ),
-        iris=np.array([iris * 1.4, iris, [outer, outer * rng.uniform(0.28, 0.55), 0]], np.float32),
+        iris=np.array(
+            [iris * 1.4, iris, [outer, outer * rng.uniform(0.28, 0.55), rng.uniform(0.6, 1.0)]], np.float32
+        ),
         eyes=eyes.astype(np.float32),
         eye_radius=float(np.median(np.linalg.norm(left - eyes[0], axis=1))),
         gloss=float(rng.uniform(0.0, 0.5)),
+        interior=float(rng.uniform(0.05, 1.0)),
         lens=float(rng.uniform(0.02, 0.22)) if spectacled else 0.0,
         tone=tone,
         seed=int(rng.integers(0, 1000)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -22,7 +23,11 @@ from facecap_batch.synthesis.expressions import sample
 from facecap_batch.synthesis.head_model import HeadModel
 from facecap_batch.synthesis.scene import Rendered, View, random_light, render
 
+if TYPE_CHECKING:
+    from facecap_batch.synthesis.skins import Skins
+
 TILE = 128  # pixels, side of a head tile
+OVERSIZE = CROP * 3 // 2  # pixels, side at which crops are drawn before they are reduced
 PICTURES_PER_PERSON = 16  # a person is costlier to make than to draw
 
 
@@ -55,6 +60,17 @@ def _random_view(rng: np.random.Generator, size: int, shift: float, scale: float
     )
 
 
+def _smaller(rendered: Rendered, size: int) -> Rendered:
+    """The picture at `size` pixels, its edges smoothed by the reduction."""
+    share = size / rendered.rgba.shape[0]
+    small = cv2.resize(rendered.rgba, (size, size), interpolation=cv2.INTER_AREA)
+    # Where nothing is drawn colours are 0, so averaging weighs them by alpha; undo that.
+    alpha = np.maximum(small[..., 3:].astype(np.float32), 1)
+    small[..., :3] = np.clip(small[..., :3].astype(np.float32) * 255 / alpha, 0, 255)
+    lens = None if rendered.lens is None else (rendered.lens + 0.5) * share - 0.5
+    return dataclasses.replace(rendered, rgba=small, box=rendered.box * share, lens=lens)
+
+
 def finish(rendered: Rendered, who: Person, backdrop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The picture a camera would have taken: uint8 [size, size, 3]."""
     if rendered.lens is not None:
@@ -65,16 +81,19 @@ def finish(rendered: Rendered, who: Person, backdrop: np.ndarray, rng: np.random
     return degrade.camera(image, rng)
 
 
-def face_shard(model: HeadModel, number: int, count: int, tone: float | None = None) -> FaceShard:
+def face_shard(
+    model: HeadModel, number: int, count: int, tone: float | None = None, skins: Skins | None = None
+) -> FaceShard:
     """Shard `number` of `count` face crops; boxes are off by what a detector and a track are off by."""
     rng = np.random.default_rng([7, number])
     images, coefficients, heads, points, tones = [], [], [], [], []
     for position in range(count):
         if position % PICTURES_PER_PERSON == 0:
-            who = person(model, rng, tone)
+            who = person(model, rng, tone, skins)
             backdrops = [degrade.background(rng, CROP) for _ in range(3)]
         values = sample(rng)
-        rendered = render(model, who, values, _random_view(rng, CROP, 0.05, 0.12), random_light(rng))
+        view = _random_view(rng, OVERSIZE, 0.05, 0.12)
+        rendered = _smaller(render(model, who, values, view, random_light(rng)), CROP)
         backdrop = backdrops[rng.integers(len(backdrops))]
         backdrop = np.roll(backdrop, rng.integers(0, CROP, 2), axis=(0, 1))[:, :: rng.choice([1, -1])]
         images.append(finish(rendered, who, np.ascontiguousarray(backdrop), rng))
@@ -91,14 +110,16 @@ def face_shard(model: HeadModel, number: int, count: int, tone: float | None = N
     )
 
 
-def head_shard(model: HeadModel, number: int, count: int) -> dict[str, np.ndarray]:
+def head_shard(
+    model: HeadModel, number: int, count: int, skins: Skins | None = None
+) -> dict[str, np.ndarray]:
     """Shard `number` of `count` head tiles: rgba uint8 [n, TILE, TILE, 4], box float32 [n, 4] pixels of the
     tile, yaw_pitch_roll float32 [n, 3] radians."""
     rng = np.random.default_rng([11, number])
     tiles, boxes, angles = [], [], []
     for position in range(count):
         if position % PICTURES_PER_PERSON == 0:
-            who = person(model, rng)
+            who = person(model, rng, None, skins)
         rotation = _random_rotation(rng)
         if rng.random() < 0.3:  # profiles, which the regressor sees less of
             rotation = matrix_from_euler(
@@ -114,13 +135,10 @@ def head_shard(model: HeadModel, number: int, count: int) -> dict[str, np.ndarra
         rendered = render(model, who, sample(rng), view, random_light(rng))
         if rendered.lens is not None:
             degrade.lens_glare(rendered.rgba, rendered.lens, who.lens, rng)
-        # Where nothing is drawn colours are 0, so averaging weighs them by alpha; undo that.
-        small = cv2.resize(rendered.rgba, (TILE, TILE), interpolation=cv2.INTER_AREA)
-        alpha = np.maximum(small[..., 3:].astype(np.float32), 1)
-        small[..., :3] = np.clip(small[..., :3].astype(np.float32) * 255 / alpha, 0, 255)
-        tiles.append(small)
-        boxes.append(rendered.box / 2)
-        angles.append(rendered.head[:3])
+        small = _smaller(rendered, TILE)
+        tiles.append(small.rgba)
+        boxes.append(small.box)
+        angles.append(small.head[:3])
     return {
         "rgba": np.stack(tiles),
         "box": np.stack(boxes).astype(np.float32),

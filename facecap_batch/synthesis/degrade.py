@@ -104,7 +104,7 @@ def camera(image: np.ndarray, rng: np.random.Generator, detail: float | None = N
     """
     size = image.shape[0]
     if detail is None:
-        detail = 1.0 if rng.random() < 0.35 else float(np.exp(rng.uniform(np.log(0.2), 0)))
+        detail = 1.0 if rng.random() < 0.5 else float(np.exp(rng.uniform(np.log(0.3), 0)))
     small = max(int(size * detail), 16)
     if small < size:
         image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
@@ -122,13 +122,13 @@ def camera(image: np.ndarray, rng: np.random.Generator, detail: float | None = N
         pivot = work.mean()
         work = (work - pivot) * rng.uniform(0.6, 1.35) + pivot + rng.normal(0, 10)
     if rng.random() < 0.35:
-        grain = rng.normal(0, rng.uniform(1, 14), work.shape if rng.random() < 0.5 else (*work.shape[:2], 1))
+        grain = rng.normal(0, rng.uniform(0.5, 7), work.shape if rng.random() < 0.5 else (*work.shape[:2], 1))
         work += grain
     if rng.random() < 0.12:
         work = cv2.transform(work, np.full((3, 3), 1 / 3))
     image = np.clip(work, 0, 255).astype(np.uint8)
     if rng.random() < 0.45:
-        quality = int(rng.integers(18, 92))
+        quality = int(rng.integers(30, 95))
         coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
     if small < size:

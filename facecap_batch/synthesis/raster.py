@@ -19,7 +19,7 @@ def blend_shapes(rest, values, start, vertex, delta):
     out = rest.copy()
     for k in range(values.shape[0]):
         weight = values[k]
-        if weight < 1e-3:
+        if -1e-3 < weight < 1e-3:
             continue
         for row in range(start[k], start[k + 1]):
             v = vertex[row]
@@ -99,8 +99,8 @@ def noise(x, y, z):
 def rasterise(screen, depth, triangles, material, cover, place, seed, width, height):
     """Nearest triangle per pixel: int32 [height, width], -1 where there is none.
 
-    screen: float32 [V, 2]; depth: float32 [V], cm; cover: float32 [V], below 0 cuts hair and lashes away
-    (with noise at `place`, float32 [V, 3], so that their edges are ragged).
+    screen: float32 [V, 2]; depth: float32 [V], cm; cover: float32 [V], below 0 cuts hair away
+    (with noise at `place`, float32 [V, 3], so that its edges are ragged); of lashes it is the share drawn.
     """
     nearest = np.full((height, width), 1e9, np.float32)
     owner = np.full((height, width), -1, np.int32)
@@ -144,7 +144,7 @@ def rasterise(screen, depth, triangles, material, cover, place, seed, width, hei
                     edge = wa * cover[a] + wb * cover[b] + wc * cover[c]
                     if edge + 1.6 * (noise(px * 3 + seed, py * 0.7, pz * 3) - 0.5) < 0:
                         continue
-                elif kind == LASH and _hash(x + seed, y, t) < 0.45:
+                elif kind == LASH and _hash(x + seed, y, t) >= cover[a]:
                     continue
                 nearest[y, x] = z
                 owner[y, x] = t
@@ -155,15 +155,16 @@ def rasterise(screen, depth, triangles, material, cover, place, seed, width, hei
 def shade(
     owner, screen, triangles, material, normals, place, uv, view,
     texture, skin, hair, cloth, glasses, iris, eyes, gaze, ambient, light_direction, light_colour,
-    wrap, gloss, seed,
+    wrap, gloss, interior, seed,
 ):  # fmt: skip
     """Linear RGB float32 [H, W, 3] of the pixels that have an owner.
 
     normals, view: float32 [V, 3] in the camera frame (view = position); place: float32 [V, 3] at rest, head
     frame; texture: float32 [S, S, 3] linear skin albedo over uv; eyes: float32 [2, 3] eyeball centres at
-    rest; gaze: float32 [2, 3] unit vectors, head frame; iris: float32 [2, 3] inner and outer colour;
+    rest; gaze: float32 [2, 3] unit vectors, head frame; iris: as `Person.iris`;
     ambient: float32 [3, 3] from below, from above, up direction in the camera frame; light_direction,
-    light_colour: float32 [L, 3]; wrap, gloss: softness and shininess of skin.
+    light_colour: float32 [L, 3]; wrap, gloss: softness and shininess of skin;
+    interior: light inside the mouth, 0..1.
     """
     height, width = owner.shape
     image = np.zeros((height, width, 3), np.float32)
@@ -216,14 +217,14 @@ def shade(
                 power = 14.0
             elif kind == MOUTH:
                 albedo[0], albedo[1], albedo[2] = 0.25, 0.06, 0.06
-                occlusion = 0.5 * min(max((pz - 5.0) / 6.0, 0.05), 1.0)
+                occlusion = interior * 0.5 * min(max((pz - 5.0) / 6.0, 0.05), 1.0)
             elif kind == GUMS:
                 albedo[0], albedo[1], albedo[2] = 0.50, 0.17, 0.17
-                occlusion = 0.8 * min(max((pz - 4.5) / 6.0, 0.05), 1.0)
+                occlusion = interior * 0.8 * min(max((pz - 4.5) / 6.0, 0.05), 1.0)
                 shine = 0.15
             elif kind == TEETH:
                 albedo[0], albedo[1], albedo[2] = 0.70, 0.64, 0.54
-                occlusion = 0.9 * min(max((pz - 5.0) / 5.5, 0.1), 1.0)
+                occlusion = (0.3 + 0.7 * interior) * 0.9 * min(max((pz - 5.0) / 5.5, 0.1), 1.0)
                 shine = 0.2
             elif kind in (EYE_LEFT, EYE_RIGHT):
                 eye = kind - EYE_LEFT
@@ -244,13 +245,14 @@ def shade(
                             albedo[k] *= 0.45
                 else:
                     edge = min((angle - outer) / 0.9, 1.0)
-                    albedo[0] = 0.72 - 0.12 * edge
-                    albedo[1] = 0.67 - 0.25 * edge
-                    albedo[2] = 0.64 - 0.25 * edge
+                    albedo[0] = (0.72 - 0.12 * edge) * iris[2, 2]
+                    albedo[1] = (0.67 - 0.25 * edge) * iris[2, 2]
+                    albedo[2] = (0.64 - 0.25 * edge) * iris[2, 2]
                 occlusion = 0.92 - 0.35 * min(max(dy * r, 0.0), 1.0)  # the upper lid's shadow
                 shine, power, soft = 0.9, 220.0, 0.25
             elif kind == LASH:
-                albedo[0], albedo[1], albedo[2] = 0.02, 0.015, 0.012
+                for k in range(3):
+                    albedo[k] = 0.01 + 0.3 * hair[k]
             elif kind == HAIR:
                 strand = 0.45 + 1.1 * noise(px * 5 + seed, py * 0.6, pz * 5)
                 for k in range(3):

@@ -23,6 +23,9 @@ LID_CLEARANCE = 1.03  # lids lie this much outside the eyeball's radius
 TONE_SCALE = 2048
 TONE = ((1 - np.exp(-1.6 * np.arange(4 * TONE_SCALE) / TONE_SCALE)) ** (1 / 2.2) * 255).astype(np.uint8)
 
+MIDDLE_LIGHT = 0.16  # mean linear light of a well exposed head
+AUTO_EXPOSURE = 0.75  # share of a wrong exposure, as an exponent, that the camera corrects
+
 
 @dataclasses.dataclass(frozen=True)
 class View:
@@ -123,9 +126,8 @@ def draw(
     rotation, position: float64 [3, 3] and [3] (centimetres), x_camera = rotation x_head + position, where
     the head's origin is the midpoint of the eyeballs.
     """
-    face = raster.blend_shapes(
-        person.rest, coefficients.astype(np.float32), model.shape_start, model.shape_vertex, model.shape_delta
-    )
+    posed = person.gain * (person.habit + coefficients.astype(np.float32) * (1 - person.habit))
+    face = raster.blend_shapes(person.rest, posed, model.shape_start, model.shape_vertex, model.shape_delta)
     for members, eye in ((model.lid_left, 0), (model.lid_right, 1)):
         raster.push_out(face, members, person.eyes[eye], np.float32(person.eye_radius * LID_CLEARANCE))
     place = np.concatenate([person.rest, person.extra_vertices])
@@ -148,14 +150,14 @@ def draw(
         owner, screen, person.triangles, person.material, normals, place, person.uv, seen,
         person.texture, person.skin, person.hair, person.cloth, person.glasses, person.iris, person.eyes,
         gaze.astype(np.float32), light.ambient, light.direction, light.colour, np.float32(light.wrap),
-        np.float32(person.gloss), person.seed,
+        np.float32(person.gloss), np.float32(person.interior), person.seed,
     )  # fmt: skip
     iris = person.eyes + gaze * person.eye_radius
     mouth = person.rest[model.landmarks[[48, 54]]].mean(axis=0)
     special = camera.project(seen_at(np.concatenate([iris, mouth[None]])))
     boxed = screen[model.face_box]
     return Drawing(
-        rgba=raster.resolve(image, owner, TONE, np.float32(TONE_SCALE * light.exposure)),
+        rgba=raster.resolve(image, owner, TONE, np.float32(TONE_SCALE * _exposure(image, owner, light))),
         points=np.concatenate([screen[model.landmarks], special]),
         box=np.array([*boxed.min(axis=0), *boxed.max(axis=0)], np.float32),
         lens=np.stack([camera.project(seen_at(rim)) for rim in _rims(person)]) if person.lens else None,
@@ -185,6 +187,13 @@ def render(model: HeadModel, person: Person, coefficients: np.ndarray, view: Vie
         box=drawing.box,
         lens=drawing.lens,
     )
+
+
+def _exposure(image: np.ndarray, owner: np.ndarray, light: Light) -> float:
+    """What an automatic camera would do, most of the way: factor of linear light."""
+    seen = image[owner >= 0]
+    mean = float(seen.mean()) if len(seen) else MIDDLE_LIGHT
+    return light.exposure * (MIDDLE_LIGHT / max(mean, 1e-3)) ** AUTO_EXPOSURE
 
 
 def _extent(points: np.ndarray, distance: float) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Endless random batches of rendered face crops for the regressor, from shards that may still be growing.
 
-In: a folder of ``faces_XXXX.npz``. Out: `FaceBatch` tensors, augmented: mirrored with left and right labels
-swapped, brightness and contrast varied. A pool of a few shards is held in memory and turned over as
-training goes on.
+In: a folder of ``faces_XXXX.npz``. Out: `FaceBatch` tensors, PICTURES of each person, augmented: mirrored
+with left and right labels swapped, brightness and contrast varied. A pool of shards is held in memory and
+turned over as training goes on.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from facecap_batch.networks.crop_layout import CROP, POINTS
 from facecap_batch.synthesis import dataset, degrade
 from facecap_batch.training.backdrops import backdrop
 
-POOL_SHARDS = 6
-BATCHES_PER_SHARD = 32
+POOL_SHARDS = 24  # of 1,024 crops: 113 MB each
+BATCHES_PER_SHARD = 16
+PICTURES = 8  # of one person in a batch
 NEGATIVES = 2000
 # Mirror image of each Multi-PIE landmark, the irises and the mouth centre.
 MIRRORED_POINTS = (
@@ -75,6 +76,8 @@ class FaceBatches:
     """Iterator of augmented batches; see the module's docstring."""
 
     def __init__(self, folder: Path, size: int, seed: int) -> None:
+        if size % PICTURES:
+            raise ValueError(f"a batch holds whole groups of {PICTURES} pictures of a person, not {size}")
         self._folder = folder
         self._size = size
         self._rng = np.random.default_rng(seed)
@@ -92,6 +95,11 @@ class FaceBatches:
             self._rng.shuffle(self._queue)
         return dataset.load_faces(self._queue.pop())
 
+    def _person(self, crops: int) -> np.ndarray:
+        """Rows of a shard of `crops` that show one of its people."""
+        first = self._rng.integers(crops // dataset.PICTURES_PER_PERSON) * dataset.PICTURES_PER_PERSON
+        return first + self._rng.choice(dataset.PICTURES_PER_PERSON, PICTURES, replace=False)
+
     def __iter__(self) -> FaceBatches:
         return self
 
@@ -99,21 +107,17 @@ class FaceBatches:
         if self._served % BATCHES_PER_SHARD == 0:
             self._pool = [*self._pool[-(POOL_SHARDS - 1) :], self._next_shard()]
         self._served += 1
-        share = np.bincount(self._rng.integers(0, len(self._pool), self._size), minlength=len(self._pool))
-        rows = [
-            self._rng.integers(0, len(shard.image), count)
-            for shard, count in zip(self._pool, share, strict=True)
-        ]
+        people = self._size // PICTURES
+        chosen = [self._pool[k] for k in self._rng.integers(0, len(self._pool), people)]
+        rows = [self._person(len(shard.image)) for shard in chosen]
 
         def gather(name: str) -> Tensor:
             return torch.from_numpy(
-                np.concatenate(
-                    [getattr(shard, name)[row] for shard, row in zip(self._pool, rows, strict=True)]
-                )
+                np.concatenate([getattr(shard, name)[row] for shard, row in zip(chosen, rows, strict=True)])
             )
 
         batch = FaceBatch(gather("image").numpy(), gather("coefficients"), gather("head"), gather("points"))
-        return mirror(batch, self._rng.random(self._size) < 0.5)
+        return mirror(batch, np.repeat(self._rng.random(people) < 0.5, PICTURES))
 
 
 def _window(rng: np.random.Generator) -> np.ndarray:

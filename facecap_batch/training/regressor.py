@@ -17,16 +17,19 @@ from torch.nn import functional
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.geometry import matrix_from_euler
-from facecap_batch.networks.crop_layout import CROP
+from facecap_batch.networks.crop_layout import CROP, POINTS
 from facecap_batch.networks.face_regressor import (
+    LEFT_EYE_MARKS,
+    MOUTH_MARKS,
+    RIGHT_EYE_MARKS,
     Expression,
     FaceRegressor,
     Locator,
+    patch_affine,
     patch_places,
-    up_direction,
 )
 from facecap_batch.synthesis.dataset import FaceShard
-from facecap_batch.training.face_batches import FaceBatch, to_input
+from facecap_batch.training.face_batches import PICTURES, FaceBatch, to_input
 
 # Errors of alignment that the expression half must bear: the locator's own, measured on held-out people.
 POINT_NOISE = 0.022  # crop units, about 5 % of the distance between the eyes
@@ -35,6 +38,8 @@ WIDTH_NOISE = 0.06  # of ln(width)
 # Weight of a channel is 1 / (variance + floor): every channel counts by what is left unexplained.
 VARIANCE_FLOOR = 0.01
 PRESENCE_WEIGHT = 0.15
+OFFSET_WEIGHT = 0.3
+MARKS_WEIGHT = 1.0
 
 
 def channel_weights(coefficients: np.ndarray) -> Tensor:
@@ -48,13 +53,8 @@ def locator_loss(
 ) -> Tensor:
     """Scalar loss; `negative` is uint8 [M, CROP, CROP, 3] without faces."""
     count = len(batch.image)
-    small = np.stack(
-        [
-            cv2.resize(image, (CROP // 2, CROP // 2), interpolation=cv2.INTER_AREA)
-            for image in (*batch.image, *negative)
-        ]
-    )
-    head, points, presence = locator.at_half(to_input(small, rng))
+    small = np.stack([half_size(image) for image in (*batch.image, *negative)])
+    head, points, presence = locator(to_input(small, rng))
     angle = functional.smooth_l1_loss(head[:count, :3], batch.head[:, :3], beta=0.05)
     place = functional.smooth_l1_loss(head[:count, 3:], batch.head[:, 3:], beta=0.03)
     marks = functional.smooth_l1_loss(points[:count], batch.points, beta=0.03)
@@ -82,42 +82,35 @@ def warp_patches(image: np.ndarray, head: Tensor, points: Tensor) -> list[np.nda
     """What `face_regressor.cut_patches` cuts, as uint8 [B, side, side, 3] each, from uint8 crops [B, CROP,
     CROP, 3]."""
     patches = []
-    for centre, patch, mirrored, half in patch_places(points):
-        matrices = patch_matrices(centre, head, patch, mirrored, CROP // 2 if half else CROP)
+    for centre, patch, mirrored, halved in patch_places(points):
+        affines = patch_affine(centre, head, patch, mirrored, CROP // 2 if halved else CROP).double().numpy()
         side = patch[2]
         out = np.empty((len(image), side, side, 3), np.uint8)
-        for row, matrix in enumerate(matrices):
-            source = image[row]
-            if half:
-                source = cv2.resize(source, (CROP // 2, CROP // 2), interpolation=cv2.INTER_AREA)
+        for row, affine in enumerate(affines):
             out[row] = cv2.warpAffine(
-                source,
-                matrix,
+                half_size(image[row]) if halved else image[row],
+                affine,
                 (side, side),
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_REPLICATE,
             )
         patches.append(out)
     return patches
 
 
-def patch_matrices(
-    centre: Tensor, head: Tensor, patch: tuple[float, float, int], mirrored: bool, size: int
-) -> np.ndarray:
-    """float64 [B, 2, 3]: pixel of the patch to pixel of a crop of `size` pixels; the affine map of
-    `cut_patch`."""
-    offset, width, side = patch
-    up = (up_direction(head[:, :3]) * head.new_tensor([1.0, -1.0])).double().numpy()
-    right = np.stack([-up[:, 1], up[:, 0]], 1)
-    per_cm = 2.0 / np.exp(head[:, 5].double().numpy())[:, None]
-    middle = centre.double().numpy() + up * (offset * per_cm)
-    half = 0.5 * width * per_cm
-    step = 2.0 / side
-    across, down = right * half * step * (-1 if mirrored else 1), -up * half * step
-    first = middle - (across + down) * (side - 1) / 2
-    columns = np.stack([across, down, first], axis=2) * (size / 2)
-    columns[:, :, 2] += (size - 1) / 2
-    return columns
+def half_size(image: np.ndarray) -> np.ndarray:
+    """A crop as the locator sees it: uint8 [CROP, CROP, 3] to [CROP / 2, CROP / 2, 3]."""
+    return cv2.resize(image, (CROP // 2, CROP // 2), interpolation=cv2.INTER_AREA)
+
+
+def marks_in_patch(
+    batch: FaceBatch, centre: Tensor, head: Tensor, patch: tuple[float, float, int], mirrored: bool
+) -> Tensor:
+    """The batch's landmarks in units of a patch (-1..1, v down), float32 [B, POINTS, 2]."""
+    affine = patch_affine(centre, head, patch, mirrored, CROP)
+    crop = (batch.points + 1) * (CROP / 2) - 0.5
+    pixels = torch.einsum("bij,bnj->bni", torch.linalg.inv(affine[:, :, :2]), crop - affine[:, None, :, 2])
+    return (pixels + 0.5) * (2 / patch[2]) - 1
 
 
 def expression_loss(
@@ -128,10 +121,25 @@ def expression_loss(
     weights: Tensor,
     rng: np.random.Generator,
 ) -> Tensor:
-    """Scalar loss of the coefficients read from patches cut at `head` and `points`."""
-    patches = [to_input(patch, rng) for patch in warp_patches(batch.image, head, points)]
-    predicted = expression(*patches, head[:, :3])
-    return (weights * (predicted - batch.coefficients) ** 2).mean()
+    """Scalar loss of what is read from patches cut at `head` and `points`.
+
+    The batch holds PICTURES of each person, one after the other. How a face looks at rest hides where its
+    neutral lies (high brows or raised ones?), so the error that all pictures of a person share weighs only
+    OFFSET_WEIGHT: what counts is how the face moves.
+    """
+    left, right, mouth, face = (to_input(patch, rng) for patch in warp_patches(batch.image, head, points))
+    predicted, said_marks = expression.with_marks(left, right, mouth, face, head[:, :3])
+    error = (predicted - batch.coefficients).unflatten(0, (-1, PICTURES))
+    shared = error.mean(1, keepdim=True)
+    moving = (error - shared).square() * (PICTURES / (PICTURES - 1))
+    loss = (weights * (moving + OFFSET_WEIGHT * shared.square())).mean()
+    shown = (LEFT_EYE_MARKS, RIGHT_EYE_MARKS, MOUTH_MARKS, tuple(range(POINTS)))
+    for (centre, patch, mirrored, _), said, marks in zip(
+        patch_places(points), said_marks, shown, strict=True
+    ):
+        true = marks_in_patch(batch, centre, head, patch, mirrored)[:, list(marks)]
+        loss = loss + MARKS_WEIGHT * functional.smooth_l1_loss(said, true, beta=0.05)
+    return loss
 
 
 @dataclasses.dataclass(frozen=True)
