@@ -23,6 +23,7 @@ MEAN_COEFFICIENT = 0.1  # likewise for every coefficient
 EYE_PATCH = (0.9, 5.4, 48)
 MOUTH_PATCH = (-1.0, 8.4, 56)
 FACE_PATCH = (0.5, 17.0, 48)
+_HALVING = torch.eye(3)[:, :, None, None].repeat(1, 1, 2, 2) / (4 * 127.5)
 LEAST_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 # Landmarks (crop_layout.POINTS) that the eye and mouth patches show: lids, brow and iris; lips.
 LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)
@@ -192,7 +193,8 @@ def patch_affine(
 
 
 def cut(image: Tensor, affines: list[Tensor], sides: list[int]) -> list[Tensor]:
-    """Patches of an image by nearest pixel: [B, S, S, C] to float32 [B, C, side, side] each.
+    """Patches of an image by nearest pixel: [B, S, S, C] to float32 [B, C, side, side] each; uint8 becomes
+    0..2.
 
     Whole pixels are copied, all patches at once: bilinear sampling would cost more than the networks do, and
     changes none of the measured figures.
@@ -208,7 +210,9 @@ def cut(image: Tensor, affines: list[Tensor], sides: list[int]) -> list[Tensor]:
         rows.append(y * size + x)
     first = torch.arange(batch, device=image.device)[:, None] * (size * size)
     index = torch.cat(rows, 1).long() + first
-    pixels = image.reshape(-1, channels).index_select(0, index.flatten()).float()
+    pixels = image.reshape(-1, channels).index_select(0, index.flatten())
+    if pixels.dtype == torch.uint8:
+        pixels = pixels.float() * (1 / 127.5)
     pixels = pixels.reshape(batch, -1, channels)
     return [
         part.reshape(batch, side, side, channels).permute(0, 3, 1, 2)
@@ -219,16 +223,16 @@ def cut(image: Tensor, affines: list[Tensor], sides: list[int]) -> list[Tensor]:
 def cut_patches(
     crop: Tensor, half: Tensor, head: Tensor, points: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The left eye, the mirrored right eye, the mouth and the face: float32 in -1..1.
+    """The left eye, the mirrored right eye, the mouth and the face.
+
+    float32, the first three in 0..2, the face in -1..1: a patch's own light is taken out later.
 
     crop: uint8 [B, CROP, CROP, 3]; half: [B, 3, CROP / 2, CROP / 2], the crop at half resolution, from which
     the face is cut; head: [B, 6]; points: [B, POINTS, 2].
     """
     places = patch_places(points)
     fine = [patch_affine(centre, head, patch, mirror, CROP) for centre, patch, mirror, _ in places[:3]]
-    left, right, mouth = (
-        pixels * (1 / 127.5) - 1.0 for pixels in cut(crop, fine, [patch[2] for _, patch, _, _ in places[:3]])
-    )
+    left, right, mouth = cut(crop, fine, [patch[2] for _, patch, _, _ in places[:3]])
     centre, patch, mirror, _ = places[3]
     coarse = patch_affine(centre, head, patch, mirror, CROP // 2)
     (face,) = cut(half.permute(0, 2, 3, 1), [coarse], [patch[2]])
@@ -267,5 +271,9 @@ class FaceRegressor(nn.Module):
 
 
 def halve(crop: Tensor) -> Tensor:
-    """uint8 [B, CROP, CROP, 3] to float32 [B, 3, CROP / 2, CROP / 2] in -1..1."""
-    return functional.avg_pool2d(crop.permute(0, 3, 1, 2).float(), 2) * (1 / 127.5) - 1.0
+    """uint8 [B, CROP, CROP, 3] to float32 [B, 3, CROP / 2, CROP / 2] in -1..1: means of 2 x 2 pixels.
+
+    A convolution does that and the change of range in one pass, twice as fast as pooling does.
+    """
+    weight, bias = _HALVING.to(crop.device), -torch.ones(3, device=crop.device)
+    return functional.conv2d(crop.permute(0, 3, 1, 2).float(), weight, bias, stride=2)
