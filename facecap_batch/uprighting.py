@@ -24,9 +24,9 @@ EARLY = 4  # samples after which a clip is settled if it shows faces
 SAMPLES = 16  # small images kept at most; every second one is dropped when they are full
 TRIED = 8  # of them that are tried in other orientations
 TURNS = (90, 270, 180)  # degrees counterclockwise; a phone held upright comes out as one of the first two
-# Score times presence from which a face is beyond doubt. The trial of three more orientations is three more
-# chances of mistaking something for a face, and few files lie about their orientation: doubt keeps a clip
-# as is.
+# Presence from which a face stands upright beyond doubt; score times presence from which it does so in a
+# turned picture. The trial of three more orientations is three more chances of mistaking something for a
+# face, and few files lie about their orientation: doubt keeps a clip as is.
 SURE = 0.8
 SETTLED_SHARE = 0.5  # of samples with a sure face upright: no question
 TURNED_SHARE = 0.25  # of samples with a sure face, at least, in the orientation that is chosen
@@ -69,8 +69,8 @@ class Uprighting:
         if self.settled or not self._samples:
             return 0
         frames = [(_as_frame(image, self._scalers), face) for image, face in self._samples]
-        upright = self._sure(frames)
-        if np.mean(upright > 0) >= SETTLED_SHARE:
+        presence, upright = self._sure(frames)
+        if np.mean(presence >= SURE) >= SETTLED_SHARE:
             self._settle()
             return 0
         step = -(-len(frames) // TRIED)
@@ -79,7 +79,7 @@ class Uprighting:
         for turn in TURNS:
             turned = [frame.turned(turn) for frame, _ in frames[::step]]
             faces = [self._best(seen) for seen in self._detector.detect([frame.rgb() for frame in turned])]
-            sure = self._sure(list(zip(turned, faces, strict=True)))
+            _, sure = self._sure(list(zip(turned, faces, strict=True)))
             seen = sum(face is not None for face in faces)
             enough = max(1.0, TURNED_SHARE * len(turned), TURNED_STEADY * seen)
             if (sure > 0).sum() >= enough and sure.sum() > needed:
@@ -96,16 +96,17 @@ class Uprighting:
         best = max(faces, key=lambda face: face.score, default=None)
         return best if best is not None and best.score >= self._detector.score_threshold else None
 
-    def _sure(self, samples: Sequence[tuple[Frame, Detection | None]]) -> np.ndarray:
-        """float64 [len(samples)]: score times presence where that makes a sure face, else 0."""
-        sure = np.zeros(len(samples))
+    def _sure(self, samples: Sequence[tuple[Frame, Detection | None]]) -> tuple[np.ndarray, np.ndarray]:
+        """Presence of a face, float64 [len(samples)], and score times presence where that is sure, else 0."""
+        seen, sure = np.zeros(len(samples)), np.zeros(len(samples))
         rows = [row for row, (_, face) in enumerate(samples) if face is not None]
         if rows:
             crops = [self._regressor.crop(f, face.box).image for f, face in samples if face is not None]
             presence = self._regressor.read(crops).presence.astype(np.float64)
             scores = np.array([face.score for _, face in samples if face is not None])
+            seen[rows] = presence
             sure[rows] = np.where(presence * scores >= SURE, presence * scores, 0.0)
-        return sure
+        return seen, sure
 
 
 def _as_frame(image: np.ndarray, scalers: Scalers) -> Frame:

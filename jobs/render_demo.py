@@ -1,6 +1,6 @@
 """Render the demo clips and their ground truth: nobody real is in them.
 
-    python jobs/render_demo.py --ict ICT-FaceKit/FaceXModel --output manifests
+    python jobs/render_demo.py --ict ICT-FaceKit/FaceXModel --makehuman makehuman --output manifests
 
 Four clips of a few seconds: speech with blinks and smiles; a portrait phone clip with display rotation;
 head turns with the face hidden for a while; a place without anybody. Beside each clip with a face lies
@@ -24,8 +24,11 @@ from facecap_batch.geometry import focal_length, matrix_from_euler
 from facecap_batch.storage import published
 from facecap_batch.synthesis import degrade, head_model, raster
 from facecap_batch.synthesis.appearance import person
+from facecap_batch.synthesis.head_model import HeadModel
 from facecap_batch.synthesis.performance import head_motion, performance
 from facecap_batch.synthesis.scene import Camera, draw, random_light
+from facecap_batch.synthesis.skins import Skins
+from facecap_batch.synthesis.skins import load as load_skins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +77,9 @@ def _card(clip: Clip, frame: np.ndarray, box: np.ndarray, time: float) -> bool:
     return away < 0.2 * clip.height
 
 
-def frames_of(clip: Clip, ict: Path, cache: Path) -> tuple[list[np.ndarray], CoefficientTable | None]:
+def frames_of(
+    clip: Clip, model: HeadModel, skins: Skins | None
+) -> tuple[list[np.ndarray], CoefficientTable | None]:
     """The upright frames of `clip`, uint8 [height, width, 3], and their truth."""
     rng = np.random.default_rng(clip.seed)
     backdrop = _backdrop(clip, rng)
@@ -89,8 +94,7 @@ def frames_of(clip: Clip, ict: Path, cache: Path) -> tuple[list[np.ndarray], Coe
     if not clip.distance:
         shift = np.round(8 * np.sin(times * 2)).astype(int)
         return [finished(np.roll(backdrop, step, axis=1)) for step in shift], None
-    model = head_model.load(ict, cache)
-    who, light = person(model, rng), random_light(rng)
+    who, light = person(model, rng, skins=skins), random_light(rng)
     coefficients = performance(times, rng)
     angles = head_motion(times, rng, clip.swing)
     rotations = matrix_from_euler(angles)
@@ -166,14 +170,17 @@ def _set_rotation(path: Path, degrees: int) -> None:
 def main(
     ict: Annotated[Path, typer.Option(help="ICT-FaceKit's FaceXModel folder")],
     output: Annotated[Path, typer.Option(help="the manifests folder")] = Path("manifests"),
-    cache: Annotated[Path, typer.Option(help="where the parsed head model is kept")] = Path(
-        "data/head_model.npz"
-    ),
+    makehuman: Annotated[
+        Path | None, typer.Option(help="folder of MakeHuman's skins and brows, see docs/training.md")
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="folder where what is read from these is kept")] = Path("data"),
 ) -> None:
     """Render the demo; see the module's docstring."""
     cv2.setNumThreads(1)
+    model = head_model.load(ict, cache / "head_model.npz")
+    skins = None if makehuman is None else load_skins(makehuman, model, cache / "skins.npz")
     for clip in CLIPS:
-        frames, truth = frames_of(clip, ict, cache)
+        frames, truth = frames_of(clip, model, skins)
         path = output / "demo" / f"{clip.name}.mp4"
         encode(clip, frames, path)
         if truth is not None:

@@ -76,7 +76,7 @@ def finish(rendered: Rendered, who: Person, backdrop: np.ndarray, rng: np.random
     if rendered.lens is not None:
         degrade.lens_glare(rendered.rgba, rendered.lens, who.lens, rng)
     image = raster.over(rendered.rgba, backdrop)
-    if rng.random() < 0.10:
+    if rng.random() < 0.15:
         degrade.occlude(image, tuple((who.skin ** (1 / 2.2) * 255).tolist()), rng)
     return degrade.camera(image, rng)
 

@@ -70,31 +70,40 @@ def lens_glare(rgba: np.ndarray, outlines: np.ndarray, opacity: float, rng: np.r
 
 
 def occlude(image: np.ndarray, skin: tuple[float, float, float], rng: np.random.Generator) -> None:
-    """Put a hand-like or thing-like shape over part of `image`, in place."""
+    """Put a hand or a thing over part of `image`, in place."""
     size = image.shape[0]
-    if rng.random() < 0.5:  # fingers
-        shade = np.array(skin) * rng.uniform(0.7, 1.1)
-        start = rng.uniform(0.1, 0.9, 2) * size
-        start[1] = rng.uniform(0.6, 1.1) * size
-        heading = rng.uniform(-2.4, -0.7)
-        for finger in range(rng.integers(2, 6)):
-            base = start + np.array([np.cos(heading + 1.57), np.sin(heading + 1.57)]) * finger * size * 0.065
-            tip = base + np.array([np.cos(heading), np.sin(heading)]) * size * rng.uniform(0.2, 0.4)
-            colour = tuple(float(c) for c in np.clip(shade * rng.uniform(0.85, 1.1), 0, 255))
-            cv2.line(
-                image,
-                tuple(base.astype(int).tolist()),
-                tuple(tip.astype(int).tolist()),
-                colour,
-                int(size * rng.uniform(0.05, 0.075)),
-                cv2.LINE_AA,
-            )
+    if rng.random() < 0.7:
+        _hand(image, np.array(skin), rng)
     else:
         colour = tuple(float(c) for c in rng.integers(0, 256, 3))
         centre = rng.uniform(0.15, 0.85, 2) * size
         extent = rng.uniform(0.08, 0.4, 2) * size
         corners = cv2.boxPoints((tuple(centre.tolist()), tuple(extent.tolist()), float(rng.uniform(0, 90))))
         cv2.fillPoly(image, [corners.astype(np.int32)], colour, cv2.LINE_AA)
+
+
+def _hand(image: np.ndarray, skin: np.ndarray, rng: np.random.Generator) -> None:
+    """Palm, fingers and forearm of skin colour, rounded by shading, most often before mouth and chin."""
+    size = image.shape[0]
+    unit = size * rng.uniform(0.035, 0.055)  # a finger's width
+    heading = rng.uniform(-3.0, -0.1)  # fingers point up and inward
+    along = np.array([np.cos(heading), np.sin(heading)])
+    across = np.array([-along[1], along[0]])
+    tips = np.array([rng.uniform(0.25, 0.75), rng.uniform(0.35, 0.95)]) * size
+    count = int(rng.integers(1, 5))
+    palm = tips - along * unit * rng.uniform(2.0, 4.5)
+    wrist = palm - along * unit * 12
+    limbs = [(wrist, palm, 3.6)]
+    for finger in range(count):
+        side = across * unit * (finger - (count - 1) / 2) * rng.uniform(0.95, 1.25)
+        limbs.append((palm + side, tips + side + along * unit * rng.uniform(-0.8, 0.8), 1.0))
+    for start, end, width in limbs:
+        shade = skin * rng.uniform(0.75, 1.1)
+        first, last = (tuple(np.round(place).astype(int).tolist()) for place in (start, end))
+        for depth in np.linspace(0, 1, 7):  # from the rim to the ridge
+            colour = tuple(float(c) for c in np.clip(shade * (0.6 + 0.45 * np.sqrt(depth)), 0, 255))
+            thick = max(round(width * unit * (1 - 0.85 * depth)), 1)
+            cv2.line(image, first, last, colour, thick, cv2.LINE_AA)
 
 
 def camera(image: np.ndarray, rng: np.random.Generator, detail: float | None = None) -> np.ndarray:

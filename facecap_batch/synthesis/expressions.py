@@ -56,6 +56,8 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("eyeSquintLeft", "eyeSquintRight"), ("eyeWideLeft", "eyeWideRight"),
 )  # fmt: skip
 EXCLUSIVE = {"jawLeft", "mouthLeft"}  # to one side or the other, never both
+# Hardly anybody does these, so chance alone would show too few of them to learn from.
+SELDOM = {"jawLeft", "jawForward", "mouthLeft", "mouthDimpleLeft", "mouthPressLeft", "mouthShrugUpper"}
 
 
 def _add_pattern(
@@ -73,7 +75,7 @@ def _add_pattern(
 
 def _add_independent(values: np.ndarray, chance: float, rng: np.random.Generator) -> None:
     for group in GROUPS:
-        if rng.random() >= chance:
+        if rng.random() >= (2.0 if group[0] in SELDOM else 1.0) * chance:
             continue
         amount = rng.beta(1.0, 1.3)
         if group[0] in EXCLUSIVE or (len(group) == 2 and rng.random() < 0.35):
@@ -145,7 +147,7 @@ def sample(rng: np.random.Generator) -> np.ndarray:
         )
     _add_lids(values, rng)
     jaw = values[INDEX["jawOpen"]]
-    if jaw > 0.05 and rng.random() < 0.12:  # lips closed over an open jaw
+    if jaw > 0.05 and rng.random() < 0.25:  # lips closed over an open jaw
         values[INDEX["mouthClose"]] = jaw * rng.uniform(0.3, 1.0)
     if values[INDEX["mouthPucker"]] > 0.5:  # lips cannot stretch and purse at once
         for name in ("mouthStretchLeft", "mouthStretchRight", "mouthSmileLeft", "mouthSmileRight"):

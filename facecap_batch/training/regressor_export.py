@@ -46,7 +46,7 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
         },
         architecture={"network": "FaceRegressor", "parameters": sum(p.numel() for p in network.parameters())},
         training={
-            "data": "rendered people only: ICT-FaceKit (MIT), MakeHuman's skins and brows (CC0) and procedures",
+            "data": "rendered people only: ICT-FaceKit (MIT), skins and brows of MakeHuman (CC0), procedures",
             "runs": runs,
         },
         quality={
