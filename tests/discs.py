@@ -39,8 +39,9 @@ class DiscDetector:
 
     backend = "discs"
 
-    def __init__(self) -> None:
+    def __init__(self, score: float = 0.9) -> None:
         self.card: EngineCard = detector_card("discs", 320, ANCHORS)
+        self.score = score
         self.images = 0  # how many have been looked at
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
@@ -55,7 +56,7 @@ class DiscDetector:
             found = found[np.argsort(-found[:, 4], kind="stable")][:ANCHORS]
             for column, (x, y, w, h, area) in enumerate(found):
                 if area >= 12:
-                    boxes[row, column], scores[row, column] = (x, y, x + w, y + h), 0.9
+                    boxes[row, column], scores[row, column] = (x, y, x + w, y + h), self.score
         return {"boxes": boxes, "scores": scores}
 
 

@@ -146,6 +146,13 @@ def test_a_clip_on_its_side_is_set_upright(turn: int, tmp_path: Path) -> None:
     assert np.abs((table.box[42:, :2] + table.box[42:, 2:]) / 2 - places[42:, :2]).max() < 4
 
 
+def test_an_upright_face_that_the_detector_doubts_is_not_looked_for_sideways(tmp_path: Path) -> None:
+    detector = DiscDetector(score=0.6)
+    path = disc_video(tmp_path / "walk.mp4", walk(60))
+    assert capture(Clip("clip", str(path)), detector, DiscRegressor()).face_found.all()
+    assert detector.images <= 60 / 6 + 2
+
+
 def test_turning_can_be_switched_off(tmp_path: Path) -> None:
     path = disc_video(tmp_path / "side.mp4", walk(30), turn=90)
     table = taken(path, CaptureSettings(try_turns=False))
