@@ -22,6 +22,10 @@ MAX_SHARED = 0.2
 # A face much smaller than the subject (area) is somebody in the background, or no face.
 MIN_AREA_SHARE = 0.1
 
+# A face that is never surer than this, score times presence, in any frame of its track is no face: what
+# briefly looks like one reaches a quarter, the faintest real ones of small clips a half.
+SURE_ONCE = 0.4
+
 
 # One crop that was read.
 ROW = np.dtype(
@@ -101,6 +105,8 @@ def main_subject(readings: np.ndarray, present: np.ndarray, count: int) -> np.nd
     typical = 0.0
     for track in tracks:
         rows = rows_of[track]
+        if sure[rows].max() < SURE_ONCE:
+            continue
         frames = readings["frame"][rows]
         free = chosen[frames] < 0
         if typical and (np.mean(~free) > MAX_SHARED or np.median(area[rows]) < MIN_AREA_SHARE * typical):

@@ -160,6 +160,14 @@ def test_a_lost_and_found_face_continues_and_bystanders_do_not() -> None:
     assert tracks_chosen(given, 100) == [0] * 40 + [-1] * 10 + [1] * 50
 
 
+def test_a_face_that_is_never_sure_is_nobody() -> None:
+    given = readings((range(0, 10), 80.0))
+    given["presence"] = 0.3
+    assert tracks_chosen(given, 10) == [-1] * 10
+    given["presence"][4] = 0.6  # sure once: the faint frames around it belong to a face
+    assert tracks_chosen(given, 10) == [0] * 10
+
+
 def test_frames_in_which_the_regressor_saw_nothing_stay_empty() -> None:
     given = readings((range(0, 10), 80.0))
     present = np.arange(10) % 2 == 0
