@@ -1,8 +1,8 @@
 """Endless random batches of rendered face crops for the regressor, from shards that may still be growing.
 
 In: a folder of ``faces_XXXX.npz``. Out: `FaceBatch` tensors, PICTURES of each person, augmented: mirrored
-with left and right labels swapped, brightness and contrast varied. A pool of shards is held in memory and
-turned over as training goes on.
+with left and right labels swapped, hands and things held before some, brightness and contrast varied. A pool
+of shards is held in memory and turned over as training goes on.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from facecap_batch.training.backdrops import backdrop
 POOL_SHARDS = 24  # of 1,024 crops: 113 MB each
 BATCHES_PER_SHARD = 16
 PICTURES = 8  # of one person in a batch
+OCCLUDED = 0.15  # share of crops with a hand or a thing before the face, on top of those rendered with one
 NEGATIVES = 2000
 # Mirror image of each Multi-PIE landmark, the irises and the mouth centre.
 MIRRORED_POINTS = (
@@ -117,7 +118,11 @@ class FaceBatches:
             )
 
         batch = FaceBatch(gather("image").numpy(), gather("coefficients"), gather("head"), gather("points"))
-        return mirror(batch, np.repeat(self._rng.random(people) < 0.5, PICTURES))
+        batch = mirror(batch, np.repeat(self._rng.random(people) < 0.5, PICTURES))
+        for row in np.flatnonzero(self._rng.random(self._size) < OCCLUDED):
+            red, green, blue = (float(v) for v in batch.image[row, CROP // 2, CROP // 2])
+            degrade.occlude(batch.image[row], (red, green, blue), self._rng)
+        return batch
 
 
 def _window(rng: np.random.Generator) -> np.ndarray:
