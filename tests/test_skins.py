@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from head_for_tests import EGG, head_for_tests
 
-from facecap_batch.synthesis import skins
+from facecap_batch.synthesis import registration, skins
 
 SHIFT = 7.0  # decimetres from the middle of the test head to MakeHuman's floor
 CC0 = "# This asset was explicitly released as CC0 in september 2020.\n"
@@ -92,9 +92,9 @@ def model():
     marks = np.zeros(68, np.int32)
     for index, x in zip(range(31, 36), (-1.25, -0.6, 0, 0.6, 1.25), strict=True):
         marks[index] = nearest(x, -1.95)
-    for left, right in skins.MIRRORED.items():
-        x, y = np.array(skins.FRONT[left]) * 10 - [0, SHIFT * 10]
-        y += skins.BROW_DROP if 22 <= left <= 26 else 0.0
+    for left, right in registration.MIRRORED.items():
+        x, y = np.array(registration.FRONT[left]) * 10 - [0, SHIFT * 10]
+        y += registration.BROW_DROP if 22 <= left <= 26 else 0.0
         marks[left], marks[right] = nearest(x, y), nearest(-x, y)
     right_half = {
         36: (-4.4, 2.86), 37: (-3.6, 3.3), 38: (-2.7, 3.3), 39: (-1.8, 2.86), 40: (-2.7, 2.4),
@@ -136,7 +136,7 @@ def test_brows_lie_below_the_brow_landmarks_on_both_sides(makehuman, model):
     rows, columns = np.nonzero(brows > 128)
     x, y = (columns / (SIZE - 1) - 0.5) * 2 * SPAN, (0.5 - rows / (SIZE - 1)) * 2 * SPAN
     marks = model.neutral[model.landmarks[17:27]]
-    assert y.mean() == pytest.approx(marks[:, 1].mean() - skins.BROW_DROP, abs=0.6)
+    assert y.mean() == pytest.approx(marks[:, 1].mean() - registration.BROW_DROP, abs=0.6)
     assert (x > 0).sum() == pytest.approx((x < 0).sum(), rel=0.15)
     assert 1 < np.abs(x).min() < 2.5 and 4 < np.abs(x).max() < 6.5
 

@@ -14,7 +14,8 @@ import numpy as np
 from facecap_batch.geometry import euler_from_matrix, rotation_onto
 from facecap_batch.networks.crop_layout import CROP_SCALE
 from facecap_batch.synthesis import raster
-from facecap_batch.synthesis.appearance import RIM_POINTS, TEMPLE_POINTS, Person
+from facecap_batch.synthesis.appearance import Person
+from facecap_batch.synthesis.attire import RIM_POINTS, TEMPLE_POINTS
 from facecap_batch.synthesis.expressions import gaze_from_coefficients
 from facecap_batch.synthesis.head_model import HeadModel
 
