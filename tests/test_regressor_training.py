@@ -102,7 +102,7 @@ def test_a_mirrored_crop_gives_mirrored_patches(shard):
 
 def assert_nearly_all_alike(one: torch.Tensor, other: torch.Tensor) -> None:
     # A position halfway between two pixels is rounded the other way in a mirror.
-    assert ((one - other).abs().amax(dim=1) > 2e-3).float().mean() < 0.01
+    assert ((one - other).abs().amax(dim=1) > 2e-3).float().mean() < 0.05
 
 
 def test_marks_lie_where_they_are_seen(shard):

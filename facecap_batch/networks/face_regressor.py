@@ -23,6 +23,7 @@ MEAN_COEFFICIENT = 0.1  # likewise for every coefficient
 EYE_PATCH = (0.9, 5.4, 48)
 MOUTH_PATCH = (-1.0, 8.4, 56)
 FACE_PATCH = (0.5, 17.0, 48)
+PLACE_GRID, STEP_GRID = 16, 1024  # of a patch's first pixel and of its steps, per pixel of the crop
 _HALVING = torch.eye(3)[:, :, None, None].repeat(1, 1, 2, 2) / (4 * 127.5)
 LEAST_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 # Landmarks (crop_layout.POINTS) that the eye and mouth patches show: lids, brow and iris; lips.
@@ -188,8 +189,15 @@ def patch_affine(
     step = width / side * per_cm
     across, down = right * step * (-1.0 if mirrored else 1.0), -up * step
     middle = (centre + 1) * (size / 2) - 0.5 + up * (offset * per_cm)
-    first = middle - (across + down) * ((side - 1) / 2)
+    across, down = _snapped(across, STEP_GRID), _snapped(down, STEP_GRID)
+    first = _snapped(middle - (across + down) * ((side - 1) / 2), PLACE_GRID)
     return torch.stack([across, down, first], 2)
+
+
+def _snapped(values: Tensor, grid: int) -> Tensor:
+    """To whole multiples of 1 / grid, with which float32 reckons exactly: every backend rounds a place to the
+    same pixel."""
+    return torch.floor(values * grid + 0.5) * (1.0 / grid)
 
 
 def cut(image: Tensor, affines: list[Tensor], sides: list[int]) -> list[Tensor]:
