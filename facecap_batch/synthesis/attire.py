@@ -1,6 +1,6 @@
 """What a head wears: a shell of hair, long hair, shoulders, glasses.
 
-In: the head model, a person's mesh at rest and a random generator. Out: vertices (float32 [N, 3],
+In: the head model, a person's mesh at rest and a random generator. Out: vertices (float [N, 3],
 centimetres, head frame) with triangles (int32 [T, 3]) that move with the head only. `cover` (float [N]) is
 below 0 where hair has ended.
 """
@@ -28,7 +28,11 @@ def _hairline(place: np.ndarray, rise: float, nape: float) -> np.ndarray:
 
 
 def scalp(model: HeadModel, rest: np.ndarray, rng: np.random.Generator):
-    """A shell of hair over the skull: vertices, triangles, cover."""
+    """A shell of hair over the skull of the mesh `rest` (float32 [V, 3], centimetres).
+
+    Returns vertices float64 [N, 3] in centimetres, triangles int32 [T, 3] and cover float64 [N], centimetres
+    above the hairline.
+    """
     bald = rng.random() < 0.07
     rise = rng.uniform(2.0, 5.0) if bald else rng.normal(0, 0.9)
     height = _hairline(model.neutral, rise, rng.uniform(-8, -2))
@@ -62,7 +66,11 @@ def _grid_triangles(down: int, across: int) -> np.ndarray:
 
 
 def curtain(rng: np.random.Generator):
-    """Long hair around the back and sides, down to the shoulders: vertices, triangles, cover."""
+    """Long hair around the back and sides, down to the shoulders.
+
+    Returns vertices float32 [336, 3] in centimetres, triangles int32 [594, 3] and cover float32 [336], which
+    has no unit and is -0.5 at the side edges and at the bottom.
+    """
     across, down = 28, 12
     opening = np.radians(rng.uniform(62, 100))
     bottom = rng.uniform(-19, -6)
@@ -81,7 +89,7 @@ def curtain(rng: np.random.Generator):
 
 
 def shoulders(rng: np.random.Generator):
-    """A torso below the neck: vertices, triangles."""
+    """A torso below the neck: vertices float32 [192, 3] in centimetres, triangles int32 [322, 3]."""
     across, down = 24, 8
     angle = np.linspace(0, 2 * np.pi, across)
     level = np.linspace(0, 1, down)[:, None]
@@ -111,7 +119,11 @@ def _ribbon(path: np.ndarray, normal: np.ndarray, half: float, closed: bool):
 
 
 def spectacles(rest: np.ndarray, model: HeadModel, rng: np.random.Generator):
-    """Frames before the eyes with temples to the ears: a list of (vertices, triangles)."""
+    """Frames before the eyes with temples to the ears of the mesh `rest` (float32 [V, 3], centimetres).
+
+    Returns left rim, left temple, right rim, right temple and bridge, each as vertices float32 [N, 3] in
+    centimetres and triangles int32 [T, 3]; N is twice RIM_POINTS, TEMPLE_POINTS or, of the bridge, 8.
+    """
     marks = rest[model.landmarks]
     wide, tall, square = rng.uniform(2.2, 3.0), rng.uniform(1.5, 2.4), rng.uniform(2.0, 6.0)
     half, drop = 0.05 + 0.2 * rng.random() ** 2, rng.uniform(0.1, 0.8)
