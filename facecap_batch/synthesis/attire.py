@@ -31,7 +31,7 @@ def scalp(model: HeadModel, rest: np.ndarray, rng: np.random.Generator):
     """A shell of hair over the skull of the mesh `rest` (float32 [V, 3], centimetres).
 
     Returns vertices float64 [N, 3] in centimetres, triangles int32 [T, 3] and cover float64 [N], centimetres
-    above the hairline.
+    above the hairline; -2 over the ears, which stay bare.
     """
     bald = rng.random() < 0.07
     rise = rng.uniform(2.0, 5.0) if bald else rng.normal(0, 0.9)
