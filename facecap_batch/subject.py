@@ -1,9 +1,10 @@
 """The main subject: which of the faces that were read is the clip's track 0, and the clip's table of it.
 
-In: the readings of every track, frame by frame. Out: one `CoefficientTable`. The heaviest track (face area
-times squared score, summed over the frames in which the regressor saw it) is the subject; lighter tracks
-join it where it is not there, heaviest first, if they are not seen beside it for long: a face that was lost
-and found, or a cut to another shot. The other people of a shot are left out.
+In: the readings of every track, frame by frame. Out: one `CoefficientTable`. A track that is never sure is
+nobody. The heaviest of the others (face area times squared score, summed over the frames in which the
+regressor saw it) is the subject; lighter tracks join it where it is not there, heaviest first, if they are
+not seen beside it for long: a face that was lost and found, or a cut to another shot. The other people of a
+shot are left out.
 """
 
 from __future__ import annotations

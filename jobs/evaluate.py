@@ -22,9 +22,10 @@ from facecap_batch.engines import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.storage import publish_bytes
-from facecap_batch.synthesis import dataset, degrade, head_model
+from facecap_batch.synthesis import dataset, degrade
 from facecap_batch.synthesis.appearance import person
 from facecap_batch.synthesis.scene import View, random_light, render
+from facecap_batch.synthesis.sources import Sources
 from facecap_batch.training.regressor import Quality, measure
 
 BATCH = 32
@@ -55,13 +56,13 @@ def _joined(folder: Path) -> dataset.FaceShard:
     return dataset.FaceShard(*(np.concatenate([getattr(shard, name) for shard in shards]) for name in names))
 
 
-def _resting(engine, ict: Path, cache: Path) -> float:
+def _resting(engine, sources: Sources) -> float:
     """Mean absolute value of the 51 coefficients on neutral faces of unseen people, nearly frontal."""
-    model = head_model.load(ict, cache)
+    model, skins = sources.load()
     rng = np.random.default_rng(90210)
     images = []
     for _ in range(RESTING_PEOPLE):
-        who = person(model, rng)
+        who = person(model, rng, skins=skins)
         rotation = matrix_from_euler(rng.normal(0, [0.15, 0.1, 0.05]))
         view = View(rotation, float(rng.uniform(50, 120)), dataset.CROP, rng.normal(0, 0.03, 2), 1.0)
         rendered = render(model, who, np.zeros(len(ARKIT_NAMES), np.float32), view, random_light(rng))
@@ -76,9 +77,10 @@ def main(
     ict: Annotated[
         Path | None, typer.Option(help="ICT-FaceKit's FaceXModel folder, for faces at rest")
     ] = None,
-    cache: Annotated[Path, typer.Option(help="where the parsed head model is kept")] = Path(
-        "data/head_model.npz"
-    ),
+    makehuman: Annotated[
+        Path | None, typer.Option(help="folder of MakeHuman's skins and brows, see docs/training.md")
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="folder where what is read from these is kept")] = Path("data"),
     json_path: Annotated[Path | None, typer.Option("--json", help="also write the figures here")] = None,
 ) -> None:
     """Print the figures; see the module's docstring."""
@@ -109,7 +111,7 @@ def main(
             for channel in np.argsort(-quality.correlation):
                 print(f"  {ARKIT_NAMES[channel]:22} r {quality.correlation[channel]:.3f}")
     if ict is not None:
-        figures["resting"] = _resting(engine, ict, cache)
+        figures["resting"] = _resting(engine, Sources(ict, makehuman, cache))
         print(f"at rest: mean absolute value {figures['resting']:.4f}")
     if json_path is not None:
         publish_bytes(json_path, json.dumps(figures, indent=2).encode())

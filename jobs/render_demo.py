@@ -22,13 +22,13 @@ import typer
 from facecap_batch.coefficients import ClipInfo, CoefficientTable, write_parquet
 from facecap_batch.geometry import focal_length, matrix_from_euler
 from facecap_batch.storage import published
-from facecap_batch.synthesis import degrade, head_model, raster
+from facecap_batch.synthesis import degrade, raster
 from facecap_batch.synthesis.appearance import person
 from facecap_batch.synthesis.head_model import HeadModel
 from facecap_batch.synthesis.performance import head_motion, performance
 from facecap_batch.synthesis.scene import Camera, draw, random_light
 from facecap_batch.synthesis.skins import Skins
-from facecap_batch.synthesis.skins import load as load_skins
+from facecap_batch.synthesis.sources import Sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,8 +177,7 @@ def main(
 ) -> None:
     """Render the demo; see the module's docstring."""
     cv2.setNumThreads(1)
-    model = head_model.load(ict, cache / "head_model.npz")
-    skins = None if makehuman is None else load_skins(makehuman, model, cache / "skins.npz")
+    model, skins = Sources(ict, makehuman, cache).load()
     for clip in CLIPS:
         frames, truth = frames_of(clip, model, skins)
         path = output / "demo" / f"{clip.name}.mp4"

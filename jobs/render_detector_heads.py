@@ -14,18 +14,21 @@ import numpy as np
 import typer
 
 from facecap_batch.geometry import matrix_from_euler
-from facecap_batch.synthesis import degrade, head_model
+from facecap_batch.synthesis import degrade
 from facecap_batch.synthesis.appearance import person
 from facecap_batch.synthesis.dataset import save
 from facecap_batch.synthesis.expressions import sample
+from facecap_batch.synthesis.head_model import HeadModel
 from facecap_batch.synthesis.scene import View, random_light, render
+from facecap_batch.synthesis.skins import Skins
+from facecap_batch.synthesis.sources import Sources
 
 TILE = 320  # pixels; the face is then about 147 px long
 COUNT = 256  # tiles in a shard
 PICTURES_PER_PERSON = 8
 
 
-def shard(model: head_model.HeadModel, number: int) -> dict[str, np.ndarray]:
+def shard(model: HeadModel, number: int, skins: Skins | None) -> dict[str, np.ndarray]:
     """Shard `number`: rgba uint8 [COUNT, TILE, TILE, 4], box float32 [COUNT, 4], yaw_pitch_roll float32
     [COUNT, 3].
     """
@@ -33,7 +36,7 @@ def shard(model: head_model.HeadModel, number: int) -> dict[str, np.ndarray]:
     tiles, boxes, angles = [], [], []
     for position in range(COUNT):
         if position % PICTURES_PER_PERSON == 0:
-            who = person(model, rng)
+            who = person(model, rng, skins=skins)
         wide = rng.random() < 0.3
         yaw = rng.uniform(-1.5, 1.5) if wide else rng.normal(0, 0.4)
         view = View(
@@ -59,16 +62,19 @@ def shard(model: head_model.HeadModel, number: int) -> dict[str, np.ndarray]:
 def main(
     ict: Annotated[Path, typer.Option(help="ICT-FaceKit's FaceXModel folder")],
     output: Annotated[Path, typer.Option(help="where shards go")] = Path("data/heads_large"),
-    cache: Annotated[Path, typer.Option(help="the head model, prepared once")] = Path("data/head_model.npz"),
+    makehuman: Annotated[
+        Path | None, typer.Option(help="folder of MakeHuman's skins and brows, see docs/training.md")
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="folder where what is read from these is kept")] = Path("data"),
     shards: Annotated[int, typer.Option(help=f"shards of {COUNT} tiles")] = 6,
 ) -> None:
     """Render shards; those that exist are kept."""
     cv2.setNumThreads(1)
-    model = head_model.load(ict, cache)
+    model, skins = Sources(ict, makehuman, cache).load()
     for number in range(shards):
         path = output / f"heads_{number:04d}.npz"
         if not path.exists():
-            save(path, shard(model, number))
+            save(path, shard(model, number, skins))
             typer.echo(path.name)
 
 

@@ -18,30 +18,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from facecap_batch.synthesis.head_model import HeadModel
-    from facecap_batch.synthesis.skins import Skins
+    from facecap_batch.synthesis.sources import Sources
 
 FACES_PER_SHARD = 1024
 HEADS_PER_SHARD = 512
 
 
-@dataclasses.dataclass(frozen=True)
-class _Sources:
-    ict: Path
-    makehuman: Path | None
-    cache: Path  # folder of what is read from them
-
-    def load(self) -> tuple[HeadModel, Skins | None]:
-        """The head, and the skins where there are any."""
-        from facecap_batch.synthesis import head_model, skins
-
-        model = head_model.load(self.ict, self.cache / "head_model.npz")
-        if self.makehuman is None:
-            return model, None
-        return model, skins.load(self.makehuman, model, self.cache / "skins.npz")
-
-
-def _make(task: tuple[str, int, _Sources, Path]) -> str:
+def _make(task: tuple[str, int, Sources, Path]) -> str:
     import cv2
 
     from facecap_batch.synthesis import dataset
@@ -74,7 +57,9 @@ def main(
     ),
 ) -> None:
     """Render shards; see the module's docstring."""
-    sources = _Sources(ict, makehuman, output)
+    from facecap_batch.synthesis.sources import Sources
+
+    sources = Sources(ict, makehuman, output)
     sources.load()
     wanted = [
         (kind, number, sources, output / kind / f"{kind}_{number:04d}.npz")

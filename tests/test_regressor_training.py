@@ -150,6 +150,13 @@ def test_a_batch_is_mixed_and_in_range(folder):
     batch = next(iter(FaceBatches(folder, 16, seed=0)))
     assert batch.image.shape == (16, dataset.CROP, dataset.CROP, 3)
     assert batch.coefficients.shape == (16, 51) and batch.coefficients.min() >= 0
+    batches = FaceBatches(folder, 64, seed=1)
+    shard = dataset.load_faces(folder / "faces_0001.npz")
+    originals = {image.tobytes() for image in shard.image} | {
+        image[:, ::-1].tobytes() for image in shard.image
+    }
+    covered = np.mean([image.tobytes() not in originals for _ in range(4) for image in next(batches).image])
+    assert 0.05 < covered < 0.3  # OCCLUDED of them, and never the shard's own pictures
     with pytest.raises(ValueError, match="whole groups"):
         FaceBatches(folder, 12, seed=0)
     with pytest.raises(FileNotFoundError, match="synthesise"):

@@ -3,6 +3,8 @@ reproducible."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from head_for_tests import head_for_tests
@@ -10,7 +12,7 @@ from head_for_tests import head_for_tests
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.geometry import focal_length, head_pose, matrix_from_euler
 from facecap_batch.synthesis import dataset, degrade
-from facecap_batch.synthesis.appearance import person
+from facecap_batch.synthesis.appearance import LID_OVERLAP, person
 from facecap_batch.synthesis.expressions import INDEX, gaze_from_coefficients, sample, set_gaze
 from facecap_batch.synthesis.performance import performance
 from facecap_batch.synthesis.scene import Camera, View, draw, random_light, render
@@ -88,6 +90,70 @@ def test_a_shape_changes_the_picture_and_its_label(model):
     np.testing.assert_array_equal(rest.head, posed.head)
 
 
+def test_a_shape_at_1_is_the_same_whatever_the_face_does_at_rest(model):
+    who = person(model, np.random.default_rng(6))
+    assert np.abs(who.habit).max() > 0.05
+    np.testing.assert_allclose(who.weights(np.ones(51)), who.gain, rtol=1e-6)
+    np.testing.assert_allclose(who.weights(np.zeros(51)), who.gain * who.habit, rtol=1e-6)
+
+
+@pytest.mark.parametrize("fall", [0.6, 0.8, 1.0])
+def test_lids_close_on_every_face(model, fall: float):
+    """The blink lowers the upper lid by `fall` centimetres; the gap between the lids is the person's."""
+    upper, lower = model.landmarks[[43, 44, 37, 38]], model.landmarks[[47, 46, 41, 40]]
+    neutral = model.neutral.copy()
+    neutral[upper, 1], neutral[lower, 1] = 4.0, 3.2
+    blinks = [INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]
+    moved = {blinks[0]: upper[:2], blinks[1]: upper[2:]}
+    vertices = [moved.get(k, upper[:0]) for k in range(51)]
+    lids = dataclasses.replace(
+        model,
+        neutral=neutral,
+        identity=0.3 * model.identity,  # so that no gain is clipped
+        shape_start=np.cumsum([0, *(len(rows) for rows in vertices)]).astype(np.int32),
+        shape_vertex=np.concatenate(vertices).astype(np.int32),
+        shape_delta=np.tile(np.array([0, -fall, 0], np.float32), (4, 1)),
+    )
+    who = person(lids, np.random.default_rng(7))
+    gap = (who.rest[upper, 1] - who.rest[lower, 1]).reshape(2, 2).mean(axis=1)
+    np.testing.assert_allclose(gap - who.gain[blinks] * fall, -LID_OVERLAP, atol=1e-4)
+    assert (np.delete(who.gain, blinks) == 1).all()
+
+
+def test_drawing_larger_smooths_edges_and_leaves_the_labels(model):
+    rng = np.random.default_rng(8)
+    who, light = person(model, rng), random_light(rng)
+    view = View(np.eye(3), 60.0, 96, np.array([0.03, -0.02]), 1.0)
+    crisp, smooth = (render(model, who, np.zeros(51, np.float32), view, light, k) for k in (1.0, 2.0))
+    assert crisp.rgba.shape == smooth.rgba.shape == (96, 96, 4)
+    assert set(np.unique(crisp.rgba[..., 3])) == {0, 255}
+    assert ((smooth.rgba[..., 3] > 0) & (smooth.rgba[..., 3] < 255)).sum() > 50
+    np.testing.assert_allclose(smooth.head, crisp.head, atol=1e-5)
+    np.testing.assert_allclose(smooth.points, crisp.points, atol=1e-4)
+    np.testing.assert_allclose(smooth.box, crisp.box, atol=0.5)
+
+
+def test_people_in_bad_light_are_exposed_alike(model):
+    rng = np.random.default_rng(9)
+    who, light = person(model, rng), random_light(rng)
+    view = View(np.eye(3), 60.0, 96, np.zeros(2), 1.0)
+    dark = dataclasses.replace(light, ambient=light.ambient * [[0.2], [0.2], [1]], colour=light.colour * 0.2)
+    means = [
+        float(drawn.rgba[..., :3][drawn.rgba[..., 3] == 255].mean())
+        for drawn in (render(model, who, np.zeros(51, np.float32), view, each) for each in (light, dark))
+    ]
+    assert 0.65 * means[0] < means[1] < means[0]  # uncorrected, a fifth of the light gives less than half
+
+
+def test_something_before_a_face_covers_a_part_of_it():
+    shares = []
+    for seed in range(40):
+        picture = np.full((96, 96, 3), 128, np.uint8)
+        degrade.occlude(picture, (200.0, 150.0, 120.0), np.random.default_rng(seed))
+        shares.append((picture != 128).any(axis=2).mean())
+    assert 0.02 < np.median(shares) < 0.5 and max(shares) < 0.9
+
+
 def test_a_shard_is_a_function_of_its_number(model):
     first, again = (dataset.face_shard(model, 5, 6) for _ in range(2))
     other = dataset.face_shard(model, 6, 6)
@@ -101,8 +167,6 @@ def test_a_shard_is_a_function_of_its_number(model):
 
 
 def test_shards_survive_the_disk(model, tmp_path):
-    import dataclasses
-
     shard = dataset.face_shard(model, 7, 3)
     dataset.save(tmp_path / "faces_0007.npz", dataclasses.asdict(shard))
     read = dataset.load_faces(tmp_path / "faces_0007.npz")

@@ -3,7 +3,8 @@
 A `Locator` sees the whole crop at half resolution and says where the head is (pose, landmarks, scale). From
 that the network cuts upright patches of both eyes, the mouth and the face out of the full-resolution crop,
 and `Expression` reads the coefficients there. Both eyes share their weights: the right eye is seen in a
-mirror. Built from the inverted residuals of MobileNetV3 (Howard et al. 2019).
+mirror. The locator is built from the inverted residuals of MobileNetV3 (Howard et al. 2019), the patches'
+networks from plain convolutions.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ EYE_PATCH = (0.9, 5.4, 48)
 MOUTH_PATCH = (-1.0, 8.4, 56)
 FACE_PATCH = (0.5, 17.0, 48)
 PLACE_GRID, STEP_GRID = 16, 1024  # of a patch's first pixel and of its steps, per pixel of the crop
+# Means of 2 x 2 pixels 0..255, scaled to a span of 2: kernel of a convolution.
 _HALVING = torch.eye(3)[:, :, None, None].repeat(1, 1, 2, 2) / (4 * 127.5)
 LEAST_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 # Landmarks (crop_layout.POINTS) that the eye and mouth patches show: lids, brow and iris; lips.
@@ -204,8 +206,8 @@ def cut(image: Tensor, affines: list[Tensor], sides: list[int]) -> list[Tensor]:
     """Patches of an image by nearest pixel: [B, S, S, C] to float32 [B, C, side, side] each; uint8 becomes
     0..2.
 
-    Whole pixels are copied, all patches at once: bilinear sampling would cost more than the networks do, and
-    changes none of the measured figures.
+    Whole pixels are copied, all patches at once: sampling between them cost more than a third of the engine's
+    time and moved no measured mean r by more than 0.01.
     """
     batch, size, _, channels = image.shape
     rows = []

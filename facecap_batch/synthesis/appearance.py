@@ -78,6 +78,11 @@ class Person:
     tone: float  # 0 fair .. 1 deep
     seed: int
 
+    def weights(self, coefficients: np.ndarray) -> np.ndarray:
+        """How far each shape is moved for `coefficients` (0..1): float32 [51]. 0 is this face at rest; 1 is
+        the whole shape, whatever the face does at rest."""
+        return self.gain * (self.habit + coefficients.astype(np.float32) * (1 - self.habit))
+
 
 def _habit(rng: np.random.Generator) -> np.ndarray:
     """What makes a face at rest look as if it did something: float32 [51], see `Person.habit`.

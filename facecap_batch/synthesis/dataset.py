@@ -11,7 +11,6 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from facecap_batch.geometry import matrix_from_euler
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from facecap_batch.synthesis.skins import Skins
 
 TILE = 128  # pixels, side of a head tile
-OVERSIZE = CROP * 3 // 2  # pixels, side at which crops are drawn before they are reduced
 PICTURES_PER_PERSON = 16  # a person is costlier to make than to draw
 
 
@@ -60,17 +58,6 @@ def _random_view(rng: np.random.Generator, size: int, shift: float, scale: float
     )
 
 
-def _smaller(rendered: Rendered, size: int) -> Rendered:
-    """The picture at `size` pixels, its edges smoothed by the reduction."""
-    share = size / rendered.rgba.shape[0]
-    small = cv2.resize(rendered.rgba, (size, size), interpolation=cv2.INTER_AREA)
-    # Where nothing is drawn colours are 0, so averaging weighs them by alpha; undo that.
-    alpha = np.maximum(small[..., 3:].astype(np.float32), 1)
-    small[..., :3] = np.clip(small[..., :3].astype(np.float32) * 255 / alpha, 0, 255)
-    lens = None if rendered.lens is None else (rendered.lens + 0.5) * share - 0.5
-    return dataclasses.replace(rendered, rgba=small, box=rendered.box * share, lens=lens)
-
-
 def finish(rendered: Rendered, who: Person, backdrop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The picture a camera would have taken: uint8 [size, size, 3]."""
     if rendered.lens is not None:
@@ -92,8 +79,7 @@ def face_shard(
             who = person(model, rng, tone, skins)
             backdrops = [degrade.background(rng, CROP) for _ in range(3)]
         values = sample(rng)
-        view = _random_view(rng, OVERSIZE, 0.05, 0.12)
-        rendered = _smaller(render(model, who, values, view, random_light(rng)), CROP)
+        rendered = render(model, who, values, _random_view(rng, CROP, 0.05, 0.12), random_light(rng))
         backdrop = backdrops[rng.integers(len(backdrops))]
         backdrop = np.roll(backdrop, rng.integers(0, CROP, 2), axis=(0, 1))[:, :: rng.choice([1, -1])]
         images.append(finish(rendered, who, np.ascontiguousarray(backdrop), rng))
@@ -128,17 +114,16 @@ def head_shard(
         view = View(
             rotation,
             float(np.exp(rng.uniform(np.log(40), np.log(250)))),
-            TILE * 2,
+            TILE,
             np.array([0.0, -0.08]),
             1.45,
         )
-        rendered = render(model, who, sample(rng), view, random_light(rng))
+        rendered = render(model, who, sample(rng), view, random_light(rng), oversampling=2.0)
         if rendered.lens is not None:
             degrade.lens_glare(rendered.rgba, rendered.lens, who.lens, rng)
-        small = _smaller(rendered, TILE)
-        tiles.append(small.rgba)
-        boxes.append(small.box)
-        angles.append(small.head[:3])
+        tiles.append(rendered.rgba)
+        boxes.append(rendered.box)
+        angles.append(rendered.head[:3])
     return {
         "rgba": np.stack(tiles),
         "box": np.stack(boxes).astype(np.float32),

@@ -153,12 +153,3 @@ def sample(rng: np.random.Generator) -> np.ndarray:
         for name in ("mouthStretchLeft", "mouthStretchRight", "mouthSmileLeft", "mouthSmileRight"):
             values[INDEX[name]] *= 0.4
     return np.clip(values, 0, 1).astype(np.float32)
-
-
-def pose(values: np.ndarray, rest: np.ndarray, model) -> np.ndarray:
-    """Vertices of the face `rest` (float32 [V, 3]) with the coefficients `values` applied: float32 [V, 3]."""
-    vertices = rest.copy()
-    for shape in np.flatnonzero(values > 1e-3):
-        rows = slice(model.shape_start[shape], model.shape_start[shape + 1])
-        vertices[model.shape_vertex[rows]] += values[shape] * model.shape_delta[rows]
-    return vertices

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import cv2
 import numpy as np
 
 from facecap_batch.geometry import euler_from_matrix, rotation_onto
@@ -24,6 +25,7 @@ LID_CLEARANCE = 1.03  # lids lie this much outside the eyeball's radius
 TONE_SCALE = 2048
 TONE = ((1 - np.exp(-1.6 * np.arange(4 * TONE_SCALE) / TONE_SCALE)) ** (1 / 2.2) * 255).astype(np.uint8)
 
+OVERSAMPLING = 1.5
 MIDDLE_LIGHT = 0.16  # mean linear light of a well exposed head
 AUTO_EXPOSURE = 0.75  # share of a wrong exposure, as an exponent, that the camera corrects
 
@@ -127,8 +129,9 @@ def draw(
     rotation, position: float64 [3, 3] and [3] (centimetres), x_camera = rotation x_head + position, where
     the head's origin is the midpoint of the eyeballs.
     """
-    posed = person.gain * (person.habit + coefficients.astype(np.float32) * (1 - person.habit))
-    face = raster.blend_shapes(person.rest, posed, model.shape_start, model.shape_vertex, model.shape_delta)
+    face = raster.blend_shapes(
+        person.rest, person.weights(coefficients), model.shape_start, model.shape_vertex, model.shape_delta
+    )
     for members, eye in ((model.lid_left, 0), (model.lid_right, 1)):
         raster.push_out(face, members, person.eyes[eye], np.float32(person.eye_radius * LID_CLEARANCE))
     place = np.concatenate([person.rest, person.extra_vertices])
@@ -165,8 +168,19 @@ def draw(
     )
 
 
-def render(model: HeadModel, person: Person, coefficients: np.ndarray, view: View, light: Light) -> Rendered:
-    """Draw `person` making the face `coefficients` (float32 [51]), as the regressor's crop of that face."""
+def render(
+    model: HeadModel,
+    person: Person,
+    coefficients: np.ndarray,
+    view: View,
+    light: Light,
+    oversampling: float = OVERSAMPLING,
+) -> Rendered:
+    """Draw `person` making the face `coefficients` (float32 [51]), as the regressor's crop of that face.
+
+    It is drawn `oversampling` times as large and reduced, which smooths edges as a lens does.
+    """
+    size = round(view.size * oversampling)
     origin = person.eyes.mean(axis=0)
     rest = (person.rest[model.face_box] - origin) @ view.rotation.T
     box = _extent(rest, view.distance)
@@ -176,18 +190,27 @@ def render(model: HeadModel, person: Person, coefficients: np.ndarray, view: Vie
     turn = rotation_onto(np.array([*centre, -1.0]))
     rotation = turn.T @ view.rotation
     position = turn.T @ np.array([0.0, 0.0, -view.distance])
-    camera = Camera(view.size, view.size, view.size / side)
+    camera = Camera(size, size, size / side)
     drawing = draw(model, person, coefficients, rotation, position, camera, light)
-    middle, unit = (view.size - 1) / 2, 2.0 / view.size
+    middle, unit = (size - 1) / 2, 2.0 / size
     uv = (camera.project(position[None])[0] - middle) * unit
     return Rendered(
-        rgba=drawing.rgba,
+        rgba=_reduced(drawing.rgba, view.size),
         coefficients=coefficients.astype(np.float32),
         head=np.array([*euler_from_matrix(rotation), *uv, np.log(side * -position[2])], np.float32),
         points=((drawing.points - middle) * unit).astype(np.float32),
-        box=drawing.box,
-        lens=drawing.lens,
+        box=drawing.box * (view.size / size),
+        lens=None if drawing.lens is None else (drawing.lens + 0.5) * (view.size / size) - 0.5,
     )
+
+
+def _reduced(rgba: np.ndarray, size: int) -> np.ndarray:
+    """A square picture at `size` pixels: uint8 [size, size, 4], straight alpha."""
+    small = cv2.resize(rgba, (size, size), interpolation=cv2.INTER_AREA)
+    # Where nothing is drawn colours are 0, so averaging weighs them by alpha; undo that.
+    alpha = np.maximum(small[..., 3:].astype(np.float32), 1)
+    small[..., :3] = np.clip(small[..., :3].astype(np.float32) * 255 / alpha, 0, 255)
+    return small
 
 
 def _exposure(image: np.ndarray, owner: np.ndarray, light: Light) -> float:

@@ -102,10 +102,11 @@ def skin_texture(
     skin, hair: linear RGB float [3]; tone: 0 fair .. 1 deep; with `skins` most faces wear one of these.
     """
     marks = _texel(model.uv[model.landmarks])
-    photographic = skins is not None and rng.random() < PHOTOGRAPHIC
-    texture = np.ones((TEXTURE, TEXTURE, 3), np.float32) * skin.astype(np.float32)
-    if skins is not None and photographic:
-        texture = _photographic(skins, rng, skin)
+    worn = skins if skins is not None and rng.random() < PHOTOGRAPHIC else None
+    if worn is None:
+        texture = np.ones((TEXTURE, TEXTURE, 3), np.float32) * skin.astype(np.float32)
+    else:
+        texture = _photographic(worn, rng, skin)
     texture *= 1 + (0.05 * _field(rng, 6) + 0.05 * _field(rng, 24) + 0.05 * _field(rng, 100))[..., None]
     redness = rng.uniform(0, 0.25) * (1 - 0.6 * tone)
     flush = np.zeros((TEXTURE, TEXTURE), np.float32)
@@ -130,7 +131,7 @@ def skin_texture(
     lip = skin * np.array([0.85, 0.55, 0.55]) * rng.uniform(0.7, 1.05)
     if made_up:
         lip = np.array([rng.uniform(0.15, 0.6), rng.uniform(0.01, 0.1), rng.uniform(0.02, 0.15)])
-    if photographic and not made_up:
+    if worn is not None and not made_up:
         lips = lips * rng.uniform(0.0, 0.5)
     texture = texture * (1 - lips) + lips * lip.astype(np.float32) * (1 + 0.1 * _field(rng, 60))[..., None]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -32,8 +31,6 @@ from facecap_batch.synthesis.makehuman import (
 )
 from facecap_batch.synthesis.registration import register
 
-BROWED = frozenset({"old_asian_female"})  # skins with painted brows, by looking; the others have shading only
-
 FRONT_SIZE = (1120, 480)  # pixels, width and height of a picture of the brows on MakeHuman's head
 FRONT_CORNER, FRONT_PIXELS = np.array([-7.0, 78.0]), 80.0  # its top left corner in cm, pixels per cm
 
@@ -45,8 +42,6 @@ class Skins:
     albedo: np.ndarray  # float16 [N, S, S, 3], linear RGB, 0..1
     names: tuple[str, ...]  # of the skins, MakeHuman's
     tone: np.ndarray  # float32 [N, 3], linear RGB of the cheeks
-    has_brows: np.ndarray  # bool [N], brows are painted on the skin
-    detail: np.ndarray  # int32 [N], side in texels of the source's texture of the whole body
     brows: np.ndarray  # uint8 [M, S, S], opacity of both brows, 255 opaque
     brow_names: tuple[str, ...]
 
@@ -131,7 +126,7 @@ def build(makehuman: Path, model: HeadModel, size: int = 512) -> Skins:
     for outer, inner in ((1, 31), (15, 35)):
         centre = marks[outer] * 0.45 + marks[inner] * 0.55
         cv2.circle(cheeks, [int(x) for x in centre.round()], size // 16, 1, -1)
-    names, albedos, tones, detail = [], [], [], []
+    names, albedos, tones = [], [], []
     for material in sorted((makehuman / "skins").glob("*.mhmat")):
         words = [line.split() for line in material.read_text().splitlines()]
         maps = [word[1] for word in words if len(word) == 2 and word[0] == "diffuseTexture"]
@@ -143,13 +138,10 @@ def build(makehuman: Path, model: HeadModel, size: int = 512) -> Skins:
         names.append(material.stem)
         albedos.append((light * (albedo * kept + tone * (1 - kept))).astype(np.float16))
         tones.append(tone)
-        detail.append(texture.shape[0])
     return Skins(
         albedo=np.stack(albedos),
         names=tuple(names),
         tone=np.stack(tones).astype(np.float32),
-        has_brows=np.array([name in BROWED for name in names]),
-        detail=np.array(detail, np.int32),
         brows=np.stack(brows).astype(np.uint8),
         brow_names=tuple(brow_names),
     )
@@ -162,7 +154,10 @@ def load(makehuman: Path, model: HeadModel, cache: Path) -> Skins:
         with published(cache) as temporary, temporary.open("wb") as file:
             np.savez(file, **{field.name: getattr(skins, field.name) for field in dataclasses.fields(skins)})
     with np.load(cache) as arrays:
-        values: dict[str, Any] = dict(arrays)
-    for name in ("names", "brow_names"):
-        values[name] = tuple(values[name].tolist())
-    return Skins(**values)
+        return Skins(
+            albedo=arrays["albedo"],
+            names=tuple(arrays["names"].tolist()),
+            tone=arrays["tone"],
+            brows=arrays["brows"],
+            brow_names=tuple(arrays["brow_names"].tolist()),
+        )
