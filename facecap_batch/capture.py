@@ -67,10 +67,10 @@ def capture(
 ) -> CoefficientTable:
     """Raw table of the main subject of `clip`.
 
-    `progress` is called with the number of frames finished so far, every `detect_every` frames or so.
-    `score` is the detector's (interpolated) times the regressor's presence; rows in which the subject was not
-    seen hold NaN. The metadata hold `notes`: what was odd about the file, one a line, empty if nothing was.
-    Raises BadVideo, NoVideoStream, EngineMismatch.
+    `progress` is called with the number of frames finished so far, every `detect_every` frames or so. `score`
+    is the detector's (interpolated) times the regressor's presence; rows in which the subject was not seen
+    hold NaN, as do the coefficients of parts that something hides. The metadata hold `notes`: what was odd
+    about the file, one a line, empty if nothing was. Raises BadVideo, NoVideoStream, EngineMismatch.
     """
     settings = settings or CaptureSettings()
     finder, reader = Detector(detector), Regressor(regressor)
@@ -231,7 +231,7 @@ class _Passage:
             for row, (k, better) in enumerate(again):
                 if second.presence[row] >= said.presence[k] * 0.9:
                     crops[k] = better
-                    for name in ("coefficients", "angles", "place", "presence"):
+                    for name in ("coefficients", "angles", "place", "presence", "hidden"):
                         getattr(said, name)[k] = getattr(second, name)[row]
         squares = [(crop.x0, crop.y0, crop.side) for crop in crops]
         self.readings.add([frame.index for frame in frames], boxes, squares, said)

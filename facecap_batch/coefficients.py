@@ -48,6 +48,19 @@ SCHEMA = pa.schema(
     ]
 )
 
+# What is read from each part of a face, and cannot be where a hand hides it: left eye, right eye, mouth.
+REGION_CHANNELS = tuple(
+    tuple(
+        index
+        for index, name in enumerate(ARKIT_NAMES)
+        if name.startswith(stems) and (not side or name.endswith(side))
+    )
+    for stems, side in (
+        (("eye", "browDown", "browOuterUp", "cheekSquint"), "Left"),
+        (("eye", "browDown", "browOuterUp", "cheekSquint"), "Right"),
+        (("jaw", "mouth", "cheekPuff"), ""),
+    )
+)
 # Written into every file: the axes and angles of the six head columns.
 ANGLE_CONVENTION = (
     "R = Ry(headYaw) Rx(headPitch) Rz(headRoll), radians, unwrapped over time; x_camera = R x_head + "
@@ -74,7 +87,8 @@ class ClipInfo:
 class CoefficientTable:
     """One track of one clip: one row for every decoded frame, found or not.
 
-    Rows where nothing can be said hold NaN in `box`, `score`, `coefficients` and `head` (null in Parquet).
+    Rows where nothing can be said hold NaN in `box`, `score`, `coefficients` and `head` (null in Parquet);
+    where only a part of the face is hidden, the coefficients read from it do (REGION_CHANNELS).
     """
 
     info: ClipInfo

@@ -1,10 +1,11 @@
 """Reading faces: boxes in frames to crops, crops to coefficients and pose.
 
 In: a frame and the box of a face. Out: the square crop that the regressor sees, and, batch by batch, what it
-says: 51 coefficients, head pose inside the crop, landmarks, and how sure it is that a face is there. The
-engine's card carries, under `postprocess`: `crop_scale` (side of the crop over the longer side of the box),
-`presence_threshold`, and optionally `nominal_u`, `nominal_v`, `nominal_s`: where the head lies in a crop made
-from a perfect box, by which a crude box is told and corrected.
+says: 51 coefficients, head pose inside the crop, landmarks, how sure it is that a face is there, and how much
+of its parts is hidden. The engine's card carries, under `postprocess`: `crop_scale` (side of the crop over
+the longer side of the box), `presence_threshold`, `hidden_threshold`, and optionally `nominal_u`,
+`nominal_v`, `nominal_s`: where the head lies in a crop made from a perfect box, by which a crude box is told
+and corrected.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, HEAD_ANGLE_NAMES, HEAD_POSITION_NAMES
+from facecap_batch.coefficients import (
+    ARKIT_NAMES,
+    HEAD_ANGLE_NAMES,
+    HEAD_POSITION_NAMES,
+    REGION_CHANNELS,
+)
 from facecap_batch.engines.engine import Engine, prepare_input
 from facecap_batch.errors import EngineMismatch
 from facecap_batch.frames import Crop, Frame
@@ -22,6 +28,7 @@ from facecap_batch.geometry import euler_from_matrix, head_pose
 from facecap_batch.networks.crop_layout import CROP_SCALE
 
 DEFAULT_PRESENCE_THRESHOLD = 0.5
+DEFAULT_HIDDEN_THRESHOLD = 0.5
 # The pose columns, after the coefficients; a card may call them by the columns of the table that they become.
 POSE_NAMES = ("yaw", "pitch", "roll", "u", "v", "s")
 _ALIASES = dict(zip(HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES, POSE_NAMES, strict=True))
@@ -35,6 +42,7 @@ class Reading:
     angles: np.ndarray  # float32 [B, 3], yaw pitch roll against the viewing ray, radians
     place: np.ndarray  # float32 [B, 3], u v s: head origin in crop units, ln of the crop's width in cm
     presence: np.ndarray  # float32 [B], 0..1
+    hidden: np.ndarray  # bool [B, 3], whether left eye, right eye and mouth are behind something
 
 
 class Regressor:
@@ -48,6 +56,7 @@ class Regressor:
         self.presence_threshold = float(
             card.postprocess.get("presence_threshold", DEFAULT_PRESENCE_THRESHOLD)
         )
+        self.hidden_threshold = float(card.postprocess.get("hidden_threshold", DEFAULT_HIDDEN_THRESHOLD))
         nominal = [card.postprocess.get(f"nominal_{name}") for name in "uvs"]
         self.nominal = None if None in nominal else np.array(nominal, np.float64)
         names = [_ALIASES.get(name, name) for name in card.output_names] or [*ARKIT_NAMES, *POSE_NAMES]
@@ -70,11 +79,15 @@ class Regressor:
         presence = outputs.get("presence")
         if presence is None:
             presence = np.ones(len(batch), np.float32)
+        hidden = outputs.get("hidden")
+        if hidden is None:
+            hidden = np.zeros((len(batch), len(REGION_CHANNELS)), np.float32)
         return Reading(
             coefficients=np.clip(said[:, self._shapes], 0.0, 1.0).astype(np.float32),
             angles=said[:, self._pose[:3]].astype(np.float32),
             place=said[:, self._pose[3:]].astype(np.float32),
             presence=presence.reshape(len(batch)).astype(np.float32),
+            hidden=hidden >= self.hidden_threshold,
         )
 
     def corrected(self, frame: Frame, crop: Crop, place: np.ndarray, tolerance: float) -> Crop | None:

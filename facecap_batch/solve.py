@@ -1,7 +1,8 @@
 """Solve: from what the networks said, frame by frame, to final animation. Whole clip, both ways in time.
 
 In: the raw `CoefficientTable` of a clip. Out: another one with the same rows. Frames whose head pose cannot
-be true are dropped, measured frames are smoothed (see `smoothing`), short gaps are filled between their
+be true are dropped; coefficients of parts of the face that were hidden go evenly from what was last seen to
+what is seen next; measured frames are smoothed (see `smoothing`), short gaps are filled between their
 smoothed ends, long gaps stay empty, coefficients are clipped to 0..1 and angles unwrapped. The raw table is
 not touched, so this can be redone without decoding a frame.
 """
@@ -58,13 +59,14 @@ def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> Coeff
     """Final table of a clip from its raw one.
 
     Rows are those of `raw`. `face_found` stays true where the frame was measured and believed; a filled row
-    has values, an interpolated box, `face_found` false and no score. Rows in gaps longer than `max_gap_s`,
-    and before the first and after the last measured frame, hold NaN. The metadata gain `solve`: the
-    settings and how many rows were rejected and filled, as JSON.
+    has values, an interpolated box, `face_found` false and no score. A coefficient whose part of the face was
+    hidden is filled however long it was; one that was never seen holds NaN throughout. Rows in gaps longer
+    than `max_gap_s`, and before the first and after the last measured frame, hold NaN. The metadata gain
+    `solve`: the settings and how many rows were rejected and filled, as JSON.
     """
     settings = settings or SolveSettings()
-    finite = np.isfinite(raw.coefficients).all(axis=1) & np.isfinite(raw.head).all(axis=1)
-    measured = raw.face_found.astype(bool) & finite
+    said = np.isfinite(raw.coefficients).any(axis=1) & np.isfinite(raw.head).all(axis=1)
+    measured = raw.face_found.astype(bool) & said
     if not settings.enabled:
         return _assembled(raw, settings, measured, raw.coefficients, raw.head, raw.box, measured, rejected=0)
 
@@ -83,7 +85,8 @@ def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> Coeff
         quaternion = rotations.continuous(quaternion)
 
     count = len(ARKIT_NAMES)
-    signals = np.concatenate([raw.coefficients[rows].astype(np.float64), quaternion, position], axis=1)
+    shapes, unseen = _uncovered(time_s[rows], raw.coefficients[rows].astype(np.float64))
+    signals = np.concatenate([shapes, quaternion, position], axis=1)
     signals = smooth(time_s[rows], signals, _signals(settings))
     quaternion = rotations.normalised(signals[:, count : count + 4])
     linear = np.concatenate([signals[:, :count], signals[:, count + 4 :], raw.box[rows]], axis=1)
@@ -104,7 +107,20 @@ def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> Coeff
     found = np.zeros(len(raw), bool)
     found[rows] = True
     coefficients = np.clip(everywhere[:, :count], 0.0, 1.0)
+    coefficients[:, unseen] = np.nan
     return _assembled(raw, settings, found, coefficients, head, everywhere[:, count + 3 :], known, rejected)
+
+
+def _uncovered(time_s: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`shapes` [N, 51] with every NaN replaced by what lies between its neighbours in time, and which columns
+    hold nothing else, bool [51] (they become 0)."""
+    shapes = shapes.copy()
+    unseen = ~np.isfinite(shapes).any(axis=0)
+    shapes[:, unseen] = 0.0
+    for column in np.flatnonzero(~np.isfinite(shapes).all(axis=0)):
+        seen = np.isfinite(shapes[:, column])
+        shapes[~seen, column] = np.interp(time_s[~seen], time_s[seen], shapes[seen, column])
+    return shapes, unseen
 
 
 def outliers(time_s: np.ndarray, quaternion: np.ndarray, position: np.ndarray) -> np.ndarray:

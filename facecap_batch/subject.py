@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, ClipInfo, CoefficientTable
+from facecap_batch.coefficients import ARKIT_NAMES, REGION_CHANNELS, ClipInfo, CoefficientTable
 from facecap_batch.geometry import unwrap
 from facecap_batch.regression import Reading, head_columns
 from facecap_batch.tracking import TrackedBox, importance
@@ -37,6 +37,7 @@ ROW = np.dtype(
         ("square", np.float64, 3),  # x0 y0 side of the crop, pixels of the upright frame
         ("detector_score", np.float32),
         ("presence", np.float32),
+        ("hidden", np.bool_, len(REGION_CHANNELS)),
         ("coefficients", np.float32, len(ARKIT_NAMES)),
         ("pose", np.float32, 6),  # yaw pitch roll u v s inside the crop
     ]
@@ -69,7 +70,7 @@ class Readings:
             self._used += 1
             row["frame"], row["track"], row["box"], row["square"] = frame, box.track, box.box, square
             row["detector_score"], row["presence"] = box.score, said.presence[number]
-            row["coefficients"] = said.coefficients[number]
+            row["coefficients"], row["hidden"] = said.coefficients[number], said.hidden[number]
             row["pose"][:3], row["pose"][3:] = said.angles[number], said.place[number]
 
     def take(self) -> np.ndarray:
@@ -127,6 +128,9 @@ def subject_table(
     rows = main_subject(readings, present, count)
     found = rows >= 0
     rows = rows[found]
+    coefficients = readings["coefficients"][rows]
+    for region, channels in enumerate(REGION_CHANNELS):
+        coefficients[np.ix_(readings["hidden"][rows, region], channels)] = np.nan
 
     def spread(values: np.ndarray) -> np.ndarray:
         whole = np.full((count, *values.shape[1:]), np.nan, np.float32)
@@ -148,6 +152,6 @@ def subject_table(
         face_found=found,
         score=spread(readings["detector_score"][rows] * readings["presence"][rows]),
         box=spread(readings["box"][rows]),
-        coefficients=spread(readings["coefficients"][rows]),
+        coefficients=spread(coefficients),
         head=spread(head),
     )

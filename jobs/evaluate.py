@@ -66,7 +66,7 @@ def _resting(engine, sources: Sources) -> float:
         rotation = matrix_from_euler(rng.normal(0, [0.15, 0.1, 0.05]))
         view = View(rotation, float(rng.uniform(50, 120)), dataset.CROP, rng.normal(0, 0.03, 2), 1.0)
         rendered = render(model, who, np.zeros(len(ARKIT_NAMES), np.float32), view, random_light(rng))
-        images.append(dataset.finish(rendered, who, degrade.background(rng, dataset.CROP), rng))
+        images.append(dataset.finish(rendered, who, degrade.background(rng, dataset.CROP), rng)[0])
     return float(np.abs(_run(engine, np.stack(images))["outputs"][:, : len(ARKIT_NAMES)]).mean())
 
 

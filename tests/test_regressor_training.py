@@ -45,7 +45,8 @@ def folder(shard, tmp_path_factory):
 
 
 def batch_of(shard: dataset.FaceShard, count: int) -> FaceBatch:
-    tensors = [torch.from_numpy(getattr(shard, name)[:count]) for name in ("coefficients", "head", "points")]
+    names = ("coefficients", "head", "points", "covered")
+    tensors = [torch.from_numpy(getattr(shard, name)[:count]) for name in names]
     return FaceBatch(shard.image[:count], *tensors)
 
 
@@ -55,11 +56,28 @@ def test_mirroring_twice_is_nothing(shard):
     once = mirror(batch, every)
     twice = mirror(once, every)
     np.testing.assert_array_equal(twice.image, batch.image)
-    for name in ("coefficients", "head", "points"):
+    for name in ("coefficients", "head", "points", "covered"):
         torch.testing.assert_close(getattr(twice, name), getattr(batch, name))
     left, right = ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("mouthSmileRight")
     torch.testing.assert_close(once.coefficients[:, left], batch.coefficients[:, right])
     torch.testing.assert_close(once.points[:, 68, 0], -batch.points[:, 69, 0])
+    assert batch.covered.any()
+    torch.testing.assert_close(
+        regressor.hidden_share(once.covered), regressor.hidden_share(batch.covered)[:, [1, 0, 2]]
+    )
+
+
+def test_landmarks_under_a_hand_are_known_as_covered(folder, shard):
+    """Where a crop of a batch differs from every crop of its shard, something was laid over it."""
+    batches = FaceBatches(folder, 32, seed=3)
+    for _ in range(12):
+        batch = next(batches)
+        share = regressor.hidden_share(batch.covered)
+        assert share.shape == (32, 3) and share.min() >= 0 and share.max() <= 1
+        if (share > 0.6).any() and (share == 0).any():
+            break
+    else:
+        raise AssertionError("in 384 crops nothing was hidden")
 
 
 def patches_of(batch: FaceBatch) -> tuple[torch.Tensor, ...]:
@@ -86,8 +104,9 @@ def test_the_network_sees_both_eyes_alike(shard):
     left, right, mouth, face = patches_of(batch)
     angles = batch.head[:, :3]
     with torch.inference_mode():
-        said = expression(left, right, mouth, face, angles)
-        swapped = expression(right, left, mouth, face, angles * torch.tensor([-1.0, 1.0, -1.0]))
+        said, hidden = expression(left, right, mouth, face, angles)
+        swapped, other = expression(right, left, mouth, face, angles * torch.tensor([-1.0, 1.0, -1.0]))
+    torch.testing.assert_close(hidden, other[:, [1, 0, 2]])
     torch.testing.assert_close(said[:, LEFT_CHANNELS], swapped[:, RIGHT_CHANNELS])
     assert (said[:, LEFT_CHANNELS] - said[:, RIGHT_CHANNELS]).abs().max() > 1e-3
 
@@ -102,7 +121,7 @@ def test_a_mirrored_crop_gives_mirrored_patches(shard):
 
 def assert_nearly_all_alike(one: torch.Tensor, other: torch.Tensor) -> None:
     # A position halfway between two pixels is rounded the other way in a mirror.
-    assert ((one - other).abs().amax(dim=1) > 2e-3).float().mean() < 0.05
+    assert ((one - other).abs().amax(dim=1) > 2e-3).float().mean() < 0.08
 
 
 def test_marks_lie_where_they_are_seen(shard):
@@ -206,10 +225,11 @@ def test_training_learns_resumes_and_exports(shard, folder, tmp_path):
     said = open_engine(card, "onnxruntime-cpu").run(shard.image[:5])
     assert card.output_names == OUTPUT_NAMES
     with torch.inference_mode():
-        outputs, points, presence = network(torch.from_numpy(shard.image[:5]))
+        outputs, points, presence, hidden = network(torch.from_numpy(shard.image[:5]))
     np.testing.assert_allclose(said["outputs"], outputs, atol=1e-4)
     np.testing.assert_allclose(said["landmarks"], points, atol=1e-4)
     np.testing.assert_allclose(said["presence"], presence, atol=1e-4)
+    np.testing.assert_allclose(said["hidden"], hidden, atol=1e-4)
 
     kept = ["keep", "--run", str(run), "--output", str(tmp_path / "kept")]
     assert runner.invoke(train_regressor.app, kept).exit_code == 0
@@ -229,6 +249,7 @@ def test_figures_of_perfect_and_of_constant_predictions(shard):
 
 
 def test_a_whole_regressor_gives_the_contract(shard):
-    outputs, points, presence = FaceRegressor().eval()(torch.from_numpy(shard.image[:2]))
+    outputs, points, presence, hidden = FaceRegressor().eval()(torch.from_numpy(shard.image[:2]))
     assert outputs.shape == (2, 57) and points.shape == (2, 71, 2) and presence.shape == (2,)
+    assert hidden.shape == (2, 3) and (hidden >= 0).all() and (hidden <= 1).all()
     assert (outputs[:, :51] >= 0).all() and (outputs[:, :51] <= 1).all()

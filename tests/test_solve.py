@@ -297,6 +297,26 @@ def test_a_found_row_without_numbers_is_a_gap():
     assert np.isfinite(solved.coefficients).all()
 
 
+def test_a_hidden_part_goes_evenly_from_what_was_seen_to_what_is_seen_next():
+    """Also where it was hidden for longer than the longest gap that is filled, and at the ends."""
+    coefficients = still(90, 0.2)
+    coefficients[60:, JAW] = 0.6
+    coefficients[10:60, JAW] = np.nan
+    coefficients[:5, BLINK] = coefficients[80:, BLINK] = np.nan
+    solved = solve(table(coefficients), SolveSettings(smoothing=0, lid_smoothing=0))
+    assert solved.face_found.all() and np.isfinite(solved.coefficients).all()
+    np.testing.assert_allclose(solved.coefficients[9:61, JAW], 0.2 + 0.4 * np.arange(52) / 51, atol=1e-6)
+    np.testing.assert_allclose(solved.coefficients[:, BLINK], 0.2, atol=1e-6)
+
+
+def test_what_is_hidden_in_every_frame_stays_unknown():
+    coefficients = still(30)
+    coefficients[:, JAW] = np.nan
+    solved = solve(table(coefficients))
+    assert np.isnan(solved.coefficients[:, JAW]).all()
+    assert np.isfinite(np.delete(solved.coefficients, JAW, axis=1)).all()
+
+
 @pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize("face", [True, False])
 def test_tiny_and_faceless_tables(rows: int, face: bool):

@@ -11,11 +11,13 @@ from head_for_tests import head_for_tests
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.geometry import focal_length, head_pose, matrix_from_euler
-from facecap_batch.synthesis import dataset, degrade
-from facecap_batch.synthesis.appearance import LID_OVERLAP, person
+from facecap_batch.synthesis import appearance, dataset, degrade
+from facecap_batch.synthesis.appearance import LEAST_CLOSURE, LID_OVERLAP, person
+from facecap_batch.synthesis.creases import random_creases
 from facecap_batch.synthesis.expressions import INDEX, gaze_from_coefficients, sample, set_gaze
 from facecap_batch.synthesis.performance import performance
 from facecap_batch.synthesis.scene import Camera, View, draw, random_light, render
+from facecap_batch.synthesis.skin_texture import TEXTURE, texel
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +99,12 @@ def test_a_shape_at_1_is_the_same_whatever_the_face_does_at_rest(model):
     np.testing.assert_allclose(who.weights(np.zeros(51)), who.gain * who.habit, rtol=1e-6)
 
 
+@pytest.mark.parametrize("leaky", [False, True])
 @pytest.mark.parametrize("fall", [0.6, 0.8, 1.0])
-def test_lids_close_on_every_face(model, fall: float):
-    """The blink lowers the upper lid by `fall` centimetres; the gap between the lids is the person's."""
+def test_lids_close_on_every_face(model, monkeypatch, fall: float, leaky: bool):
+    """The blink lowers the upper lid by `fall` centimetres; the gap between the lids is the person's. Where
+    lids do not quite meet they leave the same share of the gap on both sides."""
+    monkeypatch.setattr(appearance, "LEAKY", float(leaky))
     marks = model.landmarks.copy()
     marks[[43, 44, 37, 38, 47, 46, 41, 40]] = np.arange(400, 408)  # vertices of their own
     upper, lower = np.arange(400, 404), np.arange(404, 408)
@@ -119,8 +124,13 @@ def test_lids_close_on_every_face(model, fall: float):
     )
     who = person(lids, np.random.default_rng(7))
     gap = (who.rest[upper, 1] - who.rest[lower, 1]).reshape(2, 2).mean(axis=1)
-    np.testing.assert_allclose(gap - who.gain[blinks] * fall, -LID_OVERLAP, atol=1e-4)
+    left = gap - who.gain[blinks] * fall
     assert (np.delete(who.gain, blinks) == 1).all()
+    if leaky:
+        share = left / gap
+        assert 0 < share[0] < 1 - LEAST_CLOSURE and share[0] == pytest.approx(share[1], abs=1e-4)
+    else:
+        np.testing.assert_allclose(left, -LID_OVERLAP, atol=1e-4)
 
 
 def test_drawing_larger_smooths_edges_and_leaves_the_labels(model):
@@ -152,9 +162,45 @@ def test_something_before_a_face_covers_a_part_of_it():
     shares = []
     for seed in range(40):
         picture = np.full((96, 96, 3), 128, np.uint8)
-        degrade.occlude(picture, (200.0, 150.0, 120.0), np.random.default_rng(seed))
-        shares.append((picture != 128).any(axis=2).mean())
+        mask = degrade.occlude(picture, (200.0, 150.0, 120.0), np.random.default_rng(seed))
+        np.testing.assert_array_equal(mask, (picture != 128).any(axis=2))
+        shares.append(mask.mean())
     assert 0.02 < np.median(shares) < 0.5 and max(shares) < 0.9
+
+
+def test_landmarks_are_covered_where_the_mask_is():
+    mask = np.zeros((96, 96), bool)
+    mask[:48, 48:] = True  # upper right
+    points = np.array([[0.5, -0.5], [-0.5, -0.5], [0.99, -0.99], [1.01, -0.5], [0.5, 0.01]])
+    assert degrade.covered(mask, points).tolist() == [True, False, True, False, False]
+
+
+def test_a_raised_brow_folds_the_forehead_and_nothing_else(model):
+    """Above the brows lines darken; the rest of the skin stays as it was."""
+    marks = texel(model.uv[model.landmarks])
+    creases = random_creases(marks, TEXTURE, np.random.default_rng(10))
+    rest, raised = np.zeros(51, np.float32), np.zeros(51, np.float32)
+    raised[INDEX["browInnerUp"]] = 1.0
+    darker = creases.shadow(rest) - creases.shadow(raised)
+    rows = np.flatnonzero((darker > 0.03).any(axis=1))
+    assert len(rows) and rows.max() < marks[17:27, 1].max()
+    assert darker.min() > -1e-6 and darker.max() < 0.9
+    assert 0 < creases.shadow(np.ones(51, np.float32)).min() < 1
+
+
+def test_hollows_are_dark(model):
+    rng = np.random.default_rng(11)
+    who, light = person(model, rng), random_light(rng)
+    view = View(np.eye(3), 60.0, 96, np.zeros(2), 1.0)
+    flat, deep = (
+        render(model, dataclasses.replace(who, crevice=depth), np.zeros(51, np.float32), view, light).rgba
+        for depth in (0.0, 1.0)
+    )
+    np.testing.assert_array_equal(flat[..., 3], deep[..., 3])
+    ratio = (deep[..., :3].mean(axis=2) + 1) / (flat[..., :3].mean(axis=2) + 1)
+    seen = flat[..., 3] == 255
+    assert ratio[seen].min() < 0.8  # the exposure brightens the rest a little
+    assert np.median(ratio[seen]) > 0.97
 
 
 def test_a_shard_is_a_function_of_its_number(model):

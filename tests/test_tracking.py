@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
+from facecap_batch.coefficients import ARKIT_NAMES, ClipInfo
 from facecap_batch.detection import Detection
 from facecap_batch.regression import Reading
-from facecap_batch.subject import Readings, main_subject
+from facecap_batch.subject import Readings, main_subject, subject_table
 from facecap_batch.tracking import LOOKAHEAD, TrackedBox, Tracker
 
 EVERY = 6
@@ -131,7 +133,8 @@ def readings(*tracks: tuple[range, float]) -> np.ndarray:
     for track, (frames, size) in enumerate(tracks):
         boxes = [TrackedBox(track, np.array([0, 0, size, size]), 1.0) for _ in frames]
         count = len(frames)
-        said = Reading(np.zeros((count, 51)), np.zeros((count, 3)), np.zeros((count, 3)), np.ones(count))
+        place, hidden = np.zeros((count, 3)), np.zeros((count, 3), bool)
+        said = Reading(np.zeros((count, 51)), np.zeros((count, 3)), place, np.ones(count), hidden)
         collected.add(frames, boxes, [(0.0, 0.0, 1.0)] * count, said)
     return collected.take()
 
@@ -173,3 +176,16 @@ def test_frames_in_which_the_regressor_saw_nothing_stay_empty() -> None:
     present = np.arange(10) % 2 == 0
     rows = main_subject(given, present, 12)
     assert (rows >= 0).tolist() == [True, False] * 5 + [False, False]
+
+
+def test_coefficients_of_hidden_parts_are_not_said() -> None:
+    """Only those, only in those frames; the face is found all the same."""
+    given = readings((range(0, 4), 80.0))
+    given["hidden"][2] = [True, False, True]  # the left eye and the mouth
+    info = ClipInfo("c", "c.mp4", 640, 480, Fraction(30), Fraction(1, 30), 0, False)
+    table = subject_table(info, np.arange(4), given, presence_threshold=0.5)
+    assert table.face_found.all() and np.isfinite(table.head).all()
+    unsaid = {ARKIT_NAMES[k] for k in np.flatnonzero(np.isnan(table.coefficients[2]))}
+    assert {"eyeBlinkLeft", "browDownLeft", "jawOpen", "mouthSmileRight", "cheekPuff"} <= unsaid
+    assert not unsaid & {"eyeBlinkRight", "browDownRight", "browInnerUp", "noseSneerLeft"}
+    assert np.isfinite(np.delete(table.coefficients, 2, axis=0)).all()

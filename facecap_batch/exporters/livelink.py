@@ -76,7 +76,8 @@ def write_livelink_csv(table: CoefficientTable, path: Path) -> None:
     """Publish `table` at `path` as Live Link Face CSV, atomically.
 
     A frame without values keeps its line, with a BlendShapeCount of 0 and empty fields, as the format has no
-    null and a repeated value would be a lie. Raises OSError when `path` cannot be written.
+    null and a repeated value would be a lie; a coefficient that was hidden in every frame is 0. Raises
+    OSError when `path` cannot be written.
     """
     order = [ARKIT_NAMES.index(name) for name in SHAPES]
     shapes = np.asarray(table.coefficients, np.float64)[:, order]
@@ -87,7 +88,7 @@ def write_livelink_csv(table: CoefficientTable, path: Path) -> None:
     start, base = start_seconds(table), table.info.time_base
     lines = [",".join(COLUMNS)]
     line = ",".join(["%.10f"] * values.shape[1])
-    known = np.isfinite(shapes.min(axis=1, initial=0.0))
+    known = np.asarray(np.isfinite(shapes).any(axis=1))
     for pts, row, found in zip(table.pts, np.nan_to_num(values), known, strict=True):
         stamp = timecode(start + int(pts - table.pts[0]) * base)
         if found:

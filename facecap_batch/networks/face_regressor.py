@@ -118,25 +118,33 @@ class Expression(nn.Module):
         self.other_out = _head(192 + 160 + 128 + 3, 192, len(OTHER_CHANNELS))
         # Landmarks inside each patch are learnt beside the coefficients and not exported: features that
         # know where lids, brows and lips are carry over to faces unlike the rendered ones.
+        self.eye_hidden, self.mouth_hidden = nn.Linear(160, 1), nn.Linear(192, 1)
         self.eye_marks = nn.Linear(160, 2 * len(LEFT_EYE_MARKS))
         self.mouth_marks = nn.Linear(192, 2 * len(MOUTH_MARKS))
         self.face_marks = nn.Linear(128, 2 * POINTS)
 
-    def forward(self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor, angles: Tensor) -> Tensor:
+    def forward(
+        self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor, angles: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """left, right: float32 [B, 3, 48, 48], the right one mirrored; mouth: [B, 3, 56, 56]; face: [B, 3,
-        48, 48]; angles: [B, 3], yaw, pitch, roll in radians. Returns [B, 51], nominally 0..1, not
-        clipped."""
-        return self._coefficients(*self._features(left, right, mouth, face), angles)
+        48, 48]; angles: [B, 3], yaw, pitch, roll in radians. Returns coefficients [B, 51], nominally 0..1,
+        not clipped, and logits [B, 3] of how much of the left eye, the right eye and the mouth is hidden."""
+        features = self._features(left, right, mouth, face)
+        return self._coefficients(*features, angles), self._hidden(*features[:3])
 
     def with_marks(
         self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor, angles: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
         """`forward`, and the landmarks in units of each patch (-1..1, v down), [B, n, 2]: LEFT_EYE_MARKS,
         RIGHT_EYE_MARKS (mirrored), MOUTH_MARKS, all POINTS."""
         features = self._features(left, right, mouth, face)
         heads = (self.eye_marks, self.eye_marks, self.mouth_marks, self.face_marks)
         marks = [head(feature).unflatten(1, (-1, 2)) for head, feature in zip(heads, features, strict=True)]
-        return self._coefficients(*features, angles), (marks[0], marks[1], marks[2], marks[3])
+        coefficients, hidden = self._coefficients(*features, angles), self._hidden(*features[:3])
+        return coefficients, hidden, (marks[0], marks[1], marks[2], marks[3])
+
+    def _hidden(self, left_eye: Tensor, right_eye: Tensor, lips: Tensor) -> Tensor:
+        return torch.cat([self.eye_hidden(left_eye), self.eye_hidden(right_eye), self.mouth_hidden(lips)], 1)
 
     def _features(
         self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor
@@ -271,13 +279,15 @@ class FaceRegressor(nn.Module):
         self.locator = Locator()
         self.expression = Expression()
 
-    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """crop: uint8 [B, CROP, CROP, 3] RGB. Returns outputs float32 [B, 57], landmarks [B, POINTS, 2]
-        (crop units -1..1, v down) and presence [B] (0..1)."""
+        (crop units -1..1, v down), presence [B] (0..1) and how much of the left eye, the right eye and the
+        mouth is hidden behind something, [B, 3] (0..1)."""
         half = halve(crop)
         head, points, presence = self.locator(half)
-        coefficients = self.expression(*cut_patches(crop, half, head, points), head[:, :3])
-        return torch.cat([coefficients.clamp(0.0, 1.0), head], 1), points, torch.sigmoid(presence)
+        coefficients, hidden = self.expression(*cut_patches(crop, half, head, points), head[:, :3])
+        outputs = torch.cat([coefficients.clamp(0.0, 1.0), head], 1)
+        return outputs, points, torch.sigmoid(presence), torch.sigmoid(hidden)
 
 
 def halve(crop: Tensor) -> Tensor:

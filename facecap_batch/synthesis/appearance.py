@@ -14,15 +14,18 @@ import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.synthesis import attire
+from facecap_batch.synthesis.creases import Creases, random_creases
 from facecap_batch.synthesis.head_model import HeadModel
 from facecap_batch.synthesis.raster import CLOTH, GLASSES, HAIR, LASH, blend_shapes
-from facecap_batch.synthesis.skin_texture import skin_texture
+from facecap_batch.synthesis.skin_texture import TEXTURE, skin_texture, texel
 
 if TYPE_CHECKING:
     from facecap_batch.synthesis.skins import Skins
 
 
 LID_OVERLAP = 0.05  # cm by which closed lids overlap
+LEAKY = 0.25  # share of people whose lids do not quite meet at eyeBlink 1
+LEAST_CLOSURE = 0.84  # ... and the least that they close, of the gap between the lids
 
 # From fair to deep skin, linear RGB; a tone is a point on this line plus noise.
 SKIN_TONES = np.array(
@@ -63,6 +66,8 @@ class Person:
     cover: np.ndarray  # float32 [V + E]: below 0 hair ends; of lashes the share that is drawn
     uv: np.ndarray  # float32 [V + E, 2]
     texture: np.ndarray  # float32 [TEXTURE, TEXTURE, 3]
+    creases: Creases
+    crevice: float  # how dark hollows are, 0..1
     skin: np.ndarray  # float32 [3]
     hair: np.ndarray  # float32 [3]
     cloth: np.ndarray  # float32 [4], RGB and the height of the collar
@@ -98,8 +103,11 @@ def _habit(rng: np.random.Generator) -> np.ndarray:
     return habit
 
 
-def _gain(model: HeadModel, rest: np.ndarray) -> np.ndarray:
-    """`Person.gain`, float32 [51]: identities change the gap between the lids, the shapes do not follow."""
+def _gain(model: HeadModel, rest: np.ndarray, closure: float) -> np.ndarray:
+    """`Person.gain`, float32 [51]: identities change the gap between the lids, the shapes do not follow.
+
+    `closure` is the share of the gap that eyeBlink 1 closes.
+    """
     gain = np.ones(len(ARKIT_NAMES), np.float32)
     for name, upper, lower in (("eyeBlinkLeft", (43, 44), (47, 46)), ("eyeBlinkRight", (37, 38), (41, 40))):
         closed = np.zeros(len(ARKIT_NAMES), np.float32)
@@ -110,7 +118,9 @@ def _gain(model: HeadModel, rest: np.ndarray) -> np.ndarray:
             for face in (rest, shut)
         ]
         closing = max(gaps[0] - gaps[1], 0.1)
-        gain[ARKIT_NAMES.index(name)] = np.clip((gaps[0] + LID_OVERLAP) / closing, 0.5, 1.6)
+        gain[ARKIT_NAMES.index(name)] = np.clip(
+            (closure * gaps[0] + (LID_OVERLAP if closure == 1 else 0.0)) / closing, 0.5, 1.6
+        )
     return gain
 
 
@@ -176,7 +186,11 @@ def person(
     return Person(
         rest=rest.astype(np.float32),
         habit=_habit(rng),
-        gain=_gain(model, rest.astype(np.float32)),
+        gain=_gain(
+            model,
+            rest.astype(np.float32),
+            float(rng.uniform(LEAST_CLOSURE, 1.0)) if rng.random() < LEAKY else 1.0,
+        ),
         extra_vertices=np.concatenate([vertices for vertices, *_ in parts]).astype(np.float32),
         triangles=np.concatenate(
             [
@@ -192,6 +206,8 @@ def person(
         ),
         uv=np.concatenate([model.uv, np.zeros((extra, 2))]).astype(np.float32),
         texture=skin_texture(model, rng, skin, hair, tone, skins),
+        creases=random_creases(texel(model.uv[model.landmarks]), TEXTURE, rng),
+        crevice=float(rng.uniform(0.2, 1.0)),
         skin=skin.astype(np.float32),
         hair=hair.astype(np.float32),
         cloth=np.array([*(rng.random(3) ** 2 * 0.8), rng.uniform(-15.5, -12.0)], np.float32),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TILE = 128  # pixels, side of a head tile
 PICTURES_PER_PERSON = 16  # a person is costlier to make than to draw
+OCCLUDED = 0.25  # share of crops with a hand or a thing before the face
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,7 @@ class FaceShard:
     coefficients: np.ndarray  # float32 [n, 51]
     head: np.ndarray  # float32 [n, 6], as scene.Rendered.head
     points: np.ndarray  # float32 [n, POINTS, 2]
+    covered: np.ndarray  # bool [n, POINTS], landmarks behind a hand or a thing
     tone: np.ndarray  # float32 [n], skin, 0 fair .. 1 deep
 
 
@@ -58,14 +60,19 @@ def _random_view(rng: np.random.Generator, size: int, shift: float, scale: float
     )
 
 
-def finish(rendered: Rendered, who: Person, backdrop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The picture a camera would have taken: uint8 [size, size, 3]."""
+def finish(
+    rendered: Rendered, who: Person, backdrop: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The picture a camera would have taken, uint8 [size, size, 3], and which landmarks something hides in
+    it, bool [POINTS]."""
     if rendered.lens is not None:
         degrade.lens_glare(rendered.rgba, rendered.lens, who.lens, rng)
     image = raster.over(rendered.rgba, backdrop)
-    if rng.random() < 0.15:
-        degrade.occlude(image, tuple((who.skin ** (1 / 2.2) * 255).tolist()), rng)
-    return degrade.camera(image, rng)
+    behind = np.zeros(POINTS, bool)
+    if rng.random() < OCCLUDED:
+        mask = degrade.occlude(image, tuple((who.skin ** (1 / 2.2) * 255).tolist()), rng)
+        behind = degrade.covered(mask, rendered.points)
+    return degrade.camera(image, rng), behind
 
 
 def face_shard(
@@ -73,7 +80,7 @@ def face_shard(
 ) -> FaceShard:
     """Shard `number` of `count` face crops; boxes are off by what a detector and a track are off by."""
     rng = np.random.default_rng([7, number])
-    images, coefficients, heads, points, tones = [], [], [], [], []
+    images, coefficients, heads, points, hidden, tones = [], [], [], [], [], []
     for position in range(count):
         if position % PICTURES_PER_PERSON == 0:
             who = person(model, rng, tone, skins)
@@ -82,7 +89,9 @@ def face_shard(
         rendered = render(model, who, values, _random_view(rng, CROP, 0.05, 0.12), random_light(rng))
         backdrop = backdrops[rng.integers(len(backdrops))]
         backdrop = np.roll(backdrop, rng.integers(0, CROP, 2), axis=(0, 1))[:, :: rng.choice([1, -1])]
-        images.append(finish(rendered, who, np.ascontiguousarray(backdrop), rng))
+        image, behind = finish(rendered, who, np.ascontiguousarray(backdrop), rng)
+        images.append(image)
+        hidden.append(behind)
         coefficients.append(values)
         heads.append(rendered.head)
         points.append(rendered.points)
@@ -92,6 +101,7 @@ def face_shard(
         coefficients=np.stack(coefficients),
         head=np.stack(heads),
         points=np.stack(points).reshape(count, POINTS, 2),
+        covered=np.stack(hidden),
         tone=np.array(tones, np.float32),
     )
 

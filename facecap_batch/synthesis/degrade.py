@@ -69,9 +69,9 @@ def lens_glare(rgba: np.ndarray, outlines: np.ndarray, opacity: float, rng: np.r
         rgba[..., :3] = (rgba[..., :3] * (1 - weight * visible) + colour * weight * visible).astype(np.uint8)
 
 
-def occlude(image: np.ndarray, skin: tuple[float, float, float], rng: np.random.Generator) -> None:
-    """Put a hand or a thing over part of `image`, in place."""
-    size = image.shape[0]
+def occlude(image: np.ndarray, skin: tuple[float, float, float], rng: np.random.Generator) -> np.ndarray:
+    """Put a hand or a thing over part of `image`, in place; bool [size, size], where it covers it."""
+    size, before = image.shape[0], image.copy()
     if rng.random() < 0.7:
         _hand(image, np.array(skin), rng)
     else:
@@ -80,6 +80,15 @@ def occlude(image: np.ndarray, skin: tuple[float, float, float], rng: np.random.
         extent = rng.uniform(0.08, 0.4, 2) * size
         corners = cv2.boxPoints((tuple(centre.tolist()), tuple(extent.tolist()), float(rng.uniform(0, 90))))
         cv2.fillPoly(image, [corners.astype(np.int32)], colour, cv2.LINE_AA)
+    return (image != before).any(axis=2)
+
+
+def covered(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which of `points` (float [N, 2], crop units -1..1) lie in `mask` (bool [size, size]): bool [N]."""
+    size = len(mask)
+    x, y = np.floor((points + 1) * (size / 2)).astype(int).T
+    inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
+    return inside & mask[y.clip(0, size - 1), x.clip(0, size - 1)]
 
 
 def _hand(image: np.ndarray, skin: np.ndarray, rng: np.random.Generator) -> None:

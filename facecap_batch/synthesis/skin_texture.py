@@ -28,7 +28,8 @@ def _field(rng: np.random.Generator, cells: int, size: int = TEXTURE) -> np.ndar
     )
 
 
-def _texel(uv: np.ndarray) -> np.ndarray:
+def texel(uv: np.ndarray) -> np.ndarray:
+    """Texture coordinates float [..., 2] (0..1, v up) to texels (x right, y down)."""
     return np.stack([uv[..., 0], 1 - uv[..., 1]], axis=-1) * (TEXTURE - 1)
 
 
@@ -101,7 +102,7 @@ def skin_texture(
 
     skin, hair: linear RGB float [3]; tone: 0 fair .. 1 deep; with `skins` most faces wear one of these.
     """
-    marks = _texel(model.uv[model.landmarks])
+    marks = texel(model.uv[model.landmarks])
     worn = skins if skins is not None and rng.random() < PHOTOGRAPHIC else None
     if worn is None:
         texture = np.ones((TEXTURE, TEXTURE, 3), np.float32) * skin.astype(np.float32)
@@ -180,12 +181,12 @@ def skin_texture(
         drawn = skins.brows[rng.integers(len(skins.brows))].astype(np.float32) / 255
         drawn = cv2.resize(drawn, (TEXTURE, TEXTURE), interpolation=cv2.INTER_AREA)
         drawn = np.roll(drawn, int(rng.integers(-3, 3)), axis=0)
-        mask = np.clip(cv2.GaussianBlur(drawn, (0, 0), rng.uniform(0.3, 1.0)) * rng.uniform(1.2, 2.5), 0, 1)
+        mask = np.clip(cv2.GaussianBlur(drawn, (0, 0), rng.uniform(0.3, 1.0)) * rng.uniform(1.8, 3.2), 0, 1)
     else:
         mask = _brows(rng, marks)
-    brows = (mask * rng.uniform(0.55, 1.0))[..., None]
+    brows = (mask * rng.uniform(0.7, 1.0))[..., None]
     # Brows are darker than the skin on nearly every face, also where hair is fair or grey.
-    brow_colour = np.minimum(hair * rng.uniform(0.3, 0.9), skin * rng.uniform(0.08, 0.5))
+    brow_colour = np.minimum(hair * rng.uniform(0.3, 0.9), skin * rng.uniform(0.06, 0.4))
     texture = texture * (1 - brows) + brows * brow_colour.astype(np.float32)
     line = _mask(marks[36:42], 0) + _mask(marks[42:48], 0)  # the lid margin, darker where lashes root
     rim = np.clip(cv2.dilate(line, np.ones((3, 3))) - cv2.erode(line, np.ones((3, 3))), 0, 1)

@@ -51,6 +51,7 @@ class FaceBatch:
     coefficients: Tensor  # float32 [B, 51]
     head: Tensor  # float32 [B, 6]
     points: Tensor  # float32 [B, POINTS, 2]
+    covered: Tensor  # bool [B, POINTS], landmarks behind something
 
 
 def mirror(batch: FaceBatch, chosen: np.ndarray) -> FaceBatch:
@@ -62,7 +63,9 @@ def mirror(batch: FaceBatch, chosen: np.ndarray) -> FaceBatch:
     coefficients[rows] = batch.coefficients[rows][:, list(MIRRORED_CHANNELS)]
     head[rows] *= head.new_tensor([-1.0, 1.0, -1.0, -1.0, 1.0, 1.0])
     points[rows] = batch.points[rows][:, list(MIRRORED_POINTS)] * points.new_tensor([-1.0, 1.0])
-    return FaceBatch(image, coefficients, head, points)
+    covered = batch.covered.clone()
+    covered[rows] = batch.covered[rows][:, list(MIRRORED_POINTS)]
+    return FaceBatch(image, coefficients, head, points, covered)
 
 
 def to_input(image: np.ndarray, rng: np.random.Generator) -> Tensor:
@@ -117,11 +120,13 @@ class FaceBatches:
                 np.concatenate([getattr(shard, name)[row] for shard, row in zip(chosen, rows, strict=True)])
             )
 
-        batch = FaceBatch(gather("image").numpy(), gather("coefficients"), gather("head"), gather("points"))
+        names = ("coefficients", "head", "points", "covered")
+        batch = FaceBatch(gather("image").numpy(), *(gather(name) for name in names))
         batch = mirror(batch, np.repeat(self._rng.random(people) < 0.5, PICTURES))
         for row in np.flatnonzero(self._rng.random(self._size) < OCCLUDED):
             red, green, blue = (float(v) for v in batch.image[row, CROP // 2, CROP // 2])
-            degrade.occlude(batch.image[row], (red, green, blue), self._rng)
+            mask = degrade.occlude(batch.image[row], (red, green, blue), self._rng)
+            batch.covered[row] |= torch.from_numpy(degrade.covered(mask, batch.points[row].numpy()))
         return batch
 
 

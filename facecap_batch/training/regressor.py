@@ -40,6 +40,7 @@ VARIANCE_FLOOR = 0.01
 PRESENCE_WEIGHT = 0.15
 OFFSET_WEIGHT = 0.3
 MARKS_WEIGHT = 1.0
+HIDDEN_WEIGHT = 0.05
 
 
 def channel_weights(coefficients: np.ndarray) -> Tensor:
@@ -113,6 +114,13 @@ def marks_in_patch(
     return (pixels + 0.5) * (2 / patch[2]) - 1
 
 
+def hidden_share(covered: Tensor) -> Tensor:
+    """How much of the left eye, the right eye and the mouth is hidden, float32 [B, 3], from which landmarks
+    are, bool [B, POINTS]."""
+    regions = (LEFT_EYE_MARKS, RIGHT_EYE_MARKS, MOUTH_MARKS)
+    return torch.stack([covered[:, list(marks)].float().mean(1) for marks in regions], 1)
+
+
 def expression_loss(
     expression: Expression,
     batch: FaceBatch,
@@ -128,11 +136,13 @@ def expression_loss(
     OFFSET_WEIGHT: what counts is how the face moves.
     """
     left, right, mouth, face = (to_input(patch, rng) for patch in warp_patches(batch.image, head, points))
-    predicted, said_marks = expression.with_marks(left, right, mouth, face, head[:, :3])
+    predicted, hidden, said_marks = expression.with_marks(left, right, mouth, face, head[:, :3])
     error = (predicted - batch.coefficients).unflatten(0, (-1, PICTURES))
     shared = error.mean(1, keepdim=True)
     moving = (error - shared).square() * (PICTURES / (PICTURES - 1))
     loss = (weights * (moving + OFFSET_WEIGHT * shared.square())).mean()
+    share = hidden_share(batch.covered)
+    loss = loss + HIDDEN_WEIGHT * functional.binary_cross_entropy_with_logits(hidden, share)
     shown = (LEFT_EYE_MARKS, RIGHT_EYE_MARKS, MOUTH_MARKS, tuple(range(POINTS)))
     for (centre, patch, mirrored, _), said, marks in zip(
         patch_places(points), said_marks, shown, strict=True
@@ -167,15 +177,17 @@ class Quality:
 
 def predict(
     regressor: FaceRegressor, shard: FaceShard, batch: int = 64
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Outputs [N, 57], landmarks [N, POINTS, 2] and presence [N] of a shard's crops."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Outputs [N, 57], landmarks [N, POINTS, 2], presence [N] and hidden [N, 3] of a shard's crops."""
     regressor.eval()
     parts = []
     with torch.inference_mode():
         for start in range(0, len(shard.image), batch):
             parts.append(regressor(torch.from_numpy(shard.image[start : start + batch])))
-    outputs, points, presence = (np.concatenate([part[k].numpy() for part in parts]) for k in range(3))
-    return outputs, points, presence
+    outputs, points, presence, hidden = (
+        np.concatenate([part[k].numpy() for part in parts]) for k in range(4)
+    )
+    return outputs, points, presence, hidden
 
 
 def measure(outputs: np.ndarray, points: np.ndarray, shard: FaceShard) -> Quality:

@@ -6,6 +6,7 @@ folder, the measured quality in the card.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +28,17 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
     """
     qualities, nominal = [], []
     for shard in heldout:
-        outputs, points, _ = predict(network, shard)
+        outputs, points, _, _ = predict(network, shard)
         qualities.append(measure(outputs, points, shard))
         nominal.append(np.median(shard.head[:, 3:], axis=0))
     u, v, s = np.mean(nominal, axis=0)
     per_channel = np.mean([quality.correlation for quality in qualities], axis=0)
-    card = regressor_card(
-        "facecap-regressor",
+    contract = regressor_card("facecap-regressor")
+    card = dataclasses.replace(
+        contract,
         licence="Apache-2.0",
         input=InputSpec("crop", (BATCH, CROP, CROP, 3), mean=(127.5,) * 3, std=(127.5,) * 3),
+        outputs={**contract.outputs, "hidden": (BATCH, 3)},
         postprocess={
             "crop_scale": CROP_SCALE,
             "presence_threshold": 0.5,
