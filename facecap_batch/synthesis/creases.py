@@ -8,13 +8,14 @@ faces the wrinkles are what a raised brow is seen by.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
 
-# What folds each region: stems of shapes and their weights; one side's shapes for regions with a side.
+# What folds each region: stems of shapes, of the region's own side where it has one, and their weights.
 FOLDS: dict[str, dict[str, float]] = {
     "forehead": {"browInnerUp": 0.7, "browOuterUpLeft": 0.35, "browOuterUpRight": 0.35},
     "glabella": {"browDownLeft": 0.5, "browDownRight": 0.5},
@@ -27,25 +28,118 @@ FOLDS: dict[str, dict[str, float]] = {
     "marionette": {"mouthFrown": 0.8, "mouthStretch": 0.2},
 }  # fmt: skip
 SIDED = ("crow", "cheek", "corner", "marionette")
+DEEPEST = 0.85  # share of the light that folds may take
+
+Stroke = tuple[np.ndarray, float, float]  # points [N, 2] texels, share of the strength, times the fine width
 
 
 @dataclasses.dataclass(frozen=True)
 class Creases:
     """A person's folds."""
 
-    lines: np.ndarray  # float32 [R, TEXTURE, TEXTURE], 0..1, how dark each region's folds are when full
+    lines: np.ndarray  # float32 [R, S, S], 0..1, how dark each region's folds are when full; S texels
     weights: np.ndarray  # float32 [R, 51], how far each shape folds each region
     rest: np.ndarray  # float32 [R], how far it is folded at rest, 0..1
 
     def shadow(self, coefficients: np.ndarray) -> np.ndarray:
-        """Factor of albedo for a face with these `coefficients` (float32 [51]): float32 [TEXTURE,
-        TEXTURE]."""
+        """Factor of albedo for a face with these `coefficients` (float32 [51]): float32 [S, S]."""
         depth = np.clip(self.rest + self.weights @ coefficients, 0.0, 1.2)
-        return 1 - np.clip(np.tensordot(depth, self.lines, axes=1), 0, 0.85)
+        return 1 - np.clip(np.tensordot(depth, self.lines, axes=1), 0, DEEPEST)
 
 
-def _stroke(mask: np.ndarray, points: np.ndarray, strength: float, width: float) -> None:
-    """Draw a line through `points` [N, 2] into `mask`, thinning toward its ends, in place."""
+@dataclasses.dataclass(frozen=True)
+class _Face:
+    """Where folds are drawn: texels, x right and y down."""
+
+    marks: np.ndarray  # float [68, 2]
+    unit: float  # texels, of all lengths below: the eyes' outer corners are 90 of them apart
+    rng: np.random.Generator
+    side: str  # "Left", "Right" or ""
+
+    @property
+    def outward(self) -> float:
+        """Sign of x away from the middle, for the side."""
+        return 1.0 if self.side == "Left" else -1.0
+
+    def mark(self, left: int, right: int) -> np.ndarray:
+        return self.marks[left if self.side == "Left" else right]
+
+    def brow(self) -> np.ndarray:
+        """Between the brows."""
+        return (self.marks[21] + self.marks[22]) / 2
+
+    def line(self, start: np.ndarray, end: np.ndarray, sag: float) -> np.ndarray:
+        """Points [6, 2] from `start` to `end`, bent by `sag` units across and a little at random."""
+        along = np.linspace(0, 1, 6)[:, None]
+        across = np.array([-(end - start)[1], (end - start)[0]])
+        across = across / (np.linalg.norm(across) + 1e-6)
+        bend = sag * self.unit * np.sin(np.pi * along) + self.rng.normal(0, 0.5, (6, 1))
+        return start + (end - start) * along + across * bend
+
+    def level(self, middle: np.ndarray, half: float, y: float, sag: float) -> np.ndarray:
+        """A line `half` units to both sides of `middle`, `y` units below it."""
+        left, right = (middle + np.array([sign * half, y]) * self.unit for sign in (-1, 1))
+        return self.line(left, right, sag)
+
+
+def _forehead(face: _Face) -> Iterator[Stroke]:
+    half = face.rng.uniform(22, 40)
+    for step in range(int(face.rng.integers(2, 6))):
+        y = -(9 + 7.5 * step + face.rng.normal(0, 1.0))
+        yield face.level(face.brow(), half, y, face.rng.normal(0, 2.0)), face.rng.uniform(0.5, 1), 1
+
+
+def _glabella(face: _Face) -> Iterator[Stroke]:
+    for x in (-4.5, 4.5) if face.rng.random() < 0.7 else (0.0,):
+        top = face.brow() + np.array([x * face.rng.uniform(0.8, 1.4), -8.0]) * face.unit
+        yield face.line(top, face.brow() + np.array([x, 5.0]) * face.unit, 0.2 * x), 1, 1
+
+
+def _bridge(face: _Face) -> Iterator[Stroke]:
+    for step in (-1, 0, 1):
+        yield face.level((face.marks[27] + face.marks[28]) / 2, 6, 3.5 * step - 2, 1.5), 0.7, 1
+
+
+def _chin(face: _Face) -> Iterator[Stroke]:
+    yield face.level((face.marks[57] + face.marks[8]) / 2, 11, 1.0, -4), 1, 2
+
+
+def _crow(face: _Face) -> Iterator[Stroke]:
+    corner = face.mark(45, 36)
+    for slope in np.linspace(-0.7, 0.6, int(face.rng.integers(2, 5))):
+        begin = corner + np.array([face.outward * 4, slope * 4]) * face.unit
+        end = corner + np.array([face.outward * face.rng.uniform(9, 16), slope * 12]) * face.unit
+        yield face.line(begin, end, 0.0), face.rng.uniform(0.5, 1), 1
+    yield face.level((face.mark(46, 40) + face.mark(47, 41)) / 2, 9, 3.5, 2.0), 0.7, 1
+
+
+def _cheek(face: _Face) -> Iterator[Stroke]:
+    begin = face.mark(35, 31) + np.array([face.outward * 3.5, -3.0]) * face.unit
+    reach = np.array([face.outward * face.rng.uniform(4, 9), face.rng.uniform(-3, 5)])
+    end = face.mark(54, 48) + reach * face.unit
+    yield face.line(begin, end, -face.outward * face.rng.uniform(1, 4)), 1, face.rng.uniform(1, 3)
+
+
+def _corner(face: _Face) -> Iterator[Stroke]:
+    begin, end = (face.mark(54, 48) + np.array([face.outward * 3.5, y]) * face.unit for y in (-4.0, 4.0))
+    yield face.line(begin, end, -face.outward * 1.5), 1, 1.5
+
+
+def _marionette(face: _Face) -> Iterator[Stroke]:
+    begin, end = (
+        face.mark(54, 48) + np.array([face.outward * x, y]) * face.unit for x, y in ((1.0, 1.0), (4.0, 13.0))
+    )
+    yield face.line(begin, end, 0.0), 1, 1.5
+
+
+STROKES: dict[str, Callable[[_Face], Iterator[Stroke]]] = {
+    "forehead": _forehead, "glabella": _glabella, "bridge": _bridge, "chin": _chin, "crow": _crow,
+    "cheek": _cheek, "corner": _corner, "marionette": _marionette,
+}  # fmt: skip
+
+
+def _draw(mask: np.ndarray, points: np.ndarray, strength: float, width: float) -> None:
+    """Draw a soft line of `width` texels through `points` [N, 2] into `mask`, in place."""
     steps = np.linspace(0, len(points) - 1, 14)
     dense = np.stack([np.interp(steps, range(len(points)), points[:, k]) for k in range(2)], 1)
     line = np.zeros_like(mask)
@@ -54,90 +148,22 @@ def _stroke(mask: np.ndarray, points: np.ndarray, strength: float, width: float)
     np.maximum(mask, line * (strength / max(float(line.max()), 1e-6)), out=mask)
 
 
-def _wavy(start: np.ndarray, end: np.ndarray, sag: float, rng: np.random.Generator) -> np.ndarray:
-    """Points [6, 2] from `start` to `end`, bent by `sag` across and a little at random."""
-    along = np.linspace(0, 1, 6)[:, None]
-    across = np.array([-(end - start)[1], (end - start)[0]])
-    across = across / (np.linalg.norm(across) + 1e-6)
-    bend = sag * np.sin(np.pi * along) + rng.normal(0, 0.5, (6, 1))
-    return start + (end - start) * along + across * bend
-
-
 def random_creases(marks: np.ndarray, size: int, rng: np.random.Generator) -> Creases:
     """Folds of a random person.
 
     marks: float [68, 2], the landmarks in texels of a square texture of `size`; young faces fold little.
     """
-    names = [
-        *(name for name in FOLDS if name not in SIDED),
-        *(f"{n}{s}" for n in SIDED for s in ("Left", "Right")),
-    ]
-    lines = np.zeros((len(names), size, size), np.float32)
-    weights = np.zeros((len(names), len(ARKIT_NAMES)), np.float32)
+    regions = [(stem, side) for stem in FOLDS for side in (("Left", "Right") if stem in SIDED else ("",))]
+    lines = np.zeros((len(regions), size, size), np.float32)
+    weights = np.zeros((len(regions), len(ARKIT_NAMES)), np.float32)
     age = rng.beta(1.2, 1.6)
-    brow = (marks[21] + marks[22]) / 2
-    unit = np.linalg.norm(marks[45] - marks[36]) / 90  # of lengths below, which fit eyes 90 texels apart
-    for row, name in enumerate(names):
-        stem = name.removesuffix("Left").removesuffix("Right")
-        side = name[len(stem) :]
-        for shape, weight in FOLDS[stem].items():
-            shape = shape if shape in ARKIT_NAMES else shape + side
-            weights[row, ARKIT_NAMES.index(shape)] = weight
-        mask = lines[row]
+    unit = float(np.linalg.norm(marks[45] - marks[36])) / 90
+    for mask, weight, (stem, side) in zip(lines, weights, regions, strict=True):
+        for shape, amount in FOLDS[stem].items():
+            weight[ARKIT_NAMES.index(shape if shape in ARKIT_NAMES else shape + side)] = amount
         strength = float(np.clip(rng.uniform(0.1, 0.55) + 0.25 * age, 0.1, 0.75))
         fine = rng.uniform(0.5, 1.3) * unit
-        outward = 1.0 if side == "Left" else -1.0  # of x in the texture
-        if stem == "forehead":
-            half = rng.uniform(22, 40) * unit
-            for level in range(int(rng.integers(2, 6))):
-                y = brow[1] - (9 + 7.5 * level + rng.normal(0, 1.0)) * unit
-                begin, end = np.array([brow[0] - half, y]), np.array([brow[0] + half, y])
-                _stroke(
-                    mask,
-                    _wavy(begin, end, rng.normal(0, 2.0) * unit, rng),
-                    strength * rng.uniform(0.5, 1),
-                    fine,
-                )
-        elif stem == "glabella":
-            for x in (-4.5, 4.5) if rng.random() < 0.7 else (0.0,):
-                top = brow + np.array([x * rng.uniform(0.8, 1.4), -8.0]) * unit
-                _stroke(mask, _wavy(top, brow + np.array([x, 5.0]) * unit, x * 0.2, rng), strength, fine)
-        elif stem == "bridge":
-            middle = (marks[27] + marks[28]) / 2
-            for level in range(3):
-                y = middle[1] + (level - 1) * 3.5 * unit
-                left, right = (np.array([middle[0] + sign * 6 * unit, y - 2 * unit]) for sign in (-1, 1))
-                _stroke(mask, _wavy(left, right, 1.5 * unit, rng), 0.7 * strength, fine)
-        elif stem == "chin":
-            middle = (marks[57] + marks[8]) / 2
-            left, right = (middle + np.array([sign * 11, 1.0]) * unit for sign in (-1, 1))
-            _stroke(mask, _wavy(left, right, -4 * unit, rng), strength, 2 * fine)
-        elif stem == "crow":
-            corner = marks[45] if side == "Left" else marks[36]
-            for slope in np.linspace(-0.7, 0.6, int(rng.integers(2, 5))):
-                begin = corner + np.array([outward * 4, slope * 4]) * unit
-                end = corner + np.array([outward * rng.uniform(9, 16), slope * 12]) * unit
-                _stroke(mask, _wavy(begin, end, 0.0, rng), strength * rng.uniform(0.5, 1), fine)
-            below = (marks[46] + marks[47] if side == "Left" else marks[40] + marks[41]) / 2
-            left, right = (below + np.array([sign * 9, 3.5]) * unit for sign in (-1, 1))
-            _stroke(mask, _wavy(left, right, 2.0 * unit, rng), 0.7 * strength, fine)
-        elif stem == "cheek":
-            wing, lip = (marks[35], marks[54]) if side == "Left" else (marks[31], marks[48])
-            begin = wing + np.array([outward * 3.5, -3.0]) * unit
-            end = lip + np.array([outward * rng.uniform(4, 9), rng.uniform(-3, 5)]) * unit
-            _stroke(
-                mask,
-                _wavy(begin, end, -outward * rng.uniform(1, 4) * unit, rng),
-                strength,
-                fine * rng.uniform(1, 3),
-            )
-        elif stem == "corner":
-            lip = marks[54] if side == "Left" else marks[48]
-            begin, end = (lip + np.array([outward * 3.5, y]) * unit for y in (-4.0, 4.0))
-            _stroke(mask, _wavy(begin, end, -outward * 1.5 * unit, rng), strength, 1.5 * fine)
-        else:
-            lip = marks[54] if side == "Left" else marks[48]
-            begin, end = lip + np.array([outward, 1.0]) * unit, lip + np.array([outward * 4, 13.0]) * unit
-            _stroke(mask, _wavy(begin, end, 0.0, rng), strength, 1.5 * fine)
-    rest = (rng.random(len(names)) ** 2 * 0.6 * age).astype(np.float32)
+        for points, share, times in STROKES[stem](_Face(marks, unit, rng, side)):
+            _draw(mask, points, strength * share, fine * times)
+    rest = (rng.random(len(regions)) ** 2 * 0.6 * age).astype(np.float32)
     return Creases(lines, weights, rest)
