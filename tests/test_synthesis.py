@@ -15,6 +15,7 @@ from facecap_batch.synthesis import appearance, dataset, degrade
 from facecap_batch.synthesis.appearance import LEAST_CLOSURE, LID_OVERLAP, person
 from facecap_batch.synthesis.creases import random_creases
 from facecap_batch.synthesis.expressions import INDEX, gaze_from_coefficients, sample, set_gaze
+from facecap_batch.synthesis.hands import draw_hand
 from facecap_batch.synthesis.performance import performance
 from facecap_batch.synthesis.scene import Camera, View, draw, random_light, render
 from facecap_batch.synthesis.skin_texture import TEXTURE, texel
@@ -166,6 +167,20 @@ def test_something_before_a_face_covers_a_part_of_it():
         np.testing.assert_array_equal(mask, (picture != 128).any(axis=2))
         shares.append(mask.mean())
     assert 0.02 < np.median(shares) < 0.5 and max(shares) < 0.9
+
+
+def test_a_hand_is_shaded_and_nearly_always_in_the_picture():
+    seen = 0
+    for seed in range(20):
+        picture = np.zeros((96, 96, 3), np.uint8)
+        draw_hand(picture, np.array([210.0, 150.0, 120.0]), np.random.default_rng(seed))
+        hand = picture.any(axis=2)
+        seen += hand.mean() > 0.03
+        if hand.mean() > 0.03:
+            light = picture[hand].astype(float)
+            assert light[:, 0].mean() > light[:, 2].mean()  # of skin
+            assert np.percentile(light[:, 0], 90) > 1.2 * np.percentile(light[:, 0], 10)  # rounded
+    assert seen >= 17
 
 
 def test_landmarks_are_covered_where_the_mask_is():

@@ -9,6 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from facecap_batch.synthesis.hands import draw_hand
+
 
 def background(rng: np.random.Generator, size: int) -> np.ndarray:
     """A place that is not a face: uint8 [size, size, 3]."""
@@ -73,7 +75,7 @@ def occlude(image: np.ndarray, skin: tuple[float, float, float], rng: np.random.
     """Put a hand or a thing over part of `image`, in place; bool [size, size], where it covers it."""
     size, before = image.shape[0], image.copy()
     if rng.random() < 0.7:
-        _hand(image, np.array(skin), rng)
+        draw_hand(image, np.array(skin), rng)
     else:
         colour = tuple(float(c) for c in rng.integers(0, 256, 3))
         centre = rng.uniform(0.15, 0.85, 2) * size
@@ -89,30 +91,6 @@ def covered(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
     x, y = np.floor((points + 1) * (size / 2)).astype(int).T
     inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
     return inside & mask[y.clip(0, size - 1), x.clip(0, size - 1)]
-
-
-def _hand(image: np.ndarray, skin: np.ndarray, rng: np.random.Generator) -> None:
-    """Palm, fingers and forearm of skin colour, rounded by shading, most often before mouth and chin."""
-    size = image.shape[0]
-    unit = size * rng.uniform(0.035, 0.055)  # a finger's width
-    heading = rng.uniform(-3.0, -0.1)  # fingers point up and inward
-    along = np.array([np.cos(heading), np.sin(heading)])
-    across = np.array([-along[1], along[0]])
-    tips = np.array([rng.uniform(0.25, 0.75), rng.uniform(0.35, 0.95)]) * size
-    count = int(rng.integers(1, 5))
-    palm = tips - along * unit * rng.uniform(2.0, 4.5)
-    wrist = palm - along * unit * 12
-    limbs = [(wrist, palm, 3.6)]
-    for finger in range(count):
-        side = across * unit * (finger - (count - 1) / 2) * rng.uniform(0.95, 1.25)
-        limbs.append((palm + side, tips + side + along * unit * rng.uniform(-0.8, 0.8), 1.0))
-    for start, end, width in limbs:
-        shade = skin * rng.uniform(0.75, 1.1)
-        first, last = (tuple(np.round(place).astype(int).tolist()) for place in (start, end))
-        for depth in np.linspace(0, 1, 7):  # from the rim to the ridge
-            colour = tuple(float(c) for c in np.clip(shade * (0.6 + 0.45 * np.sqrt(depth)), 0, 255))
-            thick = max(round(width * unit * (1 - 0.85 * depth)), 1)
-            cv2.line(image, first, last, colour, thick, cv2.LINE_AA)
 
 
 def camera(image: np.ndarray, rng: np.random.Generator, detail: float | None = None) -> np.ndarray:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.networks.crop_layout import CROP, POINTS
@@ -23,8 +24,9 @@ from facecap_batch.training.backdrops import backdrop
 POOL_SHARDS = 24  # of 1,024 crops: 113 MB each
 BATCHES_PER_SHARD = 16
 PICTURES = 8  # of one person in a batch
-OCCLUDED = 0.15  # share of crops with a hand or a thing before the face, on top of those rendered with one
+OCCLUDED = 0.06  # share of crops with a hand or a thing before the face, on top of those rendered with one
 NEGATIVES = 2000
+STYLE = 1.0  # how far a picture's style is thrown about; 0 not at all
 # Mirror image of each Multi-PIE landmark, the irises and the mouth centre.
 MIRRORED_POINTS = (
     *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
@@ -69,11 +71,33 @@ def mirror(batch: FaceBatch, chosen: np.ndarray) -> FaceBatch:
 
 
 def to_input(image: np.ndarray, rng: np.random.Generator) -> Tensor:
-    """uint8 [B, S, S, 3] to float32 [B, 3, S, S] in -1..1, brightness and contrast varied per picture."""
-    gain = rng.normal(1.0, 0.12, (len(image), 1, 1, 1)).astype(np.float32) / 127.5
-    shift = rng.normal(0.0, 0.08, (len(image), 1, 1, 1)).astype(np.float32) - gain * 127.5
-    pixels = torch.from_numpy(image).float().mul_(torch.from_numpy(gain)).add_(torch.from_numpy(shift))
-    return pixels.clamp_(-1.0, 1.0).permute(0, 3, 1, 2)
+    """uint8 [B, S, S, 3] to float32 [B, 3, S, S], about -1..1, each as another camera might have taken it.
+
+    Brightness, contrast, gamma, colours mixed, a random 3 x 3 filter over some (Xu et al. 2021), noise over
+    some: what renders have in common with each other and not with footage must not be learnt.
+    """
+    count = len(image)
+
+    def normal(deviation: float, *shape: int) -> Tensor:
+        drawn = rng.normal(0.0, deviation * STYLE, (count, *(shape or (1, 1, 1))))
+        return torch.from_numpy(drawn.astype(np.float32))
+
+    def some(share: float) -> Tensor:
+        return torch.from_numpy((rng.random((count, 1, 1, 1)) < share).astype(np.float32))
+
+    kernel = normal(0.06, 3, 3, 3, 3) * some(0.4)[..., None]
+    kernel[..., 1, 1] += torch.eye(3) + normal(0.12, 3, 3)
+    pixels = torch.from_numpy(image).permute(0, 3, 1, 2).float().mul_(1 / 127.5).sub_(1.0)
+    height, width = pixels.shape[2:]
+    mixed = functional.conv2d(
+        pixels.reshape(1, 3 * count, height, width),
+        kernel.reshape(3 * count, 3, 3, 3),
+        padding=1,
+        groups=count,
+    )
+    light = ((mixed.reshape(pixels.shape) + normal(0.08)).clamp_(-1.0, 1.0) + 1) / 2
+    curved = light.clamp_min_(1e-4).pow(torch.exp(normal(0.25))) * 2 - 1
+    return curved + torch.randn_like(curved) * some(0.4) * normal(0.06).abs()
 
 
 class FaceBatches:
