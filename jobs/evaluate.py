@@ -10,6 +10,7 @@ heads have scripts of their own under ``benchmarks/``.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +33,7 @@ BATCH = 32
 TONES = ((0.0, 0.33), (0.33, 0.66), (0.66, 1.01))  # fair, medium, deep
 YAWS = ((0, 15), (15, 35), (35, 90))  # degrees off frontal
 RESTING_PEOPLE = 64
+FIELDS = [field.name for field in dataclasses.fields(dataset.FaceShard)]
 
 
 def _run(engine, image: np.ndarray) -> dict[str, np.ndarray]:
@@ -42,9 +44,7 @@ def _run(engine, image: np.ndarray) -> dict[str, np.ndarray]:
 def _slice(outputs: dict[str, np.ndarray], shard: dataset.FaceShard, rows: np.ndarray) -> Quality | None:
     if rows.sum() < 30:
         return None
-    part = dataset.FaceShard(
-        shard.image[rows], shard.coefficients[rows], shard.head[rows], shard.points[rows], shard.tone[rows]
-    )
+    part = dataset.FaceShard(*(getattr(shard, name)[rows] for name in FIELDS))
     return measure(outputs["outputs"][rows], outputs["landmarks"][rows], part)
 
 
@@ -52,8 +52,7 @@ def _joined(folder: Path) -> dataset.FaceShard:
     shards = [dataset.load_faces(path) for path in sorted(folder.glob("faces_*.npz"))]
     if not shards:
         raise typer.BadParameter(f"{folder} holds no faces_*.npz; make some with jobs/synthesise.py")
-    names = ("image", "coefficients", "head", "points", "tone")
-    return dataset.FaceShard(*(np.concatenate([getattr(shard, name) for shard in shards]) for name in names))
+    return dataset.FaceShard(*(np.concatenate([getattr(shard, name) for shard in shards]) for name in FIELDS))
 
 
 def _resting(engine, sources: Sources) -> float:
