@@ -26,7 +26,7 @@ BATCHES_PER_SHARD = 16
 PICTURES = 8  # of one person in a batch
 OCCLUDED = 0.06  # share of crops with a hand or a thing before the face, on top of those rendered with one
 NEGATIVES = 2000
-STYLE = 1.0  # how far a picture's style is thrown about; 0 not at all
+STYLE = 0.5  # how far a picture's style is thrown about; 0 not at all
 # Mirror image of each Multi-PIE landmark, the irises and the mouth centre.
 MIRRORED_POINTS = (
     *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
