@@ -1,8 +1,9 @@
 """Finding faces in whole pictures: images to boxes with scores.
 
-In: uint8 RGB images of any size. They are scaled to fit the detector's square input, laid in its top-left
-corner and padded with grey. Out: per image the faces found, best first, in pixels of that image. The engine's
-card may carry, under `postprocess`: `score_threshold` (what counts as a face), `nms_iou` and `top_k`.
+In: uint8 RGB images of any size. They are scaled to fit the detector's largest input, laid in the top-left
+corner of a canvas it takes (a square, or one of nearly the picture's own shape) and padded with grey. Out:
+per image the faces found, best first, in pixels of that image. The engine's card may carry, under
+`postprocess`: `score_threshold` (what counts as a face), `nms_iou` and `top_k`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from facecap_batch.engines.cards import InputSpec
 from facecap_batch.engines.engine import Engine, prepare_input
 
 PAD_VALUE = 127
@@ -42,7 +44,7 @@ class Detector:
     def __init__(self, engine: Engine) -> None:
         card = engine.card
         self.engine = engine
-        self.size = card.input.size  # side of the square input, pixels
+        self.size = card.input.size  # longest side of the input, pixels
         self.score_threshold = float(card.postprocess.get("score_threshold", DEFAULT_SCORE_THRESHOLD))
         self.nms_iou = float(card.postprocess.get("nms_iou", DEFAULT_NMS_IOU))
         self.top_k = int(card.postprocess.get("top_k", DEFAULT_TOP_K))
@@ -55,15 +57,16 @@ class Detector:
         if not images:
             return []
         threshold = self.score_threshold if min_score is None else min_score
-        placed = [letterbox(image, self.size) for image in images]
-        batch = np.stack([image for image, _ in placed])
-        outputs = self.engine.run(prepare_input(self.engine.card, batch))
-        return [
-            self._faces(boxes, scores, image, scale, threshold)
-            for boxes, scores, image, (_, scale) in zip(
-                outputs["boxes"], outputs["scores"], images, placed, strict=True
-            )
-        ]
+        placed = [letterbox(image, self.engine.card.input) for image in images]
+        found: list[list[Detection]] = [[] for _ in images]
+        # Each on its own canvas: what is found in a picture does not depend on what it came with.
+        for shape in sorted({canvas.shape for canvas, _ in placed}):
+            rows = [row for row, (canvas, _) in enumerate(placed) if canvas.shape == shape]
+            batch = np.stack([placed[row][0] for row in rows])
+            outputs = self.engine.run(prepare_input(self.engine.card, batch))
+            for row, boxes, scores in zip(rows, outputs["boxes"], outputs["scores"], strict=True):
+                found[row] = self._faces(boxes, scores, images[row], placed[row][1], threshold)
+        return found
 
     def _faces(
         self, boxes: np.ndarray, scores: np.ndarray, image: np.ndarray, scale: float, threshold: float
@@ -84,15 +87,16 @@ class Detector:
         return [Detection(faces[k], float(sure[k])) for k in best]
 
 
-def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, float]:
-    """`image` uint8 [H, W, 3] scaled to fit into [size, size, 3], top-left, padded; and the scale applied."""
+def letterbox(image: np.ndarray, spec: InputSpec) -> tuple[np.ndarray, float]:
+    """`image` uint8 [H, W, 3] scaled to fit `spec`'s size, top-left on a canvas that it takes, padded; and
+    the scale applied."""
     height, width = image.shape[:2]
-    scale = size / max(height, width)
+    scale = spec.size / max(height, width)
     if scale != 1.0:
         target = (max(1, round(width * scale)), max(1, round(height * scale)))
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         image = cv2.resize(image, target, interpolation=method)
-    placed = np.full((size, size, 3), PAD_VALUE, np.uint8)
+    placed = np.full((*spec.canvas(*image.shape[:2]), 3), PAD_VALUE, np.uint8)
     placed[: image.shape[0], : image.shape[1]] = image
     return placed, scale
 

@@ -75,10 +75,9 @@ def verify(
 
 def engine_input(card: EngineCard, images: Sequence[np.ndarray]) -> np.ndarray:
     """A batch for the engine: whole pictures for a detector, their middle squares for a regressor."""
-    size = card.input.size
     if card.role == "detector":
-        return prepare_input(card, np.stack([letterbox(image, size)[0] for image in images]))
-    return prepare_input(card, np.stack([_middle(image, size) for image in images]))
+        return prepare_input(card, np.stack([letterbox(image, card.input)[0] for image in images]))
+    return prepare_input(card, np.stack([_middle(image, card.input.size) for image in images]))
 
 
 def frames_of(video: Path) -> list[np.ndarray]:

@@ -99,9 +99,11 @@ def export(network: FaceBoxes, size: int, folder: Path, training: dict[str, Any]
     card = detector_card(
         "facecap-detector",
         size,
-        len(network.anchors(size, size)),
+        "P" if network.step(size) else len(network.anchors(size, size)),
         licence="Apache-2.0",
-        input=InputSpec("image", (BATCH, size, size, 3), mean=(MEAN,) * 3, std=(STD,) * 3),
+        input=InputSpec(
+            "image", (BATCH, size, size, 3), mean=(MEAN,) * 3, std=(STD,) * 3, step=network.step(size)
+        ),
         architecture={"network": "FaceBoxes", "width": network.width, "stem_stride": network.stem_stride},
         training=training,
         quality={"held_out": trial.figures()},

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from facecap_batch.coefficients import OUTPUT_NAMES
-from facecap_batch.engines.cards import EngineCard
+from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
 from facecap_batch.engines.importers import detector_card, regressor_card
 from facecap_batch.engines.sets import EngineSet, load_set
 from facecap_batch.networks.crop_layout import POINTS
@@ -55,7 +55,8 @@ def write_detector(folder: Path, finds_faces: bool = True, size: int = DETECTOR_
     for head in network.conf:
         nn.init.normal_(head.weight, 0.0, 0.05)
         head.bias.data[0::2] = -1.0 if finds_faces else 12.0
-    card = detector_card("test-detector", size, len(network.anchors(size, size)), licence="Apache-2.0")
+    spec = InputSpec("image", (BATCH, size, size, 3), step=network.step(size))
+    card = detector_card("test-detector", size, "P", licence="Apache-2.0", input=spec)
     return export_onnx(FaceBoxesDetector(network, size, (127.0,) * 3, (64.0,) * 3), card, folder)
 
 

@@ -33,11 +33,18 @@ class Told:
 
 def test_letterbox_keeps_the_aspect_and_the_top_left() -> None:
     image = np.full((90, 160, 3), 255, np.uint8)
-    placed, scale = letterbox(image, 320)
+    placed, scale = letterbox(image, InputSpec("image", (BATCH, 320, 320, 3)))
     assert scale == 2.0 and (placed[:180] == 255).all() and (placed[180:] == 127).all()
-    placed, scale = letterbox(image.transpose(1, 0, 2), 80)
+    placed, scale = letterbox(image.transpose(1, 0, 2), InputSpec("image", (BATCH, 80, 80, 3)))
     assert scale == 0.5 and (placed[:, :45] == 255).all() and (placed[:, 45:] == 127).all()
-    assert letterbox(np.zeros((1, 2000, 3), np.uint8), 320)[0].shape == (320, 320, 3)
+
+
+def test_a_detector_with_free_sides_sees_no_more_padding_than_its_step() -> None:
+    spec = InputSpec("image", (BATCH, 320, 320, 3), step=64)
+    placed, scale = letterbox(np.full((90, 160, 3), 255, np.uint8), spec)
+    assert scale == 2.0 and placed.shape == (192, 320, 3) and (placed[180:] == 127).all()
+    assert letterbox(np.zeros((2000, 1, 3), np.uint8), spec)[0].shape == (320, 64, 3)
+    assert letterbox(np.zeros((7, 7, 3), np.uint8), spec)[0].shape == (320, 320, 3)
 
 
 def test_overlap() -> None:

@@ -34,17 +34,34 @@ class InputSpec:
     """
 
     name: str
-    shape: Shape  # (BATCH, H, W, 3) or (BATCH, 3, H, W)
+    shape: Shape  # (BATCH, H, W, 3) or (BATCH, 3, H, W); the largest, where `step` frees height and width
     dtype: str = "uint8"
     layout: str = "NHWC"
     channels: str = "RGB"  # the order in which `shape`'s colour axis is read
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)  # per channel in `channels` order, 0..255
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    step: int = 0  # pixels; height and width may be any multiples of it up to `size`. 0: as `shape` says
 
     @property
     def size(self) -> int:
-        """Side of the square image, pixels."""
+        """Longest side of an image, pixels."""
         return int(self.shape[1 if self.layout == "NHWC" else 2])
+
+    def canvas(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width to feed for an image of this height and width, neither longer than `size`."""
+        if not self.step:
+            return self.size, self.size
+        return -(-height // self.step) * self.step, -(-width // self.step) * self.step
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether one item of this shape (no batch axis) can be fed."""
+        if not self.step:
+            return shape == self.shape[1:]
+        free = (0, 1) if self.layout == "NHWC" else (1, 2)
+        return len(shape) == 3 and all(
+            0 < given <= largest and given % self.step == 0 if axis in free else given == largest
+            for axis, (given, largest) in enumerate(zip(shape, map(int, self.shape[1:]), strict=True))
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +148,8 @@ def _check_fields(card: EngineCard) -> None:
     ]
     if len(spec.shape) != 4 or spec.shape[0] != BATCH or not all(isinstance(n, int) for n in spec.shape[1:]):
         problems.append(f"input.shape is {spec.shape}, expected ('{BATCH}', then three whole numbers)")
+    elif not isinstance(spec.step, int) or spec.step < 0 or (spec.step and spec.size % spec.step):
+        problems.append(f"input.step is {spec.step!r}, expected a divisor of {spec.size}, or 0")
     if not card.batch_sizes or any(not isinstance(n, int) or n < 1 for n in card.batch_sizes):
         problems.append(f"batch_sizes is {card.batch_sizes}, expected whole numbers from 1")
     if any(not shape or shape[0] != BATCH for shape in card.outputs.values()):

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from facecap_batch.engines.cards import EngineCard
+from facecap_batch.engines.cards import EngineCard, Shape
 from facecap_batch.errors import EngineMismatch
 
 
@@ -32,7 +32,7 @@ class Engine(Protocol):
 
 
 def prepare_input(card: EngineCard, images: np.ndarray) -> np.ndarray:
-    """Turn `images` uint8 [B, S, S, 3] RGB into the card's dtype, layout, channel order and normalisation."""
+    """Turn `images` uint8 [B, H, W, 3] RGB into the card's dtype, layout, channel order and normalisation."""
     spec = card.input
     batch = images
     if spec.channels == "BGR":
@@ -47,10 +47,11 @@ def prepare_input(card: EngineCard, images: np.ndarray) -> np.ndarray:
 def check_batch(card: EngineCard, batch: np.ndarray) -> None:
     """Raise EngineMismatch unless `batch` has the card's dtype and shape (any number of items)."""
     expected = card.input
-    if batch.dtype != np.dtype(expected.dtype) or batch.shape[1:] != expected.shape[1:]:
+    if batch.dtype != np.dtype(expected.dtype) or not expected.takes(batch.shape[1:]):
         raise EngineMismatch(
-            f"engine {card.name!r} takes {expected.dtype} {list(expected.shape)}, "
-            f"got {batch.dtype} {list(batch.shape)}"
+            f"engine {card.name!r} takes {expected.dtype} {list(expected.shape)}"
+            + (f" or less in steps of {expected.step}, " if expected.step else ", ")
+            + f"got {batch.dtype} {list(batch.shape)}"
         )
 
 
@@ -86,9 +87,14 @@ def in_fixed_batches(
         outputs = run(np.ascontiguousarray(piece))
         pieces.append([output[:items] for output in outputs])
     if not pieces:
-        return {name: np.zeros((0, *map(int, shape[1:])), np.float32) for name, shape in card.outputs.items()}
+        return {name: np.zeros((0, *_known(shape)), np.float32) for name, shape in card.outputs.items()}
     joined = [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*pieces, strict=True)]
     return dict(zip(card.outputs, joined, strict=True))
+
+
+def _known(shape: Shape) -> Iterator[int]:
+    """Axes after the batch's; one that depends on the input is empty for no input."""
+    return (axis if isinstance(axis, int) else 0 for axis in shape[1:])
 
 
 def check_outputs(card: EngineCard, found: dict[str, list[object]]) -> None:

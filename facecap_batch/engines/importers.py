@@ -27,8 +27,11 @@ FACEBOXES_SIZE = 640
 TORCHVISION_EPSILON = 1e-3  # of its MobileNetV3's batch normalisation
 
 
-def detector_card(name: str, size: int, anchors: int, **fields: object) -> EngineCard:
-    """The card of a detector of the default contract; `fields` are further fields of `EngineCard`."""
+def detector_card(name: str, size: int, anchors: int | str, **fields: object) -> EngineCard:
+    """The card of a detector of the default contract; `fields` are further fields of `EngineCard`.
+
+    anchors: how many boxes it gives, or a name where that depends on the image.
+    """
     defaults: dict[str, object] = {
         "file": "detector.onnx",
         "sha256": "",
@@ -101,9 +104,9 @@ def import_faceboxes(
     card = detector_card(
         name,
         size,
-        len(network.anchors(size, size)),
+        "P" if network.step(size) else len(network.anchors(size, size)),
         licence=licence,
-        input=InputSpec("image", (BATCH, size, size, 3), mean=FACEBOXES_MEAN_RGB),
+        input=InputSpec("image", (BATCH, size, size, 3), mean=FACEBOXES_MEAN_RGB, step=network.step(size)),
         architecture={"network": "FaceBoxes", "width": 1.0, "stem_stride": 4},
         training={"imported_from": weights.name, "weights_sha256": sha256_of(weights)},
     )

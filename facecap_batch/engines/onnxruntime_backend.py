@@ -83,9 +83,8 @@ class OnnxRuntimeEngine:
             raise EngineMismatch(
                 f"engine {self.card.name!r}: {self.card.file} takes {found}, the card says {spec}"
             )
-        if any(
-            isinstance(a, int) and a != b for a, b in zip(inputs[0].shape[1:], spec.shape[1:], strict=True)
-        ):
+        item = [spec.size if isinstance(axis, str) or axis is None else axis for axis in inputs[0].shape[1:]]
+        if tuple(item) != spec.shape[1:] or (spec.step and item == list(inputs[0].shape[1:])):
             raise EngineMismatch(
                 f"engine {self.card.name!r}: {self.card.file} takes {inputs[0].shape}, "
                 f"the card says {spec.shape}"

@@ -132,7 +132,17 @@ class FaceBoxes(nn.Module):
 
     def anchors(self, height: int, width: int) -> np.ndarray:
         """float32 [P, 4]: centre x, centre y, width, height in pixels of a `height` x `width` image."""
-        rows: list[np.ndarray] = []
+        return np.concatenate([grid.reshape(-1, 4) for grid in self.anchor_grids(height, width)])
+
+    def step(self, size: int) -> int:
+        """Pixels that height and width of an image may be multiples of, up to `size`; 0 where there is only
+        `size` itself."""
+        coarsest = self.strides[-1]
+        return coarsest if size % coarsest == 0 and size > coarsest else 0
+
+    def anchor_grids(self, height: int, width: int) -> list[np.ndarray]:
+        """`anchors` of each level, float32 [rows, columns, anchors of a cell, 4]."""
+        grids: list[np.ndarray] = []
         for stride, level in zip(self.strides, LEVEL_ANCHORS, strict=True):
             y, x = np.mgrid[0 : math.ceil(height / stride), 0 : math.ceil(width / stride)]
             cell: list[tuple[float, float, float]] = []
@@ -144,8 +154,8 @@ class FaceBoxes(nn.Module):
             centre_x = (x[..., None] + shape[:, 0]) * stride
             centre_y = (y[..., None] + shape[:, 1]) * stride
             side = np.broadcast_to(shape[:, 2], centre_x.shape)
-            rows.append(np.stack([centre_x, centre_y, side, side], -1).reshape(-1, 4))
-        return np.concatenate(rows).astype(np.float32)
+            grids.append(np.stack([centre_x, centre_y, side, side], -1).astype(np.float32))
+        return grids
 
 
 def decode(offsets: Tensor, anchors: Tensor) -> Tensor:
@@ -171,8 +181,8 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
 class FaceBoxesDetector(nn.Module):
     """The engine as exported: normalisation, network, decoding.
 
-    forward: uint8 [B, S, S, 3] RGB → boxes float32 [B, P, 4] (x0 y0 x1 y1, pixels of the input) and scores
-    float32 [B, P] (0..1).
+    forward: uint8 [B, H, W, 3] RGB, H and W multiples of the coarsest stride up to `size` (or `size`
+    itself) → boxes float32 [B, P, 4] (x0 y0 x1 y1, pixels of the input) and scores float32 [B, P] (0..1).
     """
 
     def __init__(
@@ -195,10 +205,11 @@ class FaceBoxesDetector(nn.Module):
         self.order = [2, 1, 0] if bgr else [0, 1, 2]
         self.register_buffer("mean", torch.tensor([mean[k] for k in self.order]).view(1, 3, 1, 1))
         self.register_buffer("scale", 1.0 / torch.tensor([std[k] for k in self.order]).view(1, 3, 1, 1))
-        self.register_buffer("anchors", torch.from_numpy(network.anchors(size, size)))
+        for level, anchors in enumerate(network.anchor_grids(size, size)):
+            self.register_buffer(f"anchors{level}", torch.from_numpy(anchors))
 
     def normalise(self, image: Tensor) -> Tensor:
-        """uint8 [B, S, S, 3] RGB to what the network was trained on, float32 [B, 3, S, S]."""
+        """uint8 [B, H, W, 3] RGB to what the network was trained on, float32 [B, 3, H, W]."""
         pixels = image.permute(0, 3, 1, 2).float()
         if self.order != [0, 1, 2]:
             pixels = torch.cat([pixels[:, k : k + 1] for k in self.order], 1)
@@ -207,4 +218,13 @@ class FaceBoxesDetector(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         offsets, logits = self.network(self.normalise(image))
         scores = torch.sigmoid(logits[..., 1] - logits[..., 0] - self.doubt)
-        return decode(offsets, self.anchors), scores  # type: ignore[arg-type]
+        return decode(offsets, self.anchors(image.shape[1], image.shape[2])), scores
+
+    def anchors(self, height: int, width: int) -> Tensor:
+        """float32 [P, 4]: those of the network that lie in an image of `height` x `width`."""
+        parts = []
+        for level, stride in enumerate(self.network.strides):
+            whole: Tensor = getattr(self, f"anchors{level}")
+            rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
+            parts.append(whole[:rows, :columns].reshape(-1, 4))
+        return torch.cat(parts)

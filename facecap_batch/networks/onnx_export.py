@@ -1,7 +1,8 @@
 """Torch engines to ONNX files with cards.
 
-In: a module that takes one uint8 image batch. Out: an ONNX file with a free batch axis and weights inside,
-and the card beside it. This module imports torch.
+In: a module that takes one uint8 image batch. Out: an ONNX file with a free batch axis (and free height and
+width where the card's input has a step) and weights inside, and the card beside it. This module imports
+torch.
 """
 
 from __future__ import annotations
@@ -44,7 +45,12 @@ def export_onnx(module: nn.Module, card: EngineCard, folder: Path) -> EngineCard
     """Publish `module` as `folder`/`card.file` and `card`, its hash filled in, beside it; return it."""
     module = module.eval()
     spec = card.input
-    sample = torch.randint(0, 255, (2, *map(int, spec.shape[1:])), dtype=torch.uint8)
+    item, free = [*map(int, spec.shape[1:])], {}
+    if spec.step:
+        item[1] -= spec.step  # height and width that differ are not taken for the same axis
+        for axis, name in ((1, "rows"), (2, "columns")):
+            free[axis] = spec.step * torch.export.Dim(name, min=1, max=spec.size // spec.step)
+    sample = torch.randint(0, 255, (2, *item), dtype=torch.uint8)
     with published(folder / card.file) as temporary, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -57,7 +63,7 @@ def export_onnx(module: nn.Module, card: EngineCard, folder: Path) -> EngineCard
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
-            dynamic_shapes=({0: torch.export.Dim("N", min=1, max=4096)},),
+            dynamic_shapes=({0: torch.export.Dim("N", min=1, max=4096), **free},),
             verbose=False,
         )
         _check_batch_axis(temporary, card.name)
