@@ -51,6 +51,9 @@ NoSolve = Annotated[
 Smoothing = Annotated[float, typer.Option(min=0.0, help="Strength for coefficients; 0 is off.")]
 LidSmoothing = Annotated[float, typer.Option(min=0.0, help="Strength for eyelids; 0 is off.")]
 HeadSmoothing = Annotated[float, typer.Option(min=0.0, help="Strength for the head; 0 is off.")]
+MeasuredLids = Annotated[
+    bool, typer.Option("--measured-lids", help="Leave blinks as high as they were measured.")
+]
 MaxGap = Annotated[float, typer.Option(min=0.0, help="Longest gap that is filled, seconds.")]
 
 
@@ -85,6 +88,7 @@ def run(
     smoothing: Smoothing = 1.0,
     lid_smoothing: LidSmoothing = 0.5,
     head_smoothing: HeadSmoothing = 1.0,
+    measured_lids: MeasuredLids = False,
     cpus_per_worker: Cpus = 1.0,
     gpus_per_worker: Gpus = 0.0,
     attempts: Annotated[
@@ -109,7 +113,7 @@ def run(
         engines,
         backend,
         CaptureSettings(detect_every=detect_every, damage="keep" if keep_damaged else "refuse"),
-        _solve_settings(no_solve, max_gap, smoothing, lid_smoothing, head_smoothing),
+        _solve_settings(no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, measured_lids),
     )
     options = RunOptions(
         output=output,
@@ -132,6 +136,7 @@ def solve(
     smoothing: Smoothing = 1.0,
     lid_smoothing: LidSmoothing = 0.5,
     head_smoothing: HeadSmoothing = 1.0,
+    measured_lids: MeasuredLids = False,
     workers: Workers = None,
     ray_address: Address = None,
     quiet: Quiet = False,
@@ -141,7 +146,7 @@ def solve(
     from facecap_batch.progress import make_display
     from facecap_batch.runner import solve_again
 
-    settings = _solve_settings(no_solve, max_gap, smoothing, lid_smoothing, head_smoothing)
+    settings = _solve_settings(no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, measured_lids)
     options = RunOptions(output=output, workers=workers, ray_address=ray_address)
     _conclude(solve_again(settings, options, make_display(quiet)), output)
 
@@ -214,7 +219,12 @@ add_checks(app)
 
 
 def _solve_settings(
-    no_solve: bool, max_gap: float, smoothing: float, lid_smoothing: float, head_smoothing: float
+    no_solve: bool,
+    max_gap: float,
+    smoothing: float,
+    lid_smoothing: float,
+    head_smoothing: float,
+    measured_lids: bool,
 ) -> SolveSettings:
     from facecap_batch.solve import SolveSettings
 
@@ -224,6 +234,7 @@ def _solve_settings(
         smoothing=smoothing,
         lid_smoothing=lid_smoothing,
         head_smoothing=head_smoothing,
+        close_blinks=not measured_lids,
     )
 
 

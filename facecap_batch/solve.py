@@ -2,9 +2,9 @@
 
 In: the raw `CoefficientTable` of a clip. Out: another one with the same rows. Frames whose head pose cannot
 be true are dropped; coefficients of parts of the face that were hidden go evenly from what was last seen to
-what is seen next; measured frames are smoothed (see `smoothing`), short gaps are filled between their
-smoothed ends, long gaps stay empty, coefficients are clipped to 0..1 and angles unwrapped. The raw table is
-not touched, so this can be redone without decoding a frame.
+what is seen next; measured frames are smoothed (see `smoothing`), blinks closed (see `blinks`), short gaps
+are filled between their smoothed ends, long gaps stay empty, coefficients are clipped to 0..1 and angles
+unwrapped. The raw table is not touched, so this can be redone without decoding a frame.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import numpy as np
 
 from facecap_batch import rotations
+from facecap_batch.blinks import closed_lids
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
 from facecap_batch.smoothing import Signals, positive_steps, smooth
@@ -48,6 +49,7 @@ class SolveSettings:
     lid_smoothing: float = 0.5  # of eyeBlinkLeft and eyeBlinkRight: a blink may last a single frame
     head_smoothing: float = 1.0  # of rotation and position
     reject_outliers: bool = True  # drop frames whose head pose jumps away and back
+    close_blinks: bool = True  # stretch the lids so that the usual blink of the clip closes them
 
     def __post_init__(self) -> None:
         for name in ("max_gap_s", "smoothing", "lid_smoothing", "head_smoothing"):
@@ -88,6 +90,10 @@ def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> Coeff
     shapes, unseen = _uncovered(time_s[rows], raw.coefficients[rows].astype(np.float64))
     signals = np.concatenate([shapes, quaternion, position], axis=1)
     signals = smooth(time_s[rows], signals, _signals(settings))
+    if settings.close_blinks:
+        for name in LID_NAMES:
+            lid = ARKIT_NAMES.index(name)
+            signals[:, lid] = closed_lids(time_s[rows], signals[:, lid])
     quaternion = rotations.normalised(signals[:, count : count + 4])
     linear = np.concatenate([signals[:, :count], signals[:, count + 4 :], raw.box[rows]], axis=1)
 
