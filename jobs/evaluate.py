@@ -1,7 +1,7 @@
 """Judge a regressor engine on rendered people it has never seen: per channel, per slice, at rest.
 
-    python jobs/evaluate.py --engines default --ict ICT-FaceKit/FaceXModel --heldout heldout/faces --json
-    quality.json
+    python jobs/evaluate.py --engines default --ict ICT-FaceKit/FaceXModel --heldout heldout/faces \\
+        --report docs/quality.md
 
 `--heldout` holds ``faces_*.npz`` of other people (``jobs/synthesise.py --first 9000 --output heldout``).
 With --ict, neutral faces of further people are rendered for the resting figure. Real clips and referee
@@ -13,9 +13,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+import torch
 import typer
 
 from facecap_batch.coefficients import ARKIT_NAMES
@@ -27,11 +28,13 @@ from facecap_batch.synthesis import dataset, degrade
 from facecap_batch.synthesis.appearance import person
 from facecap_batch.synthesis.scene import View, random_light, render
 from facecap_batch.synthesis.sources import Sources
-from facecap_batch.training.regressor import Quality, measure
+from facecap_batch.training.regressor import Quality, hidden_share, measure
 
 BATCH = 32
 TONES = ((0.0, 0.33), (0.33, 0.66), (0.66, 1.01))  # fair, medium, deep
 YAWS = ((0, 15), (15, 35), (35, 90))  # degrees off frontal
+LIGHTS = ((0, 70), (70, 130), (130, 256))  # mean of the picture's middle, 0..255
+CLOSED = 0.5  # an eye is closed above this
 RESTING_PEOPLE = 64
 FIELDS = [field.name for field in dataclasses.fields(dataset.FaceShard)]
 
@@ -69,6 +72,61 @@ def _resting(engine, sources: Sources) -> float:
     return float(np.abs(_run(engine, np.stack(images))["outputs"][:, : len(ARKIT_NAMES)]).mean())
 
 
+def _slices(shard: dataset.FaceShard) -> dict[str, np.ndarray]:
+    """Name -> bool [n], which crops belong to it."""
+    yaw = np.degrees(np.abs(shard.head[:, 0]))
+    quarter = dataset.CROP // 4
+    light = shard.image[:, quarter:-quarter, quarter:-quarter].mean(axis=(1, 2, 3))
+    slices = {"all": np.ones(len(yaw), bool)}
+    slices |= {f"skin {low:.2f}-{high:.2f}": (shard.tone >= low) & (shard.tone < high) for low, high in TONES}
+    slices |= {f"yaw {low}-{high} deg": (yaw >= low) & (yaw < high) for low, high in YAWS}
+    slices |= {f"light {low}-{high}": (light >= low) & (light < high) for low, high in LIGHTS}
+    behind = shard.covered.mean(axis=1)
+    slices |= {"nothing before it": behind == 0, "a hand before it": behind > 0.1}
+    return slices
+
+
+def _closed_f1(said: np.ndarray, truth: np.ndarray) -> float:
+    """F1 of single eyes being closed, from eyeBlink of both sides [n, 51]."""
+    lids = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
+    ours, true = said[:, lids] > CLOSED, truth[:, lids] > CLOSED
+    return float(2 * (ours & true).sum() / max(ours.sum() + true.sum(), 1))
+
+
+def _hidden_f1(outputs: dict[str, np.ndarray], shard: dataset.FaceShard) -> float | None:
+    """F1 of eyes and mouths being half covered; None for an engine that does not say."""
+    if "hidden" not in outputs:
+        return None
+    true = hidden_share(torch.from_numpy(shard.covered)).numpy() > 0.5
+    ours = outputs["hidden"] > 0.5
+    return float(2 * (ours & true).sum() / max(ours.sum() + true.sum(), 1))
+
+
+def markdown(figures: dict[str, Any]) -> str:
+    """The figures as a page."""
+    lines = [
+        "# How good the engines are on rendered people",
+        "",
+        f"Engines `{figures['engines']}`, {figures['slices']['all']['crops']} crops of people that were not "
+        "trained on, written by `jobs/evaluate.py`. Real clips and a head with exact truth: README.",
+        "",
+        "| crops | number | mean r over 51 | rotation, degrees | landmarks, % of eye distance | slope |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in figures["slices"].items():
+        lines.append(
+            f"| {name} | {row['crops']} | {row['mean_r']:.3f} | {row['degrees']:.2f} | "
+            f"{row['landmarks_percent']:.1f} | {row['median_slope']:.2f} |"
+        )
+    lines += ["", "| | |", "| --- | --- |"]
+    lines += [f"| {name} | {value:.3f} |" for name, value in figures["single"].items()]
+    lines += ["", "| coefficient | r |", "| --- | --- |"]
+    lines += [
+        f"| `{name}` | {r:.2f} |" for name, r in sorted(figures["r"].items(), key=lambda pair: -pair[1])
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main(
     heldout: Annotated[Path, typer.Option(help="folder of faces_*.npz of people not trained on")],
     engines: Annotated[str, typer.Option(help="engine set, by name or folder")] = "default",
@@ -81,39 +139,39 @@ def main(
     ] = None,
     cache: Annotated[Path, typer.Option(help="folder where what is read from these is kept")] = Path("data"),
     json_path: Annotated[Path | None, typer.Option("--json", help="also write the figures here")] = None,
+    report: Annotated[Path | None, typer.Option(help="also write a Markdown page of them here")] = None,
 ) -> None:
     """Print the figures; see the module's docstring."""
     engine = open_engine(load_set(engines).regressor, backend)
     shard = _joined(heldout)
     outputs = _run(engine, shard.image)
-    yaw = np.degrees(np.abs(shard.head[:, 0]))
-    slices = {"all": np.ones(len(yaw), bool)}
-    slices |= {f"skin {low:.2f}-{high:.2f}": (shard.tone >= low) & (shard.tone < high) for low, high in TONES}
-    slices |= {f"yaw {low}-{high} deg": (yaw >= low) & (yaw < high) for low, high in YAWS}
-    figures: dict[str, object] = {}
-    print(f"{'slice':18} {'crops':>6} {'mean r':>7} {'rotation':>9} {'landmarks':>10} {'slope':>6}")
-    for name, rows in slices.items():
+    slices: dict[str, dict[str, float]] = {}
+    for name, rows in _slices(shard).items():
         quality = _slice(outputs, shard, rows)
         if quality is None:
             continue
-        figures[name] = {
+        slices[name] = {
             "crops": int(rows.sum()),
             "mean_r": quality.mean_r,
             "degrees": quality.rotation_degrees,
+            "landmarks_percent": quality.points_percent,
+            "median_slope": float(np.median(quality.slope)),
         }
-        print(
-            f"{name:18} {rows.sum():6d} {quality.mean_r:7.3f} {quality.rotation_degrees:7.2f} d "
-            f"{quality.points_percent:8.1f} % {np.median(quality.slope):6.2f}"
-        )
         if name == "all":
-            figures["r"] = dict(zip(ARKIT_NAMES, quality.correlation.round(4).tolist(), strict=True))
-            for channel in np.argsort(-quality.correlation):
-                print(f"  {ARKIT_NAMES[channel]:22} r {quality.correlation[channel]:.3f}")
+            per_channel = dict(zip(ARKIT_NAMES, quality.correlation.round(4).tolist(), strict=True))
+    single = {"closed eyes, F1": _closed_f1(outputs["outputs"], shard.coefficients)}
+    hidden = _hidden_f1(outputs, shard)
+    if hidden is not None:
+        single["hidden eyes and mouths, F1"] = hidden
     if ict is not None:
-        figures["resting"] = _resting(engine, Sources(ict, makehuman, cache))
-        print(f"at rest: mean absolute value {figures['resting']:.4f}")
+        resting = _resting(engine, Sources(ict, makehuman, cache))
+        single["at rest, mean absolute value of the 51"] = resting
+    figures = {"engines": engines, "slices": slices, "r": per_channel, "single": single}
+    print(markdown(figures))
     if json_path is not None:
         publish_bytes(json_path, json.dumps(figures, indent=2).encode())
+    if report is not None:
+        publish_bytes(report, markdown(figures).encode())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ engine."""
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from facecap_batch.training import regressor, regressor_export
 from facecap_batch.training.face_batches import FaceBatch, FaceBatches, mirror, negatives
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "jobs"))
+import evaluate
 import train_regressor
 
 
@@ -253,3 +255,15 @@ def test_a_whole_regressor_gives_the_contract(shard):
     assert outputs.shape == (2, 57) and points.shape == (2, 71, 2) and presence.shape == (2,)
     assert hidden.shape == (2, 3) and (hidden >= 0).all() and (hidden <= 1).all()
     assert (outputs[:, :51] >= 0).all() and (outputs[:, :51] <= 1).all()
+
+
+def test_an_engine_is_judged_on_every_channel(folder, random_engines, tmp_path, capsys):
+    report, figures = tmp_path / "quality.md", tmp_path / "quality.json"
+    engines = str(random_engines.folder)
+    evaluate.main(folder, engines, "onnxruntime-cpu", None, None, tmp_path, figures, report)
+    text = report.read_text()
+    assert text in capsys.readouterr().out
+    assert "| all | 32 |" in text and "closed eyes, F1" in text
+    assert all(f"| `{name}` |" in text for name in ARKIT_NAMES)
+    said = json.loads(figures.read_text())
+    assert set(said["r"]) == set(ARKIT_NAMES) and said["slices"]["all"]["crops"] == 32
