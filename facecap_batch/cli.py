@@ -51,6 +51,9 @@ NoSolve = Annotated[
 Smoothing = Annotated[float, typer.Option(min=0.0, help="Strength for coefficients; 0 is off.")]
 LidSmoothing = Annotated[float, typer.Option(min=0.0, help="Strength for eyelids; 0 is off.")]
 HeadSmoothing = Annotated[float, typer.Option(min=0.0, help="Strength for the head; 0 is off.")]
+Amplitude = Annotated[
+    float, typer.Option(min=0.0, help="How much of what the regressor damps is given back; 0 is nothing.")
+]
 MeasuredLids = Annotated[
     bool, typer.Option("--measured-lids", help="Leave blinks as high as they were measured.")
 ]
@@ -88,6 +91,7 @@ def run(
     smoothing: Smoothing = 1.0,
     lid_smoothing: LidSmoothing = 0.5,
     head_smoothing: HeadSmoothing = 1.0,
+    amplitude: Amplitude = 1.0,
     measured_lids: MeasuredLids = False,
     cpus_per_worker: Cpus = 1.0,
     gpus_per_worker: Gpus = 0.0,
@@ -113,7 +117,9 @@ def run(
         engines,
         backend,
         CaptureSettings(detect_every=detect_every, damage="keep" if keep_damaged else "refuse"),
-        _solve_settings(no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, measured_lids),
+        _solve_settings(
+            no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, measured_lids
+        ),
     )
     options = RunOptions(
         output=output,
@@ -136,6 +142,7 @@ def solve(
     smoothing: Smoothing = 1.0,
     lid_smoothing: LidSmoothing = 0.5,
     head_smoothing: HeadSmoothing = 1.0,
+    amplitude: Amplitude = 1.0,
     measured_lids: MeasuredLids = False,
     workers: Workers = None,
     ray_address: Address = None,
@@ -146,7 +153,9 @@ def solve(
     from facecap_batch.progress import make_display
     from facecap_batch.runner import solve_again
 
-    settings = _solve_settings(no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, measured_lids)
+    settings = _solve_settings(
+        no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, measured_lids
+    )
     options = RunOptions(output=output, workers=workers, ray_address=ray_address)
     _conclude(solve_again(settings, options, make_display(quiet)), output)
 
@@ -224,6 +233,7 @@ def _solve_settings(
     smoothing: float,
     lid_smoothing: float,
     head_smoothing: float,
+    amplitude: float,
     measured_lids: bool,
 ) -> SolveSettings:
     from facecap_batch.solve import SolveSettings
@@ -234,6 +244,7 @@ def _solve_settings(
         smoothing=smoothing,
         lid_smoothing=lid_smoothing,
         head_smoothing=head_smoothing,
+        amplitude=amplitude,
         close_blinks=not measured_lids,
     )
 

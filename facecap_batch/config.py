@@ -28,7 +28,7 @@ class RunConfig:
     """Everything that changes results."""
 
     engines: str  # name or folder of the engine set, the same on every node
-    engine_hashes: Mapping[str, str]  # role -> SHA-256 of the engine file
+    engine_hashes: Mapping[str, str]  # as `engines.sets.fingerprints`
     capture: CaptureSettings
     solve: SolveSettings
     # Which runtime runs the engines. Not in the fingerprints: backends agree within the tolerance that
@@ -106,14 +106,14 @@ def make_config(
     Raises EngineError where the set is missing or damaged.
     """
     from facecap_batch.capture import CaptureSettings
-    from facecap_batch.engines.sets import load_set
+    from facecap_batch.engines.sets import fingerprints, load_set
     from facecap_batch.solve import SolveSettings
 
     engine_set = load_set(engines)
     return RunConfig(
         # A folder is made absolute: workers have a working directory of their own.
         engines=engines if not Path(engines).is_dir() else str(Path(engines).resolve()),
-        engine_hashes={"detector": engine_set.detector.sha256, "regressor": engine_set.regressor.sha256},
+        engine_hashes=fingerprints(engine_set),
         capture=capture or CaptureSettings(),
         solve=solve or SolveSettings(),
         backend=backend,

@@ -2,9 +2,10 @@
 
 In: the raw `CoefficientTable` of a clip. Out: another one with the same rows. Frames whose head pose cannot
 be true are dropped; coefficients of parts of the face that were hidden go evenly from what was last seen to
-what is seen next; measured frames are smoothed (see `smoothing`), blinks closed (see `blinks`), short gaps
-are filled between their smoothed ends, long gaps stay empty, coefficients are clipped to 0..1 and angles
-unwrapped. The raw table is not touched, so this can be redone without decoding a frame.
+what is seen next; measured frames are smoothed (see `smoothing`), movements that the regressor is known to
+damp are stretched above where each coefficient rests, blinks closed (see `blinks`), short gaps are filled
+between their smoothed ends, long gaps stay empty, coefficients are clipped to 0..1 and angles unwrapped. The
+raw table is not touched, so this can be redone without decoding a frame.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ COEFFICIENT_NOISE = (0.003, 0.05)
 QUATERNION_NOISE = (np.radians(0.05) / 2, np.radians(2.0) / 2)  # a quaternion moves by half the angle
 POSITION_NOISE_CM = (0.01, 2.0)
 
+# Metadata of a raw table: by what the regressor's card says that its movements are too small, as JSON.
+GAINS_METADATA = "regressor_gains"
 LID_NAMES = ("eyeBlinkLeft", "eyeBlinkRight")
 
 
@@ -48,11 +51,12 @@ class SolveSettings:
     smoothing: float = 1.0  # of all coefficients but the lids
     lid_smoothing: float = 0.5  # of eyeBlinkLeft and eyeBlinkRight: a blink may last a single frame
     head_smoothing: float = 1.0  # of rotation and position
+    amplitude: float = 1.0  # how much of what the regressor is known to damp is given back; lids apart
     reject_outliers: bool = True  # drop frames whose head pose jumps away and back
     close_blinks: bool = True  # stretch the lids so that the usual blink of the clip closes them
 
     def __post_init__(self) -> None:
-        for name in ("max_gap_s", "smoothing", "lid_smoothing", "head_smoothing"):
+        for name in ("max_gap_s", "smoothing", "lid_smoothing", "head_smoothing", "amplitude"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
 
@@ -90,6 +94,7 @@ def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> Coeff
     shapes, unseen = _uncovered(time_s[rows], raw.coefficients[rows].astype(np.float64))
     signals = np.concatenate([shapes, quaternion, position], axis=1)
     signals = smooth(time_s[rows], signals, _signals(settings))
+    signals[:, :count] = _stretched(signals[:, :count], _gains(raw, settings.amplitude))
     if settings.close_blinks:
         for name in LID_NAMES:
             lid = ARKIT_NAMES.index(name)
@@ -127,6 +132,25 @@ def _uncovered(time_s: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.n
         seen = np.isfinite(shapes[:, column])
         shapes[~seen, column] = np.interp(time_s[~seen], time_s[seen], shapes[seen, column])
     return shapes, unseen
+
+
+def _gains(raw: CoefficientTable, amplitude: float) -> np.ndarray:
+    """What each coefficient is to be stretched by, float64 [51]; lids have `blinks`."""
+    told = json.loads(raw.metadata.get(GAINS_METADATA, "{}"))
+    gains = np.array([1.0 if name in LID_NAMES else told.get(name, 1.0) for name in ARKIT_NAMES])
+    return 1 + amplitude * (gains - 1)
+
+
+def _stretched(shapes: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """`shapes` [N, 51] with what lies above each column's median, where it rests, times its gain.
+
+    A regressor that is unsure says less than it sees, and rest is where it errs least. Scaled about the
+    median, nothing that rests moves.
+    """
+    if not len(shapes):
+        return shapes
+    rest = np.median(shapes, axis=0)
+    return np.where(shapes > rest, rest + (shapes - rest) * gains, shapes)
 
 
 def outliers(time_s: np.ndarray, quaternion: np.ndarray, position: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import datetime
 import errno
+import json
 import os
 import queue
 import threading
@@ -29,7 +30,7 @@ from facecap_batch.config import RunConfig
 from facecap_batch.errors import EngineMismatch, FacecapError, OutputNotWritable
 from facecap_batch.ledger import DONE, Record
 from facecap_batch.planner import WorkItem
-from facecap_batch.solve import solve
+from facecap_batch.solve import GAINS_METADATA, solve
 
 if TYPE_CHECKING:
     from facecap_batch.engines.engine import Engine
@@ -60,10 +61,10 @@ class Engines:
 def open_engines(config: RunConfig) -> Engines:
     """Open the configured set; EngineMismatch where its files here are not those of the run."""
     from facecap_batch.engines.backends import open_engine
-    from facecap_batch.engines.sets import load_set
+    from facecap_batch.engines.sets import fingerprints, load_set
 
     cards = load_set(config.engines)
-    found = {"detector": cards.detector.sha256, "regressor": cards.regressor.sha256}
+    found = fingerprints(cards)
     if found != dict(config.engine_hashes):
         raise EngineMismatch(f"engine set {config.engines!r} on this node differs from the driver's: {found}")
     detector = open_engine(cards.detector, config.backend, threads=1)
@@ -74,6 +75,8 @@ def open_engines(config: RunConfig) -> Engines:
         metadata[f"{card.role}_sha256"] = card.sha256
         metadata[f"{card.role}_licence"] = card.licence
         metadata[f"{card.role}_backend"] = engine.backend
+    if cards.regressor.gains:
+        metadata[GAINS_METADATA] = json.dumps(cards.regressor.gains, sort_keys=True)
     return Engines(detector, regressor, metadata)
 
 

@@ -63,7 +63,7 @@ def write_detector(folder: Path, finds_faces: bool = True, size: int = DETECTOR_
 def write_regressor(folder: Path) -> EngineCard:
     """Export a random regressor to `folder`; return its card."""
     torch.manual_seed(4)
-    card = regressor_card("test-regressor", licence="Apache-2.0")
+    card = regressor_card("test-regressor", licence="Apache-2.0", gains={"jawOpen": 1.25})
     return export_onnx(TinyRegressor(), card, folder)
 
 

@@ -168,7 +168,16 @@ def test_impossible_card_is_refused(engines: EngineSet, change: dict) -> None:
 
 def test_sets_are_found_by_name_and_by_folder(engines: EngineSet, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_set(engines.folder).detector == engines.detector
-    assert fingerprints(engines) == {card.name: card.sha256 for card in engines.cards}
+    before = fingerprints(engines)
+    assert before["detector"] == engines.detector.sha256
+    assert before["regressor"] == engines.regressor.sha256
+    surer = dataclasses.replace(
+        engines.detector, postprocess={**engines.detector.postprocess, "score_threshold": 0.6}
+    )
+    after = fingerprints(dataclasses.replace(engines, detector=surer))
+    assert {role for role in before if before[role] != after[role]} == {"detector_card"}
+    better = dataclasses.replace(engines.regressor, quality={"heldout_mean_r": 1.0})
+    assert fingerprints(dataclasses.replace(engines, regressor=better)) == before
     monkeypatch.setenv(ENGINES_VARIABLE, str(engines.folder.parent))
     assert engines.folder.name in available_sets()
     assert load_set(engines.folder.name).folder == engines.folder.resolve()
@@ -279,6 +288,14 @@ def test_impossible_steps_are_refused(engines: EngineSet, step: object) -> None:
     fields = json.loads(engines.detector.to_json())
     fields["input"]["step"] = step
     with pytest.raises(EngineError, match=r"input\.step"):
+        EngineCard.from_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize("gain", [0, -1.0, "2"])
+def test_impossible_gains_are_refused(engines: EngineSet, gain: object) -> None:
+    fields = json.loads(engines.regressor.to_json())
+    fields["gains"] = {"jawOpen": 1.2, "eyeWideLeft": gain}
+    with pytest.raises(EngineError, match="gains of eyeWideLeft"):
         EngineCard.from_json(json.dumps(fields))
 
 

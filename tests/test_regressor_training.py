@@ -226,6 +226,7 @@ def test_training_learns_resumes_and_exports(shard, folder, tmp_path):
     card = regressor_export.export(network, [shard], tmp_path / "engine", state["runs"])
     said = open_engine(card, "onnxruntime-cpu").run(shard.image[:5])
     assert card.output_names == OUTPUT_NAMES
+    assert set(card.gains) == set(ARKIT_NAMES) and min(card.gains.values()) >= 1
     with torch.inference_mode():
         outputs, points, presence, hidden = network(torch.from_numpy(shard.image[:5]))
     np.testing.assert_allclose(said["outputs"], outputs, atol=1e-4)

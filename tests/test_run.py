@@ -73,6 +73,7 @@ def test_the_folder_is_the_contract_s(clean: Path, config: RunConfig) -> None:
         assert len(table) == LENGTHS[name] and table.info.source == f"{name}.mp4"
         assert table.metadata["fingerprint"] == config.fingerprint()
         assert table.metadata["regressor_sha256"] == config.engine_hashes["regressor"]
+        assert json.loads(table.metadata["regressor_gains"]) == {"jawOpen": 1.25}
     report = json.loads((clean / "run.json").read_text())
     assert (report["state"], report["done"], report["workers"]) == ("finished", len(LENGTHS), 1)
     assert report["fingerprint"] == config.fingerprint() and report["versions"]["ray"]

@@ -14,7 +14,7 @@ import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES, ClipInfo, CoefficientTable, from_arrow, to_arrow
 from facecap_batch.geometry import matrix_from_euler
-from facecap_batch.solve import SolveSettings, solve
+from facecap_batch.solve import GAINS_METADATA, SolveSettings, solve
 
 REFEREE = Path(__file__).parents[2] / "shared" / "clips" / "referee" / "referee_rbx_m.npz"
 BLINK = ARKIT_NAMES.index("eyeBlinkLeft")
@@ -297,6 +297,25 @@ def test_a_found_row_without_numbers_is_a_gap():
     assert np.isfinite(solved.coefficients).all()
 
 
+def test_damped_movements_are_stretched_about_rest():
+    coefficients = still(90, 0.1)
+    coefficients[30:60, JAW] = 0.4
+    coefficients[30:60, BLINK] = 0.4  # lids are closed by their blinks, not by this
+    raw = table(coefficients)
+    raw = raw.replace(metadata={GAINS_METADATA: json.dumps({"jawOpen": 1.5, "eyeBlinkLeft": 2.0})})
+    settings = SolveSettings(smoothing=0, lid_smoothing=0)
+    solved = solve(raw, settings)
+    np.testing.assert_allclose(solved.coefficients[30:60, JAW], 0.1 + 0.3 * 1.5, atol=1e-6)
+    np.testing.assert_allclose(
+        np.delete(solved.coefficients, JAW, axis=1), np.delete(coefficients, JAW, 1), atol=1e-6
+    )
+    np.testing.assert_allclose(solved.coefficients[:30, JAW], 0.1, atol=1e-6)
+    half = solve(raw, dataclasses.replace(settings, amplitude=0.5))
+    np.testing.assert_allclose(half.coefficients[30:60, JAW], 0.1 + 0.3 * 1.25, atol=1e-6)
+    measured = solve(raw, dataclasses.replace(settings, amplitude=0.0))
+    np.testing.assert_allclose(measured.coefficients, raw.coefficients, atol=1e-6)
+
+
 def test_a_hidden_part_goes_evenly_from_what_was_seen_to_what_is_seen_next():
     """Also where it was hidden for longer than the longest gap that is filled, and at the ends."""
     coefficients = still(90, 0.2)
@@ -378,7 +397,7 @@ def test_values_stay_within_bounds():
     assert solved.coefficients.min() >= 0 and solved.coefficients.max() <= 1
 
 
-@pytest.mark.parametrize("name", ["max_gap_s", "smoothing", "lid_smoothing", "head_smoothing"])
+@pytest.mark.parametrize("name", ["max_gap_s", "smoothing", "lid_smoothing", "head_smoothing", "amplitude"])
 def test_impossible_settings_are_refused(name: str):
     for value in (-1.0, float("nan")):
         with pytest.raises(ValueError, match=name):

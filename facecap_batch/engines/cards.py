@@ -79,6 +79,8 @@ class EngineCard:
     output_names: tuple[str, ...] = ()  # regressor: what the columns of its main output mean
     batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES  # the only batch shapes ever run; others are padded
     postprocess: dict[str, float] = dataclasses.field(default_factory=dict)  # thresholds, crop_scale ...
+    # Regressor: what its movements are too small by, measured on people it does not know; 1 where not named.
+    gains: dict[str, float] = dataclasses.field(default_factory=dict)
     architecture: dict[str, Any] = dataclasses.field(default_factory=dict)  # network and its sizes
     training: dict[str, Any] = dataclasses.field(default_factory=dict)  # data, command, seed
     quality: dict[str, Any] = dataclasses.field(default_factory=dict)  # measured figures
@@ -90,6 +92,12 @@ class EngineCard:
     def path(self) -> Path:
         """The network file."""
         return self.folder / self.file
+
+    def use_digest(self) -> str:
+        """SHA-256 of what, besides the file, decides results: input, outputs, batches, thresholds, gains."""
+        names = ("input", "outputs", "output_names", "batch_sizes", "postprocess", "gains")
+        said = {name: value for name, value in dataclasses.asdict(self).items() if name in names}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
         """The card as indented JSON, keys in a fixed order."""
@@ -154,6 +162,9 @@ def _check_fields(card: EngineCard) -> None:
         problems.append(f"batch_sizes is {card.batch_sizes}, expected whole numbers from 1")
     if any(not shape or shape[0] != BATCH for shape in card.outputs.values()):
         problems.append(f"outputs must each begin with '{BATCH}'")
+    wrong = [name for name, gain in card.gains.items() if not isinstance(gain, int | float) or gain <= 0]
+    if wrong:
+        problems.append(f"gains of {', '.join(wrong)} are not above 0")
     if Path(card.file).name != card.file:
         problems.append(f"file is {card.file!r}, expected a plain name in the card's folder")
     if problems:

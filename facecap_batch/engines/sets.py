@@ -72,5 +72,10 @@ def load_set(name_or_path: str | Path) -> EngineSet:
 
 
 def fingerprints(engines: EngineSet) -> dict[str, str]:
-    """Engine name to SHA-256 of its file, for the metadata of what it produced."""
-    return {card.name: card.sha256 for card in engines.cards}
+    """What decides the set's results: for each role the SHA-256 of its file (``detector``), and of what its
+    card says of the use made of it (``detector_card``)."""
+    return {
+        name: digest
+        for card in engines.cards
+        for name, digest in ((card.role, card.sha256), (f"{card.role}_card", card.use_digest()))
+    }

@@ -20,19 +20,24 @@ from facecap_batch.networks.onnx_export import export_onnx
 from facecap_batch.synthesis.dataset import FaceShard
 from facecap_batch.training.regressor import measure, predict
 
+# What a channel moves less on unseen people than they do is told in the card, up to this: above, it is noise.
+MOST_GAIN = 2.0
+
 
 def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs: list[str]) -> EngineCard:
     """Publish `network` in `folder` and return its card.
 
     `heldout`: crops of people it was not trained on; `runs`: the commands that trained it, in order.
     """
-    qualities, nominal = [], []
+    qualities, nominal, moved = [], [], []
     for shard in heldout:
         outputs, points, _, _ = predict(network, shard)
+        moved.append(outputs[:, : len(ARKIT_NAMES)].std(axis=0) / shard.coefficients.std(axis=0))
         qualities.append(measure(outputs, points, shard))
         nominal.append(np.median(shard.head[:, 3:], axis=0))
     u, v, s = np.mean(nominal, axis=0)
     per_channel = np.mean([quality.correlation for quality in qualities], axis=0)
+    gains = np.clip(1 / np.maximum(np.mean(moved, axis=0), 1e-3), 1.0, MOST_GAIN)
     contract = regressor_card("facecap-regressor")
     card = dataclasses.replace(
         contract,
@@ -47,6 +52,7 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
             "nominal_v": round(float(v), 4),
             "nominal_s": round(float(s), 4),
         },
+        gains={name: round(float(gain), 2) for name, gain in zip(ARKIT_NAMES, gains, strict=True)},
         architecture={"network": "FaceRegressor", "parameters": sum(p.numel() for p in network.parameters())},
         training={
             "data": "rendered people only: ICT-FaceKit (MIT), skins and brows of MakeHuman (CC0), procedures",
