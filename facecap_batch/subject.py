@@ -24,8 +24,8 @@ MAX_SHARED = 0.2
 MIN_AREA_SHARE = 0.1
 
 # A face that is never surer than this, score times presence, in any frame of its track is no face: what
-# briefly looks like one reaches a quarter, the faintest real ones of small clips a half.
-SURE_ONCE = 0.4
+# briefly looks like one reaches it at most, the faintest real ones of small soft clips 0.65.
+SURE_ONCE = 0.5
 
 
 # One crop that was read.
