@@ -27,7 +27,6 @@ FACE_PATCH = (0.5, 17.0, 48)
 PLACE_GRID, STEP_GRID = 16, 1024  # of a patch's first pixel and of its steps, per pixel of the crop
 # Means of 2 x 2 pixels 0..255, scaled to a span of 2: kernel of a convolution.
 _HALVING = torch.eye(3)[:, :, None, None].repeat(1, 1, 2, 2) / (4 * 127.5)
-FEATURE_DROPOUT = 0.2  # share of a patch's features that training hides: real faces lack some of the renders'
 LEAST_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 # Landmarks (crop_layout.POINTS) that the eye and mouth patches show: lids, brow and iris; lips.
 LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)
@@ -160,10 +159,6 @@ class Expression(nn.Module):
     def _coefficients(
         self, left_eye: Tensor, right_eye: Tensor, lips: Tensor, around: Tensor, angles: Tensor
     ) -> Tensor:
-        left_eye, right_eye, lips, around = (
-            functional.dropout(feature, FEATURE_DROPOUT, self.training)
-            for feature in (left_eye, right_eye, lips, around)
-        )
         mirror = angles * angles.new_tensor([-1.0, 1.0, -1.0])
         lefts = self.eye_out(torch.cat([left_eye, right_eye, around, angles], 1))
         rights = self.eye_out(torch.cat([right_eye, left_eye, around, mirror], 1))
