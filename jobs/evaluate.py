@@ -108,7 +108,8 @@ def markdown(figures: dict[str, Any]) -> str:
         "# How good the engines are on rendered people",
         "",
         f"Engines `{figures['engines']}`, {figures['slices']['all']['crops']} crops of people that were not "
-        "trained on, written by `jobs/evaluate.py`. Real clips and a head with exact truth: README.",
+        "trained on, written by `jobs/evaluate.py`.",
+        "Real clips and a head with exact truth: [README](../README.md).",
         "",
         "| crops | number | mean r over 51 | rotation, degrees | landmarks, % of eye distance | slope |",
         "| --- | --- | --- | --- | --- | --- |",
