@@ -182,7 +182,7 @@ def _lettering(rng: np.random.Generator) -> np.ndarray:
     ramp = np.linspace(0, 1, CROP)[:, None, None]
     warm = np.array([rng.uniform(0.6, 1.0), rng.uniform(0.35, 0.8), rng.uniform(0.1, 0.6)]) * 255
     top, bottom = (
-        warm * rng.uniform(0.7, 1.3) if rng.random() < 0.7 else rng.integers(0, 256, 3) for _ in "ab"
+        warm * rng.uniform(0.7, 1.3) if rng.random() < 0.7 else rng.integers(0, 256, 3) for _ in range(2)
     )
     fill = np.clip(top * (1 - ramp) + bottom * ramp, 0, 255)
     for layer, colour in ((outline, warm * rng.uniform(0.1, 0.6)), (mask, fill)):
