@@ -76,8 +76,8 @@ def write_livelink_csv(table: CoefficientTable, path: Path) -> None:
     """Publish `table` at `path` as Live Link Face CSV, atomically.
 
     A frame without values keeps its line, with a BlendShapeCount of 0 and empty fields, as the format has no
-    null and a repeated value would be a lie; a coefficient that was hidden in every frame is 0. Raises
-    OSError when `path` cannot be written.
+    null and a repeated value would be a lie; a hidden coefficient (the solve leaves those that were never
+    seen) is 0. Raises OSError when `path` cannot be written.
     """
     order = [ARKIT_NAMES.index(name) for name in SHAPES]
     shapes = np.asarray(table.coefficients, np.float64)[:, order]
