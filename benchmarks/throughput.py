@@ -9,6 +9,9 @@ Three figures of ours, medians over the repeats:
 - Ray running: the same command on a Ray that is there already (`--ray-address`);
 - processing: from the first frame a worker opens to the last file published, what a long run comes to.
 
+Measure what users get: an environment as ``pip install "facecap-batch[cpu]"`` makes it. Ray's `default` extra
+starts more processes and cost 1.4 s of each whole command here. Ray's start weighs less the longer a run is.
+
 The peer's script is given the clips and `--model`; it prints a last line ``TOTAL: N frames, S s, F fps`` on
 its own clock, which leaves out its imports. Its whole command is timed as well. Runs of ours and the peer
 alternate.

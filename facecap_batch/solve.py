@@ -16,6 +16,7 @@ import json
 import numpy as np
 
 from facecap_batch import rotations
+from facecap_batch.amplitude import stretched
 from facecap_batch.blinks import closed_lids
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
@@ -53,7 +54,7 @@ class SolveSettings:
     head_smoothing: float = 1.0  # of rotation and position
     amplitude: float = 1.0  # how much of what the regressor is known to damp is given back; lids apart
     reject_outliers: bool = True  # drop frames whose head pose jumps away and back
-    close_blinks: bool = True  # stretch the lids so that the usual blink of the clip closes them
+    close_blinks: bool = True  # stretch the lids so that the clip's full blinks close them
 
     def __post_init__(self) -> None:
         for name in ("max_gap_s", "smoothing", "lid_smoothing", "head_smoothing", "amplitude"):
@@ -94,7 +95,7 @@ def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> Coeff
     shapes, unseen = _uncovered(time_s[rows], raw.coefficients[rows].astype(np.float64))
     signals = np.concatenate([shapes, quaternion, position], axis=1)
     signals = smooth(time_s[rows], signals, _signals(settings))
-    signals[:, :count] = _stretched(signals[:, :count], _gains(raw, settings.amplitude))
+    signals[:, :count] = stretched(signals[:, :count], _gains(raw, settings.amplitude))
     if settings.close_blinks:
         for name in LID_NAMES:
             lid = ARKIT_NAMES.index(name)
@@ -139,18 +140,6 @@ def _gains(raw: CoefficientTable, amplitude: float) -> np.ndarray:
     told = json.loads(raw.metadata.get(GAINS_METADATA, "{}"))
     gains = np.array([1.0 if name in LID_NAMES else told.get(name, 1.0) for name in ARKIT_NAMES])
     return 1 + amplitude * (gains - 1)
-
-
-def _stretched(shapes: np.ndarray, gains: np.ndarray) -> np.ndarray:
-    """`shapes` [N, 51] with what lies above each column's median, where it rests, times its gain.
-
-    A regressor that is unsure says less than it sees, and rest is where it errs least. Scaled about the
-    median, nothing that rests moves.
-    """
-    if not len(shapes):
-        return shapes
-    rest = np.median(shapes, axis=0)
-    return np.where(shapes > rest, rest + (shapes - rest) * gains, shapes)
 
 
 def outliers(time_s: np.ndarray, quaternion: np.ndarray, position: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@ YAWS = ((0, 15), (15, 35), (35, 90))  # degrees off frontal
 LIGHTS = ((0, 70), (70, 130), (130, 256))  # mean of the picture's middle, 0..255
 CLOSED = 0.5  # an eye is closed above this
 RESTING_PEOPLE = 64
+LEAST_CROPS = 30  # of a slice that is worth a figure
 FIELDS = [field.name for field in dataclasses.fields(dataset.FaceShard)]
 
 
@@ -45,7 +46,7 @@ def _run(engine, image: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _slice(outputs: dict[str, np.ndarray], shard: dataset.FaceShard, rows: np.ndarray) -> Quality | None:
-    if rows.sum() < 30:
+    if rows.sum() < LEAST_CROPS:
         return None
     part = dataset.FaceShard(*(getattr(shard, name)[rows] for name in FIELDS))
     return measure(outputs["outputs"][rows], outputs["landmarks"][rows], part)
@@ -55,7 +56,12 @@ def _joined(folder: Path) -> dataset.FaceShard:
     shards = [dataset.load_faces(path) for path in sorted(folder.glob("faces_*.npz"))]
     if not shards:
         raise typer.BadParameter(f"{folder} holds no faces_*.npz; make some with jobs/synthesise.py")
-    return dataset.FaceShard(*(np.concatenate([getattr(shard, name) for shard in shards]) for name in FIELDS))
+    joined = dataset.FaceShard(
+        *(np.concatenate([getattr(shard, name) for shard in shards]) for name in FIELDS)
+    )
+    if len(joined.image) < LEAST_CROPS:
+        raise typer.BadParameter(f"{folder} holds {len(joined.image)} crops, too few to judge by")
+    return joined
 
 
 def _resting(engine, sources: Sources) -> float:
@@ -86,20 +92,22 @@ def _slices(shard: dataset.FaceShard) -> dict[str, np.ndarray]:
     return slices
 
 
+def _f1(ours: np.ndarray, true: np.ndarray) -> float:
+    """F1 of bool arrays of one shape."""
+    return float(2 * (ours & true).sum() / max(ours.sum() + true.sum(), 1))
+
+
 def _closed_f1(said: np.ndarray, truth: np.ndarray) -> float:
     """F1 of single eyes being closed, from eyeBlink of both sides [n, 51]."""
     lids = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
-    ours, true = said[:, lids] > CLOSED, truth[:, lids] > CLOSED
-    return float(2 * (ours & true).sum() / max(ours.sum() + true.sum(), 1))
+    return _f1(said[:, lids] > CLOSED, truth[:, lids] > CLOSED)
 
 
 def _hidden_f1(outputs: dict[str, np.ndarray], shard: dataset.FaceShard) -> float | None:
     """F1 of eyes and mouths being half covered; None for an engine that does not say."""
     if "hidden" not in outputs:
         return None
-    true = hidden_share(torch.from_numpy(shard.covered)).numpy() > 0.5
-    ours = outputs["hidden"] > 0.5
-    return float(2 * (ours & true).sum() / max(ours.sum() + true.sum(), 1))
+    return _f1(outputs["hidden"] > 0.5, hidden_share(torch.from_numpy(shard.covered)).numpy() > 0.5)
 
 
 def markdown(figures: dict[str, Any]) -> str:
@@ -168,11 +176,12 @@ def main(
         resting = _resting(engine, Sources(ict, makehuman, cache))
         single["at rest, mean absolute value of the 51"] = resting
     figures = {"engines": engines, "slices": slices, "r": per_channel, "single": single}
-    print(markdown(figures))
+    page = markdown(figures)
+    print(page)
     if json_path is not None:
         publish_bytes(json_path, json.dumps(figures, indent=2).encode())
     if report is not None:
-        publish_bytes(report, markdown(figures).encode())
+        publish_bytes(report, page.encode())
 
 
 if __name__ == "__main__":

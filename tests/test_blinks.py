@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from facecap_batch import blinks
 from facecap_batch.blinks import CLOSED, MOST_GAIN, closed_lids, find_blinks
 
 FPS = 30.0
@@ -28,8 +29,9 @@ def test_half_seen_blinks_are_closed_and_the_resting_lid_stays() -> None:
     out = closed_lids(times(300), lid)
     assert out[120] == pytest.approx(CLOSED, abs=0.06)
     np.testing.assert_array_equal(out[lid <= 0.08], lid[lid <= 0.08])
-    assert (out >= lid).all() and out.max() <= 1
-    np.testing.assert_array_equal(np.argsort(out, kind="stable")[:200], np.argsort(lid, kind="stable")[:200])
+    assert (out >= lid).all()
+    order = np.argsort(lid, kind="stable")
+    assert (np.diff(out[order]) >= 0).all()  # what was lower stays lower
 
 
 @pytest.mark.parametrize("fps", [24.0, 60.0, 240.0])
@@ -38,8 +40,7 @@ def test_blinks_are_found_at_any_rate(fps: float) -> None:
     time_s = np.arange(0, 600 / FPS, 1 / fps)
     found = find_blinks(time_s, np.interp(time_s, times(600), slow))
     assert len(found) == 3
-    peaks = [time_s[(blink.first + blink.last) // 2] for blink in found]
-    np.testing.assert_allclose(peaks, [100 / FPS, 300 / FPS, 450 / FPS], atol=0.07)
+    np.testing.assert_allclose(time_s[found], [100 / FPS, 300 / FPS, 450 / FPS], atol=0.07)
 
 
 def test_closed_blinks_stay_and_no_lid_is_stretched_without_end() -> None:
@@ -75,3 +76,10 @@ def test_twitches_among_full_blinks_do_not_stretch_them() -> None:
 def test_noise_is_no_blink() -> None:
     noisy = clip() + np.random.default_rng(0).normal(0, 0.02, 300)
     np.testing.assert_array_equal(closed_lids(times(300), noisy), noisy)
+
+
+def test_a_long_clip_does_not_depend_on_how_it_is_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    lid = clip(600, peaks={40: 0.5, 99: 0.55, 200: 0.52, 597 - 3: 0.4})
+    whole = closed_lids(times(600), lid)
+    monkeypatch.setattr(blinks, "BLOCK_ROWS", 7)
+    np.testing.assert_array_equal(closed_lids(times(600), lid), whole)

@@ -117,6 +117,10 @@ def test_from_a_manifest_to_answers(
         code, text, _ = call(capsys, "solve", output, "--no-solve")
         assert code == 0 and text.startswith("2 of 2 clips done")
 
+        assert call(capsys, "solve", output, "--measured-lids", "--amplitude", 0.5)[0] == 0
+        settings = json.loads((output / "run.json").read_text())["config"]["solve"]
+        assert (settings["enabled"], settings["close_blinks"], settings["amplitude"]) == (True, False, 0.5)
+
     code, text, _ = call(capsys, "status", output)
     assert code == 0 and text.startswith("finished: 2 of 2 clips done, 0 failed, 0 left")
     code, text, _ = call(capsys, "status", output, "--json")

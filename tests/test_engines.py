@@ -291,7 +291,7 @@ def test_impossible_steps_are_refused(engines: EngineSet, step: object) -> None:
         EngineCard.from_json(json.dumps(fields))
 
 
-@pytest.mark.parametrize("gain", [0, -1.0, "2"])
+@pytest.mark.parametrize("gain", [0, -1.0, "2", float("nan")])
 def test_impossible_gains_are_refused(engines: EngineSet, gain: object) -> None:
     fields = json.loads(engines.regressor.to_json())
     fields["gains"] = {"jawOpen": 1.2, "eyeWideLeft": gain}

@@ -12,7 +12,7 @@ from head_for_tests import head_for_tests
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.geometry import focal_length, head_pose, matrix_from_euler
 from facecap_batch.synthesis import appearance, dataset, degrade
-from facecap_batch.synthesis.appearance import LEAST_CLOSURE, LID_OVERLAP, person
+from facecap_batch.synthesis.appearance import LID_OVERLAP, MOST_LEFT_OPEN, person
 from facecap_batch.synthesis.creases import random_creases
 from facecap_batch.synthesis.expressions import INDEX, gaze_from_coefficients, sample, set_gaze
 from facecap_batch.synthesis.hands import draw_hand
@@ -129,7 +129,7 @@ def test_lids_close_on_every_face(model, monkeypatch, fall: float, leaky: bool):
     assert (np.delete(who.gain, blinks) == 1).all()
     if leaky:
         share = left / gap
-        assert 0 < share[0] < 1 - LEAST_CLOSURE and share[0] == pytest.approx(share[1], abs=1e-4)
+        assert 0 < share[0] < MOST_LEFT_OPEN and share[0] == pytest.approx(share[1], abs=1e-4)
     else:
         np.testing.assert_allclose(left, -LID_OVERLAP, atol=1e-4)
 

@@ -162,7 +162,7 @@ def _check_fields(card: EngineCard) -> None:
         problems.append(f"batch_sizes is {card.batch_sizes}, expected whole numbers from 1")
     if any(not shape or shape[0] != BATCH for shape in card.outputs.values()):
         problems.append(f"outputs must each begin with '{BATCH}'")
-    wrong = [name for name, gain in card.gains.items() if not isinstance(gain, int | float) or gain <= 0]
+    wrong = [name for name, gain in card.gains.items() if not (isinstance(gain, int | float) and gain > 0)]
     if wrong:
         problems.append(f"gains of {', '.join(wrong)} are not above 0")
     if Path(card.file).name != card.file:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import ARKIT_NAMES, REGION_CHANNELS
 from facecap_batch.networks.crop_layout import CROP, POINTS
 from facecap_batch.networks.mobilenetv3 import ConvBNAct, InvertedResidual, initialise
 
@@ -32,12 +32,8 @@ LEAST_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)
 RIGHT_EYE_MARKS = (39, 38, 37, 36, 41, 40, 21, 20, 19, 18, 17, 69)  # each the mirror image of the left one
 MOUTH_MARKS = tuple(range(48, 68))
-_EYE_STEMS = (
-    "eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide",
-    "browDown", "browOuterUp", "cheekSquint",
-)  # fmt: skip
-LEFT_CHANNELS = [ARKIT_NAMES.index(stem + "Left") for stem in _EYE_STEMS]
-RIGHT_CHANNELS = [ARKIT_NAMES.index(stem + "Right") for stem in _EYE_STEMS]
+# The right eye's are in the order of the left one's.
+LEFT_CHANNELS, RIGHT_CHANNELS = (list(channels) for channels in REGION_CHANNELS[:2])
 OTHER_CHANNELS = [k for k in range(len(ARKIT_NAMES)) if k not in LEFT_CHANNELS and k not in RIGHT_CHANNELS]
 
 
@@ -114,7 +110,7 @@ class Expression(nn.Module):
         self.eye = Patch(EYE_PATCH[2], 160)
         self.mouth = Patch(MOUTH_PATCH[2], 192)
         self.face = Patch(FACE_PATCH[2], 128)
-        self.eye_out = _head(160 * 2 + 128 + 3, 128, len(_EYE_STEMS))
+        self.eye_out = _head(160 * 2 + 128 + 3, 128, len(LEFT_CHANNELS))
         self.other_out = _head(192 + 160 + 128 + 3, 192, len(OTHER_CHANNELS))
         # Landmarks inside each patch are learnt beside the coefficients and not exported: features that
         # know where lids, brows and lips are carry over to faces unlike the rendered ones.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LID_OVERLAP = 0.05  # cm by which closed lids overlap
 LEAKY = 0.25  # share of people whose lids do not quite meet at eyeBlink 1
-LEAST_CLOSURE = 0.84  # ... and the least that they close, of the gap between the lids
+MOST_LEFT_OPEN = 0.16  # ... and the most that they leave, of the gap between the lids
 
 # From fair to deep skin, linear RGB; a tone is a point on this line plus noise.
 SKIN_TONES = np.array(
@@ -103,10 +103,10 @@ def _habit(rng: np.random.Generator) -> np.ndarray:
     return habit
 
 
-def _gain(model: HeadModel, rest: np.ndarray, closure: float) -> np.ndarray:
+def _gain(model: HeadModel, rest: np.ndarray, left_open: float) -> np.ndarray:
     """`Person.gain`, float32 [51]: identities change the gap between the lids, the shapes do not follow.
 
-    `closure` is the share of the gap that eyeBlink 1 closes.
+    `left_open` is the share of the gap that eyeBlink 1 leaves; 0: the lids overlap.
     """
     gain = np.ones(len(ARKIT_NAMES), np.float32)
     for name, upper, lower in (("eyeBlinkLeft", (43, 44), (47, 46)), ("eyeBlinkRight", (37, 38), (41, 40))):
@@ -118,9 +118,8 @@ def _gain(model: HeadModel, rest: np.ndarray, closure: float) -> np.ndarray:
             for face in (rest, shut)
         ]
         closing = max(gaps[0] - gaps[1], 0.1)
-        gain[ARKIT_NAMES.index(name)] = np.clip(
-            (closure * gaps[0] + (LID_OVERLAP if closure == 1 else 0.0)) / closing, 0.5, 1.6
-        )
+        aim = left_open * gaps[0] if left_open else -LID_OVERLAP
+        gain[ARKIT_NAMES.index(name)] = np.clip((gaps[0] - aim) / closing, 0.5, 1.6)
     return gain
 
 
@@ -182,15 +181,12 @@ def person(
     )
     left = rest[model.vertex_material == 5]
     outer = rng.uniform(0.37, 0.43)
+    left_open = float(rng.uniform(0.0, MOST_LEFT_OPEN)) if rng.random() < LEAKY else 0.0
     extra = sum(len(vertices) for vertices, *_ in parts)
     return Person(
         rest=rest.astype(np.float32),
         habit=_habit(rng),
-        gain=_gain(
-            model,
-            rest.astype(np.float32),
-            float(rng.uniform(LEAST_CLOSURE, 1.0)) if rng.random() < LEAKY else 1.0,
-        ),
+        gain=_gain(model, rest.astype(np.float32), left_open),
         extra_vertices=np.concatenate([vertices for vertices, *_ in parts]).astype(np.float32),
         triangles=np.concatenate(
             [

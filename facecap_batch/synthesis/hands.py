@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from facecap_batch.geometry import matrix_from_euler
+from facecap_batch.synthesis import raster
 
 PHALANGES = (2.4, 1.5, 1.2)  # lengths of the middle finger's
 FINGERS = ((-1.5, 0.92), (-0.5, 1.0), (0.5, 0.95), (1.5, 0.76))  # place across the palm, length
@@ -68,9 +69,7 @@ def draw_hand(image: np.ndarray, skin: np.ndarray, rng: np.random.Generator) -> 
     before mouth and chin."""
     size = image.shape[0]
     unit = size * rng.uniform(*FINGER_WIDTH)
-    turn = matrix_from_euler(
-        np.array([rng.uniform(-0.9, 0.9), rng.uniform(-0.7, 0.7), rng.uniform(-1.7, 1.7)])
-    )
+    turn = matrix_from_euler(rng.uniform([-0.9, -0.7, -1.7], [0.9, 0.7, 1.7]))
     if rng.random() < 0.5:
         turn = turn @ np.diag([-1.0, 1.0, 1.0])  # the other hand
     if rng.random() < 0.5:
@@ -90,9 +89,8 @@ def draw_hand(image: np.ndarray, skin: np.ndarray, rng: np.random.Generator) -> 
         return
     ambient = rng.uniform(0.25, 0.6)
     shade = ambient + (1 - ambient) * np.clip((normal @ light.astype(np.float32) + 0.25) / 1.25, 0, 1)
-    filled = np.where(shown, nearest, float(np.median(nearest[shown])))
-    hollow = np.clip((cv2.GaussianBlur(filled, (0, 0), 0.3 * unit) - filled) / unit, 0, 0.6)
-    shade = shade * (1 - hollow) * rng.uniform(0.75, 1.2)
+    hollow = raster.hollow(-nearest, shown, 0.3 * unit)
+    shade = shade * (1 - np.clip(hollow / unit, 0, 0.6)) * rng.uniform(0.75, 1.2)
     spots = cv2.resize(rng.normal(1, 0.05, (size // 4, size // 4)).astype(np.float32), (size, size))
     colour = skin * np.array([rng.uniform(0.95, 1.1), 1.0, rng.uniform(0.9, 1.05)])
     drawn = np.clip((shade * spots)[..., None] ** (1 / 1.6) * colour, 0, 255)

@@ -7,6 +7,7 @@ depth is the distance from the camera in centimetres, light is linear RGB.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numba import njit
 
@@ -293,6 +294,16 @@ def shade(
                         light_colour[n, k] * occlusion * (albedo[k] * diffuse + highlight * 0.35)
                     )
     return image
+
+
+def hollow(depth: np.ndarray, seen: np.ndarray, reach: float) -> np.ndarray:
+    """How much deeper each pixel lies than those about `reach` pixels around: float32 [H, W], as `depth`.
+
+    depth: float32 [H, W], where `seen` (bool [H, W], not empty). The depth buffer's unsharp mask of Luft et
+    al. 2006.
+    """
+    filled = np.where(seen, depth, np.float32(np.median(depth[seen])))
+    return filled - cv2.GaussianBlur(filled, (0, 0), reach)
 
 
 @njit(cache=True, fastmath=True)

@@ -130,9 +130,8 @@ def draw(
     rotation, position: float64 [3, 3] and [3] (centimetres), x_camera = rotation x_head + position, where
     the head's origin is the midpoint of the eyeballs.
     """
-    face = raster.blend_shapes(
-        person.rest, person.weights(coefficients), model.shape_start, model.shape_vertex, model.shape_delta
-    )
+    weights = person.weights(coefficients)
+    face = raster.blend_shapes(person.rest, weights, model.shape_start, model.shape_vertex, model.shape_delta)
     for members, eye in ((model.lid_left, 0), (model.lid_right, 1)):
         raster.push_out(face, members, person.eyes[eye], np.float32(person.eye_radius * LID_CLEARANCE))
     place = np.concatenate([person.rest, person.extra_vertices])
@@ -150,7 +149,7 @@ def draw(
         person.seed, camera.width, camera.height,
     )  # fmt: skip
     normals = raster.vertex_normals(seen, person.triangles)
-    folded = person.texture * person.creases.shadow(person.weights(coefficients))[..., None]
+    folded = person.texture * person.creases.shadow(weights)[..., None]
     gaze = np.stack([_direction(*rotations) for rotations in gaze_from_coefficients(coefficients)])
     image = raster.shade(
         owner, screen, person.triangles, person.material, normals, place, person.uv, seen,
@@ -220,17 +219,16 @@ def _crevices(depth: np.ndarray, focal: float, strength: float) -> np.ndarray:
     """How much light reaches each pixel: float32 [height, width], 1 in the open, less in hollows.
 
     What lies deeper than its surroundings sees less of the sky: eye sockets, the line between the lips, the
-    fold beside the nose (the depth buffer's unsharp mask of Luft et al. 2006).
+    fold beside the nose.
     """
     seen = depth < 1e8
+    light = np.ones_like(depth)
     if not seen.any():
-        return np.ones_like(depth)
-    near = float(np.median(depth[seen]))
-    filled = np.where(seen, depth, near).astype(np.float32)
-    light = np.ones_like(filled)
+        return light
+    pixels_per_cm = focal / float(np.median(depth[seen]))
     for reach, deep in CREVICES:
-        around = cv2.GaussianBlur(filled, (0, 0), max(reach * focal / near, 0.5))
-        light *= 1 - strength * 0.5 * np.clip((filled - around) / deep, 0, 1)
+        hollow = raster.hollow(depth, seen, max(reach * pixels_per_cm, 0.5))
+        light *= 1 - strength * 0.5 * np.clip(hollow / deep, 0, 1)
     return light
 
 
