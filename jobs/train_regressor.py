@@ -29,7 +29,8 @@ from facecap_batch.networks.face_regressor import Expression, FaceRegressor, Loc
 from facecap_batch.storage import published
 from facecap_batch.synthesis import dataset
 from facecap_batch.training import regressor as training
-from facecap_batch.training.face_batches import NEGATIVES, FaceBatches, negatives, to_input
+from facecap_batch.training.face_batches import FaceBatches, to_input
+from facecap_batch.training.negatives import NEGATIVES, negatives
 
 LOG_SECONDS = 30
 SAVE_SECONDS = 120

@@ -28,7 +28,8 @@ from facecap_batch.networks.face_regressor import (
 )
 from facecap_batch.synthesis import dataset
 from facecap_batch.training import regressor, regressor_export
-from facecap_batch.training.face_batches import FaceBatch, FaceBatches, mirror, negatives
+from facecap_batch.training.face_batches import FaceBatch, FaceBatches, mirror
+from facecap_batch.training.negatives import negatives
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "jobs"))
 import evaluate
