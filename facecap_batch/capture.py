@@ -85,7 +85,14 @@ def capture(
             if not found:
                 pts = np.array(passage.pts, np.int64)
                 info = clip_info(clip.clip_id, clip.source or clip.path, video.info, pts, turn)
-                table = subject_table(info, pts, passage.readings.take(), reader.presence_threshold)
+                table = subject_table(
+                    info,
+                    pts,
+                    passage.readings.take(),
+                    reader.presence_threshold,
+                    reader.head_frame,
+                    reader.extra_names,
+                )
                 return table.replace(metadata={"notes": "\n".join(video.notes)})
         turn, watch = found, None
 
@@ -143,7 +150,7 @@ class _Passage:
         self._regress_batch = settings.regress_batch
         self._done = 0
         self.pts = array.array("q")
-        self.readings = Readings()
+        self.readings = Readings(len(reader.extra_names))
 
     def run(self, video: Video) -> int:
         """Take every frame; return 0, or, once it is known, the turn in which the clip should be taken."""
@@ -231,7 +238,7 @@ class _Passage:
             for row, (k, better) in enumerate(again):
                 if second.presence[row] >= said.presence[k] * 0.9:
                     crops[k] = better
-                    for name in ("coefficients", "angles", "place", "presence", "hidden"):
-                        getattr(said, name)[k] = getattr(second, name)[row]
+                    for field in dataclasses.fields(said):
+                        getattr(said, field.name)[k] = getattr(second, field.name)[row]
         squares = [(crop.x0, crop.y0, crop.side) for crop in crops]
         self.readings.add([frame.index for frame in frames], boxes, squares, said)

@@ -87,8 +87,9 @@ class ClipInfo:
 class CoefficientTable:
     """One track of one clip: one row for every decoded frame, found or not.
 
-    Rows where nothing can be said hold NaN in `box`, `score`, `coefficients` and `head` (null in Parquet);
-    where only a part of the face is hidden, the coefficients read from it do (REGION_CHANNELS).
+    Rows where nothing can be said hold NaN in `box`, `score`, `coefficients`, `head` and `extra` (null in
+    Parquet); where only a part of the face is hidden, the coefficients read from it do (REGION_CHANNELS).
+    Columns that the regressor has no output for hold NaN throughout.
     """
 
     info: ClipInfo
@@ -100,7 +101,13 @@ class CoefficientTable:
     coefficients: np.ndarray  # float32 [N, 51], 0..1, ARKIT_NAMES order
     head: np.ndarray  # float32 [N, 6], headYaw headPitch headRoll radians, headX headY headZ centimetres
     track: int = 0
+    extra_names: tuple[str, ...] = ()  # outputs of the regressor that are in none of the above: E columns
+    extra: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))  # [N, E]
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)  # engines, hashes, licence ...
+
+    def __post_init__(self) -> None:
+        if not self.extra_names:
+            object.__setattr__(self, "extra", np.zeros((len(self), 0), np.float32))
 
     def __len__(self) -> int:
         return len(self.frame_index)
@@ -120,7 +127,8 @@ def _nullable(values: np.ndarray) -> pa.Array:
 
 
 def to_arrow(table: CoefficientTable) -> pa.Table:
-    """The table in the contract's columns and order; NaN becomes null; metadata travels in the schema."""
+    """The table in the contract's columns and order, those of the regressor's own behind them; NaN becomes
+    null; metadata travels in the schema."""
     n = len(table)
     clip_ids = pa.DictionaryArray.from_arrays(
         pa.array(np.zeros(n, np.int32)), pa.array([table.info.clip_id], pa.string())
@@ -134,7 +142,7 @@ def to_arrow(table: CoefficientTable) -> pa.Table:
         pa.array(table.face_found.astype(bool)),
         _nullable(table.score),
     ]
-    for block in (table.box, table.coefficients, table.head):
+    for block in (table.box, table.coefficients, table.head, table.extra):
         columns += [_nullable(block[:, column]) for column in range(block.shape[1])]
     info = table.info
     metadata = {
@@ -155,7 +163,8 @@ def to_arrow(table: CoefficientTable) -> pa.Table:
             sort_keys=True,
         ),
     }
-    return pa.Table.from_arrays(columns, schema=SCHEMA.with_metadata(metadata))
+    schema = pa.schema([*SCHEMA, *(pa.field(name, pa.float32()) for name in table.extra_names)], metadata)
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def from_arrow(arrow: pa.Table) -> CoefficientTable:
@@ -171,7 +180,10 @@ def from_arrow(arrow: pa.Table) -> CoefficientTable:
     metadata.pop("angle_convention", None)
 
     def block(names: tuple[str, ...]) -> np.ndarray:
-        return np.stack([np.asarray(arrow[name].to_numpy(), np.float32) for name in names], axis=1)
+        columns = [np.asarray(arrow[name].to_numpy(), np.float32) for name in names]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(arrow), 0), np.float32)
+
+    extra_names = tuple(name for name in arrow.column_names if name not in SCHEMA.names)
 
     return CoefficientTable(
         info=info,
@@ -183,6 +195,8 @@ def from_arrow(arrow: pa.Table) -> CoefficientTable:
         coefficients=block(ARKIT_NAMES),
         head=block(HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES),
         track=int(arrow["track"][0].as_py()) if len(arrow) else 0,
+        extra_names=extra_names,
+        extra=block(extra_names),
         metadata=metadata,
     )
 

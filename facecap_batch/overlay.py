@@ -38,10 +38,10 @@ def annotate(image: np.ndarray, table: CoefficientTable, row: int, height: int) 
     width = max(2, round(source_width * scale) // 2 * 2)
     shrinking = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     picture = cv2.resize(image, (width, height), interpolation=shrinking)
-    known = bool(np.isfinite(table.coefficients[row]).any())
+    known = bool(np.isfinite(table.box[row]).all())
     colour = SEEN if table.face_found[row] else FILLED if known else LOST
     thick = max(1, height // 360)
-    if np.isfinite(table.box[row]).all():
+    if known:
         x0, y0, x1, y1 = (round(float(edge) * scale) for edge in table.box[row])
         cv2.rectangle(picture, (x0, y0), (x1, y1), colour, thick, cv2.LINE_AA)
     if np.isfinite(table.head[row]).all():

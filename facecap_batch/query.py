@@ -1,8 +1,9 @@
 """SQL over an output folder.
 
 In: the folder of a run and a query. Out: an Arrow table. The query sees the views ``coefficients`` and
-``raw`` (all clips, the columns of `coefficients.SCHEMA`) and ``clips`` (one row per manifest row). Nothing
-is copied: DuckDB reads the Parquet files where they lie, and only the columns that the query names.
+``raw`` (all clips, the columns of `coefficients.SCHEMA` and of the regressor's own) and ``clips`` (one row
+per manifest row). Nothing is copied: DuckDB reads the Parquet files where they lie, and only the columns that
+the query names.
 """
 
 from __future__ import annotations
@@ -33,7 +34,14 @@ def query(folder: str | Path, sql: str) -> pa.Table:
 
     A statement without a result gives a table without columns. Raises BadQuery.
     """
-    connection = connect(folder)
+    try:
+        return _answer(connect(folder), sql)
+    except BadQuery:
+        # Tables of two regressors may lie side by side until a rerun has done every clip again.
+        return _answer(connect(folder, mixed=True), sql)
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     import duckdb
 
     try:
@@ -47,9 +55,11 @@ def query(folder: str | Path, sql: str) -> pa.Table:
         connection.close()
 
 
-def connect(folder: str | Path) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB connection with the views of an output folder, for more than one query. Raises
-    BadQuery.
+def connect(folder: str | Path, mixed: bool = False) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB connection with the views of an output folder, for more than one query.
+
+    The views have the columns of the first table; `mixed` looks into every table, which takes longer, and
+    gives the columns that any has. Raises BadQuery.
     """
     try:
         import duckdb
@@ -68,7 +78,8 @@ def connect(folder: str | Path) -> duckdb.DuckDBPyConnection:
     try:
         for name, files in tables.items():
             if files:
-                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{_quoted(files)}])")
+                source = f"read_parquet([{_quoted(files)}], union_by_name={str(mixed).lower()})"
+                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")
             else:
                 _create_empty(connection, name)
         if clips.is_file():

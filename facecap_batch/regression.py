@@ -1,11 +1,11 @@
 """Reading faces: boxes in frames to crops, crops to coefficients and pose.
 
 In: a frame and the box of a face. Out: the square crop that the regressor sees, and, batch by batch, what it
-says: 51 coefficients, head pose inside the crop, landmarks, how sure it is that a face is there, and how much
-of its parts is hidden. The engine's card carries, under `postprocess`: `crop_scale` (side of the crop over
-the longer side of the box), `presence_threshold`, `hidden_threshold`, and optionally `nominal_u`,
-`nominal_v`, `nominal_s`: where the head lies in a crop made from a perfect box, by which a crude box is told
-and corrected.
+says: coefficients, head pose, outputs of the regressor's own, how sure it is that a face is there, and which
+of its parts are hidden. What it does not say is NaN. The engine's card carries, under `postprocess`:
+`crop_scale` (side of the crop over the longer side of the box), `presence_threshold`, `hidden_threshold`, and
+optionally `nominal_u`, `nominal_v`, `nominal_s`: where the head lies in a crop made from a perfect box, by
+which a crude box is told and corrected.
 """
 
 from __future__ import annotations
@@ -15,34 +15,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facecap_batch.coefficients import (
-    ARKIT_NAMES,
-    HEAD_ANGLE_NAMES,
-    HEAD_POSITION_NAMES,
-    REGION_CHANNELS,
-)
+from facecap_batch.coefficients import OUTPUT_NAMES, REGION_CHANNELS
 from facecap_batch.engines.engine import Engine, prepare_input
-from facecap_batch.errors import EngineMismatch
 from facecap_batch.frames import Crop, Frame
 from facecap_batch.geometry import euler_from_matrix, head_pose
 from facecap_batch.networks.crop_layout import CROP_SCALE
+from facecap_batch.output_columns import output_columns
 
 DEFAULT_PRESENCE_THRESHOLD = 0.5
 DEFAULT_HIDDEN_THRESHOLD = 0.5
-# The pose columns, after the coefficients; a card may call them by the columns of the table that they become.
-POSE_NAMES = ("yaw", "pitch", "roll", "u", "v", "s")
-_ALIASES = dict(zip(HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES, POSE_NAMES, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What the regressor said of a batch of crops."""
+    """What the regressor said of a batch of crops; NaN where it has no output for it."""
 
     coefficients: np.ndarray  # float32 [B, 51], 0..1, ARKIT_NAMES order
     angles: np.ndarray  # float32 [B, 3], yaw pitch roll against the viewing ray, radians
     place: np.ndarray  # float32 [B, 3], u v s: head origin in crop units, ln of the crop's width in cm
-    presence: np.ndarray  # float32 [B], 0..1
+    presence: np.ndarray  # float32 [B], 0..1; NaN where an output is no number
     hidden: np.ndarray  # bool [B, 3], whether left eye, right eye and mouth are behind something
+    extra: np.ndarray  # float32 [B, E], outputs of other names as they are, Regressor.extra_names order
 
 
 class Regressor:
@@ -59,12 +52,11 @@ class Regressor:
         self.hidden_threshold = float(card.postprocess.get("hidden_threshold", DEFAULT_HIDDEN_THRESHOLD))
         nominal = [card.postprocess.get(f"nominal_{name}") for name in "uvs"]
         self.nominal = None if None in nominal else np.array(nominal, np.float64)
-        names = [_ALIASES.get(name, name) for name in card.output_names] or [*ARKIT_NAMES, *POSE_NAMES]
-        missing = [name for name in (*ARKIT_NAMES, *POSE_NAMES) if name not in names]
-        if missing:
-            raise EngineMismatch(f"regressor {card.name!r}: its card names no output {', '.join(missing)}")
-        self._shapes = [names.index(name) for name in ARKIT_NAMES]
-        self._pose = [names.index(name) for name in POSE_NAMES]
+        columns = output_columns(card.output_names or OUTPUT_NAMES, f"regressor {card.name!r}")
+        self.extra_names = columns.extra_names
+        self.head_frame = card.head_frame
+        self._columns = columns
+        self._main = card.main_output
 
     def crop(self, frame: Frame, box: np.ndarray) -> Crop:
         """The crop of a face `box` (x0 y0 x1 y1, pixels of the upright frame)."""
@@ -75,19 +67,22 @@ class Regressor:
         """Run `crops` (uint8 [S, S, 3] RGB each) as one batch."""
         batch = np.stack(crops)
         outputs = self.engine.run(prepare_input(self.engine.card, batch))
-        said = outputs["outputs"]
+        said = outputs[self._main].astype(np.float32)
         presence = outputs.get("presence")
         if presence is None:
             presence = np.ones(len(batch), np.float32)
         hidden = outputs.get("hidden")
         if hidden is None:
             hidden = np.zeros((len(batch), len(REGION_CHANNELS)), np.float32)
+        presence = presence.reshape(len(batch)).astype(np.float32)
+        pose = _taken(said, self._columns.pose)
         return Reading(
-            coefficients=np.clip(said[:, self._shapes], 0.0, 1.0).astype(np.float32),
-            angles=said[:, self._pose[:3]].astype(np.float32),
-            place=said[:, self._pose[3:]].astype(np.float32),
-            presence=presence.reshape(len(batch)).astype(np.float32),
+            coefficients=np.clip(_taken(said, self._columns.coefficients), 0.0, 1.0),
+            angles=pose[:, :3],
+            place=pose[:, 3:],
+            presence=np.where(np.isfinite(said).all(axis=1), presence, np.float32("nan")),
             hidden=hidden >= self.hidden_threshold,
+            extra=_taken(said, self._columns.extra),
         )
 
     def corrected(self, frame: Frame, crop: Crop, place: np.ndarray, tolerance: float) -> Crop | None:
@@ -106,6 +101,13 @@ class Regressor:
         x = crop.x0 + half * (1 + float(place[0])) - side / 2 * self.nominal[0]
         y = crop.y0 + half * (1 + float(place[1])) - side / 2 * self.nominal[1]
         return frame.crop(x, y, side, self.size)
+
+
+def _taken(said: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Columns of `said`, float32 [B, C] in any order; NaN where `columns` is -1."""
+    taken = said[:, columns]
+    taken[:, columns < 0] = np.nan
+    return taken
 
 
 def head_columns(

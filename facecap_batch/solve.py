@@ -67,23 +67,24 @@ def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> Coeff
 
     Rows are those of `raw`. `face_found` stays true where the frame was measured and believed; a filled row
     has values, an interpolated box, `face_found` false and no score. A coefficient whose part of the face was
-    hidden is filled however long it was; one that was never seen holds NaN throughout. Rows in gaps longer
-    than `max_gap_s`, and before the first and after the last measured frame, hold NaN. The metadata gain
-    `solve`: the settings and how many rows were rejected and filled, as JSON.
+    hidden is filled however long it was; a column that the regressor never said anything in holds NaN
+    throughout. The regressor's own columns are treated like coefficients, but not clipped. Rows in gaps
+    longer than `max_gap_s`, and before the first and after the last measured frame, hold NaN. The metadata
+    gain `solve`: the settings and how many rows were rejected and filled, as JSON.
     """
     settings = settings or SolveSettings()
-    said = np.isfinite(raw.coefficients).any(axis=1) & np.isfinite(raw.head).all(axis=1)
-    measured = raw.face_found.astype(bool) & said
+    shapes = np.concatenate([raw.coefficients, raw.extra], axis=1) if raw.extra_names else raw.coefficients
+    told = np.isfinite(raw.head).any(axis=0)  # columns that the regressor has
+    measured = raw.face_found.astype(bool) & _said(shapes, raw.head[:, told])
     if not settings.enabled:
-        return _assembled(raw, settings, measured, raw.coefficients, raw.head, raw.box, measured, rejected=0)
+        return _assembled(raw, settings, measured, shapes, raw.head, raw.box, measured, rejected=0)
 
     first = raw.pts[0] if len(raw) else 0
     time_s = positive_steps((raw.pts - first) * float(raw.info.time_base))
     rows = np.flatnonzero(measured)
-    quaternion = rotations.continuous(
-        rotations.from_matrix(matrix_from_euler(raw.head[rows, :3].astype(np.float64)))
-    )
-    position = raw.head[rows, 3:].astype(np.float64)
+    pose = np.where(told, raw.head[rows], 0.0).astype(np.float64)
+    quaternion = rotations.continuous(rotations.from_matrix(matrix_from_euler(pose[:, :3])))
+    position = pose[:, 3:]
     rejected = 0
     if settings.reject_outliers:
         believed = ~outliers(time_s[rows], quaternion, position)
@@ -91,10 +92,10 @@ def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> Coeff
         rows, quaternion, position = rows[believed], quaternion[believed], position[believed]
         quaternion = rotations.continuous(quaternion)
 
-    count = len(ARKIT_NAMES)
-    shapes, unseen = _uncovered(time_s[rows], raw.coefficients[rows].astype(np.float64))
+    count = shapes.shape[1]
+    shapes, unseen = _uncovered(time_s[rows], shapes[rows].astype(np.float64))
     signals = np.concatenate([shapes, quaternion, position], axis=1)
-    signals = smooth(time_s[rows], signals, _signals(settings))
+    signals = smooth(time_s[rows], signals, _signals(settings, len(raw.extra_names)))
     signals[:, :count] = stretched(signals[:, :count], _gains(raw, settings.amplitude))
     if settings.close_blinks:
         for name in LID_NAMES:
@@ -116,16 +117,25 @@ def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> Coeff
     head = np.full((len(raw), 6), np.nan)
     head[known, :3] = euler_from_matrix(rotations.to_matrix(turning[known]))
     head[:, 3:] = everywhere[:, count : count + 3]
+    head[:, ~told] = np.nan
     found = np.zeros(len(raw), bool)
     found[rows] = True
-    coefficients = np.clip(everywhere[:, :count], 0.0, 1.0)
-    coefficients[:, unseen] = np.nan
-    return _assembled(raw, settings, found, coefficients, head, everywhere[:, count + 3 :], known, rejected)
+    shapes = everywhere[:, :count]
+    np.clip(shapes[:, : len(ARKIT_NAMES)], 0.0, 1.0, out=shapes[:, : len(ARKIT_NAMES)])
+    shapes[:, unseen] = np.nan
+    return _assembled(raw, settings, found, shapes, head, everywhere[:, count + 3 :], known, rejected)
+
+
+def _said(shapes: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """Rows that say something: bool [N]. Of the head's columns that the clip has, all must be there; of the
+    others any, where the clip has any."""
+    finite = np.isfinite(shapes)
+    return (finite.any(axis=1) | (~finite.any() & (head.shape[1] > 0))) & np.isfinite(head).all(axis=1)
 
 
 def _uncovered(time_s: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`shapes` [N, 51] with every NaN replaced by what lies between its neighbours in time, and which columns
-    hold nothing else, bool [51] (they become 0)."""
+    """`shapes` [N, C] with every NaN replaced by what lies between its neighbours in time, and which columns
+    hold nothing else, bool [C] (they become 0)."""
     shapes = shapes.copy()
     unseen = ~np.isfinite(shapes).any(axis=0)
     shapes[:, unseen] = 0.0
@@ -136,9 +146,10 @@ def _uncovered(time_s: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _gains(raw: CoefficientTable, amplitude: float) -> np.ndarray:
-    """What each coefficient is to be stretched by, float64 [51]; lids have `blinks`."""
+    """What each coefficient and extra column is to be stretched by, float64 [C]; lids have `blinks`."""
     told = json.loads(raw.metadata.get(GAINS_METADATA, "{}"))
-    gains = np.array([1.0 if name in LID_NAMES else told.get(name, 1.0) for name in ARKIT_NAMES])
+    names = (*ARKIT_NAMES, *raw.extra_names)
+    gains = np.array([1.0 if name in LID_NAMES else told.get(name, 1.0) for name in names])
     return 1 + amplitude * (gains - 1)
 
 
@@ -166,12 +177,13 @@ def _far(distance: np.ndarray, limit: float) -> np.ndarray:
     return distance > max(limit, OUTLIER_TIMES_USUAL * 1.4826 * float(np.median(distance)))
 
 
-def _signals(settings: SolveSettings) -> Signals:
-    """The columns smoothed together: 51 coefficients, the quaternion (one decision for all four), the
-    position.
+def _signals(settings: SolveSettings, extra: int) -> Signals:
+    """The columns smoothed together: 51 coefficients and the regressor's `extra` ones, the quaternion (one
+    decision for all four), the position.
     """
-    count = len(ARKIT_NAMES)
+    count = len(ARKIT_NAMES) + extra
     faces = [settings.lid_smoothing if name in LID_NAMES else settings.smoothing for name in ARKIT_NAMES]
+    faces += [settings.smoothing] * extra
     low, high = (
         np.concatenate(
             [
@@ -211,7 +223,7 @@ def _assembled(
     raw: CoefficientTable,
     settings: SolveSettings,
     found: np.ndarray,
-    coefficients: np.ndarray,
+    shapes: np.ndarray,
     head: np.ndarray,
     box: np.ndarray,
     known: np.ndarray,
@@ -220,6 +232,7 @@ def _assembled(
     """The final table: nothing where nothing is known, angles unwrapped along the rows that are known."""
     head = np.where(known[:, None], head, np.nan)
     head[:, :3] = unwrap(head[:, :3])
+    shapes = np.where(known[:, None], shapes, np.nan).astype(np.float32)
     said = {
         "settings": dataclasses.asdict(settings),
         "rejected": rejected,
@@ -229,7 +242,8 @@ def _assembled(
         face_found=found,
         score=np.where(found, raw.score, np.nan).astype(np.float32),
         box=np.where(known[:, None], box, np.nan).astype(np.float32),
-        coefficients=np.where(known[:, None], coefficients, np.nan).astype(np.float32),
+        coefficients=shapes[:, : len(ARKIT_NAMES)],
         head=head.astype(np.float32),
+        extra=shapes[:, len(ARKIT_NAMES) :],
         metadata={**raw.metadata, "solve": json.dumps(said, sort_keys=True)},
     )

@@ -28,7 +28,7 @@ MIN_AREA_SHARE = 0.1
 SURE_ONCE = 0.5
 
 
-# One crop that was read.
+# One crop that was read; outputs of the regressor's own follow as `extra` (see `row_type`).
 ROW = np.dtype(
     [
         ("frame", np.int32),  # index of the frame
@@ -39,7 +39,7 @@ ROW = np.dtype(
         ("presence", np.float32),
         ("hidden", np.bool_, len(REGION_CHANNELS)),
         ("coefficients", np.float32, len(ARKIT_NAMES)),
-        ("pose", np.float32, 6),  # yaw pitch roll u v s inside the crop
+        ("pose", np.float32, 6),  # yaw pitch roll u v s inside the crop, or as head_frame says
     ]
 )
 # Rows are collected in blocks: thousands of small arrays kept between the short-lived ones of decoding and
@@ -47,10 +47,17 @@ ROW = np.dtype(
 _BLOCK_ROWS = 2048
 
 
+def row_type(extra: int) -> np.dtype:
+    """ROW with room for `extra` outputs of the regressor's own."""
+    return np.dtype([*((name, ROW[name]) for name in ROW.names or ()), ("extra", np.float32, (extra,))])
+
+
 class Readings:
     """Every crop that was read: tracks mixed, frames rising within a track; about 300 bytes a row."""
 
-    def __init__(self) -> None:
+    def __init__(self, extra: int = 0) -> None:
+        """`extra` is how many outputs of its own the regressor has."""
+        self._row = row_type(extra)
         self._blocks: list[np.ndarray] = []
         self._used = _BLOCK_ROWS  # rows of the last block
 
@@ -64,7 +71,7 @@ class Readings:
         """One batch: frame indices, where faces were expected, which squares were cut, what was said."""
         for number, (frame, box, square) in enumerate(zip(frames, boxes, squares, strict=True)):
             if self._used == _BLOCK_ROWS:
-                self._blocks.append(np.zeros(_BLOCK_ROWS, ROW))
+                self._blocks.append(np.zeros(_BLOCK_ROWS, self._row))
                 self._used = 0
             row = self._blocks[-1][self._used]
             self._used += 1
@@ -72,13 +79,14 @@ class Readings:
             row["detector_score"], row["presence"] = box.score, said.presence[number]
             row["coefficients"], row["hidden"] = said.coefficients[number], said.hidden[number]
             row["pose"][:3], row["pose"][3:] = said.angles[number], said.place[number]
+            row["extra"] = said.extra[number]
 
     def take(self) -> np.ndarray:
-        """All rows so far, ROW [R]; they are given away, not copied twice."""
+        """All rows so far, `row_type` [R]; they are given away, not copied twice."""
         blocks, self._blocks = self._blocks, []
         if not blocks:
-            return np.zeros(0, ROW)
-        rows = np.empty((len(blocks) - 1) * _BLOCK_ROWS + self._used, ROW)
+            return np.zeros(0, self._row)
+        rows = np.empty((len(blocks) - 1) * _BLOCK_ROWS + self._used, self._row)
         self._used = _BLOCK_ROWS
         for number in range(len(blocks)):
             begin = number * _BLOCK_ROWS
@@ -119,12 +127,19 @@ def main_subject(readings: np.ndarray, present: np.ndarray, count: int) -> np.nd
 
 
 def subject_table(
-    info: ClipInfo, pts: np.ndarray, readings: np.ndarray, presence_threshold: float
+    info: ClipInfo,
+    pts: np.ndarray,
+    readings: np.ndarray,
+    presence_threshold: float,
+    head_frame: str = "crop",
+    extra_names: tuple[str, ...] = (),
 ) -> CoefficientTable:
-    """The table of the main subject: one row per frame of `pts` (int64 [N]), NaN where it was not seen."""
+    """The table of the main subject: one row per frame of `pts` (int64 [N]), NaN where it was not seen.
+
+    `head_frame` is the regressor card's; `extra_names` are the names of the readings' `extra`.
+    """
     count = len(pts)
-    finite = np.isfinite(readings["coefficients"]).all(axis=1) & np.isfinite(readings["pose"]).all(axis=1)
-    present = finite & (readings["presence"] >= presence_threshold)
+    present = readings["presence"] >= presence_threshold
     rows = main_subject(readings, present, count)
     found = rows >= 0
     rows = rows[found]
@@ -137,13 +152,9 @@ def subject_table(
         whole[found] = values
         return whole
 
-    head = head_columns(
-        readings["square"][rows],
-        readings["pose"][rows, :3],
-        readings["pose"][rows, 3:],
-        info.width,
-        info.height,
-    )
+    head = readings["pose"][rows]
+    if head_frame == "crop":
+        head = head_columns(readings["square"][rows], head[:, :3], head[:, 3:], info.width, info.height)
     head[:, :3] = unwrap(head[:, :3])
     return CoefficientTable(
         info=info,
@@ -154,4 +165,6 @@ def subject_table(
         box=spread(readings["box"][rows]),
         coefficients=spread(coefficients),
         head=spread(head),
+        extra_names=extra_names,
+        extra=spread(readings["extra"][rows]),
     )

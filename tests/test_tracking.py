@@ -134,7 +134,8 @@ def readings(*tracks: tuple[range, float]) -> np.ndarray:
         boxes = [TrackedBox(track, np.array([0, 0, size, size]), 1.0) for _ in frames]
         count = len(frames)
         place, hidden = np.zeros((count, 3)), np.zeros((count, 3), bool)
-        said = Reading(np.zeros((count, 51)), np.zeros((count, 3)), place, np.ones(count), hidden)
+        shapes, angles, extra = (np.zeros((count, columns)) for columns in (51, 3, 0))
+        said = Reading(shapes, angles, place, np.ones(count), hidden, extra)
         collected.add(frames, boxes, [(0.0, 0.0, 1.0)] * count, said)
     return collected.take()
 

@@ -45,6 +45,14 @@ def main() -> None:
         q, p = transform.rotation, transform.translation
         rotation.append([q.x, q.y, q.z, q.w])
         translation.append([p.x, p.y, p.z])
+    layer = keep(items(scene.anim_layers)[0])
+    own = {
+        animated.prop_name: [
+            ufbx.evaluate_anim_value_real(keep(animated.anim_value), float(t)) for t in times
+        ]
+        for animated in items(layer.anim_props)
+        if keep(animated.element).name == joint.name and not animated.prop_name.startswith("Lcl ")
+    }
     settings = keep(scene.settings)
     np.savez(
         out,
@@ -58,6 +66,8 @@ def main() -> None:
         span=np.array([stacks[0].time_begin, stacks[0].time_end]),
         vertices=mesh.num_vertices,
         joint=joint.name,
+        own_names=np.array(list(own)),
+        own=np.array(list(own.values())),
         warnings=len(items(keep(scene.metadata).warnings)),
     )
     sys.stdout.flush()

@@ -19,6 +19,10 @@ ROLES = ("detector", "regressor")
 LAYOUTS = ("NHWC", "NCHW")
 CHANNELS = ("RGB", "BGR")
 DTYPES = ("uint8", "float32")
+# Whether a regressor's head outputs are relative to its crop (`geometry.head_pose` makes the table's columns
+# of them) or are the table's columns already, radians and centimetres.
+HEAD_FRAMES = ("crop", "camera")
+AUXILIARY_OUTPUTS = ("landmarks", "presence", "hidden")  # of a regressor, beside its main output
 BATCH = "N"  # how a card writes the batch axis
 DEFAULT_BATCH_SIZES = (1, 8, 32)
 
@@ -77,6 +81,7 @@ class EngineCard:
     input: InputSpec
     outputs: dict[str, Shape]
     output_names: tuple[str, ...] = ()  # regressor: what the columns of its main output mean
+    head_frame: str = "crop"  # regressor: see HEAD_FRAMES
     batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES  # the only batch shapes ever run; others are padded
     postprocess: dict[str, float] = dataclasses.field(default_factory=dict)  # thresholds, crop_scale ...
     # Regressor: what its movements are too small by, measured on people it does not know; 1 where not named.
@@ -93,10 +98,18 @@ class EngineCard:
         """The network file."""
         return self.folder / self.file
 
+    @property
+    def main_output(self) -> str:
+        """Of a regressor: the output whose columns `output_names` names."""
+        others = [name for name in self.outputs if name not in AUXILIARY_OUTPUTS]
+        return "outputs" if "outputs" in others else others[0]
+
     def use_digest(self) -> str:
         """SHA-256 of what, besides the file, decides results: input, outputs, batches, thresholds, gains."""
         names = ("input", "outputs", "output_names", "batch_sizes", "postprocess", "gains")
         said = {name: value for name, value in dataclasses.asdict(self).items() if name in names}
+        if self.head_frame != HEAD_FRAMES[0]:
+            said["head_frame"] = self.head_frame
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
@@ -148,6 +161,7 @@ def _check_fields(card: EngineCard) -> None:
         f"{what} is {value!r}, expected one of {allowed}"
         for what, value, allowed in (
             ("role", card.role, ROLES),
+            ("head_frame", card.head_frame, HEAD_FRAMES),
             ("input.layout", spec.layout, LAYOUTS),
             ("input.channels", spec.channels, CHANNELS),
             ("input.dtype", spec.dtype, DTYPES),
@@ -165,10 +179,23 @@ def _check_fields(card: EngineCard) -> None:
     wrong = [name for name, gain in card.gains.items() if not (isinstance(gain, int | float) and gain > 0)]
     if wrong:
         problems.append(f"gains of {', '.join(wrong)} are not above 0")
+    problems += _role_problems(card)
     if Path(card.file).name != card.file:
         problems.append(f"file is {card.file!r}, expected a plain name in the card's folder")
     if problems:
         raise EngineError(f"engine card {card.name!r}: " + "; ".join(problems))
+
+
+def _role_problems(card: EngineCard) -> list[str]:
+    """What is wrong with the outputs for what the engine is to do."""
+    if card.role != "regressor":
+        return []
+    if not [name for name in card.outputs if name not in AUXILIARY_OUTPUTS]:
+        return [f"a regressor needs an output besides {', '.join(AUXILIARY_OUTPUTS)}"]
+    shape, names = card.outputs[card.main_output], card.output_names
+    if names and shape[1:] != (len(names),):
+        return [f"output_names names {len(names)} outputs, {card.main_output} is {list(shape)}"]
+    return []
 
 
 def sha256_of(path: Path) -> str:

@@ -1,6 +1,7 @@
 """One FBX file per clip: a self-contained head with 51 morph targets on a joint, moved by one take.
 
-In: a `CoefficientTable`. Out: a binary FBX 7.4 file, the same bytes for the same table. Y up, +Z out of the
+In: a `CoefficientTable`. Out: a binary FBX 7.4 file, the same bytes for the same table. Outputs of the
+regressor's own, for which the head has no morph, are animated properties of the joint. Y up, +Z out of the
 face, centimetres. The joint's world is the capture's camera frame: a camera at the origin that looks along -Z
 sees the head where the video shows it. See `fbx_animation` for what happens at frames without a face.
 """
@@ -189,7 +190,7 @@ def _takes(take: str, moving: Motion) -> Node:
 
 def fbx_bytes(table: CoefficientTable) -> bytes:
     """The FBX file of `table`, whole."""
-    scene, moving = head_scene(), motion(table)
+    scene, moving = head_scene(table.extra_names), motion(table)
     take = table.info.clip_id or "take"
     objects, connections = animation(moving, scene, take)
     objects = [*scene.objects, *objects]

@@ -35,6 +35,7 @@ class Motion:
     percents: np.ndarray  # float32 [51, N], 0..100, ARKIT_NAMES order
     rotation: np.ndarray  # float32 [3, N], degrees, x y z of Rz Ry Rx, unwrapped
     translation: np.ndarray  # float32 [3, N], centimetres
+    extra: dict[str, np.ndarray]  # name of an output of the regressor's own -> float32 [N], as it is
 
 
 def key_ticks(table: CoefficientTable, rate: Fraction) -> np.ndarray:
@@ -132,7 +133,8 @@ def motion(table: CoefficientTable) -> Motion:
         percents = np.asarray(table.coefficients, np.float32).T * np.float32(100.0)
         rotation = _bridged(joint_rotation(table.head), ticks).astype(np.float32)
         translation = np.asarray(table.head[:, 3:6], np.float32).T
-    return Motion(rate, ticks, percents, rotation, translation)
+    extra = dict(zip(table.extra_names, np.asarray(table.extra, np.float32).T, strict=True))
+    return Motion(rate, ticks, percents, rotation, translation, extra if len(table) else {})
 
 
 def _bridged(rotation: np.ndarray, ticks: np.ndarray) -> np.ndarray:
@@ -247,4 +249,6 @@ def animation(moving: Motion, scene: Scene, take: str) -> tuple[list[Node], list
     ):
         fields = {f"d|{axis}": values for axis, values in zip(AXES, block, strict=True)}
         curve_node(name, scene.joint_id, place, fields)
+    for name, values in moving.extra.items():
+        curve_node(name, scene.joint_id, name, {f"d|{name}": values})
     return objects, connections

@@ -159,7 +159,8 @@ def _channel(identity: int, name: str) -> Node:
     )
 
 
-def _model(identity: int, name: str, kind: str) -> Node:
+def _model(identity: int, name: str, kind: str, own: tuple[str, ...] = ()) -> Node:
+    """A model; `own` are further properties of it, numbers that a user may animate."""
     return node(
         "Model",
         np.int64(identity),
@@ -175,6 +176,7 @@ def _model(identity: int, name: str, kind: str) -> Node:
                 ("Lcl Translation", "Lcl Translation", "", "A", 0.0, 0.0, 0.0),
                 ("Lcl Rotation", "Lcl Rotation", "", "A", 0.0, 0.0, 0.0),
                 ("Lcl Scaling", "Lcl Scaling", "", "A", 1.0, 1.0, 1.0),
+                *((name, "Number", "", "A+U", 0.0) for name in own),
             ),
             node("Shading", True),
             node("Culling", "CullingOff"),
@@ -257,8 +259,9 @@ def _bind_pose(identity: int, models: tuple[int, ...]) -> Node:
     )
 
 
-def build_scene(head: HeadModel, ids: Iterator[int]) -> Scene:
-    """`head` as FBX objects; `ids` gives positive ids in ascending order."""
+def build_scene(head: HeadModel, ids: Iterator[int], extra_names: tuple[str, ...] = ()) -> Scene:
+    """`head` as FBX objects; `ids` gives positive ids in ascending order, `extra_names` names further
+    properties of the joint."""
     mesh_model, joint, attribute, geometry = (next(ids) for _ in range(4))
     skin, cluster, pose, blend = (next(ids) for _ in range(4))
     material_ids = [next(ids) for _ in head.materials]
@@ -277,7 +280,7 @@ def build_scene(head: HeadModel, ids: Iterator[int]) -> Scene:
         _mesh(geometry, head),
         *(_shape(shape_ids[morph.name], morph) for morph in head.morphs),
         _model(mesh_model, MESH_NAME, "Mesh"),
-        _model(joint, JOINT_NAME, "LimbNode"),
+        _model(joint, JOINT_NAME, "LimbNode", extra_names),
         _bind_pose(pose, (mesh_model, joint)),
         *(
             _material(identity, material)
@@ -304,7 +307,7 @@ def build_scene(head: HeadModel, ids: Iterator[int]) -> Scene:
     return Scene(tuple(objects), tuple(connections), channel_ids, joint, next(ids))
 
 
-@functools.cache
-def head_scene() -> Scene:
-    """The packaged head as FBX objects, encoded once per process."""
-    return build_scene(head_model(), itertools.count(1_000_001))
+@functools.lru_cache(maxsize=2)  # a process has one regressor
+def head_scene(extra_names: tuple[str, ...] = ()) -> Scene:
+    """The packaged head as FBX objects, encoded once per process; see `build_scene`."""
+    return build_scene(head_model(), itertools.count(1_000_001), extra_names)

@@ -25,13 +25,14 @@ _SWAPPED = {
     "mouthRight": "mouthLeft",
 }
 SHAPES: tuple[str, ...] = tuple(_SWAPPED.get(name, name) for name in ARKIT_NAMES)
+TONGUE = "tongueOut"  # of Apple's 52, the one that is not among the 51
 HEAD_COLUMNS = ("HeadYaw", "HeadPitch", "HeadRoll")
 EYE_COLUMNS = ("LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw", "RightEyePitch", "RightEyeRoll")
 COLUMNS: tuple[str, ...] = (
     "Timecode",
     "BlendShapeCount",
     *(name[0].upper() + name[1:] for name in SHAPES),
-    "TongueOut",
+    TONGUE[0].upper() + TONGUE[1:],
     *HEAD_COLUMNS,
     *EYE_COLUMNS,
 )
@@ -77,11 +78,15 @@ def write_livelink_csv(table: CoefficientTable, path: Path) -> None:
 
     A frame without values keeps its line, with a BlendShapeCount of 0 and empty fields, as the format has no
     null and a repeated value would be a lie; a hidden coefficient (the solve leaves those that were never
-    seen) is 0. Raises OSError when `path` cannot be written.
+    seen) is 0, and so is one that the regressor does not say. TongueOut is the regressor's own `tongueOut`,
+    where it has one; other outputs of its own have no place here. Raises OSError when `path` cannot be
+    written.
     """
     order = [ARKIT_NAMES.index(name) for name in SHAPES]
     shapes = np.asarray(table.coefficients, np.float64)[:, order]
     tongue = np.zeros((len(table), 1))
+    if TONGUE in table.extra_names:
+        tongue[:, 0] = table.extra[:, table.extra_names.index(TONGUE)]
     values = np.concatenate(
         [shapes, tongue, HEAD_SIGNS * table.head[:, :3], eye_angles(table.coefficients)], axis=1
     )
