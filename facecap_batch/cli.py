@@ -13,6 +13,7 @@ import typer
 
 from facecap_batch import __version__
 from facecap_batch.cli_checks import Engines, add_checks
+from facecap_batch.cli_engines import add_engines
 from facecap_batch.errors import FacecapError
 
 if TYPE_CHECKING:
@@ -225,6 +226,7 @@ def export(
 
 
 add_checks(app)
+add_engines(app)
 
 
 def _solve_settings(

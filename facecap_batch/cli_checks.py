@@ -1,4 +1,4 @@
-"""The commands that look at the machine instead of a folder: verify, bench, doctor, engines.
+"""The commands that look at the machine instead of a folder: verify, bench, doctor.
 
 As in `cli`, nothing heavy is imported at module level.
 """
@@ -67,50 +67,7 @@ def doctor() -> None:
     raise typer.Exit(0 if healthy else 1)
 
 
-def engines_list() -> None:
-    """Every engine set that can be named."""
-    from facecap_batch.engines.sets import available_sets, load_set
-
-    for name, folder in available_sets().items():
-        cards = load_set(folder).cards
-        print(f"{name}: " + ", ".join(f"{card.name} {card.version} ({card.licence})" for card in cards))
-
-
-def engines_show(
-    name: Annotated[str, typer.Argument(help="A set's name or folder.")] = "default",
-) -> None:
-    """The cards of one set: shapes, licence, hash, measured quality."""
-    from facecap_batch.engines.sets import load_set
-
-    for card in load_set(name).cards:
-        card.verify()
-        print(card.to_json())
-
-
-def engines_import(
-    source: Annotated[
-        Path, typer.Argument(help="A card (.json) beside its ONNX file, or public FaceBoxes weights (.pth).")
-    ],
-    folder: Annotated[Path, typer.Argument(help="Folder of the engine set that gets the engine.")],
-    name: Annotated[str, typer.Option(help="For weights: the engine's name.")] = "faceboxes",
-    licence: Annotated[str, typer.Option(help="For weights: their licence.")] = "unknown",
-) -> None:
-    """Bring a network of your own into an engine set; a set is a detector and a regressor."""
-    from facecap_batch.engines.importers import import_faceboxes, import_onnx
-
-    if source.suffix.lower() == ".json":
-        card = import_onnx(source, folder)
-    else:
-        card = import_faceboxes(source, folder, name=name, licence=licence)
-    print(card.to_json())
-
-
 def add_checks(app: typer.Typer) -> None:
     """Make the commands of this module commands of `app`."""
     for command in (verify, bench, doctor):
         app.command()(command)
-    engines_app = typer.Typer(help="Which engines there are.", rich_markup_mode=None, no_args_is_help=True)
-    engines_app.command("list")(engines_list)
-    engines_app.command("show")(engines_show)
-    engines_app.command("import")(engines_import)
-    app.add_typer(engines_app, name="engines")

@@ -23,6 +23,7 @@ from facecap_batch.errors import EngineError
 # Rotation against the viewing ray, and where the head's origin is in the crop (`geometry.head_pose`).
 POSE_NAMES = ("yaw", "pitch", "roll", "u", "v", "s")
 HEAD_NAMES = HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES
+_FRAMES = {"crop": POSE_NAMES, "camera": HEAD_NAMES}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +57,18 @@ def output_columns(names: Sequence[str], owner: str) -> OutputColumns:
         extra=np.array([place[name] for name in extra], np.int64),
         extra_names=extra,
     )
+
+
+def head_frame_of(names: Sequence[str], owner: str) -> str:
+    """What a card's head_frame is for outputs that a user called `names`: the table's names mean the table's
+    values, POSE_NAMES those inside a crop. Raises EngineError for both at once, and as `output_columns`."""
+    output_columns(names, owner)
+    named = {frame: [name for name in which if name in names] for frame, which in _FRAMES.items()}
+    if all(named.values()):
+        raise EngineError(
+            f"{owner}: {named['camera'][0]} is in the camera's frame, {named['crop'][0]} in the crop's"
+        )
+    return "camera" if named["camera"] else "crop"
 
 
 def _name_problems(names: Sequence[str]) -> list[str]:

@@ -150,11 +150,13 @@ def test_engines_are_listed_shown_and_imported(
     code, text, _ = call(capsys, "engines", "list")
     assert code == 0 and random_engines.name in text
     code, text, _ = call(capsys, "engines", "show", random_engines.folder)
-    assert code == 0 and random_engines.regressor.sha256 in text
+    assert code == 0 and random_engines.regressor.sha256 in text and "licence     Apache-2.0" in text
+    code, text, _ = call(capsys, "engines", "show", random_engines.folder, "--json")
+    assert code == 0 and text == "".join(card.to_json() for card in random_engines.cards)
     for role in ("detector", "regressor"):
         card = random_engines.folder / f"{role}.json"
         assert call(capsys, "engines", "import", card, tmp_path / "mine")[0] == 0
-    code, again, _ = call(capsys, "engines", "show", tmp_path / "mine")
+    code, again, _ = call(capsys, "engines", "show", tmp_path / "mine", "--json")
     assert (code, again) == (0, text)
     assert call(capsys, "engines", "import", tmp_path / "absent.pth", tmp_path / "mine")[0] == 2
 
