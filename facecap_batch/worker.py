@@ -25,7 +25,7 @@ import numpy as np
 
 from facecap_batch import __version__
 from facecap_batch.capture import capture
-from facecap_batch.coefficients import CoefficientTable, read_parquet, write_parquet
+from facecap_batch.coefficients import OUTPUT_NAMES, CoefficientTable, read_parquet, write_parquet
 from facecap_batch.config import RunConfig
 from facecap_batch.errors import EngineMismatch, FacecapError, OutputNotWritable
 from facecap_batch.ledger import DONE, Record
@@ -75,6 +75,9 @@ def open_engines(config: RunConfig) -> Engines:
         metadata[f"{card.role}_sha256"] = card.sha256
         metadata[f"{card.role}_licence"] = card.licence
         metadata[f"{card.role}_backend"] = engine.backend
+    names = cards.regressor.output_names
+    if names and names != OUTPUT_NAMES:
+        metadata["regressor_outputs"] = json.dumps(names)
     if cards.regressor.gains:
         metadata[GAINS_METADATA] = json.dumps(cards.regressor.gains, sort_keys=True)
     return Engines(detector, regressor, metadata)

@@ -27,7 +27,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    card = import_faceboxes(WEIGHTS, tmp_path_factory.mktemp("faceboxes"), size=320)
+    card = import_faceboxes(WEIGHTS, tmp_path_factory.mktemp("faceboxes"))
     return Detector(open_engine(card, "onnxruntime-cpu"))
 
 

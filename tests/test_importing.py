@@ -22,10 +22,11 @@ from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES, SCHEMA
 from facecap_batch.engines import load_set, open_engine
 from facecap_batch.engines.description import describe_card, describe_sets
 from facecap_batch.engines.importers import import_mobilenetv3
-from facecap_batch.engines.importing import import_engine
+from facecap_batch.engines.importing import import_engine, kind_of
 from facecap_batch.engines.sets import EngineSet
 from facecap_batch.engines.wishes import ImportWishes, channel_values, output_names
 from facecap_batch.errors import EngineError
+from facecap_batch.networks.faceboxes import FaceBoxes
 from facecap_batch.networks.mobilenetv3 import MobileNetV3
 
 # In torchvision's MobileNetV3: ours -> theirs.
@@ -89,6 +90,7 @@ def test_a_torchvision_checkpoint_runs_from_the_command_line_to_the_tables(
     metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     assert metadata["regressor_licence"] == "Mine-1.0" and metadata["detector_licence"] == "MIT"
     assert metadata["regressor_sha256"] == card.sha256 and metadata["regressor_engine"] == "llfr 1"
+    assert json.loads(metadata["regressor_outputs"]) == list(OWN)
     assert b"Mine-1.0" in (out / "fbx" / "a.fbx").read_bytes()
     code, text, _ = call(capsys, "query", out, "select count(tongueOut) as n from raw", "--csv")
     assert (code, text.split()[-1]) == (0, "20")
@@ -110,6 +112,7 @@ def test_a_network_trained_on_bgr_sees_what_it_was_trained_on(tmp_path: Path) ->
     assert card.input.mean == mean[::-1]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit, whose files are still about
 def test_code_in_a_weights_file_is_not_executed(tmp_path: Path) -> None:
     class Code:
         def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
@@ -206,6 +209,7 @@ def test_a_bare_onnx_detector_gets_the_names_of_the_contract(tmp_path: Path) -> 
         ({"image": ("n", 3, 32, 48)}, "images of an engine are square"),
         ({"image": ("n", 3, "h", "w")}, "leaves the size open: say it with --size"),
         ({"inputs": 2}, "has 2 inputs"),
+        ({"outputs": {"outputs": ("n", 57), "hidden": ("n", 2)}}, r"hidden is \['N', 2\]"),
         ({"scale": float("nan")}, "is no number"),
     ],
 )
@@ -237,6 +241,10 @@ def test_options_and_file_must_agree(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"")
     with pytest.raises(EngineError, match=r"networks come as .*\.onnx"):
         import_engine(str(tmp_path / "a.zip"), tmp_path / "set", ImportWishes())
+    with pytest.raises(EngineError, match="came with facecap-batch"):
+        import_engine(str(file), load_set("default").folder, ImportWishes())
+    with pytest.raises(EngineError, match="no crop to scale"):
+        import_engine("default", tmp_path / "set", ImportWishes(role="detector", crop_scale=1.2))
     with pytest.raises(EngineError, match="no kind 'abacus'"):
         import_engine(str(file), tmp_path / "set", ImportWishes(), kind="abacus")
     with pytest.raises(EngineError, match="--channels GBR: one of RGB, BGR"):
@@ -292,6 +300,30 @@ def test_a_card_says_how_its_head_is_meant(random_engines: EngineSet, tmp_path: 
             tmp_path / "set",
             ImportWishes(output_names=("headYaw", "headPitch", "headRoll", "u", "v", "s")),
         )
+
+
+def test_a_card_with_impossible_names_is_refused_before_anything_runs(
+    random_engines: EngineSet, tmp_path: Path
+) -> None:
+    (tmp_path / "detector.json").write_text(random_engines.detector.to_json())
+    names = ("JawOpen", *OUTPUT_NAMES[1:])
+    card = dataclasses.replace(random_engines.regressor, output_names=names)
+    (tmp_path / "regressor.json").write_text(card.to_json())
+    with pytest.raises(EngineError, match=r"test-regressor.*by case alone"):
+        load_set(tmp_path)
+    with pytest.raises(EngineError, match="by case alone"):
+        import_engine(str(tmp_path / "regressor.json"), tmp_path / "set", ImportWishes())
+
+
+def test_weights_are_known_by_their_parameters(checkpoint: Path, tmp_path: Path) -> None:
+    torch.save({"model": FaceBoxes().state_dict()}, tmp_path / "boxes.pt")
+    assert (kind_of(tmp_path / "boxes.pt"), kind_of(checkpoint)) == ("faceboxes", "mobilenetv3")
+    with pytest.raises(
+        EngineError, match=r"does not hold FaceBoxes weights: missing .* and \d+ more; superfluous"
+    ):
+        import_engine(str(checkpoint), tmp_path / "set", ImportWishes(), kind="faceboxes")
+    with pytest.raises(EngineError, match="128 pixels at least, not 64"):
+        import_engine(str(tmp_path / "boxes.pt"), tmp_path / "set", ImportWishes(detector_size=64))
 
 
 def test_a_broken_set_does_not_hide_the_others(random_engines: EngineSet, tmp_path: Path) -> None:

@@ -177,6 +177,18 @@ def test_a_regressor_of_the_head_alone_works(video: Path) -> None:
     assert final.face_found.all() and np.isnan(final.coefficients).all()
 
 
+def test_a_crop_of_which_an_output_is_no_number_shows_nobody(video: Path) -> None:
+    class Broken(NamedRegressor):
+        def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+            said = super().run(batch)
+            said["outputs"][::2, 1] = np.nan
+            return said
+
+    raw = taken(video, Broken(["jawOpen", "mine"]))
+    assert raw.face_found.sum() == 20
+    assert np.isfinite(raw.extra[raw.face_found]).all() and np.isnan(raw.coefficients[~raw.face_found]).all()
+
+
 def test_a_head_in_the_camera_frame_is_taken_as_it_is(video: Path) -> None:
     raw = taken(video, NamedRegressor([*HEAD, "jawOpen"], head_frame="camera"))
     said = taken(video, DiscRegressor())

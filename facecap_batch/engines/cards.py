@@ -192,10 +192,15 @@ def _role_problems(card: EngineCard) -> list[str]:
         return []
     if not [name for name in card.outputs if name not in AUXILIARY_OUTPUTS]:
         return [f"a regressor needs an output besides {', '.join(AUXILIARY_OUTPUTS)}"]
+    problems = []
     shape, names = card.outputs[card.main_output], card.output_names
     if names and shape[1:] != (len(names),):
-        return [f"output_names names {len(names)} outputs, {card.main_output} is {list(shape)}"]
-    return []
+        problems.append(f"output_names names {len(names)} outputs, {card.main_output} is {list(shape)}")
+    for name, allowed in (("presence", ((), (1,))), ("hidden", ((3,),))):
+        shape = card.outputs.get(name, (BATCH, *allowed[0]))
+        if shape[1:] not in allowed:
+            problems.append(f"{name} is {list(shape)}, expected {[BATCH, *allowed[0]]}")
+    return problems
 
 
 def sha256_of(path: Path) -> str:

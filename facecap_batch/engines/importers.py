@@ -21,7 +21,7 @@ from facecap_batch.engines.weights import fit, load_state
 from facecap_batch.engines.wishes import Channels
 from facecap_batch.errors import EngineError
 from facecap_batch.networks.crop_layout import CROP, CROP_SCALE, POINTS
-from facecap_batch.output_columns import head_frame_of
+from facecap_batch.output_columns import head_frame_of, output_columns
 from facecap_batch.storage import publish_bytes
 
 if TYPE_CHECKING:
@@ -208,9 +208,13 @@ def import_onnx(
     EngineMismatch where card and file do not belong together or no backend runs them.
     """
     given = read_card(card)
+    if given.output_names:
+        output_columns(given.output_names, str(card))
     engine = open_engine(given)
     shape = (1, *(int(axis) for axis in given.input.shape[1:]))
     engine.run(np.zeros(shape, given.input.dtype))
+    if crop_scale is not None and given.role != "regressor":
+        raise EngineError(f"{card} is the card of a {given.role}: it has no crop to scale")
     scale = {} if crop_scale is None else {"crop_scale": crop_scale}
     given = dataclasses.replace(
         given,

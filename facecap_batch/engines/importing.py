@@ -13,7 +13,7 @@ from pathlib import Path
 from facecap_batch.engines.cards import ROLES, EngineCard
 from facecap_batch.engines.importers import import_faceboxes, import_mobilenetv3, import_onnx
 from facecap_batch.engines.onnx_import import import_bare_onnx
-from facecap_batch.engines.sets import available_sets, load_set
+from facecap_batch.engines.sets import available_sets, is_shipped, load_set
 from facecap_batch.engines.weights import load_state
 from facecap_batch.engines.wishes import ImportWishes
 from facecap_batch.errors import EngineError
@@ -73,6 +73,8 @@ def import_engine(
     """
     if kind is not None and kind not in KINDS:
         raise EngineError(f"there is no kind {kind!r} of network; kinds: {', '.join(KINDS)}")
+    if is_shipped(folder):
+        raise EngineError(f"{folder} came with facecap-batch and stays as it is: name a folder of your own")
     path = Path(source)
     if not path.is_file() and (path.is_dir() or source in available_sets()):
         if wishes.role not in ROLES:

@@ -12,9 +12,12 @@ from pathlib import Path
 
 from facecap_batch.engines.cards import EngineCard, read_card
 from facecap_batch.errors import EngineError
+from facecap_batch.output_columns import output_columns
 
 ENGINES_VARIABLE = "FACECAP_BATCH_ENGINES"  # further folders of sets, separated like PATH
 _PACKAGE = Path(__file__).resolve().parent.parent
+# A wheel carries the sets inside the package; a checkout or an editable install has them beside it.
+_SHIPPED = (_PACKAGE / "_engines", _PACKAGE.parent / "engines")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +34,15 @@ class EngineSet:
         return (self.detector, self.regressor)
 
 
+def is_shipped(folder: Path) -> bool:
+    """Whether `folder` is a set that came with the package: it is not written to."""
+    return folder.resolve().parent in _SHIPPED
+
+
 def set_folders() -> list[Path]:
     """Folders that hold sets, in order of search: the user's, the wheel's, the source checkout's."""
     own = [Path(folder) for folder in os.environ.get(ENGINES_VARIABLE, "").split(os.pathsep) if folder]
-    # A wheel carries the sets inside the package; a checkout or an editable install has them beside it.
-    return [
-        folder for folder in (*own, _PACKAGE / "_engines", _PACKAGE.parent / "engines") if folder.is_dir()
-    ]
+    return [folder for folder in (*own, *_SHIPPED) if folder.is_dir()]
 
 
 def available_sets() -> dict[str, Path]:
@@ -51,7 +56,8 @@ def available_sets() -> dict[str, Path]:
 
 
 def load_set(name_or_path: str | Path) -> EngineSet:
-    """The set of that name, or of that folder; EngineError says which sets there are."""
+    """The set of that name, or of that folder. Raises EngineError where there is none (which sets there are
+    is told), or where a card cannot be used."""
     path = Path(name_or_path)
     folder = available_sets().get(str(name_or_path))
     if folder is None and path.is_dir():
@@ -67,6 +73,8 @@ def load_set(name_or_path: str | Path) -> EngineSet:
         card = read_card(folder / f"{role}.json")
         if card.role != role:
             raise EngineError(f"{folder / f'{role}.json'} is the card of a {card.role}, not of a {role}")
+        if card.output_names:
+            output_columns(card.output_names, f"engine card {card.name!r}")
         cards[role] = card
     return EngineSet(folder.name, cards["detector"], cards["regressor"], folder.resolve())
 
