@@ -224,6 +224,8 @@ def test_options_and_file_must_agree(tmp_path: Path) -> None:
     file = write_onnx(tmp_path / "a.onnx", {"outputs": ("n", 57)})
     with pytest.raises(EngineError, match="not of the 64 pixels that --size says"):
         import_engine(str(file), tmp_path / "set", ImportWishes(size=64))
+    with pytest.raises(EngineError, match="is a regressor: --detector-size means nothing"):
+        import_engine(str(file), tmp_path / "set", ImportWishes(detector_size=64))
     with pytest.raises(EngineError, match="--variant means nothing"):
         import_engine(str(file), tmp_path / "set", ImportWishes(variant="small"))
     byte = write_onnx(tmp_path / "b.onnx", {"outputs": ("n", 57)}, kind=onnx.TensorProto.UINT8)

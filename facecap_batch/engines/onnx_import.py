@@ -40,6 +40,7 @@ DETECTOR_CONTRACT = (
     "a detector gives boxes [N, P, 4] (x0 y0 x1 y1, pixels of its input) and scores [N, P] (0..1), decoded "
     "inside the graph"
 )
+ONLY_FOR = {"detector": {"detector_size"}, "regressor": {"size", "output_names", "crop_scale"}}
 MOST_NORMALISED = 2.0  # boxes that reach no further, in pixels, are shares of the picture
 
 
@@ -64,6 +65,9 @@ def import_bare_onnx(file: Path, folder: Path, wishes: ImportWishes) -> EngineCa
     if len(inputs) != 1:
         raise EngineError(f"{file} has {len(inputs)} inputs ({_told(inputs)}); an engine has one: the image")
     role = wishes.role or _role(file, outputs)
+    if idle := sorted(wishes.said() & ONLY_FOR["regressor" if role == "detector" else "detector"]):
+        options = ", ".join(f"--{field.replace('_', '-')}" for field in idle)
+        raise EngineError(f"{file} is a {role}: {options} means nothing for it; leave it out, or say --role")
     spec = _input(file, inputs[0], role, wishes)
     batch = inputs[0].shape[0]
     common: dict[str, Any] = {
