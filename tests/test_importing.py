@@ -96,6 +96,24 @@ def test_a_torchvision_checkpoint_runs_from_the_command_line_to_the_tables(
     assert (code, text.split()[-1]) == (0, "20")
 
 
+@pytest.mark.parametrize(("variant", "numbers"), [("small", 2_542_856), ("large", 5_483_032)])
+def test_the_names_are_torchvisions(variant: str, numbers: int) -> None:
+    """As torchvision documents its `mobilenet_v3_small` and `mobilenet_v3_large`: sizes and names."""
+    network = MobileNetV3(variant, 1000)  # type: ignore[arg-type]
+    assert sum(parameter.numel() for parameter in network.parameters()) == numbers
+    last = {"small": "features.12", "large": "features.16"}[variant]
+    assert torchvision_state(network).keys() >= {
+        "features.0.0.weight",
+        "features.0.1.running_mean",
+        "features.5.block.2.fc1.weight",
+        "features.5.block.2.fc2.bias",
+        "features.5.block.3.1.weight",
+        f"{last}.1.num_batches_tracked",
+        "classifier.0.weight",
+        "classifier.3.bias",
+    }
+
+
 def test_a_network_trained_on_bgr_sees_what_it_was_trained_on(tmp_path: Path) -> None:
     torch.manual_seed(2)
     network = MobileNetV3("small", 1).eval()
