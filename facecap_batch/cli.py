@@ -14,10 +14,21 @@ import typer
 from facecap_batch import __version__
 from facecap_batch.cli_checks import Engines, add_checks
 from facecap_batch.cli_engines import add_engines
+from facecap_batch.cli_folder import (
+    Address,
+    Backend,
+    Cpus,
+    Gpus,
+    LogJson,
+    Output,
+    Quiet,
+    Workers,
+    add_folder_commands,
+    conclude,
+)
 from facecap_batch.errors import FacecapError
 
 if TYPE_CHECKING:
-    from facecap_batch.runner import RunSummary
     from facecap_batch.solve import SolveSettings
 
 WRONG, INTERRUPTED = 2, 130
@@ -32,20 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Output = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a run.")]
-Backend = Annotated[str, typer.Option(help="auto, onnxruntime-cpu, onnxruntime-cuda, torch, …")]
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Workers; default: one per CPU.", show_default=False)
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        help="Ray cluster to use: host:6379, auto, ray://…; default: a local one.", show_default=False
-    ),
-]
-Cpus = Annotated[float, typer.Option(min=0.0, help="CPUs that a worker takes.")]
-Gpus = Annotated[float, typer.Option(min=0.0, help="GPU share that a worker takes.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell failures and the result only.")]
 NoSolve = Annotated[
     bool, typer.Option("--no-solve", help="Measured values as they are: no smoothing, gaps empty.")
 ]
@@ -99,6 +96,7 @@ def run(
     attempts: Annotated[
         int, typer.Option(min=1, help="Tries per clip when workers die or storage fails.")
     ] = 3,
+    log_json: LogJson = None,
     quiet: Quiet = False,
 ) -> None:
     """Turn the videos of MANIFEST into animation.
@@ -131,8 +129,9 @@ def run(
         force=force,
         retry_failed=retry_failed,
         attempts=attempts,
+        log_json=log_json,
     )
-    _conclude(run_manifest(manifest, config, options, make_display(quiet)), output)
+    conclude(run_manifest(manifest, config, options, make_display(quiet)), output)
 
 
 @app.command()
@@ -158,22 +157,7 @@ def solve(
         no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, measured_lids
     )
     options = RunOptions(output=output, workers=workers, ray_address=ray_address)
-    _conclude(solve_again(settings, options, make_display(quiet)), output)
-
-
-@app.command()
-def status(
-    output: Output,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """How far OUT is: done, failed, left, speed, frequent errors. Works during a run and after."""
-    import dataclasses
-    import json
-
-    from facecap_batch import status as room
-
-    found = room.status(output)
-    print(json.dumps(dataclasses.asdict(found), indent=2) if as_json else room.describe(found))
+    conclude(solve_again(settings, options, make_display(quiet)), output)
 
 
 @app.command()
@@ -225,6 +209,7 @@ def export(
         print(path)
 
 
+add_folder_commands(app)
 add_checks(app)
 add_engines(app)
 
@@ -249,26 +234,6 @@ def _solve_settings(
         amplitude=amplitude,
         close_blinks=not measured_lids,
     )
-
-
-def _conclude(summary: RunSummary, output: Path) -> None:
-    from facecap_batch.progress import clock
-
-    parts = [f"{summary.done} of {summary.clips} clips done"]
-    if summary.kept:
-        parts.append(f"{summary.kept} of them by earlier runs")
-    if summary.failed:
-        parts.append(f"{summary.failed} failed (see {output / 'clips.parquet'})")
-    if summary.pending:
-        parts.append(f"{summary.pending} left")
-    if summary.work_s and summary.frames:
-        parts.append(
-            f"{clock(summary.video_s)} of video, {summary.frames} frames, "
-            f"{summary.frames / summary.work_s:.0f} fps"
-        )
-    parts.append(f"{clock(summary.elapsed_s)} in all")
-    print(", ".join(parts))
-    raise typer.Exit(summary.exit_code)
 
 
 def main(arguments: list[str] | None = None) -> Any:

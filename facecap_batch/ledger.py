@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -18,9 +19,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from facecap_batch import compact_index
 from facecap_batch.errors import OutputBusy, OutputNotWritable
 from facecap_batch.manifest import Clip, is_uri
-from facecap_batch.storage import publish_bytes
+from facecap_batch.storage import TEMPORARY_PREFIX, publish_bytes
 
 FOLDER = "ledger"
 LOCK_NAME = ".lock"
@@ -115,19 +117,27 @@ class Ledger:
         if not self.folder.is_dir():
             return
         for entry in self.folder.iterdir():
-            record = _read(entry) if entry.suffix == ".json" else None
+            finished = entry.suffix == ".json" and not entry.name.startswith(TEMPORARY_PREFIX)
+            record = _read(entry) if finished else None
             if record is not None:
                 yield record
 
     def intact(self, record: Record) -> bool:
-        """True when every file that the record names is there with the recorded size."""
+        """True when every file that the record names is there with the recorded size, or gone but in a
+        compact file.
+        """
         return all(self._size(name) == size for name, size in record.outputs.items())
 
     def _size(self, name: str) -> int:
         try:
             return (self.output / name).stat().st_size
         except OSError:
-            return -1
+            return self._compacted.get(name, -1)
+
+    @functools.cached_property
+    def _compacted(self) -> dict[str, int]:
+        """Read once: a plan is made from it, and what it says only changes under the folder's lock."""
+        return compact_index.sizes(self.output)
 
 
 def _read(path: Path) -> Record | None:

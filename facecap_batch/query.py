@@ -2,18 +2,20 @@
 
 In: the folder of a run and a query. Out: an Arrow table. The query sees the views ``coefficients`` and
 ``raw`` (all clips, the columns of `coefficients.SCHEMA` and of the regressor's own) and ``clips`` (one row
-per manifest row). Nothing is copied: DuckDB reads the Parquet files where they lie, and only the columns that
-the query names.
+per manifest row). Nothing is copied: DuckDB reads the Parquet files where they lie, compact ones where there
+are, and only the columns that the query names.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from facecap_batch.coefficients import SCHEMA
+from facecap_batch.compact_index import Entry, read_index
 from facecap_batch.errors import FacecapError
 from facecap_batch.storage import TEMPORARY_PREFIX
 
@@ -59,7 +61,7 @@ def connect(folder: str | Path, mixed: bool = False) -> duckdb.DuckDBPyConnectio
     """An in-memory DuckDB connection with the views of an output folder, for more than one query.
 
     The views have the columns of the first table; `mixed` looks into every table, which takes longer, and
-    gives the columns that any has. Raises BadQuery.
+    gives the columns that any has. Raises BadQuery, IndexDamaged.
     """
     try:
         import duckdb
@@ -69,17 +71,17 @@ def connect(folder: str | Path, mixed: bool = False) -> duckdb.DuckDBPyConnectio
     if not folder.is_dir():
         raise BadQuery(f"{folder} is not a folder; give the --output folder of a run")
     clips = folder / "clips.parquet"
-    tables = {name: _files(folder / name) for name in ("coefficients", "raw")}
+    compacted = read_index(folder)
+    tables = {name: _sources(folder, name, compacted, mixed) for name in ("coefficients", "raw")}
     if not clips.is_file() and not any(tables.values()):
         raise BadQuery(
             f"{folder} holds no clips.parquet, coefficients/ or raw/; give the --output folder of a run"
         )
     connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
     try:
-        for name, files in tables.items():
-            if files:
-                source = f"read_parquet([{_quoted(files)}], union_by_name={str(mixed).lower()})"
-                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")
+        for name, parts in tables.items():
+            if parts:
+                connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(parts)}")
             else:
                 _create_empty(connection, name)
         if clips.is_file():
@@ -90,16 +92,38 @@ def connect(folder: str | Path, mixed: bool = False) -> duckdb.DuckDBPyConnectio
     return connection
 
 
+def _sources(folder: Path, kind: str, compacted: Sequence[Entry], mixed: bool) -> list[str]:
+    """Queries that together give every table of `kind` once: from compact files what they hold and was not
+    done again since, the rest from the small files. `mixed` as in `connect`.
+    """
+
+    def source(files: list[Path]) -> str:
+        return f"SELECT * FROM read_parquet([{_quoted(files)}], union_by_name={str(mixed).lower()})"
+
+    entries = [entry for entry in compacted if entry.kind == kind]
+    valid = {entry.name for entry in entries if entry.valid}
+    old = [entry.clip_id for entry in entries if not entry.valid]
+    small = [path for path in _files(folder / kind) if f"{kind}/{path.name}" not in valid]
+    large = sorted({folder / entry.file for entry in entries if entry.valid})
+    without = f" WHERE clip_id NOT IN ({', '.join(map(_text, old))})" if old else ""
+    return ([source(large) + without] if large else []) + ([source(small)] if small else [])
+
+
 def _files(folder: Path) -> list[Path]:
     """The finished tables of a folder, in order; files that are being written have another beginning."""
     return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith(TEMPORARY_PREFIX))
+
+
+def _text(value: str) -> str:
+    """A string in SQL."""
+    return "'{}'".format(value.replace("'", "''"))
 
 
 def _quoted(files: list[Path]) -> str:
     """SQL strings. Characters that DuckDB would take for a pattern are put in brackets, where they mean
     themselves.
     """
-    return ", ".join("'{}'".format(_literal(str(file)).replace("'", "''")) for file in files)
+    return ", ".join(_text(_literal(str(file))) for file in files)
 
 
 def _literal(path: str) -> str:

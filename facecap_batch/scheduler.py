@@ -80,6 +80,7 @@ class Hello:
 
     node_id: str
     pid: int
+    backend: str = ""  # what it computes with, for reports
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,11 +121,14 @@ class Outcome:
 class Listener(Protocol):
     """Hears what happens while it happens; every method returns at once."""
 
-    def started(self, key: str) -> None: ...
+    def started(self, key: str, worker: Hello) -> None: ...
     def progress(self, key: str, progress: Progress) -> None: ...
     def ended(self, outcome: Outcome) -> None: ...
     def retried(self, key: str, reason: str) -> None: ...
     def workers(self, count: int) -> None: ...
+    def joined(self, worker: Hello) -> None: ...
+    def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
+        """A worker died or was given up; None: one that never became ready."""
 
 
 @dataclasses.dataclass
@@ -201,7 +205,7 @@ class Scheduler:
                 slot.job = queue.popleft()
                 slot.heard = time.monotonic()
                 slot.stream = slot.actor.work.options(num_returns="streaming").remote(slot.job.task.payload)
-                self.listener.started(slot.job.task.key)
+                self.listener.started(slot.job.task.key, slot.hello)
         starting = sum(1 for slot in self._slots if slot.hello is None)
         room = self.wanted() - len(self._slots)
         for _ in range(min(room, len(queue) - starting)):
@@ -229,6 +233,7 @@ class Scheduler:
                 slot.hello = ray.get(slot.stream)
                 slot.stream = None
                 self._start_failures = 0
+                self.listener.joined(slot.hello)
                 self._count()
                 return None
             message = ray.get(next(slot.stream))
@@ -263,6 +268,7 @@ class Scheduler:
         self._slots.remove(slot)
         with contextlib.suppress(Exception):
             ray.kill(slot.actor)
+        self.listener.lost(slot.hello, reason, node_died)
         self._count()
         if slot.job is None:
             self._start_failures += 0 if node_died else 1
