@@ -109,7 +109,7 @@ def _gather(output: Path, wanted: dict[str, int], before: Sequence[Entry], file_
                     first_row=first_row,
                     rows=len(table),
                     valid=True,
-                    metadata=json.dumps(metadata, ensure_ascii=False, sort_keys=True),
+                    metadata=json.dumps(metadata, ensure_ascii=False),
                 )
             )
     return entries

@@ -16,7 +16,7 @@ from tables_for_tests import noise, still, table
 from facecap_batch import compaction, report
 from facecap_batch.capture import CaptureSettings
 from facecap_batch.coefficients import SCHEMA, CoefficientTable, read_parquet, write_parquet
-from facecap_batch.compact_index import INDEX_NAME, IndexDamaged, cross_out, read_clip, read_index
+from facecap_batch.compact_index import INDEX_NAME, IndexDamaged, cross_out, read_clip, read_index, table_file
 from facecap_batch.compaction import NotCompactable, compact
 from facecap_batch.config import RunConfig
 from facecap_batch.errors import OutputBusy
@@ -89,6 +89,7 @@ COUNT = "SELECT clip_id, count(*) AS rows, sum(jawOpen) AS jaw FROM coefficients
 @pytest.mark.parametrize("remove", [False, True])
 def test_every_table_comes_back_as_it_was(output: Path, remove: bool) -> None:
     before, asked = originals(output), query(output, COUNT)
+    small = {name: (output / name).read_bytes() for name in before}
     done = compact(output, remove)
     assert (done.tables, done.removed) == (2 * len(LENGTHS), 2 * len(LENGTHS) * remove)
     assert done.files == ("compact/coefficients-00000.parquet", "compact/raw-00000.parquet")
@@ -97,6 +98,8 @@ def test_every_table_comes_back_as_it_was(output: Path, remove: bool) -> None:
     for entry in reversed(read_index(output)):
         assert reader.table(entry).equals(before[entry.name], check_metadata=True), entry.name
         assert read_clip(output, entry.name).metadata["actor"] == f"actor of {entry.clip_id}"
+        with table_file(output, entry.name) as path:
+            assert path.read_bytes() == small[entry.name]
     assert query(output, COUNT) == asked  # to the last bit, and no row twice
 
 
