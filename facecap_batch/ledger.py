@@ -43,7 +43,9 @@ class InputIdentity:
 
     def key(self) -> str:
         """Digest of all fields."""
-        text = json.dumps(dataclasses.astuple(self), ensure_ascii=False)
+        # Not dataclasses.astuple: it copies deeply, and a plan asks for 100,000 keys.
+        fields = [getattr(self, field.name) for field in dataclasses.fields(self)]
+        text = json.dumps(fields, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -109,8 +111,7 @@ class Ledger:
 
     def put(self, record: Record) -> None:
         """Publish `record`. Raises OSError."""
-        text = json.dumps(dataclasses.asdict(record), ensure_ascii=False, indent=1, sort_keys=True)
-        publish_bytes(self.path(record.clip_id), text.encode("utf-8", "surrogateescape"))
+        publish_bytes(self.path(record.clip_id), as_bytes(record))
 
     def records(self) -> Iterator[Record]:
         """Every record in the folder, in no order."""
@@ -138,6 +139,12 @@ class Ledger:
     def _compacted(self) -> dict[str, int]:
         """Read once: a plan is made from it, and what it says only changes under the folder's lock."""
         return compact_index.sizes(self.output)
+
+
+def as_bytes(record: Record) -> bytes:
+    """What a record's file holds."""
+    text = json.dumps(dataclasses.asdict(record), ensure_ascii=False, indent=1, sort_keys=True)
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _read(path: Path) -> Record | None:
