@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import json
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,21 +19,13 @@ if TYPE_CHECKING:
     from facecap_batch.ledger import Record
     from facecap_batch.scheduler import Hello, Outcome, Progress
 
-# A task's key -> what it is, as "clip" and, where there is one, "segment".
-Names = Callable[[str], Mapping[str, Any]]
-
-
-def clip_name(key: str) -> Mapping[str, Any]:
-    """Of tasks that are whole clips."""
-    return {"clip": key}
-
 
 class Journal:
     """A listener that writes what it hears, until it is closed."""
 
-    def __init__(self, path: Path, run_id: str, names: Names = clip_name) -> None:
+    def __init__(self, path: Path, run_id: str) -> None:
         """Raises OutputNotWritable."""
-        self.path, self._run_id, self._names = path, run_id, names
+        self.path, self._run_id = path, run_id
         self._holders: dict[str, tuple[Hello, float]] = {}  # key -> who works on it, since when
         self._broken = False
         try:
@@ -72,17 +63,17 @@ class Journal:
 
     def started(self, key: str, worker: Hello) -> None:
         self._holders[key] = worker, time.monotonic()
-        self.write("started", **self._names(key), **_who(worker))
+        self.write("started", **_what(key), **_who(worker))
 
     def progress(self, key: str, progress: Progress) -> None:
         pass  # one a second and worker: what metrics are for
 
     def ended(self, outcome: Outcome) -> None:
         said = {"attempts": outcome.attempts, "error_type": outcome.error_type, "error": outcome.error}
-        self.write("ended", **self._names(outcome.key), **self._dropped(outcome.key), **said)
+        self.write("ended", **_what(outcome.key), **self._dropped(outcome.key), **said)
 
     def retried(self, key: str, reason: str) -> None:
-        self.write("retried", **self._names(key), **self._dropped(key), reason=reason)
+        self.write("retried", **_what(key), **self._dropped(key), reason=reason)
 
     def workers(self, count: int) -> None:
         pass
@@ -97,6 +88,12 @@ class Journal:
         """Who worked on it and how long; nothing where nobody does,."""
         worker, since = self._holders.pop(key, (None, 0.0))
         return {} if worker is None else {**_who(worker), "wall_s": round(time.monotonic() - since, 3)}
+
+
+def _what(key: str) -> dict[str, str]:
+    """A task's key is a clip's id (which holds no slash), or the id and a step of its clip."""
+    clip_id, _, step = key.partition("/")
+    return {"clip": clip_id, "step": step} if step else {"clip": clip_id}
 
 
 def _who(worker: Hello | None) -> dict[str, Any]:

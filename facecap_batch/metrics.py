@@ -1,9 +1,9 @@
 """A run as Prometheus metrics, through Ray: every node's metrics endpoint is scraped as Ray's own are.
 
 In: the scheduler's events and the records of clips. Out: counters and one gauge, labelled by node (Ray's node
-id) and backend. The driver alone records, a few microseconds an event. Ray exports them with `ray_` in front,
-counters with `_total` behind, where its metrics agent runs (``pip install "facecap-batch[cluster]"``);
-elsewhere recording does nothing. The list is in docs/cluster.md.
+id) and backend where that is known. The driver alone records, a few microseconds an event. Ray exports them
+with `ray_` in front, counters with `_total` behind, where its metrics agent runs
+(``pip install "facecap-batch[cluster]"``); elsewhere recording does nothing. The list is in docs/cluster.md.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ class RunMetrics:
 
     def __init__(self) -> None:
         self._frames = Counter("facecap_frames", "Frames processed.", LABELS)
-        self._video = Counter("facecap_video_seconds", "Seconds of video of what is done.", LABELS)
         self._retries = Counter("facecap_retries", "Work that is given to a worker once more.", LABELS)
         self._losses = Counter(
             "facecap_workers_lost", "Workers that died, hung or went with their node.", LABELS
         )
         self._done = Counter("facecap_clips_done", "Clips that are done.", ("backend",))
+        self._video = Counter(
+            "facecap_video_seconds", "Seconds of video of clips that are done.", ("backend",)
+        )
         self._failed = Counter("facecap_clips_failed", "Clips that failed for good.", ("error_type",))
         self._workers = Gauge("facecap_workers", "Workers that are ready.")
         self._holders: dict[str, Hello] = {}
@@ -44,6 +46,8 @@ class RunMetrics:
         """A clip has ended."""
         if record.status == DONE:
             self._done.inc(1, {"backend": record.backend})
+            if record.seconds > 0:
+                self._video.inc(record.seconds, {"backend": record.backend})
         else:
             self._failed.inc(1, {"error_type": record.error_type})
 
@@ -58,10 +62,7 @@ class RunMetrics:
 
     def ended(self, outcome: Outcome) -> None:
         if outcome.ok:
-            record: Record = outcome.result
-            self._count(outcome.key, record.frames)
-            if record.seconds > 0:
-                self._video.inc(record.seconds, _tags(self._holders[outcome.key]))
+            self._count(outcome.key, outcome.result.frames)
         self._forget(outcome.key)
 
     def retried(self, key: str, reason: str) -> None:
