@@ -26,7 +26,7 @@ from facecap_batch.config import RunConfig
 from facecap_batch.runner import RunSummary
 
 PATHS = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 NODE = {"num_cpus": 1, "object_store_memory": OBJECT_STORE_BYTES}
 
 

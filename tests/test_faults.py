@@ -140,7 +140,7 @@ def test_a_driver_that_is_killed_half_way(
         env={**environment, "PYTHONPATH": paths}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     # Three are done, and both workers have another in their hands.
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 400
     while process.poll() is None and time.monotonic() < deadline:
         if log.exists() and len(lines(log, "done")) == 3 and len(lines(log, "started")) == 5:
             break
