@@ -155,6 +155,20 @@ def resident_mib(process: int) -> float | None:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def _samples(driver: subprocess.Popen[bytes], log: Path, ledger: Path) -> Iterator[tuple[int, float, float]]:
+    """(clips done, MiB of the driver, MiB of the worker), twice a second until the driver ends."""
+    worker = None
+    while driver.poll() is None:
+        time.sleep(0.5)
+        if worker is None and log.exists():
+            joined = [line for line in log.read_text().splitlines() if '"worker_joined"' in line]
+            worker = json.loads(joined[0])["pid"] if joined else None
+        if worker is not None and ledger.is_dir():
+            sizes = resident_mib(driver.pid), resident_mib(worker)
+            if sizes[0] is not None and sizes[1] is not None:
+                yield sum(1 for _ in os.scandir(ledger)), sizes[0], sizes[1]
+
+
 def measure_memory(tasks: int) -> bool:
     with tempfile.TemporaryDirectory(prefix="scale-") as name:
         folder = Path(name)
@@ -169,17 +183,10 @@ def measure_memory(tasks: int) -> bool:
             [*map(str, command), "--workers", "1", "--log-json", str(log)],
             env={**os.environ, "PYTHONPATH": PATHS}, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        samples: list[tuple[int, float, float]] = []  # clips done, MiB of the driver, MiB of the worker
-        worker = None
-        while driver.poll() is None:
-            time.sleep(0.5)
-            if worker is None and log.exists():
-                joined = [line for line in log.read_text().splitlines() if '"worker_joined"' in line]
-                worker = json.loads(joined[0])["pid"] if joined else None
-            if worker is not None:
-                sizes = resident_mib(driver.pid), resident_mib(worker)
-                if None not in sizes:
-                    samples.append((sum(1 for _ in os.scandir(ledger)), *sizes))  # type: ignore[arg-type]
+        try:
+            samples = list(_samples(driver, log, ledger))
+        finally:
+            driver.kill()
         took = time.perf_counter() - began
         assert driver.returncode == 0, f"the run ended with {driver.returncode}"
     good = True
