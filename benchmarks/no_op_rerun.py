@@ -82,9 +82,13 @@ def main() -> int:
                 print(done.stdout + done.stderr)
                 return 1
             print(f"{took[-1]:.1f} s", flush=True)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = (used.ru_utime + used.ru_stime) / len(took)
     median = statistics.median(took)
-    print(f"no-op rerun over {options.clips} clips: {median:.1f} s (limit {options.limit:g}), {peak:.0f} MiB")
+    print(
+        f"no-op rerun over {options.clips} clips: {median:.1f} s (limit {options.limit:g}), "
+        f"{cpu_s:.1f} s of CPU, {used.ru_maxrss / 1024:.0f} MiB"
+    )
     return 0 if median <= options.limit else 1
 
 
