@@ -358,7 +358,8 @@ class Scheduler:
 def _reason(error: Exception) -> str:
     """The telling part of Ray's long message."""
     text = " ".join(str(error).split())
-    if isinstance(error, OutOfMemoryError) or "OutOfMemory" in text or "memory usage" in text:
+    # Not "memory" alone: of every worker that dies Ray says that the kernel may have wanted its memory.
+    if isinstance(error, OutOfMemoryError) or "OutOfMemory" in text or "running low on memory" in text:
         return "the worker was stopped because its node ran out of memory"
     for mark in ("Worker exit detail:", "The actor is dead because"):
         if mark in text:

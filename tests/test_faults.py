@@ -67,6 +67,7 @@ def test_workers_that_segfault_or_are_killed(
     assert {name: row["attempts"] for name, row in rows(output).items()} == expected
     poison = rows(output)["segfault-always"]
     assert poison["error_type"] == "WorkerLost" and "lost 2 worker(s)" in poison["error"]
+    assert "the worker process died" in poison["error"] and "memory" not in poison["error"]
     marks = collections.Counter(path.name.split(".")[0] for path in Path(f"{output}.marks").iterdir())
     assert marks == expected  # nobody else's clip was begun twice
     assert results(output) == of_clips(clean, *FREE, *FAULTY[1:])

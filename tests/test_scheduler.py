@@ -120,6 +120,7 @@ def test_failures_and_deaths_stay_with_their_task(tmp_path: Path) -> None:
     assert outcomes["stuck"].ok and outcomes["stuck"].attempts == 2
     assert outcomes["hiccup"].ok and outcomes["hiccup"].attempts == 2
     assert (outcomes["poison"].error_type, outcomes["poison"].attempts) == ("WorkerLost", 2)
+    assert "the worker process died" in outcomes["poison"].error
     assert (outcomes["bad"].error_type, outcomes["bad"].attempts) == ("BadVideo", 1)
     assert outcomes["bug"].error_type == "ZeroDivisionError"
     assert sorted(ear.retries) == ["hiccup", "mortal", "poison", "stuck"]
