@@ -27,7 +27,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from facecap_batch import coefficients
 from facecap_batch.coefficients import CoefficientTable, from_arrow, read_parquet, write_parquet
 from facecap_batch.errors import FacecapError
 from facecap_batch.storage import published
@@ -187,8 +186,8 @@ class CompactReader:
 
     def table(self, entry: Entry) -> pa.Table:
         """What the small file held: the same rows, columns, types and metadata. Raises OSError."""
-        _, starts = self._open(entry.file)
-        pieces, at, left = [coefficients.SCHEMA.empty_table()], entry.first_row, entry.rows
+        file, starts = self._open(entry.file)
+        pieces, at, left = [file.schema_arrow.empty_table()], entry.first_row, entry.rows
         group = bisect.bisect_right(starts, at) - 1
         while left:
             piece = self._group(entry.file, group).slice(at - starts[group], left)

@@ -131,7 +131,8 @@ def _table(output: Path, name: str, size: int, entry: Entry | None, reader: Comp
         raise NotCompactable(
             f"{path} cannot be read: {error}; run the manifest again with --force"
         ) from error
-    if not table.schema.equals(SCHEMA) or path.stat().st_size != size:
+    ours = pa.schema(list(table.schema)[: len(SCHEMA)]).equals(SCHEMA)  # a regressor's own columns follow
+    if not ours or path.stat().st_size != size:
         raise NotCompactable(f"{path} was not written by this version; run the manifest again with --force")
     return table
 
@@ -139,13 +140,16 @@ def _table(output: Path, name: str, size: int, entry: Entry | None, reader: Comp
 def _write(
     output: Path, tables: Iterator[tuple[str, pa.Table]], files: Iterator[str], file_bytes: int
 ) -> Iterator[tuple[str, int, str, pa.Table]]:
-    """Write `tables` into as many of `files` as they fill; yield (file, first row, name, table) for each."""
+    """Write `tables` into as many of `files` as they fill; yield (file, first row, name, table) for each.
+
+    A file has tables of the same columns: where they change, as between two regressors, the next begins.
+    """
     groups = _groups(tables)
     group = next(groups, None)
     while group is not None:
-        file, row = next(files), 0
-        with published(output / file) as temporary, _writer(temporary) as writer:
-            while group is not None:
+        file, row, columns = next(files), 0, group[0][1].schema
+        with published(output / file) as temporary, _writer(temporary, columns) as writer:
+            while group is not None and group[0][1].schema.equals(columns):
                 whole = pa.concat_tables([table for _, table in group]).unify_dictionaries().combine_chunks()
                 writer.write_table(whole, row_group_size=LONGEST_GROUP)
                 for name, table in group:
@@ -157,11 +161,11 @@ def _write(
 
 
 def _groups(tables: Iterator[tuple[str, pa.Table]]) -> Iterator[list[tuple[str, pa.Table]]]:
-    """Whole tables, as many as a row group holds; one alone where it holds more."""
+    """Whole tables of the same columns, as many as a row group holds; one alone where it holds more."""
     group: list[tuple[str, pa.Table]] = []
     rows = 0
     for name, table in tables:
-        if group and rows + len(table) > GROUP_ROWS:
+        if group and (rows + len(table) > GROUP_ROWS or not table.schema.equals(group[0][1].schema)):
             yield group
             group, rows = [], 0
         group.append((name, table))
@@ -170,15 +174,13 @@ def _groups(tables: Iterator[tuple[str, pa.Table]]) -> Iterator[list[tuple[str, 
         yield group
 
 
-def _writer(path: Path) -> pq.ParquetWriter:
-    schema = SCHEMA.with_metadata(
-        {"angle_convention": ANGLE_CONVENTION, "sorted_by": "clip_id, track, frame_index"}
-    )
+def _writer(path: Path, columns: pa.Schema) -> pq.ParquetWriter:
+    about = {"angle_convention": ANGLE_CONVENTION, "sorted_by": ", ".join(name for name, _ in SORTING)}
     return pq.ParquetWriter(
         path,
-        schema,
+        columns.with_metadata(about),
         compression="zstd",
-        sorting_columns=pq.SortingColumn.from_ordering(SCHEMA, SORTING),
+        sorting_columns=pq.SortingColumn.from_ordering(columns, SORTING),
         write_page_index=True,
     )
 

@@ -148,6 +148,28 @@ def test_files_end_near_the_wanted_size(output: Path, monkeypatch: pytest.Monkey
     assert query(output, COUNT) == asked
 
 
+def test_columns_of_a_regressor_s_own_come_along(output: Path) -> None:
+    for clip_id, names in (("take 2", ("tongueOut",)), ("take 10", ("tongueOut",)), ("it's", ("wink",))):
+        for kind in compaction.KINDS:
+            path = output / kind / f"{clip_id}.parquet"
+            made = read_parquet(path)
+            made = made.replace(extra_names=names, extra=np.full((len(made), 1), 0.25, np.float32))
+            write_parquet(made, path)
+        record = Ledger(output).get(clip_id)
+        assert record is not None
+        sizes = {name: (output / name).stat().st_size for name in record.outputs}
+        Ledger(output).put(dataclasses.replace(record, outputs=sizes))
+    before = originals(output)
+    asked = "SELECT clip_id, count(tongueOut) AS tongue, count(wink) AS wink FROM raw GROUP BY 1 ORDER BY 1"
+    said = query(output, asked)
+    # a | it's | no frames | take 10, take 2 | Ärger
+    assert len(compact(output, remove_originals=True).files) == 2 * 5
+    reader = compaction.CompactReader(output)
+    for entry in read_index(output):
+        assert reader.table(entry).equals(before[entry.name], check_metadata=True), entry.name
+    assert query(output, asked) == said
+
+
 def test_a_compacted_clip_counts_as_done(output: Path, tmp_path: Path) -> None:
     compact(output, remove_originals=True)
     assert not plan(clips_of(tmp_path), Ledger(output), CONFIG).items
