@@ -6,7 +6,6 @@ Nothing heavy is imported at module level: ``--help`` must answer at once.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from facecap_batch import __version__
 from facecap_batch.cli_checks import Engines, add_checks
 from facecap_batch.cli_engines import add_engines
 from facecap_batch.errors import FacecapError
+from facecap_batch.storage import Place, place
 
 if TYPE_CHECKING:
     from facecap_batch.runner import RunSummary
@@ -32,7 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Output = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a run.")]
+# Folders and manifests are paths or URIs: `storage.place` tells them apart.
+Output = Annotated[str, typer.Argument(metavar="OUT", help="Output folder of a run, or its URI.")]
 Backend = Annotated[str, typer.Option(help="auto, onnxruntime-cpu, onnxruntime-cuda, torch, …")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Workers; default: one per CPU.", show_default=False)
@@ -72,8 +73,8 @@ def top(
 
 @app.command()
 def run(
-    manifest: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON Lines with a `path` column.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Output folder.")],
+    manifest: Annotated[str, typer.Argument(help="CSV, Parquet or JSON Lines with a `path` column.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Output folder, or URI (s3://…, gs://…).")],
     engines: Engines = "default",
     backend: Backend = "auto",
     workers: Workers = None,
@@ -123,7 +124,7 @@ def run(
         ),
     )
     options = RunOptions(
-        output=output,
+        output=place(output),
         workers=workers,
         ray_address=ray_address,
         cpus_per_worker=cpus_per_worker,
@@ -132,7 +133,7 @@ def run(
         retry_failed=retry_failed,
         attempts=attempts,
     )
-    _conclude(run_manifest(manifest, config, options, make_display(quiet)), output)
+    _conclude(run_manifest(manifest, config, options, make_display(quiet)), place(output))
 
 
 @app.command()
@@ -157,8 +158,8 @@ def solve(
     settings = _solve_settings(
         no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, measured_lids
     )
-    options = RunOptions(output=output, workers=workers, ray_address=ray_address)
-    _conclude(solve_again(settings, options, make_display(quiet)), output)
+    options = RunOptions(output=place(output), workers=workers, ray_address=ray_address)
+    _conclude(solve_again(settings, options, make_display(quiet)), place(output))
 
 
 @app.command()
@@ -172,7 +173,7 @@ def status(
 
     from facecap_batch import status as room
 
-    found = room.status(output)
+    found = room.status(place(output))
     print(json.dumps(dataclasses.asdict(found), indent=2) if as_json else room.describe(found))
 
 
@@ -196,16 +197,17 @@ def preview(
     clip: Annotated[
         list[str] | None, typer.Option(help="clip_id; again for more. Default: every clip.")
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="Folder for the previews; default: OUT/preview.")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Folder for the previews; default: OUT/preview.", show_default=False)
+    ] = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="One image per clip instead of a video.")] = False,
     height: Annotated[int, typer.Option(min=64, help="Pixels.")] = 720,
 ) -> None:
     """Draw what was found over the video: box, head axes, coefficients."""
     from facecap_batch.clip_outputs import preview_clips
 
-    for path in preview_clips(
-        output, clip or [], to or output / "preview", ".jpg" if sheet else ".mp4", height
-    ):
+    folder = place(to) if to else place(output) / "preview"
+    for path in preview_clips(place(output), clip or [], folder, ".jpg" if sheet else ".mp4", height):
         print(path)
 
 
@@ -216,12 +218,15 @@ def export(
     clip: Annotated[
         list[str] | None, typer.Option(help="clip_id; again for more. Default: every clip.")
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="Folder for the files; default: OUT/<format>.")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Folder for the files; default: OUT/<format>.", show_default=False)
+    ] = None,
 ) -> None:
     """Write the animation in OUT in another format."""
     from facecap_batch.clip_outputs import export_clips
 
-    for path in export_clips(output, clip or [], to or output / format, format):
+    folder = place(to) if to else place(output) / format
+    for path in export_clips(place(output), clip or [], folder, format):
         print(path)
 
 
@@ -251,7 +256,7 @@ def _solve_settings(
     )
 
 
-def _conclude(summary: RunSummary, output: Path) -> None:
+def _conclude(summary: RunSummary, output: Place) -> None:
     from facecap_batch.progress import clock
 
     parts = [f"{summary.done} of {summary.clips} clips done"]
@@ -283,6 +288,9 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:  # a pager that was closed
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        print(f"facecap-batch: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(WRONG)
 
 
 if __name__ == "__main__":

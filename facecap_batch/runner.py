@@ -15,18 +15,18 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from facecap_batch import cluster, report
 from facecap_batch.config import RunConfig, RunOptions
-from facecap_batch.ledger import DONE, FAILED, Ledger, OutputLock, Record, not_writable
+from facecap_batch.ledger import DONE, FAILED, Ledger, Record
+from facecap_batch.locks import OutputLock, not_writable
 from facecap_batch.manifest import Clip, read_manifest
 from facecap_batch.planner import Plan, WorkItem, plan, raw_is_intact
 from facecap_batch.progress import Display, PlainDisplay, Tally
 from facecap_batch.solve import SolveSettings
 from facecap_batch.status import read_reports
-from facecap_batch.storage import remove_leftovers
+from facecap_batch.storage import Place, place, remove_leftovers
 
 ROOM_S = 2.0  # how long it may take until a node that joined gets workers
 
@@ -55,7 +55,7 @@ class RunSummary:
 
 
 def run(
-    manifest: str | Path, config: RunConfig, options: RunOptions, display: Display | None = None
+    manifest: str | Place, config: RunConfig, options: RunOptions, display: Display | None = None
 ) -> RunSummary:
     """Do every clip of `manifest` that is not done yet.
 
@@ -65,13 +65,13 @@ def run(
     """
     started = time.monotonic()
     clips = read_manifest(manifest)
-    output = Path(options.output).absolute()
+    output = place(options.output).absolute()
     with OutputLock(output):
         try:
             remove_leftovers(output)
             ledger = Ledger(output)
             todo = plan(clips, ledger, config, options.force, options.retry_failed)
-            job = _Job(str(Path(manifest).absolute()), clips, todo, config, options, ledger, started)
+            job = _Job(str(place(manifest).absolute()), clips, todo, config, options, ledger, started)
             job.write("running")
         except OSError as error:
             raise not_writable(output, error) from error
@@ -86,7 +86,7 @@ def solve_again(settings: SolveSettings, options: RunOptions, display: Display |
     Raises NoRun, OutputBusy, OutputNotWritable.
     """
     started = time.monotonic()
-    output = Path(options.output).absolute()
+    output = place(options.output).absolute()
     description, rows = read_reports(output)
     with OutputLock(output):
         try:
@@ -104,6 +104,7 @@ def solve_again(settings: SolveSettings, options: RunOptions, display: Display |
 
 def _plan_again(clips: Sequence[Clip], ledger: Ledger, config: RunConfig) -> Plan:
     items, kept = [], {}
+    ledger = ledger.as_of_now()
     for clip in clips:
         record = ledger.get(clip.clip_id)
         if record is None:
