@@ -35,13 +35,14 @@ FIRST_PAUSE_S = 0.5  # doubles with each try; jittered, so that workers do not c
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "memory"})
 # Answers must be of now: another process writes into the same folder.
 _FRESH = {"use_listings_cache": False}
-# The client's own retries of throttling, 5xx and connection errors; with ours on top at most nine requests.
+# The client's own retries of throttling, 5xx and connection errors. With s3fs's and ours on top a store that
+# answers with errors is given up after some ten seconds, one that does not answer after about a minute.
 _S3 = {**_FRESH, "config_kwargs": {"retries": {"mode": "standard", "max_attempts": 3}}}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "s3": _S3, "s3a": _S3, "gs": _FRESH, "gcs": _FRESH, "az": _FRESH, "abfs": _FRESH, "abfss": _FRESH,
 }  # fmt: skip
 # Besides what is always lasting: another request would be answered the same.
-_ANSWERS = {errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOSYS}
+_ANSWERS = {errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOSYS, errno.ESTALE}
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 Result = TypeVar("Result")
@@ -249,14 +250,14 @@ def patiently(uri: str, call: Callable[[], Result]) -> Result:
 def as_os_error(uri: str, error: Exception) -> OSError:
     """What a storage library raised as an OSError that bears a number. What is no trouble of the storage
     (a bug) is raised as it is."""
-    name = type(error).__name__
+    name, status = type(error).__name__, getattr(error, "status", None)
     if isinstance(error, FacecapError) or not (isinstance(error, OSError) or _is_of_a_library(error)):
         raise error
     if isinstance(error, FileNotFoundError):
         number = errno.ENOENT
     elif isinstance(error, FileExistsError):
         number = errno.EEXIST
-    elif isinstance(error, PermissionError) or "Credential" in name:
+    elif isinstance(error, PermissionError) or "Credential" in name or status in (401, 403):
         number = errno.EACCES
     elif any(kind.__name__ == "TimeoutError" for kind in type(error).__mro__):  # asyncio's is another one
         number = errno.ETIMEDOUT

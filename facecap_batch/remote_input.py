@@ -180,8 +180,7 @@ class RemoteFile(io.RawIOBase):
 
     def _open_again(self) -> None:
         if _input(RemotePath(self.uri).information()) != self._about:
-            changed = OSError(errno.EBUSY, "it changed while it was being read")
-            raise not_readable(self.uri, changed) from changed
+            raise OSError(errno.ESTALE, "it changed while it was being read", self.uri)
         self._open()
 
 
