@@ -2,7 +2,7 @@
 
     ray job submit --working-dir . -- python jobs/run_manifest.py manifest.csv --output /mnt/facecap/out
 
-Manifest, videos and output must be on storage that every node sees under the same path. The exit code is the
+Manifest, videos and output must lie behind URIs, or on storage that every node sees under the same path. The exit code is the
 run's: a job that ends with 1 has finished and says in clips.parquet which clips failed.
 """
 

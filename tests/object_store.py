@@ -7,6 +7,7 @@ import dataclasses
 import os
 import socket
 import threading
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -53,6 +54,10 @@ class ObjectStore:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    def empty(self) -> None:
+        """Forget everything; servers of one process share what they hold."""
+        urllib.request.urlopen(f"{self.address}/moto-api/reset", data=b"").close()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -109,6 +114,7 @@ def running_store() -> Iterator[ObjectStore]:
     os.environ.update(store.environment())
     try:
         fsspec.get_filesystem_class("s3").clear_instance_cache()
+        store.empty()
         fsspec.filesystem("s3").mkdir(BUCKET)
         yield store
     finally:

@@ -147,7 +147,7 @@ def test_a_full_temporary_folder_is_told(
     path = place(f"{S3}/full/a.bin")
     with small_disk(tmp_path / "disk", 64 * 1024) as disk:
         monkeypatch.setattr(tempfile, "tempdir", str(disk))
-        with pytest.raises(OSError, match="temporary folder.*TMPDIR") as full:
+        with pytest.raises(OSError, match=r"temporary folder.*TMPDIR") as full:
             publish_bytes(path, bytes(10**6))
         assert full.value.errno == errno.ENOSPC and judge(full.value)[2] is False
         assert not path.exists() and not list(disk.iterdir())
