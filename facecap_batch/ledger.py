@@ -9,6 +9,7 @@ after.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -111,7 +112,7 @@ class Ledger:
 
     def as_of_now(self) -> Ledger:
         """The same records for many questions: behind a URI they are read together, once; on a local disk
-        each is looked at when it is asked for. Raises OSError."""
+        each is looked at when it is asked for."""
         return _ReadAhead(self.output) if isinstance(self.output, RemotePath) else self
 
     def path(self, clip_id: str) -> Place:
@@ -147,14 +148,21 @@ class Ledger:
 
 
 class _ReadAhead(Ledger):
-    """Records and files of a remote folder as one listing and one round of reading found them."""
+    """Records and files of a remote folder as one listing and one round of reading found them, each when it
+    was first needed."""
 
     def __init__(self, output: RemotePath) -> None:
         super().__init__(output)
-        self._sizes = output.sizes()
+        self._remote = output
+
+    @functools.cached_property
+    def _sizes(self) -> dict[str, int]:
+        return self._remote.sizes()
+
+    @functools.cached_property
+    def _records(self) -> dict[str, Record | None]:
         names = [name for name in self._sizes if name.startswith(f"{FOLDER}/") and name.endswith(".json")]
-        contents = output.read_many(names)
-        self._records = {name: _parsed(content) for name, content in contents.items()}
+        return {name: _parsed(content) for name, content in self._remote.read_many(names).items()}
 
     def get(self, clip_id: str) -> Record | None:
         return self._records.get(f"{FOLDER}/{clip_id}.json")

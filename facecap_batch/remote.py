@@ -171,11 +171,17 @@ class RemotePath:
 
     def iterdir(self) -> Iterator[RemotePath]:
         """What lies directly below, in no order; nothing where there is no such folder."""
+
+        def listed(system: Any, path: str) -> list[str]:
+            # Some stores keep an empty object where a folder was made by hand.
+            below = (_below(found, path) for found in system.ls(path, detail=False))
+            return [name for name in below if name]
+
         try:
-            names = self._ask(lambda system, path: [_last(found) for found in system.ls(path, detail=False)])
+            names = self._ask(listed)
         except FileNotFoundError:
             return
-        yield from (self / name for name in names if name)
+        yield from (self / name for name in names)
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
         """What lies directly below and whose name fits."""
@@ -187,7 +193,8 @@ class RemotePath:
 
         def listed(system: Any, path: str) -> dict[str, int]:
             found = system.find(path, detail=True)
-            return {_below(name, path): int(about.get("size") or 0) for name, about in found.items()}
+            sizes = {_below(name, path): int(about.get("size") or 0) for name, about in found.items()}
+            return {name: size for name, size in sizes.items() if name}
 
         return self._ask(listed)
 
@@ -272,9 +279,5 @@ def _is_of_a_library(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] not in ("builtins", "facecap_batch")
 
 
-def _last(path: str) -> str:
-    return path.rstrip("/").rpartition("/")[2]
-
-
 def _below(path: str, folder: str) -> str:
-    return path.lstrip("/").removeprefix(folder.strip("/")).lstrip("/")
+    return path.strip("/").removeprefix(folder.strip("/")).lstrip("/")

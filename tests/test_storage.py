@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import subprocess
 import sys
 import tempfile
 from fractions import Fraction
@@ -98,12 +99,45 @@ def test_files_are_published_whole_or_not_at_all(folder: Place) -> None:
     assert path.read_bytes() == b"second time" and path.is_file() and path.parent.is_dir()
     assert isinstance(folder, RemotePath)
     assert folder.sizes() == {"below/a[1] ü.bin": 11}
+    assert [str(found) for found in folder.iterdir()] == [str(folder / "below")]
     assert folder.read_many(["below/a[1] ü.bin", "below/none"]) == {"below/a[1] ü.bin": b"second time"}
     assert [found.name for found in path.parent.glob("a*.bin")] == ["a[1] ü.bin"]
     path.unlink()
     path.unlink(missing_ok=True)
     with pytest.raises(FileNotFoundError):
         path.read_bytes()
+
+
+def test_a_folder_that_was_made_by_hand_is_empty(store: ObjectStore) -> None:
+    fsspec.filesystem("s3").touch(f"{BUCKET}/by-hand/")
+    folder = RemotePath(f"{S3}/by-hand")
+    assert list(folder.iterdir()) == [] and folder.sizes() == {}
+
+
+LOCAL_ONLY = """
+import sys
+from pathlib import Path
+from facecap_batch.config import RunConfig
+from facecap_batch.ledger import Ledger, identify
+from facecap_batch.locks import OutputLock
+from facecap_batch.manifest import read_manifest
+from facecap_batch.storage import place, publish_bytes, remove_leftovers
+from facecap_batch.video import decode
+
+folder = Path(sys.argv[1])
+publish_bytes(place(str(folder / "manifest.csv")), b"path\\na.mp4\\n")
+(clip,) = read_manifest(folder / "manifest.csv")
+assert identify(clip).size > 0 and sum(1 for _ in decode(clip.path)) == 3
+with OutputLock(folder / "out"):
+    assert Ledger(folder / "out").as_of_now().get("a") is None
+    remove_leftovers(folder / "out")
+assert "fsspec" not in sys.modules
+"""
+
+
+def test_local_disks_need_no_storage_library(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", 3)
+    subprocess.run([sys.executable, "-c", LOCAL_ONLY, str(tmp_path)], check=True)
 
 
 def test_what_an_interrupted_upload_leaves_is_removed(tmp_path: Path, store: ObjectStore) -> None:
