@@ -100,8 +100,9 @@ class ObjectStore:
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         if not fault.status:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-        start_response(f"{fault.status or 500} Out of order", [("Content-Type", "text/plain")])
-        return [b"out of order"]
+        body = b"" if fault.method == "HEAD" else b"out of order"
+        start_response(f"{fault.status or 500} Out of order", [("Content-Length", str(len(body)))])
+        return [body]
 
 
 @contextlib.contextmanager
