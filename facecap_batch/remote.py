@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from facecap_batch.errors import FacecapError, StorageUnavailable, lasting
+from facecap_batch.errors import FacecapError, StorageUnavailable, is_full, lasting
 
 TEMPORARY_PREFIX = ".tmp-"
 INSTALL_LINE = 'pip install "facecap-batch[storage]"'
@@ -218,6 +218,20 @@ class RemotePath:
     def _ask(self, question: Callable[[Any, str], Result]) -> Result:
         system, path = open_storage(self.uri)
         return patiently(self.uri, lambda: question(system, path))
+
+
+@contextlib.contextmanager
+def temporary_room() -> Iterator[None]:
+    """Say that it is the machine's temporary folder where there is no room for a file in it."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        import tempfile
+
+        told = f"no room in the temporary folder {tempfile.gettempdir()}; free some, or set TMPDIR"
+        raise OSError(errno.ENOSPC, told) from error
 
 
 def open_storage(uri: str) -> tuple[Any, str]:

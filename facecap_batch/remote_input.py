@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 from facecap_batch.errors import BadVideo, InputNotReadable, StorageUnavailable
-from facecap_batch.remote import RemotePath, as_os_error, open_storage, patiently
+from facecap_batch.remote import RemotePath, as_os_error, open_storage, patiently, temporary_room
 
 BLOCK_BYTES = 4 * 2**20  # large enough that a request's latency (tens of ms) is a small part of it
 MOST_BLOCKS = 12
@@ -188,10 +188,10 @@ def _copied(file: RemoteFile) -> IO[bytes]:
     """The whole file on the local disk, under no name: it goes when it is closed, however that happens."""
     copy = tempfile.TemporaryFile()  # noqa: SIM115
     try:
-        with file:
+        with file, temporary_room():
             while data := file.read(COPY_BYTES):
                 copy.write(data)
-        copy.seek(0)
+            copy.seek(0)
         return copy
     except BaseException:
         copy.close()
@@ -209,19 +209,21 @@ def look_up(uris: Iterable[str]) -> dict[str, RemoteInput]:
     found: dict[str, RemoteInput] = {}
     alone: list[str] = []
     for folder, members in by_folder.items():
-        listable = folder.partition("://")[0] not in FFMPEG_SCHEMES and len(members) >= LISTED_FROM
-        found |= _listed(folder, members) if listable else {}
-        alone += [] if listable else members
+        web = folder.partition("://")[0] in FFMPEG_SCHEMES
+        listed = _listed(folder, members) if len(members) >= LISTED_FROM and not web else {}
+        found |= listed
+        alone += [] if listed else members
     with ThreadPoolExecutor(TOGETHER) as pool:
         return found | dict(zip(alone, pool.map(_asked, alone), strict=True))
 
 
 def _listed(folder: str, uris: list[str]) -> dict[str, RemoteInput]:
+    """Nothing where the folder may not be listed."""
     try:
         system, path = open_storage(folder)
         entries = patiently(folder, lambda: system.ls(path, detail=True))
     except OSError:
-        return dict.fromkeys(uris, UNKNOWN)
+        return {}
     by_name = {entry["name"].rpartition("/")[2]: _input(entry) for entry in entries}
     return {uri: by_name.get(uri.rpartition("/")[2], UNKNOWN) for uri in uris}
 

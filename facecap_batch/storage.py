@@ -8,7 +8,6 @@ nothing under the final name; temporary files begin with ``.tmp-`` and are remov
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -16,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from facecap_batch.errors import is_full
-from facecap_batch.remote import OBJECT_STORES, TEMPORARY_PREFIX, RemotePath, is_uri
+from facecap_batch.remote import OBJECT_STORES, TEMPORARY_PREFIX, RemotePath, is_uri, temporary_room
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,13 +65,8 @@ def _uploaded(path: RemotePath) -> Iterator[Path]:
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder:
-        try:
+        with temporary_room():
             yield Path(folder) / path.name[-40:]
-        except OSError as error:
-            if not is_full(error):
-                raise
-            told = f"No space left in the temporary folder {tempfile.gettempdir()}; free some, or set TMPDIR"
-            raise OSError(errno.ENOSPC, told) from error
         path.upload(Path(folder) / path.name[-40:])
 
 

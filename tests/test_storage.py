@@ -257,7 +257,10 @@ def test_videos_that_cannot_be_read_say_why(store: ObjectStore, clips: list[Path
     with pytest.raises(BadVideo, match="cannot be opened as a video"):
         decoded(put(f"{S3}/odd/text.mp4", b"This is not a video.\n" * 100))
     uri = put(f"{S3}/odd/good.mp4", clips[0])
-    with store.fault("HEAD", "good.mp4", 99, 403), pytest.raises(InputNotReadable, match="access") as refused:
+    with (
+        store.fault("HEAD", "good.mp4", 99, 403),
+        pytest.raises(InputNotReadable, match="Forbid") as refused,
+    ):
         decoded(uri)
     with store.fault("GET", "good.mp4", 99), pytest.raises(InputNotReadable, match="storage") as down:
         decoded(uri)
@@ -310,6 +313,8 @@ def test_inputs_are_known_by_what_their_storage_says(store: ObjectStore) -> None
     together = identify_all(clips)
     assert len(store.requests) <= 4  # one listing, and what was asked of the web server
     assert [identify(clip) for clip in clips] == together
+    with store.fault("GET", f"/{BUCKET}", times=1, status=403):  # who may read need not be allowed to list
+        assert identify_all(clips) == together
     missing, page, memory = together[-3:]
     assert missing.size == -1 and not missing.version
     assert page.version == together[0].version and page.size == 5 and memory.version
