@@ -200,17 +200,17 @@ class RemotePath:
 
     def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
         """The named files below that are there, asked for side by side where the storage library can."""
-        plain = [name for name in names if not set("*?[") & set(name)]  # the others it takes for patterns
 
-        def read(system: Any, path: str) -> dict[str, Any]:
-            wanted = {f"{path}/{name}": name for name in plain}
-            found = system.cat(list(wanted), on_error="return") if wanted else {}
-            return {name: found.get(key) for key, name in wanted.items()}
+        def read(system: Any, path: str) -> list[Any]:
+            return list(
+                system.cat_ranges([f"{path}/{name}" for name in names], None, None, on_error="return")
+            )
 
-        answers = self._ask(read)
-        contents = {name: answer for name, answer in answers.items() if isinstance(answer, bytes)}
-        for name in names:
-            if name not in contents and not isinstance(answers.get(name), FileNotFoundError):
+        contents: dict[str, bytes] = {}
+        for name, answer in zip(names, self._ask(read), strict=True):
+            if isinstance(answer, bytes):
+                contents[name] = answer
+            elif not isinstance(answer, FileNotFoundError):
                 with contextlib.suppress(FileNotFoundError):
                     contents[name] = (self / name).read_bytes()
         return contents
