@@ -19,9 +19,10 @@ from facecap_batch.remote import RemotePath
 
 HOLD = """
 import sys, time
-from facecap_batch.locks import OutputLock
+from facecap_batch import locks
 from facecap_batch.storage import place
-with OutputLock(place(sys.argv[1])):
+locks.SETTLE_S = 0.2
+with locks.OutputLock(place(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
