@@ -194,13 +194,13 @@ class _RemoteLock:
 
 
 def _read(path: RemotePath) -> _Holder | None:
-    """Raises OSError. A lock that cannot be understood is as good as none."""
+    """Raises OSError. A lock that cannot be understood is of nobody, and old."""
     try:
         return _Holder(**json.loads(path.read_bytes()))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
-        return None
+        return _Holder(token="", process=0, host="unknown", machine="", beat=0.0)
 
 
 def _machine() -> str:

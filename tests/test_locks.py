@@ -99,6 +99,9 @@ def test_a_run_of_another_machine_holds_until_it_is_silent_for_long(output: Remo
     change(output, beat=time.time() - locks.STALE_S - 1)
     with OutputLock(output):
         assert is_held(output)
+    (output / LOCK_NAME).write_bytes(b"not a lock of ours")
+    with OutputLock(output):
+        assert is_held(output)
 
 
 def test_a_lock_is_renewed_until_another_run_takes_it(
