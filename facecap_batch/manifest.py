@@ -184,7 +184,11 @@ def _unsafe_id(clip_id: str) -> str | None:
 
 
 def _read_rows(path: Place, problems: list[str]) -> list[Row]:
-    if _is_folder(path):
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise BadManifest(f"{path}: cannot read the manifest: {error.strerror}") from error
+    if is_folder:
         raise BadManifest(
             f"{path} is a folder, not a manifest. Make one with a line per video, for example:\n"
             f"  (echo path; ls {path}/*.mp4) > manifest.csv"
@@ -208,13 +212,6 @@ def _read_rows(path: Place, problems: list[str]) -> list[Row]:
     if not data.strip():
         raise BadManifest(f"{path}: the manifest is empty; it needs a 'path' column and one row per clip")
     return list(readers[suffix](path, data, problems))
-
-
-def _is_folder(path: Place) -> bool:
-    try:
-        return path.is_dir()
-    except OSError as error:
-        raise BadManifest(f"{path}: cannot read the manifest: {error.strerror}") from error
 
 
 def _text(path: Place, data: bytes) -> str:

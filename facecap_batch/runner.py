@@ -94,7 +94,7 @@ def solve_again(settings: SolveSettings, options: RunOptions, display: Display |
             config = dataclasses.replace(config, solve=settings)
             clips = report.clips_of(rows)
             ledger = Ledger(output)
-            todo = _plan_again(clips, ledger, config)
+            todo = _plan_again(clips, ledger.as_of_now(), config)
             job = _Job(description["manifest"], clips, todo, config, options, ledger, started)
             job.write("running")
         except OSError as error:
@@ -104,7 +104,6 @@ def solve_again(settings: SolveSettings, options: RunOptions, display: Display |
 
 def _plan_again(clips: Sequence[Clip], ledger: Ledger, config: RunConfig) -> Plan:
     items, kept = [], {}
-    ledger = ledger.as_of_now()
     for clip in clips:
         record = ledger.get(clip.clip_id)
         if record is None:
