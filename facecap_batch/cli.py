@@ -100,6 +100,10 @@ def run(
     attempts: Annotated[
         int, typer.Option(min=1, help="Tries per clip when workers die or storage fails.")
     ] = 3,
+    require_certificate: Annotated[
+        bool,
+        typer.Option("--require-certificate", help="Run on backends only that `verify` has certified."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Turn the videos of MANIFEST into animation.
@@ -122,6 +126,7 @@ def run(
         _solve_settings(
             no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, measured_lids
         ),
+        require_certificate,
     )
     options = RunOptions(
         output=place(output),

@@ -67,6 +67,14 @@ class StorageUnavailable(FacecapError):
     """A URI cannot be used here: its storage library is missing, or nobody knows its scheme."""
 
 
+class NotCertified(EngineError):
+    """A run wants proven backends only, and none has proved this one here. The message says how to."""
+
+
+class PeerFailed(FacecapError):
+    """Another tool that speeds are told beside did not do its part. The message holds what it said."""
+
+
 def lasting(error: OSError) -> bool:
     """True where another attempt cannot fare better."""
     return error_number(error) in LASTING

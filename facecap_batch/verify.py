@@ -1,7 +1,8 @@
 """Whether the backends here agree: acceleration must not change the animation.
 
-In: an engine set, backends, pictures (frames of a video, or painted ones). Out: a `Verdict` per engine,
-backend and output, against one reference backend.
+In: an engine set, backends, a `Sample` of pictures and crops. Out: a `Comparison` per backend: how far each
+output, each coefficient and each face found is from the reference, what is allowed, and the verdict, as it
+stands in a certificate.
 """
 
 from __future__ import annotations
@@ -9,97 +10,287 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 
-from facecap_batch.detection import letterbox
+from facecap_batch.certificates import (
+    AGREES,
+    DIFFERS,
+    LEAST_CROPS,
+    LEAST_PICTURES,
+    REFERENCE,
+    Certificate,
+    issue,
+    libraries_of,
+    subject_of,
+)
+from facecap_batch.detection import FOLLOW_SHARE, Detection, Detector
 from facecap_batch.engines.backends import BACKENDS, open_engine, unavailable_because
 from facecap_batch.engines.cards import EngineCard
-from facecap_batch.engines.engine import prepare_input
-from facecap_batch.engines.parity import Parity, compare
-from facecap_batch.engines.sets import load_set
-from facecap_batch.errors import BackendUnavailable
-from facecap_batch.video import decode
+from facecap_batch.engines.engine import Engine, prepare_input
+from facecap_batch.engines.parity import Limit, Parity, compare, limit_of, precision_of
+from facecap_batch.engines.sets import EngineSet, fingerprints, load_set
+from facecap_batch.errors import BackendUnavailable, EngineMismatch
+from facecap_batch.face_parity import FaceLimit, FaceParity, compare_faces, face_limit_of
+from facecap_batch.regression import Regressor
+from facecap_batch.samples import Sample, painted_sample, video_sample
 
-PICTURES = 16
-EVERY = 10  # frames of a video from one picture to the next
-REFERENCES = ("torch", "onnxruntime-cpu")  # the first that is installed
-# What no eye and no exporter can tell apart: a twentieth of an input pixel, a thousandth of a coefficient's
-# range, a twentieth of a degree.
-BOX_TOLERANCE = 0.05
-TOLERANCE = 1e-3
+CROPS, PICTURES = 1000, 200
+BATCH = 64  # crops prepared at once; float32 ones of 256 pixels are 50 MB
+REFERENCES = (REFERENCE, "onnxruntime-cpu")  # the first that is installed
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """How far one backend is from the reference in one output."""
+    """How far one backend is from the reference in one output of one engine."""
 
     engine: str
-    backend: str
-    reference: str
     parity: Parity
-    tolerance: float  # largest difference allowed, in the output's unit
+    limit: Limit
 
     @property
     def ok(self) -> bool:
-        return self.parity.within(self.tolerance)
+        return self.parity.within(self.limit)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One backend against the reference."""
+
+    engines: EngineSet
+    backend: str
+    against: EngineSet
+    reference: str
+    precision: str  # the lowest that an engine of the set is run at
+    sample: Sample
+    verdicts: tuple[Verdict, ...]
+    faces: FaceParity
+    face_limit: FaceLimit
+
+    @property
+    def ok(self) -> bool:
+        return all(verdict.ok for verdict in self.verdicts) and self.faces.within(self.face_limit)
+
+    @property
+    def certifiable(self) -> bool:
+        """Whether it was made by the reference and on enough."""
+        return (
+            self.reference == REFERENCE
+            and len(self.sample.crops) >= LEAST_CROPS
+            and len(self.sample.pictures) >= LEAST_PICTURES
+        )
+
+    def certify(self, path: Path | None = None) -> Certificate:
+        """Keep it as a certificate, at `path` or beside the set. Raises OutputNotWritable."""
+        return issue(self.engines, subject_of(self.engines, self.backend), self.describe(), path)
+
+    def describe(self) -> dict[str, Any]:
+        """All of it as plain JSON values."""
+        sample = self.sample
+        return {
+            "verdict": AGREES if self.ok else DIFFERS,
+            "engine_set": self.engines.name,
+            "precision": self.precision,
+            "reference": {
+                "backend": self.reference,
+                "engine_set": self.against.name,
+                "engines": fingerprints(self.against),
+                "libraries": libraries_of(self.reference),
+            },
+            "input": {
+                "kind": sample.kind,
+                "videos": [{"name": name, "sha256": digest} for name, digest in sample.videos],
+                "crops": len(sample.crops),
+                "pictures": len(sample.pictures),
+            },
+            "outputs": [self._output(verdict) for verdict in self.verdicts],
+            "faces": {
+                **dataclasses.asdict(self.faces),
+                "worst": self._label("detector", self.faces.worst_item),
+                "allowed": dataclasses.asdict(self.face_limit),
+                "ok": self.faces.within(self.face_limit),
+            },
+        }
+
+    def _output(self, verdict: Verdict) -> dict[str, Any]:
+        parity = verdict.parity
+        role = next(card.role for card in self.engines.cards if card.name == verdict.engine)
+        return {
+            "engine": verdict.engine,
+            "output": parity.output,
+            "items": parity.items,
+            "max_abs": parity.max_abs,
+            "mean_abs": parity.mean_abs,
+            "mse": parity.mse,
+            "worst": self._label(role, parity.worst_item),
+            "items_beyond": parity.beyond(verdict.limit),
+            "allowed": dataclasses.asdict(verdict.limit),
+            "ok": verdict.ok,
+            "values": [
+                {
+                    "name": column.name,
+                    "max_abs": column.max_abs,
+                    "mean_abs": column.mean_abs,
+                    "mse": column.mse,
+                    "worst": self._label(role, column.worst_item),
+                }
+                for column in parity.columns
+            ],
+        }
+
+    def _label(self, role: str, item: int) -> str:
+        if role == "detector":
+            return self.sample.pictures[item].label if self.sample.pictures else ""
+        return self.sample.crop_labels[item] if self.sample.crop_labels else ""
+
+    def label_of(self, verdict: Verdict) -> str:
+        """The picture or crop in which an output differs most."""
+        return str(self._output(verdict)["worst"])
 
 
 def verify(
-    engines: str = "default", backends: Sequence[str] = (), reference: str = "", video: Path | None = None
-) -> Iterator[Verdict]:
+    engines: str = "default",
+    backends: Sequence[str] = (),
+    reference: str = "",
+    videos: Sequence[Path] = (),
+    against: str = "",
+    crops: int = CROPS,
+    pictures: int = PICTURES,
+) -> Iterator[Comparison]:
     """Compare `backends` (default: all that work here) with `reference` (default: see REFERENCES).
 
-    Raises BackendUnavailable where a named backend does not work, or where there is nothing to compare;
-    EngineError, BadVideo.
+    `against` names another set that the reference runs: the one that this set was quantised from. Raises
+    BackendUnavailable where a named backend does not work, or where there is nothing to compare; EngineError,
+    BadVideo.
     """
     cards = load_set(engines)
+    truth = load_set(against) if against else cards
     reference = reference or next((name for name in REFERENCES if unavailable_because(name) is None), "")
     others = list(backends) or [name for name in BACKENDS if unavailable_because(name) is None]
-    others = [name for name in others if name != reference]
+    if truth is cards:
+        others = [name for name in others if name != reference]
     if not reference or not others:
         raise BackendUnavailable(
             f"only {reference or 'no backend'} works here, so there is nothing to compare it with: "
             "pip install 'facecap-batch[torch]' brings the reference"
         )
-    images = painted_pictures() if video is None else frames_of(video)
-    for card in cards.cards:
-        batch = engine_input(card, images)
-        standard = open_engine(card, reference)
-        for name in others:
-            for parity in compare(standard, open_engine(card, name), batch):
-                tolerance = BOX_TOLERANCE if parity.output == "boxes" else TOLERANCE
-                yield Verdict(card.name, name, reference, parity, tolerance)
+    _check_same_contract(cards, truth)
+    sample = make_sample(cards, videos, crops, pictures)
+    expected = _Said(truth, reference, sample)
+    for name in others:
+        yield _comparison(cards, name, expected, _Said(cards, name, sample))
 
 
-def engine_input(card: EngineCard, images: Sequence[np.ndarray]) -> np.ndarray:
-    """A batch for the engine: whole pictures for a detector, their middle squares for a regressor."""
-    if card.role == "detector":
-        return prepare_input(card, np.stack([letterbox(image, card.input)[0] for image in images]))
-    return prepare_input(card, np.stack([_middle(image, card.input.size) for image in images]))
+def make_sample(cards: EngineSet, videos: Sequence[Path], crops: int, pictures: int) -> Sample:
+    """Crops and pictures of `videos`, or painted ones, for `cards`. Raises BadVideo."""
+    if not videos:
+        return painted_sample(pictures, crops, cards.regressor.input.size)
+    finder, reader = Detector(open_engine(cards.detector)), Regressor(open_engine(cards.regressor))
+    return video_sample(videos, pictures, crops, finder, reader)
 
 
-def frames_of(video: Path) -> list[np.ndarray]:
-    """Up to PICTURES frames of `video`, uint8 [H, W, 3] RGB, upright. Raises BadVideo."""
-    images = []
-    for frame in decode(video, thread_count=1):
-        if frame.index % EVERY == 0:
-            images.append(frame.image)
-        if len(images) == PICTURES:
-            break
-    return images
+def describe_comparison(comparison: Comparison) -> list[str]:
+    """The comparison in lines for people, one per output."""
+    pair = f"{comparison.backend} against {comparison.reference}"
+    lines = []
+    for verdict in comparison.verdicts:
+        parity, limit = verdict.parity, verdict.limit
+        beyond = parity.beyond(limit)
+        line = (
+            f"{'ok  ' if verdict.ok else 'FAIL'} {verdict.engine} {parity.output}: {pair}: "
+            f"largest difference {parity.max_abs:.2g} (allowed {limit.largest:g} per unit), "
+            f"mean {parity.mean_abs:.2g}, mean square {parity.mse:.2g}"
+        )
+        if parity.columns:
+            worst = max(parity.columns, key=lambda column: column.max_abs)
+            line += f"; most in {worst.name}, {comparison.label_of(verdict)}"
+        if beyond:
+            line += f"; beyond what is allowed in {beyond} of {parity.items}"
+        lines.append(line)
+    faces, allowed = comparison.faces, comparison.face_limit
+    lines.append(
+        f"{'ok  ' if faces.within(allowed) else 'FAIL'} faces: {pair}: {faces.matched} of {faces.faces} in "
+        f"{faces.pictures} pictures the same, {faces.missing} missing, {faces.extra} extra; largest "
+        f"difference of an edge {faces.max_corner:.2g} px (allowed {allowed.corner:g}"
+        + (f" or {allowed.share:.0%} of the face" if allowed.share else "")
+        + f"), of a score {faces.max_score:.2g}"
+    )
+    return lines
 
 
-def painted_pictures(count: int = PICTURES, side: int = 320) -> list[np.ndarray]:
-    """Soft blobs of colour, always the same: uint8 [side, side, 3]."""
-    random = np.random.default_rng(7)
-    blobs = [random.integers(0, 256, (8, 8, 3), np.uint8) for _ in range(count)]
-    return [cv2.resize(blob, (side, side), interpolation=cv2.INTER_CUBIC) for blob in blobs]
+class _Said:
+    """What a set says of a sample on one backend."""
+
+    def __init__(self, cards: EngineSet, backend: str, sample: Sample) -> None:
+        self.engines, self.backend, self.sample = cards, backend, sample
+        detector = _Recorder(open_engine(cards.detector, backend))
+        finder = Detector(detector)
+        threshold = finder.score_threshold * FOLLOW_SHARE  # the lowest that capture looks at
+        # One at a time, as capture does it.
+        found = [finder.detect([picture.image], threshold)[0] for picture in sample.pictures]
+        self.threshold = threshold
+        self.faces: list[list[Detection]] = [
+            [face.scaled(1 / picture.scale) for face in faces]
+            for picture, faces in zip(sample.pictures, found, strict=True)
+        ]
+        self.outputs = {cards.detector.role: detector.outputs}
+        for card in cards.cards:
+            if card.role != "detector":
+                self.outputs[card.role] = _read(open_engine(card, backend), sample.crops)
 
 
-def _middle(image: np.ndarray, size: int) -> np.ndarray:
-    side = min(image.shape[:2])
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    square = np.ascontiguousarray(image[top : top + side, left : left + side])
-    return cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
+class _Recorder:
+    """An engine that keeps what it says."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.card, self.backend = engine, engine.card, engine.backend
+        self.outputs: list[dict[str, np.ndarray]] = []
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        said = self.engine.run(batch)
+        self.outputs.append(said)
+        return said
+
+
+def _read(engine: Engine, crops: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
+    return [
+        engine.run(prepare_input(engine.card, np.stack(crops[start : start + BATCH])))
+        for start in range(0, len(crops), BATCH)
+    ]
+
+
+def _comparison(cards: EngineSet, backend: str, expected: _Said, found: _Said) -> Comparison:
+    order = ("fp32", "fp16", "int8")
+    precision = max((precision_of(card, backend) for card in cards.cards), key=order.index)
+    verdicts = [
+        Verdict(card.name, parity, limit_of(card, parity.output, precision))
+        for card in cards.cards
+        for parity in compare(card, expected.outputs[card.role], found.outputs[card.role])
+    ]
+    limit = face_limit_of(precision)
+    return Comparison(
+        engines=cards,
+        backend=backend,
+        against=expected.engines,
+        reference=expected.backend,
+        precision=precision,
+        sample=expected.sample,
+        verdicts=tuple(verdicts),
+        faces=compare_faces(expected.faces, found.faces, expected.threshold, limit.score),
+        face_limit=limit,
+    )
+
+
+def _check_same_contract(cards: EngineSet, truth: EngineSet) -> None:
+    """Raise EngineMismatch where two sets do not take the same input and say the same things."""
+
+    def contract(card: EngineCard) -> tuple[Any, ...]:
+        return card.role, card.input, tuple(card.outputs.items()), card.output_names, card.postprocess
+
+    for one, other in zip(cards.cards, truth.cards, strict=True):
+        if contract(one) != contract(other):
+            raise EngineMismatch(
+                f"{one.role} {one.name!r} of {cards.folder} and {other.name!r} of {truth.folder} differ in "
+                "input, outputs or thresholds, so what they say cannot be compared value by value"
+            )

@@ -49,7 +49,9 @@ class Engines:
 
 
 def open_engines(config: RunConfig) -> Engines:
-    """Open the configured set; EngineMismatch where its files here are not those of the run."""
+    """Open the configured set; EngineMismatch where its files here are not those of the run, NotCertified
+    where only certified backends may run and the one that opens here is none."""
+    from facecap_batch import certificates
     from facecap_batch.engines.backends import open_engine
     from facecap_batch.engines.sets import fingerprints, load_set
 
@@ -65,6 +67,10 @@ def open_engines(config: RunConfig) -> Engines:
         metadata[f"{card.role}_sha256"] = card.sha256
         metadata[f"{card.role}_licence"] = card.licence
         metadata[f"{card.role}_backend"] = engine.backend
+        if config.require_certificate:
+            certificates.require(cards, engine.backend)
+        if certificate := certificates.find(cards, engine.backend):
+            metadata[f"{card.role}_certificate"] = str(certificate)
     names = cards.regressor.output_names
     if names and names != OUTPUT_NAMES:
         metadata["regressor_outputs"] = json.dumps(names)
