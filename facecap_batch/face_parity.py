@@ -68,10 +68,12 @@ def compare_faces(
     found: Sequence[Sequence[Detection]],
     threshold: float,
     margin: float,
+    most: int,
 ) -> FaceParity:
     """Match the faces of each picture, best first, and measure them.
 
-    A face that only one has is not counted where its score lies less than `margin` above `threshold`.
+    A face that only one has is not counted where its score lies less than `margin` above what the other would
+    have kept it for: `threshold`, or its last face's score where it has the `most` that are kept.
     """
     faces = matched = missing = extra = worst = 0
     corners: list[float] = []
@@ -82,7 +84,7 @@ def compare_faces(
         for face in ours:
             overlap = iou(face.box, np.stack([other.box for other in left])) if left else np.zeros(0)
             if not left or overlap.max() < SAME_FACE_IOU:
-                missing += face.score >= threshold + margin
+                missing += face.score >= _least(theirs, threshold, most) + margin
                 continue
             other = left.pop(int(overlap.argmax()))
             matched += 1
@@ -93,7 +95,7 @@ def compare_faces(
             side = float(max(face.box[2] - face.box[0], face.box[3] - face.box[1]))
             max_share = max(max_share, corner / side)
             max_score = max(max_score, abs(face.score - other.score))
-        extra += sum(other.score >= threshold + margin for other in left)
+        extra += sum(other.score >= _least(ours, threshold, most) + margin for other in left)
     return FaceParity(
         pictures=len(expected),
         faces=faces,
@@ -106,3 +108,8 @@ def compare_faces(
         max_score=max_score,
         worst_item=worst,
     )
+
+
+def _least(kept: Sequence[Detection], threshold: float, most: int) -> float:
+    """The score from which a face would have been among `kept`."""
+    return kept[-1].score if len(kept) >= most else threshold

@@ -229,7 +229,7 @@ class _Said:
         threshold = finder.score_threshold * FOLLOW_SHARE  # the lowest that capture looks at
         # One at a time, as capture does it.
         found = [finder.detect([picture.image], threshold)[0] for picture in sample.pictures]
-        self.threshold = threshold
+        self.threshold, self.most = threshold, finder.top_k
         self.faces: list[list[Detection]] = [
             [face.scaled(1 / picture.scale) for face in faces]
             for picture, faces in zip(sample.pictures, found, strict=True)
@@ -277,7 +277,7 @@ def _comparison(cards: EngineSet, backend: str, expected: _Said, found: _Said) -
         precision=precision,
         sample=expected.sample,
         verdicts=tuple(verdicts),
-        faces=compare_faces(expected.faces, found.faces, expected.threshold, limit.score),
+        faces=compare_faces(expected.faces, found.faces, expected.threshold, limit.score, expected.most),
         face_limit=limit,
     )
 
