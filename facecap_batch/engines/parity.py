@@ -31,11 +31,11 @@ class Limit:
 
 # A regressor that cuts its own patches rounds their places to whole pixels. A place that lies on the border
 # between two falls to one side or the other by the last bit of a float32: the default regressor does so in
-# one to three crops of a thousand and then differs by up to 0.015, in all others by 6e-6 (torch against ONNX
-# Runtime, see docs/engines.md).
+# two crops of a thousand and then differs by up to 0.042, in all others by 6e-6 (torch against ONNX Runtime,
+# see docs/engines.md).
 # The limits of fp16 and int8 are what a user would not see: no hardware has been measured against them.
 LIMITS = {
-    "fp32": Limit(largest=1e-4, mean=1e-5, rare_share=0.005, rare_largest=0.05),
+    "fp32": Limit(largest=1e-4, mean=1e-5, rare_share=0.005, rare_largest=0.1),
     "fp16": Limit(largest=0.02, mean=2e-3, rare_share=0.05, rare_largest=0.1),
     "int8": Limit(largest=0.15, mean=0.02, rare_share=0.05, rare_largest=0.5),
 }
