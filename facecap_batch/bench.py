@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import logging
 import multiprocessing
 import tempfile
 import time
@@ -27,6 +28,7 @@ from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.engine import prepare_input
 from facecap_batch.engines.parity import precision_of
 from facecap_batch.engines.sets import EngineSet, load_set
+from facecap_batch.errors import BackendUnavailable
 from facecap_batch.exporters import EXPORTERS
 from facecap_batch.manifest import Clip
 from facecap_batch.painted import painted_crops, painted_pictures
@@ -34,6 +36,8 @@ from facecap_batch.solve import solve
 from facecap_batch.stopwatch import Stopwatch
 from facecap_batch.video import decode
 from facecap_batch.worker import limit_threads
+
+log = logging.getLogger(__name__)
 
 WARM_UP = 3  # calls before the first that counts
 LEAST_ROUNDS = 5
@@ -109,8 +113,16 @@ def bench(
     cards = load_set(engines)
     names = list(backends) or [name for name in BACKENDS if unavailable_because(name) is None]
     for card in cards.cards:
-        for name in names:
-            yield from _in_a_process_of_its_own(card, name, seconds)
+        for name in list(names):
+            try:
+                measured = _in_a_process_of_its_own(card, name, seconds)
+            except BackendUnavailable as error:  # installed, but its device or driver is not there
+                if backends or len(names) == 1:
+                    raise
+                log.warning("passed over %s: %s", name, error)
+                names.remove(name)
+                continue
+            yield from measured
     if video is None:
         return
     yield clip_speed(cards, names[0], video)

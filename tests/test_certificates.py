@@ -18,9 +18,10 @@ from facecap_batch.certificates import LEAST_CROPS, LEAST_PICTURES, find, requir
 from facecap_batch.cli import main
 from facecap_batch.coefficients import read_parquet
 from facecap_batch.detection import Detection
+from facecap_batch.engines import Engine, EngineCard, open_engine
 from facecap_batch.engines.parity import LIMITS, Limit, compare, difference, joined, precision_of
 from facecap_batch.engines.sets import EngineSet, load_set
-from facecap_batch.errors import BadVideo, EngineMismatch, NotCertified
+from facecap_batch.errors import BackendUnavailable, BadVideo, EngineMismatch, NotCertified
 from facecap_batch.face_parity import FACE_LIMITS, compare_faces
 from facecap_batch.painted import painted_crops, painted_pictures
 
@@ -135,6 +136,29 @@ def test_other_engines_are_compared_with_those_they_were_made_from(
     card.write_text(card.read_text().replace('"nms_iou": 0.3', '"nms_iou": 0.4'))
     with pytest.raises(EngineMismatch, match="differ in"):
         list(verify.verify(str(same.folder), [CPU], against=str(engines.folder), crops=2, pictures=2))
+
+
+def test_backends_that_do_not_start_are_passed_over_unless_named(
+    engines: EngineSet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A CUDA runtime without a device stands for itself: this one is told of, and does not start."""
+
+    def without_device(card: EngineCard, backend: str = "auto", threads: int = 1) -> Engine:
+        if backend == "onnxruntime-cuda":
+            raise BackendUnavailable("no device")
+        return open_engine(card, backend, threads)
+
+    monkeypatch.setattr(verify, "unavailable_because", lambda name: None)
+    monkeypatch.setattr(verify, "BACKENDS", ("onnxruntime-cuda", CPU, "torch"))
+    monkeypatch.setattr(verify, "open_engine", without_device)
+    few = {"crops": 2, "pictures": 2}
+    compared = [one.backend for one in verify.verify(str(engines.folder), **few)]
+    assert compared == [CPU] and "passed over onnxruntime-cuda: no device" in caplog.text
+    with pytest.raises(BackendUnavailable, match="no device"):
+        list(verify.verify(str(engines.folder), ["onnxruntime-cuda"], **few))
+    monkeypatch.setattr(verify, "BACKENDS", ("onnxruntime-cuda", "torch"))
+    with pytest.raises(BackendUnavailable, match="no device"):
+        list(verify.verify(str(engines.folder), **few))
 
 
 def test_what_differs_is_found_in_its_item_and_value() -> None:
