@@ -247,8 +247,6 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
 
 def test_verify_says_and_keeps_what_it_found(engines: EngineSet, tmp_path: Path, call: Call) -> None:
     verifying = ["verify", "--engines", engines.folder, "--backend", CPU, "--images", LEAST_PICTURES]
-    code, said = call(*verifying, "--crops", LEAST_CROPS - 1)
-    assert code == 0 and said.endswith("no certificate\n") and find(engines, CPU) is None
     code, said = call(*verifying, "--crops", LEAST_CROPS, "--json")
     (kept,) = json.loads(said)
     assert code == 0 and kept["verdict"] == "agrees"
