@@ -42,7 +42,7 @@ def verify(
     """
     import json
 
-    from facecap_batch.verify import describe_comparison
+    from facecap_batch.comparison import describe_comparison
     from facecap_batch.verify import verify as comparisons
 
     if certificate is not None and len(backend or []) != 1:

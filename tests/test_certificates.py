@@ -180,7 +180,11 @@ def test_what_differs_is_found_in_its_item_and_value() -> None:
         assert not parity.within(Limit(1e-4, 1))
         assert parity.within(Limit(1e-4, 1, rare_share=0.05, rare_largest=0.6))
         assert not parity.within(Limit(1e-4, 1, rare_share=0.05, rare_largest=0.4))
-        assert not parity.within(Limit(1e-4, 1, rare_share=0.01, rare_largest=0.6))
+        assert not parity.within(Limit(1e-4, 1e-9, rare_share=0.05, rare_largest=0.6))
+    found[7, 1] += 0.5
+    two = difference("outputs", expected, found, names=names)
+    assert two.within(Limit(1e-4, 1e-5, rare_share=0.05, rare_largest=0.6))
+    assert not two.within(Limit(1e-4, 1e-5, rare_share=0.02, rare_largest=0.6))
     found[0, 2] = np.nan
     assert not difference("outputs", expected, found, names=names).within(Limit(10, 10, 0.5, 10))
     wide = difference("outputs", expected, expected + np.array([0, 0, 1e-3]))

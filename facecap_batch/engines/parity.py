@@ -16,7 +16,7 @@ import numpy as np
 from facecap_batch.engines.cards import EngineCard
 
 SCORES_THAT_MATTER = 0.05  # boxes scored lower by both engines are never looked at by anyone
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8")  # finest first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Limit:
     """What an output may differ by, for values up to 1; for larger ones it is as many times wider."""
 
     largest: float  # difference of any value, in all items but a share of them
-    mean: float  # mean absolute difference
-    rare_share: float = 0.0  # of the items, in which values may differ by more
+    mean: float  # mean absolute difference in those items
+    rare_share: float = 0.0  # of the items (at least one), in which values may differ by more
     rare_largest: float = 0.0  # what they may differ by there
 
 
@@ -69,7 +69,7 @@ class Parity:
     # float64 [items]: the largest difference in each, over the magnitude of the reference's values where that
     # exceeds 1: of that value's, or, where an item is more than a row of values, of all.
     item_max: np.ndarray = dataclasses.field(repr=False, compare=False)
-    scaled_mean: float = 0.0  # mean absolute difference, over the same
+    item_mean: np.ndarray = dataclasses.field(repr=False, compare=False)  # likewise, the mean difference
     columns: tuple[Column, ...] = ()  # for outputs whose values have names
 
     def beyond(self, limit: Limit) -> int:
@@ -78,11 +78,13 @@ class Parity:
 
     def within(self, limit: Limit) -> bool:
         """Whether the differences stay inside `limit`."""
-        largest = limit.rare_largest if self.beyond(limit) else limit.largest
+        usual = self.item_max <= limit.largest
+        means, rare = self.item_mean[usual], self.item_max[~usual]
+        allowed = max(1.0, limit.rare_share * self.items) if limit.rare_share else 0.0
         return bool(
-            self.beyond(limit) <= limit.rare_share * self.items
-            and (self.item_max <= largest).all()
-            and self.scaled_mean <= limit.mean
+            len(rare) <= allowed
+            and (rare <= limit.rare_largest).all()
+            and (len(means) == 0 or means.mean() <= limit.mean)
         )
 
 
@@ -136,12 +138,15 @@ def difference(
         gap = np.where(rows.reshape(*rows.shape, *[1] * (gap.ndim - rows.ndim)), gap, 0.0)
     flat = gap.reshape(len(gap), -1)
     if flat.size == 0:
-        return Parity(name, len(gap), 0.0, 0.0, 0.0, 0, 0, np.zeros(len(gap)))
+        return Parity(name, len(gap), 0.0, 0.0, 0.0, 0, 0, np.zeros(len(gap)), np.zeros(len(gap)))
     magnitude = np.abs(np.nan_to_num(expected.astype(np.float64), posinf=0.0, neginf=0.0))
     extent = np.maximum(magnitude.max(axis=0) if expected.ndim == 2 else magnitude.max(), 1.0)
     scaled = (gap / extent).reshape(len(gap), -1)
     worst = int(np.where(np.isnan(flat), np.inf, flat).argmax())
-    counted = max(1, flat.size if rows is None else int(rows.sum()) * (flat.size // rows.size))
+    in_item = np.full(len(gap), flat.shape[1])
+    if rows is not None:
+        in_item = rows.sum(axis=1) * (flat.size // rows.size)
+    counted = max(1, int(in_item.sum()))
     columns = []
     if len(names) == flat.shape[1]:
         for k, column in enumerate(names):
@@ -159,7 +164,7 @@ def difference(
         worst_item=worst // flat.shape[1],
         worst_column=worst % flat.shape[1],
         item_max=scaled.max(axis=1),  # NaN where any value is
-        scaled_mean=float(scaled.sum() / counted),
+        item_mean=scaled.sum(axis=1) / np.maximum(in_item, 1),
         columns=tuple(columns),
     )
 
@@ -198,6 +203,6 @@ def joined(parts: Sequence[Parity]) -> Parity:
         worst_item=int(starts[worst]) + parts[worst].worst_item,
         worst_column=parts[worst].worst_column,
         item_max=np.concatenate([part.item_max for part in parts]),
-        scaled_mean=mean([part.scaled_mean for part in parts]),
+        item_mean=np.concatenate([part.item_mean for part in parts]),
         columns=tuple(columns),
     )
