@@ -21,7 +21,7 @@ from typing import Any
 
 from facecap_batch import __version__, report
 from facecap_batch.engines.backends import BACKENDS, choose_backend, unavailable_because
-from facecap_batch.engines.sets import EngineSet, available_sets, fingerprints
+from facecap_batch.engines.sets import EngineSet, available_sets, fingerprints, load_set
 from facecap_batch.errors import NotCertified, OutputNotWritable
 from facecap_batch.storage import publish_bytes
 
@@ -174,8 +174,9 @@ def require(engines: EngineSet, backend: str) -> Certificate | None:
     )
 
 
-def require_for(engines: EngineSet, backend: str) -> None:
-    """Raise NotCertified unless a run with this `backend` ("auto": with any that may be taken) may go on."""
+def require_for(engine_set: str, backend: str) -> None:
+    """Raise NotCertified unless a run with this set and `backend` ("auto": any that works) may go on."""
+    engines = load_set(engine_set)
     names = [backend]
     if backend == "auto":
         names = [name for name in BACKENDS if unavailable_because(name) is None] or [choose_backend().name]

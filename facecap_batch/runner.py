@@ -20,7 +20,6 @@ from typing import Any
 from facecap_batch import cluster, report
 from facecap_batch.certificates import require_for
 from facecap_batch.config import RunConfig, RunOptions
-from facecap_batch.engines.sets import load_set
 from facecap_batch.ledger import DONE, FAILED, Ledger, Record
 from facecap_batch.locks import OutputLock, not_writable
 from facecap_batch.manifest import Clip, read_manifest
@@ -62,13 +61,13 @@ def run(
     """Do every clip of `manifest` that is not done yet.
 
     Raises BadManifest, NotCertified, OutputNotWritable or OutputBusy before anything has run; WorkerLost or
-    EngineError (NotCertified) when no worker can live on the cluster. An interrupt (SIGINT or SIGTERM in the
-    main thread) ends the run in good order and is told in the summary.
+    EngineError when no worker can live on the cluster. An interrupt (SIGINT or SIGTERM in the main thread)
+    ends the run in good order and is told in the summary.
     """
     started = time.monotonic()
     clips = read_manifest(manifest)
     if config.require_certificate and options.ray_address is None:
-        require_for(load_set(config.engines), config.backend)  # workers elsewhere look for themselves
+        require_for(config.engines, config.backend)  # workers elsewhere look for themselves
     output = place(options.output).absolute()
     with OutputLock(output):
         try:

@@ -97,10 +97,10 @@ def test_a_certificate_is_for_these_engines_libraries_and_hardware_only(
     surer = dataclasses.replace(engines.detector, postprocess={"score_threshold": 0.6})
     assert find(dataclasses.replace(engines, detector=surer), CPU) is None
     assert require(engines, "torch") is None  # the reference
-    require_for(engines, "auto")
-    require_for(engines, CPU)
+    require_for(str(engines.folder), "auto")
+    require_for(str(engines.folder), CPU)
     with pytest.raises(NotCertified):
-        require_for(engines, "onnxruntime-cuda")
+        require_for(str(engines.folder), "onnxruntime-cuda")
 
 
 def test_a_backend_that_differs_is_certified_as_such_and_refused(
