@@ -1,7 +1,7 @@
 """Frames per second from video files to Parquet and FBX, beside a peer on the same clips in the same sitting.
 
     python benchmarks/throughput.py CLIP... [--times 3] [--repeats 3] [--workers 2] \\
-        [--peer-python VENV/bin/python --peer-script PEER.py --peer-model MODEL]
+        [--peer-python VENV/bin/python --peer-model MODEL [--peer-script PEER.py]]
 
 Three figures of ours, medians over the repeats:
 
@@ -12,9 +12,9 @@ Three figures of ours, medians over the repeats:
 Measure what users get: an environment as ``pip install "facecap-batch[cpu]"`` makes it. Ray's `default` extra
 starts more processes and cost 1.4 s of each whole command here. Ray's start weighs less the longer a run is.
 
-The peer's script is given the clips and `--model`; it prints a last line ``TOTAL: N frames, S s, F fps`` on
-its own clock, which leaves out its imports. Its whole command is timed as well. Runs of ours and the peer
-alternate.
+The peer is MediaPipe as `facecap_batch.peer` runs it, or a script that is given the clips and `--model` and
+prints a last line ``TOTAL: N frames, S s`` on its own clock, which leaves out its imports. Its whole command
+is timed as well. Runs of ours and the peer alternate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import csv
 import dataclasses
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -36,8 +35,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from facecap_batch.peer import measure
+
 COMMAND = [sys.executable, "-c", "from facecap_batch.cli import main; main()"]
-TOTAL = re.compile(r"TOTAL: (\d+) frames, ([\d.]+) s")
 TIMEOUT_S = 3600
 
 
@@ -88,17 +88,9 @@ def _processing_s(output: Path) -> float:
     return max(ends) - min(starts)
 
 
-def peer(python: Path, script: Path, model: Path, clips: list[Path], times: int) -> Timing:
-    command = [str(python), str(script), "--model", str(model), *(str(clip) for clip in clips * times)]
-    began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
-    took = time.perf_counter() - began
-    total = TOTAL.search(done.stdout)
-    if done.returncode or not total:
-        raise SystemExit(
-            f"the peer ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        )
-    return Timing(int(total[1]), took, float(total[2]))
+def peer(python: Path, script: Path | None, model: Path, clips: list[Path], times: int) -> Timing:
+    theirs = measure(clips * times, model, python, script)
+    return Timing(theirs.frames, theirs.command_s, theirs.inner_s)
 
 
 @contextlib.contextmanager
@@ -138,8 +130,9 @@ def main() -> None:
     parser.add_argument("--peer-model", type=Path)
     arguments = parser.parse_args()
     given = [arguments.peer_python, arguments.peer_script, arguments.peer_model]
-    if any(given) and not all(given):
-        parser.error("--peer-python, --peer-script and --peer-model belong together")
+    has_peer = arguments.peer_python is not None and arguments.peer_model is not None
+    if any(given) and not has_peer:
+        parser.error("--peer-python and --peer-model belong together")
     cpus = len(os.sched_getaffinity(0))
     print(f"{len(arguments.clips)} clips x {arguments.times}, {cpus} CPUs, {arguments.repeats} repeats")
 
@@ -150,7 +143,7 @@ def main() -> None:
         manifest = Path(folder) / "manifest.csv"
         write_manifest(manifest, arguments.clips, arguments.times)
         for repeat in range(arguments.repeats):
-            if all(given):
+            if has_peer:
                 theirs.append(peer(*given, arguments.clips, arguments.times))
                 print(f"{repeat}  peer     {theirs[-1]}", flush=True)
             cold.append(ours(manifest, arguments.workers, arguments.option))

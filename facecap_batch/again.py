@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from facecap_batch.clip_outputs import UnknownClip
 from facecap_batch.config import RunConfig, RunOptions, make_config
 from facecap_batch.errors import BadManifest, EngineMismatch
-from facecap_batch.ledger import FAILED, Ledger, OutputLock, not_writable
+from facecap_batch.ledger import FAILED, Ledger
+from facecap_batch.locks import OutputLock, not_writable
 from facecap_batch.manifest import Clip, read_manifest
 from facecap_batch.planner import Plan, plan
 from facecap_batch.progress import Display, PlainDisplay
 from facecap_batch.runner import Job, RunSummary
 from facecap_batch.status import read_reports
-from facecap_batch.storage import remove_leftovers
+from facecap_batch.storage import place, remove_leftovers
 
 MOST_NAMED = 5  # clips in one message
 
@@ -38,7 +38,7 @@ def retry(options: RunOptions, clip_ids: Sequence[str] = (), display: Display | 
     those of the run), UnknownClip, OutputBusy, OutputNotWritable.
     """
     started = time.monotonic()
-    output = Path(options.output).absolute()
+    output = place(options.output).absolute()
     read_reports(output)  # a folder that is none must not get a lock
     with OutputLock(output):
         description, rows = read_reports(output)

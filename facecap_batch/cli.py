@@ -6,7 +6,6 @@ Nothing heavy is imported at module level: ``--help`` must answer at once.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,6 +26,7 @@ from facecap_batch.cli_folder import (
     conclude,
 )
 from facecap_batch.errors import FacecapError
+from facecap_batch.storage import place
 
 if TYPE_CHECKING:
     from facecap_batch.solve import SolveSettings
@@ -69,8 +69,8 @@ def top(
 
 @app.command()
 def run(
-    manifest: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON Lines with a `path` column.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Output folder.")],
+    manifest: Annotated[str, typer.Argument(help="CSV, Parquet or JSON Lines with a `path` column.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Output folder, or URI (s3://…, gs://…).")],
     engines: Engines = "default",
     backend: Backend = "auto",
     workers: Workers = None,
@@ -97,6 +97,10 @@ def run(
         int, typer.Option(min=1, help="Tries per clip when workers die or storage fails.")
     ] = 3,
     log_json: LogJson = None,
+    require_certificate: Annotated[
+        bool,
+        typer.Option("--require-certificate", help="Run on backends only that `verify` has certified."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Turn the videos of MANIFEST into animation.
@@ -119,9 +123,10 @@ def run(
         _solve_settings(
             no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, measured_lids
         ),
+        require_certificate,
     )
     options = RunOptions(
-        output=output,
+        output=place(output),
         workers=workers,
         ray_address=ray_address,
         cpus_per_worker=cpus_per_worker,
@@ -131,7 +136,7 @@ def run(
         attempts=attempts,
         log_json=log_json,
     )
-    conclude(run_manifest(manifest, config, options, make_display(quiet)), output)
+    conclude(run_manifest(manifest, config, options, make_display(quiet)), place(output))
 
 
 @app.command()
@@ -156,8 +161,8 @@ def solve(
     settings = _solve_settings(
         no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, measured_lids
     )
-    options = RunOptions(output=output, workers=workers, ray_address=ray_address)
-    conclude(solve_again(settings, options, make_display(quiet)), output)
+    options = RunOptions(output=place(output), workers=workers, ray_address=ray_address)
+    conclude(solve_again(settings, options, make_display(quiet)), place(output))
 
 
 @app.command()
@@ -180,16 +185,17 @@ def preview(
     clip: Annotated[
         list[str] | None, typer.Option(help="clip_id; again for more. Default: every clip.")
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="Folder for the previews; default: OUT/preview.")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Folder for the previews; default: OUT/preview.", show_default=False)
+    ] = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="One image per clip instead of a video.")] = False,
     height: Annotated[int, typer.Option(min=64, help="Pixels.")] = 720,
 ) -> None:
     """Draw what was found over the video: box, head axes, coefficients."""
     from facecap_batch.clip_outputs import preview_clips
 
-    for path in preview_clips(
-        output, clip or [], to or output / "preview", ".jpg" if sheet else ".mp4", height
-    ):
+    folder = place(to) if to else place(output) / "preview"
+    for path in preview_clips(place(output), clip or [], folder, ".jpg" if sheet else ".mp4", height):
         print(path)
 
 
@@ -200,12 +206,15 @@ def export(
     clip: Annotated[
         list[str] | None, typer.Option(help="clip_id; again for more. Default: every clip.")
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="Folder for the files; default: OUT/<format>.")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Folder for the files; default: OUT/<format>.", show_default=False)
+    ] = None,
 ) -> None:
     """Write the animation in OUT in another format."""
     from facecap_batch.clip_outputs import export_clips
 
-    for path in export_clips(output, clip or [], to or output / format, format):
+    folder = place(to) if to else place(output) / format
+    for path in export_clips(place(output), clip or [], folder, format):
         print(path)
 
 
@@ -248,6 +257,9 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:  # a pager that was closed
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        print(f"facecap-batch: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(WRONG)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facecap_batch.storage import Place, place
+
 if TYPE_CHECKING:
     from facecap_batch.runner import RunSummary
 
-Output = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a run.")]
+# Folders and manifests are paths or URIs: `storage.place` tells them apart.
+Output = Annotated[str, typer.Argument(metavar="OUT", help="Output folder of a run, or its URI.")]
 Backend = Annotated[str, typer.Option(help="auto, onnxruntime-cpu, onnxruntime-cuda, torch, …")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Workers; default: one per CPU.", show_default=False)
@@ -45,7 +48,8 @@ def status(
 
     from facecap_batch import status as room
 
-    for number, found in enumerate(room.watch(output, every) if watch else [room.status(output)]):
+    folder = place(output)
+    for number, found in enumerate(room.watch(folder, every) if watch else [room.status(folder)]):
         if as_json:  # watched: an object a line
             print(json.dumps(dataclasses.asdict(found), indent=None if watch else 2), flush=True)
         else:
@@ -73,14 +77,14 @@ def retry(
     from facecap_batch.progress import make_display
 
     options = RunOptions(
-        output=output,
+        output=place(output),
         workers=workers,
         ray_address=ray_address,
         cpus_per_worker=cpus_per_worker,
         gpus_per_worker=gpus_per_worker,
         log_json=log_json,
     )
-    conclude(do_again(options, clip or [], make_display(quiet)), output)
+    conclude(do_again(options, clip or [], make_display(quiet)), place(output))
 
 
 def compact(
@@ -96,14 +100,14 @@ def compact(
     """Gather the small tables of OUT in large files that are fast to query: OUT/compact."""
     from facecap_batch.compaction import compact as gather
 
-    done = gather(output, remove_originals)
+    done = gather(place(output), remove_originals)
     print(
         f"{done.tables} tables in {len(done.files)} files, {done.bytes / 1e6:.1f} MB"
         + (f"; {done.removed} small files removed" if remove_originals else "")
     )
 
 
-def conclude(summary: RunSummary, output: Path) -> None:
+def conclude(summary: RunSummary, output: Place) -> None:
     from facecap_batch.progress import clock
 
     parts = [f"{summary.done} of {summary.clips} clips done"]

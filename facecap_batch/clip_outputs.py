@@ -6,7 +6,6 @@ In: an output folder, which clips. Out: files, one per clip, published complete.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from facecap_batch.compact_index import read_clip, table_file, table_name
 from facecap_batch.errors import FacecapError
@@ -15,6 +14,7 @@ from facecap_batch.ledger import DONE, Ledger
 from facecap_batch.manifest import resolve_source
 from facecap_batch.report import clips_of
 from facecap_batch.status import read_reports
+from facecap_batch.storage import Place, place
 
 
 class UnknownClip(FacecapError):
@@ -29,7 +29,7 @@ class UnknownFormat(FacecapError):
     """An export format that does not exist."""
 
 
-def export_clips(output: Path, clip_ids: Sequence[str], folder: Path, format: str) -> Iterator[Path]:
+def export_clips(output: Place, clip_ids: Sequence[str], folder: Place, format: str) -> Iterator[Place]:
     """Write ``folder/<clip_id><suffix>`` for the named clips, or for all that are done.
 
     Raises NoRun, UnknownClip, UnknownFormat, NotExportable.
@@ -47,8 +47,8 @@ def export_clips(output: Path, clip_ids: Sequence[str], folder: Path, format: st
 
 
 def preview_clips(
-    output: Path, clip_ids: Sequence[str], folder: Path, suffix: str, height: int
-) -> Iterator[Path]:
+    output: Place, clip_ids: Sequence[str], folder: Place, suffix: str, height: int
+) -> Iterator[Place]:
     """Draw ``folder/<clip_id><suffix>`` for the named clips, or for all that are done.
 
     The videos are looked for where the manifest of the run named them. Raises NoRun, UnknownClip, and what
@@ -57,7 +57,7 @@ def preview_clips(
     from facecap_batch.preview import preview
 
     run, rows = read_reports(output)
-    manifest_folder = Path(run["manifest"]).parent
+    manifest_folder = place(run["manifest"]).parent
     sources = {row["clip_id"]: resolve_source(row["path"], manifest_folder) for row in rows}
     for clip_id in done_clips(output, clip_ids):
         path = folder / f"{clip_id}{suffix}"
@@ -69,10 +69,10 @@ def preview_clips(
         yield path
 
 
-def done_clips(output: Path, clip_ids: Sequence[str]) -> list[str]:
+def done_clips(output: Place, clip_ids: Sequence[str]) -> list[str]:
     """The named clips, each of which must be done; with no names, all that are. Raises NoRun, UnknownClip."""
     _, rows = read_reports(output)
-    ledger = Ledger(output)
+    ledger = Ledger(output).as_of_now()
     done = []
     for clip in clips_of(rows):
         record = ledger.get(clip.clip_id)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facecap_batch.storage import published
+from facecap_batch.storage import Place, arrow_source, published
 
 # Apple's ARFaceAnchor.BlendShapeLocation order without tongueOut; left and right are the subject's.
 ARKIT_NAMES: tuple[str, ...] = (
@@ -201,12 +200,12 @@ def from_arrow(arrow: pa.Table) -> CoefficientTable:
     )
 
 
-def write_parquet(table: CoefficientTable, path: Path) -> None:
+def write_parquet(table: CoefficientTable, path: Place) -> None:
     """Publish `table` at `path`: zstd, byte-identical for identical tables."""
     with published(path) as temporary:
         pq.write_table(to_arrow(table), temporary, compression="zstd")
 
 
-def read_parquet(path: Path) -> CoefficientTable:
+def read_parquet(path: Place) -> CoefficientTable:
     """Read a file written by `write_parquet`."""
-    return from_arrow(pq.read_table(path))
+    return from_arrow(pq.read_table(arrow_source(path)))

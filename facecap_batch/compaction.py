@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 from facecap_batch.coefficients import ANGLE_CONVENTION, SCHEMA
 from facecap_batch.compact_index import FOLDER, INDEX_NAME, CompactReader, Entry, read_index, write_index
 from facecap_batch.errors import FacecapError
-from facecap_batch.ledger import DONE, Ledger, OutputLock, not_writable
+from facecap_batch.ledger import DONE, Ledger
+from facecap_batch.locks import OutputLock, not_writable
 from facecap_batch.status import read_reports
-from facecap_batch.storage import published, remove_leftovers
+from facecap_batch.storage import Place, arrow_source, place, published, remove_leftovers
 
 KINDS = ("coefficients", "raw")
 FILE_BYTES = 128 * 10**6  # a file is closed once it is as large: few to open, enough for many readers
@@ -48,13 +49,13 @@ class Compacted:
     removed: int  # small files, by this compaction
 
 
-def compact(output: Path, remove_originals: bool = False, file_bytes: int = FILE_BYTES) -> Compacted:
+def compact(output: str | Place, remove_originals: bool = False, file_bytes: int = FILE_BYTES) -> Compacted:
     """Gather the tables of every clip in `output` that is done.
 
     Does nothing where they are gathered already. Raises NoRun, NotCompactable, OutputBusy,
     OutputNotWritable; the small files are all there after any of them but those already replaced.
     """
-    output = Path(output).absolute()
+    output = place(output).absolute()
     read_reports(output)
     with OutputLock(output):
         try:
@@ -73,9 +74,9 @@ def compact(output: Path, remove_originals: bool = False, file_bytes: int = FILE
     return Compacted(len(entries), tuple(files), size, removed)
 
 
-def _tables(output: Path, before: Sequence[Entry]) -> dict[str, int]:
+def _tables(output: Place, before: Sequence[Entry]) -> dict[str, int]:
     """Name -> bytes of every table of a clip that is done, and of what only compact files hold by now."""
-    ledger = Ledger(output)
+    ledger = Ledger(output).as_of_now()
     tables = {entry.name: entry.bytes for entry in before if entry.valid}
     for record in ledger.records():
         for name, size in record.outputs.items():
@@ -85,7 +86,7 @@ def _tables(output: Path, before: Sequence[Entry]) -> dict[str, int]:
     return tables
 
 
-def _gather(output: Path, wanted: dict[str, int], before: Sequence[Entry], file_bytes: int) -> list[Entry]:
+def _gather(output: Place, wanted: dict[str, int], before: Sequence[Entry], file_bytes: int) -> list[Entry]:
     """Write the compact files of `wanted` and return where everything lies."""
     compacted = {entry.name: entry for entry in before if entry.valid}
     reader = CompactReader(output)
@@ -120,13 +121,13 @@ def clip_id_of(name: str) -> str:
     return name.split("/", 1)[1].removesuffix(".parquet")
 
 
-def _table(output: Path, name: str, size: int, entry: Entry | None, reader: CompactReader) -> pa.Table:
+def _table(output: Place, name: str, size: int, entry: Entry | None, reader: CompactReader) -> pa.Table:
     """The table of a small file, from there or from the compact file that holds it."""
     path = output / name
     try:
         if entry is not None and not path.exists():
             return reader.table(entry)
-        table = pq.ParquetFile(path).read()
+        table = pq.ParquetFile(arrow_source(path)).read()
     except pa.ArrowException as error:
         raise NotCompactable(
             f"{path} cannot be read: {error}; run the manifest again with --force"
@@ -138,7 +139,7 @@ def _table(output: Path, name: str, size: int, entry: Entry | None, reader: Comp
 
 
 def _write(
-    output: Path, tables: Iterator[tuple[str, pa.Table]], files: Iterator[str], file_bytes: int
+    output: Place, tables: Iterator[tuple[str, pa.Table]], files: Iterator[str], file_bytes: int
 ) -> Iterator[tuple[str, int, str, pa.Table]]:
     """Write `tables` into as many of `files` as they fill; yield (file, first row, name, table) for each.
 
@@ -185,7 +186,7 @@ def _writer(path: Path, columns: pa.Schema) -> pq.ParquetWriter:
     )
 
 
-def _remove_unnamed(output: Path, files: Sequence[str]) -> None:
+def _remove_unnamed(output: Place, files: Sequence[str]) -> None:
     """Compact files that no index names: of an earlier index, or of a compaction that was interrupted."""
     for path in (output / FOLDER).glob("*.parquet"):
         if path != output / INDEX_NAME and f"{FOLDER}/{path.name}" not in files:
@@ -193,7 +194,7 @@ def _remove_unnamed(output: Path, files: Sequence[str]) -> None:
     remove_leftovers(output / FOLDER)
 
 
-def _remove_originals(output: Path, entries: Sequence[Entry]) -> int:
+def _remove_originals(output: Place, entries: Sequence[Entry]) -> int:
     """Remove the small files, each once it has been compared with what replaces it."""
     reader = CompactReader(output)
     removed = 0
@@ -201,7 +202,7 @@ def _remove_originals(output: Path, entries: Sequence[Entry]) -> int:
         path = output / entry.name
         if not path.exists():
             continue
-        if not pq.ParquetFile(path).read().equals(reader.table(entry), check_metadata=True):
+        if not pq.ParquetFile(arrow_source(path)).read().equals(reader.table(entry), check_metadata=True):
             raise NotCompactable(f"{path} differs from {entry.file}, which is to replace it; it is kept")
         path.unlink()
         removed += 1

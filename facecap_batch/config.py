@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facecap_batch import __version__
+from facecap_batch.storage import Place
 
 if TYPE_CHECKING:
     from facecap_batch.capture import CaptureSettings
@@ -34,6 +35,8 @@ class RunConfig:
     # Which runtime runs the engines. Not in the fingerprints: backends agree within the tolerance that
     # `verify` proves, and a run may move between machines half-way. Each file and record says which one.
     backend: str = "auto"
+    # Only backends that hold a certificate (`certificates`). It says what may run, not what comes out.
+    require_certificate: bool = False
 
     def capture_fingerprint(self) -> str:
         """Digest of what decides the raw tables: tool version, engine files, capture settings."""
@@ -48,6 +51,7 @@ class RunConfig:
         return {
             "engines": self.engines,
             "backend": self.backend,
+            "require_certificate": self.require_certificate,
             "engine_hashes": dict(self.engine_hashes),
             "capture": _plain(dataclasses.asdict(self.capture)),
             "solve": _plain(dataclasses.asdict(self.solve)),
@@ -65,6 +69,7 @@ class RunConfig:
             capture=CaptureSettings(**description["capture"]),
             solve=SolveSettings(**description["solve"]),
             backend=description["backend"],
+            require_certificate=description.get("require_certificate", False),
         )
 
     def _capture_description(self) -> dict[str, Any]:
@@ -79,7 +84,7 @@ class RunConfig:
 class RunOptions:
     """How a run is carried out; none of it changes a result."""
 
-    output: Path
+    output: Place
     workers: int | None = None  # None: as many as the CPUs (or GPU shares) of the cluster allow
     ray_address: str | None = None  # None: a local Ray is started and stopped by the run
     cpus_per_worker: float = 1.0
@@ -101,6 +106,7 @@ def make_config(
     backend: str = "auto",
     capture: CaptureSettings | None = None,
     solve: SolveSettings | None = None,
+    require_certificate: bool = False,
 ) -> RunConfig:
     """The configuration of a run with this engine set; reads and checks the set's cards.
 
@@ -118,6 +124,7 @@ def make_config(
         capture=capture or CaptureSettings(),
         solve=solve or SolveSettings(),
         backend=backend,
+        require_certificate=require_certificate,
     )
 
 

@@ -15,9 +15,12 @@ import av
 import av.logging
 
 from facecap_batch.errors import BadVideo, NoVideoStream
+from facecap_batch.remote import is_uri
+from facecap_batch.remote_input import ffmpeg_options, open_remote
 
 OPEN_TIMEOUT_S = 60.0  # to open a URI; local files answer at once
 READ_TIMEOUT_S = 120.0  # between two packets of a URI
+BUFFER_BYTES = 2**17  # of a file object: each read calls into Python
 DEFAULT_RATE = Fraction(25)  # frames per second, of a container that tells none (a still picture)
 # The clocks of these start anywhere (hours, in a recording of a broadcast).
 _ARBITRARY_ORIGIN = {"mpegts", "mpeg"}
@@ -27,12 +30,32 @@ av.logging.set_level(None)  # FFmpeg's own lines say less than our errors and wo
 
 
 def open_container(source: str) -> Any:
-    """Open `source` for reading; the caller closes it. Raises BadVideo."""
+    """Open `source` for reading; the caller hands it to `close_container`.
+
+    Raises BadVideo; for a URI also InputNotReadable and StorageUnavailable.
+    """
     address = _address(source)
     try:
-        return av.open(address, metadata_errors="replace", timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise BadVideo(f"{source}: cannot be opened as a video: {reason(error)}") from error
+        return av.open(
+            address,
+            metadata_errors="replace",
+            timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
+            buffer_size=BUFFER_BYTES,
+            options=ffmpeg_options(source),
+        )
+    except BaseException as error:
+        if not isinstance(address, str):
+            address.close()
+        if isinstance(error, (av.error.FFmpegError, OSError, ValueError)):
+            raise BadVideo(f"{source}: cannot be opened as a video: {reason(error)}") from error
+        raise
+
+
+def close_container(container: Any) -> None:
+    """Close it, and the file object that it reads from, which FFmpeg leaves open."""
+    container.close()
+    if container.file is not None:
+        container.file.file.close()
 
 
 def video_stream(container: Any, source: str) -> Any:
@@ -114,10 +137,11 @@ def _kinds(container: Any) -> set[str]:
     return set(container.format.name.split(","))
 
 
-def _address(source: str) -> str:
-    """What FFmpeg is given: local paths as such, whatever characters they hold. Raises BadVideo."""
-    if "://" in source:
-        return source
+def _address(source: str) -> Any:
+    """What FFmpeg is given: local paths as such, whatever characters they hold; a file object for a URI that
+    it does not speak. Raises BadVideo."""
+    if is_uri(source):
+        return open_remote(source) or source
     path = Path(source)
     if path.is_dir():
         raise BadVideo(f"{source}: is a folder, not a video; list its files in the manifest, one a row")

@@ -39,6 +39,7 @@ def findings() -> Iterator[Finding]:
     for module in ("av", "cv2", "numpy", "pyarrow", "ray"):
         yield _tried(module, lambda module=module: _version(module))  # type: ignore[misc]
     yield _tried("query", lambda: _version("duckdb"), required=False)
+    yield _tried("storage", lambda: _version("s3fs"), required=False)
     yield _tried("video", _decode_a_video)
     yield from _backends()
     yield from _engine_sets()

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
+# A full or read-only disk stays so, and so does a refusal; other errors of a storage may pass.
+LASTING = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EFBIG,
+        errno.ENAMETOOLONG,
+    }
+)
+
 
 class FacecapError(Exception):
     """Base of every error this package raises on purpose."""
@@ -41,3 +57,39 @@ class OutputNotWritable(FacecapError):
 
 class OutputBusy(FacecapError):
     """Another run is writing to this output folder."""
+
+
+class InputNotReadable(FacecapError):
+    """The storage of a video does not answer. The video itself may be whole."""
+
+
+class StorageUnavailable(FacecapError):
+    """A URI cannot be used here: its storage library is missing, or nobody knows its scheme."""
+
+
+class NotCertified(EngineError):
+    """A run wants proven backends only, and none has proved this one here. The message says how to."""
+
+
+class PeerFailed(FacecapError):
+    """Another tool that speeds are told beside did not do its part. The message holds what it said."""
+
+
+def lasting(error: OSError) -> bool:
+    """True where another attempt cannot fare better."""
+    return error_number(error) in LASTING
+
+
+def is_full(error: OSError) -> bool:
+    """True where there is no room left."""
+    return error_number(error) in (errno.ENOSPC, errno.EDQUOT)
+
+
+def error_number(error: OSError) -> int | None:
+    """errno of `error`; Arrow keeps it in its text only."""
+    if error.errno is not None:
+        return error.errno
+    for number in LASTING:
+        if f"errno {number}]" in str(error).lower() or os.strerror(number) in str(error):
+            return number
+    return None

@@ -9,23 +9,20 @@ after.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import json
-import os
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from facecap_batch import compact_index
-from facecap_batch.errors import OutputBusy, OutputNotWritable
-from facecap_batch.manifest import Clip, is_uri
-from facecap_batch.storage import TEMPORARY_PREFIX, publish_bytes
+from facecap_batch.manifest import Clip
+from facecap_batch.remote import RemotePath, is_uri
+from facecap_batch.remote_input import RemoteInput, look_up
+from facecap_batch.storage import TEMPORARY_PREFIX, Place, publish_bytes
 
 FOLDER = "ledger"
-LOCK_NAME = ".lock"
 DONE, FAILED = "done", "failed"
 
 
@@ -34,25 +31,37 @@ class InputIdentity:
     """What makes an input the same input. A touched or replaced file is another one."""
 
     source: str  # path or URI as the manifest gives it
-    size: int  # bytes; -1 where it cannot be known (missing, or a URI)
-    mtime_ns: int  # nanoseconds since 1970; -1 as above
+    size: int  # bytes; -1 where it cannot be known (missing)
+    mtime_ns: int  # nanoseconds since 1970; -1 as above, and for a URI
     start: str  # seconds as a fraction, or empty
     end: str
     actor: str  # written into the clip's files, hence part of it
     timecode: str
+    version: str = ""  # of a URI: ETag or the like; empty where it cannot be known
 
     def key(self) -> str:
         """Digest of all fields."""
         # Not dataclasses.astuple: it copies deeply, and a plan asks for 100,000 keys.
         fields = [getattr(self, field.name) for field in dataclasses.fields(self)]
-        text = json.dumps(fields, ensure_ascii=False)
+        text = json.dumps(fields if self.version else fields[:-1], ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def identify(clip: Clip) -> InputIdentity:
     """Look at the clip's file; a missing one is an identity too, so that its arrival is noticed."""
+    return identify_all([clip])[0]
+
+
+def identify_all(clips: Sequence[Clip]) -> list[InputIdentity]:
+    """`identify` for many: those behind URIs are asked for together. Raises StorageUnavailable."""
+    uris = [clip.path for clip in clips if is_uri(clip.path)]
+    known = look_up(uris) if uris else {}
+    return [_identity(clip, known.get(clip.path)) for clip in clips]
+
+
+def _identity(clip: Clip, remote: RemoteInput | None) -> InputIdentity:
     size = mtime_ns = -1
-    if not is_uri(clip.path):
+    if remote is None:
         try:
             status = Path(clip.path).stat()
             size, mtime_ns = status.st_size, status.st_mtime_ns
@@ -60,12 +69,13 @@ def identify(clip: Clip) -> InputIdentity:
             pass
     return InputIdentity(
         source=clip.source,
-        size=size,
+        size=size if remote is None else remote.size,
         mtime_ns=mtime_ns,
         start="" if clip.start is None else str(clip.start),
         end="" if clip.end is None else str(clip.end),
         actor=clip.actor or "",
         timecode=clip.timecode or "",
+        version="" if remote is None else remote.version,
     )
 
 
@@ -98,11 +108,16 @@ class Record:
 class Ledger:
     """The records below one output folder."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Place) -> None:
         self.output = output
         self.folder = output / FOLDER
 
-    def path(self, clip_id: str) -> Path:
+    def as_of_now(self) -> Ledger:
+        """The same records for many questions: behind a URI they are read together, once; on a local disk
+        each is looked at when it is asked for."""
+        return _ReadAhead(self.output) if isinstance(self.output, RemotePath) else self
+
+    def path(self, clip_id: str) -> Place:
         return self.folder / f"{clip_id}.json"
 
     def get(self, clip_id: str) -> Record | None:
@@ -147,57 +162,43 @@ def as_bytes(record: Record) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _read(path: Path) -> Record | None:
+class _ReadAhead(Ledger):
+    """Records and files of a remote folder as one listing and one round of reading found them, each when it
+    was first needed."""
+
+    def __init__(self, output: RemotePath) -> None:
+        super().__init__(output)
+        self._remote = output
+
+    @functools.cached_property
+    def _sizes(self) -> dict[str, int]:
+        return self._remote.sizes()
+
+    @functools.cached_property
+    def _records(self) -> dict[str, Record | None]:
+        names = [name for name in self._sizes if name.startswith(f"{FOLDER}/") and name.endswith(".json")]
+        return {name: _parsed(content) for name, content in self._remote.read_many(names).items()}
+
+    def get(self, clip_id: str) -> Record | None:
+        return self._records.get(f"{FOLDER}/{clip_id}.json")
+
+    def records(self) -> Iterator[Record]:
+        yield from (record for record in self._records.values() if record is not None)
+
+    def _size(self, name: str) -> int:
+        return self._sizes[name] if name in self._sizes else self._compacted.get(name, -1)
+
+
+def _read(path: Place) -> Record | None:
     try:
-        data: dict[str, Any] = json.loads(path.read_bytes())
-        return Record(**data)
-    except (OSError, ValueError, TypeError):
+        return _parsed(path.read_bytes())
+    except OSError:
         return None
 
 
-class OutputLock:
-    """Holds an output folder for one run. The operating system lets go when the process dies, however."""
-
-    def __init__(self, output: Path) -> None:
-        self.path = output / LOCK_NAME
-        self._file: IO[str] | None = None
-
-    def __enter__(self) -> OutputLock:
-        """Raises OutputBusy where another run holds the folder, OutputNotWritable where it refuses."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = self.path.open("a+")
-        except OSError as error:
-            raise not_writable(self.path.parent, error) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            file.close()
-            raise OutputBusy(
-                f"{self.path.parent}: another run is writing here (process {holder}); "
-                "wait for it, stop it, or choose another --output"
-            ) from error
-        self._file = file
-        try:
-            file.truncate(0)
-            file.write(f"{os.getpid()} on {socket.gethostname()}")
-            file.flush()
-        except OSError as error:
-            self.__exit__()
-            raise not_writable(self.path.parent, error) from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-
-def not_writable(folder: Path, error: OSError) -> OutputNotWritable:
-    """The error of a run whose output folder refuses."""
-    return OutputNotWritable(
-        f"{folder}: the output folder cannot be written: {error.strerror or error}; "
-        "make it writable (or free space), or choose another --output"
-    )
+def _parsed(content: bytes) -> Record | None:
+    try:
+        data: dict[str, Any] = json.loads(content)
+        return Record(**data)
+    except (ValueError, TypeError):
+        return None

@@ -23,6 +23,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from facecap_batch.errors import BadManifest
+from facecap_batch.remote import is_uri
+from facecap_batch.storage import Place, place
 from facecap_batch.timecode import is_time, parse_time
 
 KNOWN_COLUMNS = ("path", "clip_id", "start", "end", "actor", "timecode", "timecode_fps")
@@ -31,7 +33,6 @@ MAX_CLIP_ID_BYTES = 200
 MAX_LISTED_ROWS = 1000
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # One row as text; None for a line whose fault is told already, so that the rows after it keep their number.
 Row = dict[str, str] | None
 _VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mxf", ".jpg", ".jpeg", ".png"}
@@ -56,24 +57,19 @@ class Clip:
             object.__setattr__(self, "source", self.path)
 
 
-def is_uri(path: str) -> bool:
-    """True for ``scheme://…``; a Windows drive letter is not a scheme."""
-    return _URI.match(path) is not None
-
-
-def read_manifest(path: str | Path) -> list[Clip]:
+def read_manifest(path: str | Place) -> list[Clip]:
     """Read a manifest (.csv, .tsv, .parquet, .jsonl or .ndjson).
 
     Raises BadManifest when the file is missing, empty, not what its extension says, has no ``path`` column,
     or when any row is bad; the message lists every bad row.
     """
-    path = Path(path)
+    path = place(path)
     problems: list[str] = []
     rows = _read_rows(path, problems)
     if not rows and not problems:
         raise BadManifest(f"{path}: the manifest has no rows; it needs a 'path' column and one row per clip")
     taken = _explicit_ids(rows, problems)
-    folder = path.resolve().parent
+    folder = (path.resolve() if isinstance(path, Path) else path).parent
     clips = []
     for number, row in enumerate(rows, 1):
         clip = _clip(number, row, folder, taken, problems) if row is not None else None
@@ -88,7 +84,7 @@ def read_manifest(path: str | Path) -> list[Clip]:
 
 
 def _clip(
-    number: int, row: dict[str, str], folder: Path, taken: set[str], problems: list[str]
+    number: int, row: dict[str, str], folder: Place, taken: set[str], problems: list[str]
 ) -> Clip | None:
     found: list[str] = []
     source = row.get("path", "")
@@ -129,11 +125,14 @@ def _clip(
     )
 
 
-def resolve_source(source: str, folder: Path) -> str:
-    """Where a manifest in `folder` means by its `path` column: an absolute local path, or a URI as it is."""
+def resolve_source(source: str, folder: Place) -> str:
+    """Where a manifest in `folder` means by its `path` column: an absolute local path, or a URI as it is.
+
+    Relative paths are relative to the folder, on a local disk or behind a URI.
+    """
     if source.startswith("file://"):
         return unquote(urlsplit(source).path)
-    return source if is_uri(source) else str(folder / source)
+    return source if is_uri(source) or Path(source).is_absolute() else str(folder / source)
 
 
 def _explicit_ids(rows: list[Row], problems: list[str]) -> set[str]:
@@ -184,8 +183,12 @@ def _unsafe_id(clip_id: str) -> str | None:
 # --- the three file formats, each to rows of strings --------------------------------------------
 
 
-def _read_rows(path: Path, problems: list[str]) -> list[Row]:
-    if path.is_dir():
+def _read_rows(path: Place, problems: list[str]) -> list[Row]:
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise BadManifest(f"{path}: cannot read the manifest: {error.strerror}") from error
+    if is_folder:
         raise BadManifest(
             f"{path} is a folder, not a manifest. Make one with a line per video, for example:\n"
             f"  (echo path; ls {path}/*.mp4) > manifest.csv"
@@ -211,7 +214,7 @@ def _read_rows(path: Path, problems: list[str]) -> list[Row]:
     return list(readers[suffix](path, data, problems))
 
 
-def _text(path: Path, data: bytes) -> str:
+def _text(path: Place, data: bytes) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -223,7 +226,7 @@ def _text(path: Path, data: bytes) -> str:
     return text
 
 
-def _check_columns(path: Path, columns: list[str]) -> None:
+def _check_columns(path: Place, columns: list[str]) -> None:
     if "path" not in columns:
         raise BadManifest(f"{path}: no 'path' column; found: {', '.join(map(repr, columns))[:500]}")
     doubled = sorted({name for name in columns if columns.count(name) > 1})
@@ -231,7 +234,7 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         raise BadManifest(f"{path}: column(s) given twice: {', '.join(doubled)}")
 
 
-def _csv_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[Row]:
+def _csv_rows(path: Place, data: bytes, problems: list[str]) -> Iterator[Row]:
     text = _text(path, data)
     first = text.lstrip("\r\n").splitlines()[0]
     # Spreadsheets of some countries write CSV with semicolons.
@@ -256,7 +259,7 @@ def _csv_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[Row]:
         raise BadManifest(f"{path}: line {lines.line_num} is not CSV: {error}") from error
 
 
-def _json_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[Row]:
+def _json_rows(path: Place, data: bytes, problems: list[str]) -> Iterator[Row]:
     for number, line in enumerate(_text(path, data).splitlines(), 1):
         if not line.strip():
             continue
@@ -273,7 +276,7 @@ def _json_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[Row]:
         yield {str(name): _as_text(value) for name, value in row.items()}
 
 
-def _parquet_rows(path: Path, data: bytes, problems: list[str]) -> Iterator[Row]:
+def _parquet_rows(path: Place, data: bytes, problems: list[str]) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

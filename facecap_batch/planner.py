@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from facecap_batch.config import RunConfig
-from facecap_batch.ledger import DONE, FAILED, InputIdentity, Ledger, Record, identify
+from facecap_batch.ledger import DONE, FAILED, InputIdentity, Ledger, Record, identify_all
 from facecap_batch.manifest import Clip
 
 # Expected length where the manifest gives no range: files are not opened to plan (100,000 of them would
@@ -46,13 +46,13 @@ def plan(
     fingerprint, capture_fingerprint = config.fingerprint(), config.capture_fingerprint()
     items: list[WorkItem] = []
     kept: dict[str, Record] = {}
-    for clip in clips:
-        identity = identify(clip)
+    known = ledger.as_of_now()
+    for clip, identity in zip(clips, identify_all(clips), strict=True):
         key = identity.key()
-        record = None if force else ledger.get(clip.clip_id)
+        record = None if force else known.get(clip.clip_id)
         same_input = record is not None and record.input_key == key
         if record is not None and same_input and record.fingerprint == fingerprint:
-            if record.status == DONE and ledger.intact(record):
+            if record.status == DONE and known.intact(record):
                 kept[clip.clip_id] = record
                 continue
             if record.status == FAILED and not retry_failed:
@@ -63,7 +63,7 @@ def plan(
             and same_input
             and record.status == DONE
             and record.capture_fingerprint == capture_fingerprint
-            and raw_is_intact(ledger, record)
+            and raw_is_intact(known, record)
         )
         items.append(WorkItem(clip, key, expected_seconds(clip, identity), reuse_raw=reuse))
     # Ties by clip_id: the plan does not depend on the order of the manifest's rows.

@@ -26,7 +26,7 @@ from facecap_batch.cluster import usable_cpus
 from facecap_batch.config import RunConfig
 from facecap_batch.ledger import DONE, FAILED, Record
 from facecap_batch.manifest import Clip
-from facecap_batch.storage import publish_bytes, published
+from facecap_batch.storage import Place, publish_bytes, published
 
 CLIPS_NAME, RUN_NAME = "clips.parquet", "run.json"
 PENDING = "pending"  # neither done nor failed: interrupted, or the run is still going
@@ -66,7 +66,7 @@ PACKAGES = (
 )
 
 
-def write_clips(output: Path, clips: Sequence[Clip], records: Mapping[str, Record]) -> None:
+def write_clips(output: Place, clips: Sequence[Clip], records: Mapping[str, Record]) -> None:
     """Publish ``clips.parquet``: one row per clip, in the manifest's order; raises OSError.
 
     Columns of the manifest that this project does not know follow as text; one that bears the name of a
@@ -159,7 +159,7 @@ class RunReport:
     hosts: Sequence[Mapping[str, Any]] = ()  # as `listeners.Roster.host_kinds`
 
 
-def write_run(output: Path, config: RunConfig, report: RunReport) -> None:
+def write_run(output: Place, config: RunConfig, report: RunReport) -> None:
     """Publish ``run.json``; raises OSError."""
     description = {
         **dataclasses.asdict(report),

@@ -17,20 +17,21 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from facecap_batch import cluster, compact_index, report
+from facecap_batch.certificates import require_for
 from facecap_batch.config import RunConfig, RunOptions
 from facecap_batch.journal import Journal
-from facecap_batch.ledger import DONE, FAILED, Ledger, OutputLock, Record, not_writable
+from facecap_batch.ledger import DONE, FAILED, Ledger, Record
 from facecap_batch.listeners import Roster, Several
+from facecap_batch.locks import OutputLock, not_writable
 from facecap_batch.manifest import Clip, read_manifest
 from facecap_batch.planner import Plan, WorkItem, plan, raw_is_intact
 from facecap_batch.progress import Display, PlainDisplay, Tally
 from facecap_batch.solve import SolveSettings
 from facecap_batch.status import read_reports
-from facecap_batch.storage import remove_leftovers
+from facecap_batch.storage import Place, place, remove_leftovers
 
 ROOM_S = 2.0  # how long it may take until a node that joined gets workers
 
@@ -59,23 +60,25 @@ class RunSummary:
 
 
 def run(
-    manifest: str | Path, config: RunConfig, options: RunOptions, display: Display | None = None
+    manifest: str | Place, config: RunConfig, options: RunOptions, display: Display | None = None
 ) -> RunSummary:
     """Do every clip of `manifest` that is not done yet.
 
-    Raises BadManifest, OutputNotWritable or OutputBusy before anything has run; WorkerLost or EngineError
-    when no worker can live on the cluster. An interrupt (SIGINT or SIGTERM in the main thread) ends the run
-    in good order and is told in the summary.
+    Raises BadManifest, NotCertified, OutputNotWritable or OutputBusy before anything has run; WorkerLost or
+    EngineError when no worker can live on the cluster. An interrupt (SIGINT or SIGTERM in the main thread)
+    ends the run in good order and is told in the summary.
     """
     started = time.monotonic()
     clips = read_manifest(manifest)
-    output = Path(options.output).absolute()
+    if config.require_certificate and options.ray_address is None:
+        require_for(config.engines, config.backend)  # workers elsewhere look for themselves
+    output = place(options.output).absolute()
     with OutputLock(output):
         try:
             remove_leftovers(output)
             ledger = Ledger(output)
             todo = plan(clips, ledger, config, options.force, options.retry_failed)
-            job = Job(str(Path(manifest).absolute()), clips, todo, config, options, ledger, started)
+            job = Job(str(place(manifest).absolute()), clips, todo, config, options, ledger, started)
             job.write("running")
         except OSError as error:
             raise not_writable(output, error) from error
@@ -90,7 +93,7 @@ def solve_again(settings: SolveSettings, options: RunOptions, display: Display |
     Raises NoRun, OutputBusy, OutputNotWritable.
     """
     started = time.monotonic()
-    output = Path(options.output).absolute()
+    output = place(options.output).absolute()
     description, rows = read_reports(output)
     with OutputLock(output):
         try:
@@ -98,7 +101,7 @@ def solve_again(settings: SolveSettings, options: RunOptions, display: Display |
             config = dataclasses.replace(config, solve=settings)
             clips = report.clips_of(rows)
             ledger = Ledger(output)
-            todo = _plan_again(clips, ledger, config)
+            todo = _plan_again(clips, ledger.as_of_now(), config)
             job = Job(description["manifest"], clips, todo, config, options, ledger, started)
             job.write("running")
         except OSError as error:

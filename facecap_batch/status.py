@@ -8,19 +8,19 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-import fcntl
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from facecap_batch.errors import FacecapError
-from facecap_batch.ledger import DONE, FAILED, LOCK_NAME, Ledger, Record
+from facecap_batch.ledger import DONE, FAILED, Ledger, Record
+from facecap_batch.locks import is_held
 from facecap_batch.progress import clock
 from facecap_batch.report import CLIPS_NAME, PENDING, RUN_NAME
+from facecap_batch.storage import Place, arrow_source
 
 MOST_ERRORS = 10  # kinds of error that are listed
 
@@ -54,11 +54,11 @@ class Status:
     errors: tuple[ErrorKind, ...]  # most frequent first
 
 
-def status(output: Path) -> Status:
+def status(output: Place) -> Status:
     """Read `output`. Raises NoRun."""
     run, rows = read_reports(output)
-    running = _is_held(output)
-    ledger = Ledger(output)
+    running = is_held(output)
+    ledger = Ledger(output).as_of_now()
     counts: collections.Counter[str] = collections.Counter()
     frames = with_face = 0
     video_s = 0.0
@@ -95,7 +95,7 @@ def status(output: Path) -> Status:
     )
 
 
-def watch(output: Path, every_s: float) -> Iterator[Status]:
+def watch(output: Place, every_s: float) -> Iterator[Status]:
     """The status now, and again every `every_s` seconds until no run is going on. Raises NoRun."""
     while True:
         found = status(output)
@@ -108,11 +108,11 @@ def watch(output: Path, every_s: float) -> Iterator[Status]:
 _FROM_RECORD = ("status", "frames", "frames_with_face", "seconds", "error_type", "error")
 
 
-def read_reports(output: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def read_reports(output: Place) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """``run.json``, and ``clips.parquet`` row by row. Raises NoRun."""
     try:
         run = json.loads((output / RUN_NAME).read_bytes())
-        rows = pq.read_table(output / CLIPS_NAME).to_pylist()
+        rows = pq.read_table(arrow_source(output / CLIPS_NAME)).to_pylist()
     except FileNotFoundError as error:
         raise NoRun(
             f"{output} is not the output folder of a run: it has no {RUN_NAME}/{CLIPS_NAME}"
@@ -158,15 +158,3 @@ def _kinds(failures: list[tuple[str, str, str]]) -> tuple[ErrorKind, ...]:
 def _elapsed(run: dict[str, Any]) -> float:
     started = datetime.datetime.fromisoformat(run["started_at"])
     return (datetime.datetime.now(datetime.timezone.utc) - started).total_seconds()
-
-
-def _is_held(output: Path) -> bool:
-    """True while a run holds the folder."""
-    try:
-        with (output / LOCK_NAME).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False

@@ -28,6 +28,7 @@ import numpy as np
 
 from facecap_batch.container import (
     as_fraction,
+    close_container,
     declared_end,
     declared_frames,
     frame_rate,
@@ -139,7 +140,7 @@ class Video:
         """Release the file and the decoder; harmless when repeated."""
         container, self._container = self._container, None
         if container is not None:
-            container.close()
+            close_container(container)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import errno
 import json
 import os
 import queue
@@ -28,26 +27,17 @@ from facecap_batch.capture import capture
 from facecap_batch.coefficients import OUTPUT_NAMES, CoefficientTable, write_parquet
 from facecap_batch.compact_index import read_clip, size_of
 from facecap_batch.config import RunConfig
-from facecap_batch.errors import EngineMismatch, FacecapError, OutputNotWritable
+from facecap_batch.errors import EngineMismatch, FacecapError, InputNotReadable, OutputNotWritable, lasting
 from facecap_batch.ledger import DONE, Record
 from facecap_batch.planner import WorkItem
 from facecap_batch.solve import GAINS_METADATA, solve
+from facecap_batch.storage import Place, place
 
 if TYPE_CHECKING:
     from facecap_batch.engines.engine import Engine
     from facecap_batch.scheduler import Done, Failed, Hello, Progress
 
 HEARTBEAT_S = 1.0  # between two progress records; each costs the driver a millisecond or two
-# A full or read-only disk stays so; other errors of the storage may pass.
-LASTING = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EFBIG,
-    errno.ENAMETOOLONG,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +50,9 @@ class Engines:
 
 
 def open_engines(config: RunConfig) -> Engines:
-    """Open the configured set; EngineMismatch where its files here are not those of the run."""
+    """Open the configured set; EngineMismatch where its files here are not those of the run, NotCertified
+    where only certified backends may run and the one that opens here is none."""
+    from facecap_batch import certificates
     from facecap_batch.engines.backends import open_engine
     from facecap_batch.engines.sets import fingerprints, load_set
 
@@ -76,6 +68,10 @@ def open_engines(config: RunConfig) -> Engines:
         metadata[f"{card.role}_sha256"] = card.sha256
         metadata[f"{card.role}_licence"] = card.licence
         metadata[f"{card.role}_backend"] = engine.backend
+        if config.require_certificate:
+            certificates.require(cards, engine.backend)
+        if certificate := certificates.find(cards, engine.backend):
+            metadata[f"{card.role}_certificate"] = str(certificate)
     names = cards.regressor.output_names
     if names and names != OUTPUT_NAMES:
         metadata["regressor_outputs"] = json.dumps(names)
@@ -87,7 +83,7 @@ def open_engines(config: RunConfig) -> Engines:
 def process(
     item: WorkItem,
     config: RunConfig,
-    output: Path,
+    output: Place,
     engines: Callable[[], Engines],
     progress: Callable[[int], None] | None = None,
 ) -> Record:
@@ -168,7 +164,7 @@ def _record(
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[Path]:
+def _writing(path: Place) -> Iterator[Place]:
     """Name the file and the way out when the storage refuses; whether it may pass is kept in the cause."""
     try:
         yield path
@@ -181,9 +177,9 @@ def _writing(path: Path) -> Iterator[Path]:
 
 def judge(error: BaseException) -> tuple[str, str, bool]:
     """(error_type, message, whether another attempt may fare better) of an error from `process`."""
-    cause = error.__cause__ if isinstance(error, OutputNotWritable) else error
+    cause = error.__cause__ if isinstance(error, (OutputNotWritable, InputNotReadable)) else error
     if isinstance(cause, OSError):
-        return type(error).__name__, str(error), error_number(cause) not in LASTING
+        return type(error).__name__, str(error), not lasting(cause)
     if isinstance(error, FacecapError):
         return type(error).__name__, str(error), False
     if isinstance(error, MemoryError):
@@ -193,16 +189,6 @@ def judge(error: BaseException) -> tuple[str, str, bool]:
     return type(error).__name__, f"unexpected, please report it: {error} ({place})", False
 
 
-def error_number(error: OSError) -> int | None:
-    """errno of `error`; Arrow keeps it in its text only."""
-    if error.errno is not None:
-        return error.errno
-    for number in LASTING:
-        if f"errno {number}]" in str(error).lower() or os.strerror(number) in str(error):
-            return number
-    return None
-
-
 class ClipWorker:
     """A Ray actor (see `scheduler` for what it must offer) that keeps its engines between clips."""
 
@@ -210,7 +196,7 @@ class ClipWorker:
         """`captures` is false where no item will need the engines."""
         self.config = config
         self.captures = captures
-        self.output = Path(output)
+        self.output = place(output)
         self._engines: Engines | None = None
 
     def hello(self) -> Hello:

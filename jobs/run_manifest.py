@@ -2,8 +2,8 @@
 
     ray job submit --working-dir . -- python jobs/run_manifest.py manifest.csv --output /mnt/facecap/out
 
-Manifest, videos and output must be on storage that every node sees under the same path. The exit code is the
-run's: a job that ends with 1 has finished and says in clips.parquet which clips failed.
+Manifest, videos and output must lie behind URIs, or on storage that every node sees under the same path. The
+exit code is the run's: a job that ends with 1 has finished and says in clips.parquet which clips failed.
 """
 
 from __future__ import annotations

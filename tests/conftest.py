@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from facecap_batch.config import RunConfig
 from facecap_batch.engines.sets import EngineSet
+
+if TYPE_CHECKING:
+    from object_store import ObjectStore
 
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
@@ -36,6 +40,15 @@ def ray_floor() -> Iterator[None]:
 
     with local_ray():
         yield
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[ObjectStore]:
+    """An S3 server with an empty bucket, where this process and those that it starts look for it."""
+    from object_store import running_store
+
+    with running_store() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ import pytest
 from facecap_batch.capture import CaptureSettings
 from facecap_batch.config import RunConfig, RunOptions
 from facecap_batch.errors import OutputBusy, OutputNotWritable
-from facecap_batch.ledger import DONE, FAILED, Ledger, OutputLock, Record, identify
+from facecap_batch.ledger import DONE, FAILED, Ledger, Record, identify
+from facecap_batch.locks import OutputLock
 from facecap_batch.manifest import Clip
 from facecap_batch.planner import plan
 from facecap_batch.solve import SolveSettings
@@ -149,7 +150,7 @@ def test_longest_expected_first_whatever_the_order(tmp_path: Path, ledger: Ledge
         clip(tmp_path, "large-too", 9_000_000),
         clip(tmp_path, "range", 9_000_000, start=Fraction(1), end=Fraction(11)),
         Clip("missing", str(tmp_path / "missing.mp4")),
-        Clip("remote", "https://example.org/a.mp4"),
+        Clip("remote", "https://127.0.0.1:1/a.mp4"),
     ]
     order = ["missing", "remote", "large", "large-too", "range", "small"]
     assert left(clips, ledger) == order
@@ -172,7 +173,7 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from facecap_batch.ledger import OutputLock
+from facecap_batch.locks import OutputLock
 with OutputLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from pathlib import Path
 
 from facecap_batch.coefficients import CoefficientTable
+from facecap_batch.storage import Place
 
-Exporter = Callable[[CoefficientTable, Path], None]
+Exporter = Callable[[CoefficientTable, Place], None]
 
 
 def _lazily(module: str, function: str) -> Exporter:
-    def export(table: CoefficientTable, path: Path) -> None:
+    def export(table: CoefficientTable, path: Place) -> None:
         getattr(importlib.import_module(f"{__name__}.{module}"), function)(table, path)
 
     export.__name__ = function

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from facecap_batch.exporters import fbx_binary
 from facecap_batch.exporters.fbx_animation import Motion, animation, motion
 from facecap_batch.exporters.fbx_binary import Node, node
 from facecap_batch.exporters.fbx_scene import head_scene, properties, tagged
-from facecap_batch.storage import publish_bytes
+from facecap_batch.storage import Place, publish_bytes
 
 CREATOR = "facecap-batch"
 CUSTOM_RATE = 14
@@ -211,7 +210,7 @@ def fbx_bytes(table: CoefficientTable) -> bytes:
     )
 
 
-def write_fbx(table: CoefficientTable, path: Path) -> None:
+def write_fbx(table: CoefficientTable, path: Place) -> None:
     """Publish the animation of `table` at `path`, atomically.
 
     One key per frame with a value, at its time since the first frame; a clip without any face gives the head

@@ -7,12 +7,11 @@ the app itself; they differ from Apple's order in the jaw and mouth sidewards sh
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
-from facecap_batch.storage import publish_bytes
+from facecap_batch.storage import Place, publish_bytes
 from facecap_batch.timecode import parse_time
 
 SHAPE_COUNT = 61  # what the app writes in BlendShapeCount: 52 shapes and 9 angles
@@ -73,7 +72,7 @@ def eye_angles(coefficients: np.ndarray) -> np.ndarray:
     return angles
 
 
-def write_livelink_csv(table: CoefficientTable, path: Path) -> None:
+def write_livelink_csv(table: CoefficientTable, path: Place) -> None:
     """Publish `table` at `path` as Live Link Face CSV, atomically.
 
     A frame without values keeps its line, with a BlendShapeCount of 0 and empty fields, as the format has no

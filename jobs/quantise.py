@@ -1,0 +1,114 @@
+"""Float32 engines to static INT8 ones, as a set of their own.
+
+    python jobs/quantise.py --calibration data/faces --output engines/int8 --heldout heldout/faces
+    facecap-batch verify --engines engines/int8 --against default --backend onnxruntime-cpu
+
+In: an engine set of the default networks, and rendered faces (``faces_*.npz`` from jobs/synthesise.py) for
+the ranges of the values in between. Out: the set in INT8, as QuantizeLinear and DequantizeLinear around
+convolutions, and, for faces of people that were neither trained nor calibrated on, what that costs: the loss
+of mean r, and the speed of both, in turns. What it came to here, and why INT8 is not the default:
+docs/engines.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+
+from facecap_batch.bench import engine_input
+from facecap_batch.engines import load_set, open_engine
+from facecap_batch.engines.cards import EngineCard, write_card
+from facecap_batch.networks.quantise import quantise
+from facecap_batch.painted import painted_pictures
+from facecap_batch.synthesis.dataset import FaceShard, load_faces
+from facecap_batch.training.regressor import measure
+
+BACKEND = "onnxruntime-cpu"
+BATCH = 8
+CROPS, PICTURES = 512, 128  # calibrated on
+TURNS = 40  # calls of each engine
+
+
+def crops_of(folder: Path, count: int) -> np.ndarray:
+    """uint8 [count, S, S, 3], spread over the shards of a folder."""
+    shards = sorted(folder.glob("faces_*.npz"))
+    if not shards:
+        raise typer.BadParameter(f"{folder} holds no faces_*.npz; make some with jobs/synthesise.py")
+    every = -(-count // len(shards))
+    return np.concatenate([load_faces(path).image[:every] for path in shards[:count]])[:count]
+
+
+def pictures_of(crops: np.ndarray, count: int, side: int) -> np.ndarray:
+    """Pictures for a detector, uint8 [count, side, side, 3]: crops of any size on painted ones."""
+    rng = np.random.default_rng(5)
+    pictures = np.stack([cv2.resize(picture, (side, side)) for picture in painted_pictures(count, seed=5)])
+    for picture in pictures[::2]:
+        width = int(rng.integers(side // 8, side * 2 // 3))
+        x, y = rng.integers(0, side - width, 2)
+        crop = cv2.resize(crops[rng.integers(len(crops))], (width, width), interpolation=cv2.INTER_AREA)
+        picture[y : y + width, x : x + width] = crop
+    return pictures
+
+
+def quality(card: EngineCard, shard: FaceShard) -> float:
+    """Mean r over the 51 coefficients."""
+    said = open_engine(card, BACKEND).run(shard.image)
+    return measure(said["outputs"], said["landmarks"], shard).mean_r
+
+
+def times_faster(card: EngineCard, than: EngineCard) -> dict[str, float]:
+    """Batch size -> how many times as fast `card` runs, medians of calls in turns."""
+    engines = [open_engine(than, BACKEND), open_engine(card, BACKEND)]
+    found = {}
+    for size in (1, BATCH):
+        batch = engine_input(than, size)
+        took: list[list[float]] = [[], []]
+        for _ in range(TURNS):
+            for engine, times in zip(engines, took, strict=True):
+                started = time.perf_counter()
+                engine.run(batch)
+                times.append(time.perf_counter() - started)
+        before, after = (statistics.median(times[1:]) for times in took)
+        found[str(size)] = round(before / after, 3)
+    return found
+
+
+def main(
+    calibration: Annotated[Path, typer.Option(help="folder of faces_*.npz")],
+    output: Annotated[Path, typer.Option(help="folder of the new set")],
+    engines: Annotated[str, typer.Option(help="engine set, by name or folder")] = "default",
+    heldout: Annotated[
+        Path | None, typer.Option(help="folder of faces_*.npz of people not trained on, to judge by")
+    ] = None,
+) -> None:
+    """Make the set; see the module's docstring."""
+    cv2.setNumThreads(1)
+    cards = load_set(engines)
+    crops = crops_of(calibration, CROPS)
+    pictures = pictures_of(crops, PICTURES, cards.detector.input.size)
+    made = [
+        quantise(card, [items[k : k + BATCH] for k in range(0, len(items), BATCH)], output)
+        for card, items in ((cards.detector, pictures), (cards.regressor, crops))
+    ]
+    for card, original in zip(made, cards.cards, strict=True):
+        figures: dict[str, object] = {"times_faster_at_batch": times_faster(card, original)}
+        if heldout is not None and card.role == "regressor":
+            shards = [load_faces(path) for path in sorted(heldout.glob("faces_*.npz"))]
+            before, after = (np.mean([quality(one, shard) for shard in shards]) for one in (original, card))
+            figures |= {
+                "heldout_mean_r": round(float(after), 4),
+                "loss_of_mean_r": round(float(before - after), 4),
+            }
+        write_card(dataclasses.replace(card, quality=figures), output / f"{card.role}.json")
+        print(f"{card.name}: {figures}", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
