@@ -20,7 +20,8 @@ from facecap_batch.compact_index import INDEX_NAME, IndexDamaged, cross_out, rea
 from facecap_batch.compaction import NotCompactable, compact
 from facecap_batch.config import RunConfig
 from facecap_batch.errors import OutputBusy
-from facecap_batch.ledger import DONE, FAILED, Ledger, OutputLock, Record, identify
+from facecap_batch.ledger import DONE, FAILED, Ledger, Record, identify
+from facecap_batch.locks import OutputLock
 from facecap_batch.manifest import Clip
 from facecap_batch.planner import plan
 from facecap_batch.query import query

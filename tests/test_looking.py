@@ -21,7 +21,7 @@ from facecap_batch.clip_outputs import UnknownClip, export_clips, preview_clips
 from facecap_batch.compaction import compact
 from facecap_batch.config import RunConfig, RunOptions
 from facecap_batch.errors import BadManifest, EngineMismatch, OutputBusy, OutputNotWritable
-from facecap_batch.ledger import OutputLock
+from facecap_batch.locks import OutputLock
 from facecap_batch.progress import PlainDisplay
 from facecap_batch.query import query
 from facecap_batch.runner import RunSummary, solve_again
