@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facecap_batch.coefficients import ClipInfo, CoefficientTable
-from facecap_batch.detection import FOLLOW_SHARE, Detector
+from facecap_batch.detection import FOLLOW_SHARE, Detection, Detector
 from facecap_batch.engines.engine import Engine
-from facecap_batch.frames import Crop, Frame
+from facecap_batch.frames import Frame
+from facecap_batch.reading import CropReader
 from facecap_batch.regression import Regressor
-from facecap_batch.subject import Readings, subject_table
+from facecap_batch.subject import subject_table
 from facecap_batch.tracking import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.uprighting import Uprighting
 from facecap_batch.video import Damage, Video, VideoInfo
@@ -73,14 +74,12 @@ def capture(
     about the file, one a line, empty if nothing was. Raises BadVideo, NoVideoStream, EngineMismatch.
     """
     settings = settings or CaptureSettings()
-    finder, reader = Detector(detector), Regressor(regressor)
-    if settings.min_score is not None:
-        finder.score_threshold = settings.min_score
+    finder, reader = networks(detector, regressor, settings)
     watch = Uprighting(finder, reader) if settings.try_turns else None
     turn = 0
     while True:
         with Video(clip.path, clip.start, clip.end, settings.decode_threads, settings.damage) as video:
-            passage = _Passage(finder, reader, settings, watch, turn, progress)
+            passage = Passage(finder, reader, settings, watch, turn, progress)
             found = passage.run(video)
             if not found:
                 pts = np.array(passage.pts, np.int64)
@@ -88,13 +87,23 @@ def capture(
                 table = subject_table(
                     info,
                     pts,
-                    passage.readings.take(),
+                    passage.crops.readings.take(),
                     reader.presence_threshold,
                     reader.head_frame,
                     reader.extra_names,
                 )
                 return table.replace(metadata={"notes": "\n".join(video.notes)})
         turn, watch = found, None
+
+
+def networks(
+    detector: Engine, regressor: Engine, settings: CaptureSettings
+) -> tuple[Detector, Regressor]:
+    """Both engines with what `settings` say of their use. Raises EngineMismatch."""
+    finder = Detector(detector, settings.detect_batch)
+    if settings.min_score is not None:
+        finder.score_threshold = settings.min_score
+    return finder, Regressor(regressor, settings.regress_batch)
 
 
 def clip_info(clip_id: str, source: str, video: VideoInfo, pts: np.ndarray, turn: int = 0) -> ClipInfo:
@@ -127,7 +136,38 @@ def _constant_rate(video: VideoInfo, pts: np.ndarray) -> Fraction:
     return video.fps if abs(promised - span) <= 1 else (len(pts) - 1) / (span * video.time_base)
 
 
-class _Passage:
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """How often is detected and read, so that no more frames than allowed are held."""
+
+    detect_every: int  # frames
+    regress_batch: int  # crops
+
+    @staticmethod
+    def of(settings: CaptureSettings, frame_bytes: int) -> Pace:
+        """Detect more often, and regress sooner, where so few frames may be held that waiting is too dear."""
+        frames = max(1, settings.held_bytes // max(1, frame_bytes))
+        waiting = frames * 3 // 4 // (LOOKAHEAD + 1 + settings.detect_batch)
+        return Pace(
+            max(1, min(settings.detect_every, waiting)), max(1, min(settings.regress_batch, frames // 4))
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Looked:
+    """What the detector saw in one frame."""
+
+    frame_index: int
+    image: np.ndarray  # uint8 [h, w, 3] RGB, the small picture that was looked at
+    scale: float  # small pixels per pixel of the upright frame
+    faces: list[Detection]  # best first, pixels of the small picture
+
+    def in_frame(self) -> list[Detection]:
+        """The faces in pixels of the upright frame."""
+        return [face.scaled(1 / self.scale) for face in self.faces]
+
+
+class Passage:
     """One way through a clip's frames, in one orientation."""
 
     def __init__(
@@ -139,34 +179,23 @@ class _Passage:
         turn: int,
         progress: Callable[[int], None] | None,
     ) -> None:
-        self._finder, self._reader, self._settings = finder, reader, settings
+        self._finder, self._settings = finder, settings
         self._watch, self._turn, self._progress = watch, turn, progress
         self._tracker = Tracker(finder.score_threshold)
         self._intervals: deque[list[Frame]] = deque()  # each begins with a detected frame
         self._emitted = 0  # number of the first interval in `_intervals`
-        self._to_detect: list[tuple[np.ndarray, float]] = []  # small image, its scale
-        self._pending: list[tuple[Frame, Crop, TrackedBox]] = []
+        self._to_detect: list[tuple[int, np.ndarray, float]] = []  # frame index, small image, its scale
         self._every = settings.detect_every
-        self._regress_batch = settings.regress_batch
         self._done = 0
         self.pts = array.array("q")
-        self.readings = Readings(len(reader.extra_names))
+        self.crops = CropReader(reader, settings.refine_above, settings.regress_batch)
 
     def run(self, video: Video) -> int:
         """Take every frame; return 0, or, once it is known, the turn in which the clip should be taken."""
         for frame in video.frames():
-            frame = frame.turned(self._turn)
-            if not self.pts:
-                self._bound(frame.nbytes)
-            self.pts.append(frame.pts)
-            if frame.index % self._every == 0:
-                if len(self._to_detect) >= self._settings.detect_batch and (turn := self._detect()):
-                    return turn
-                self._begin_interval(frame)
-            else:
-                self._intervals[-1].append(frame)
-        if len(self._intervals[-1]) > 1:
-            self._begin_interval(self._intervals[-1].pop())  # the last frame: nothing is extrapolated
+            if turn := self._take(frame):
+                return turn
+        self._detect_last()
         turn = self._detect()
         if not turn and self._watch is not None:
             turn = self._watch.decide()
@@ -174,32 +203,54 @@ class _Passage:
             return turn
         while self._intervals:
             self._emit()
-        self._regress()
+        self.crops.finish()
         return 0
 
-    def _bound(self, frame_bytes: int) -> None:
-        """Detect more often, and regress sooner, where so few frames may be held that waiting is too dear."""
-        frames = max(1, self._settings.held_bytes // max(1, frame_bytes))
-        waiting = frames * 3 // 4 // (LOOKAHEAD + 1 + self._settings.detect_batch)
-        self._every = max(1, min(self._settings.detect_every, waiting))
-        self._regress_batch = max(1, min(self._settings.regress_batch, frames // 4))
+    def _take(self, frame: Frame) -> int:
+        """Detect or hold one frame; return the turn as soon as it is known, else 0."""
+        frame = frame.turned(self._turn)
+        if not self.pts:
+            self._set_pace(Pace.of(self._settings, frame.nbytes))
+        self.pts.append(frame.pts)
+        if frame.index % self._every:
+            self._intervals[-1].append(frame)
+            return 0
+        if len(self._to_detect) >= self._settings.detect_batch and (turn := self._detect()):
+            return turn
+        self._begin_interval(frame)
+        return 0
+
+    def _set_pace(self, pace: Pace) -> None:
+        self._every, self.crops.most_waiting = pace.detect_every, pace.regress_batch
+
+    def _detect_last(self) -> None:
+        """A clip's last frame is looked at too: nothing is extrapolated."""
+        if len(self._intervals[-1]) > 1:
+            self._begin_interval(self._intervals[-1].pop())
 
     def _begin_interval(self, frame: Frame) -> None:
         self._intervals.append([frame])
-        self._to_detect.append(frame.small(self._finder.size))
+        self._to_detect.append((frame.index, *frame.small(self._finder.size)))
 
     def _detect(self) -> int:
         """Show the waiting images to the detector; emit every interval whose boxes are now settled."""
-        images = [image for image, _ in self._to_detect]
-        scales = [scale for _, scale in self._to_detect]
-        self._to_detect = []
+        waiting, self._to_detect = self._to_detect, []
         threshold = self._finder.score_threshold * FOLLOW_SHARE
-        for image, scale, faces in zip(images, scales, self._finder.detect(images, threshold), strict=True):
-            if self._watch is not None and (turn := self._watch.observe(image, faces)):
+        found = self._finder.detect([image for _, image, _ in waiting], threshold)
+        for (index, image, scale), faces in zip(waiting, found, strict=True):
+            if turn := self._saw(Looked(index, image, scale, faces)):
                 return turn
-            self._tracker.update([face.scaled(1 / scale) for face in faces])
             if self._tracker.steps > self._emitted + LOOKAHEAD:
                 self._emit()
+        return 0
+
+    def _saw(self, looked: Looked) -> int:
+        """Take note of one detection; return the turn as soon as it is known, else 0."""
+        if self._watch is not None:
+            turn = self._watch.observe(self._tracker.steps, looked.image, looked.faces)
+            if turn:
+                return turn
+        self._tracker.update(looked.in_frame())
         return 0
 
     def _emit(self) -> None:
@@ -213,32 +264,10 @@ class _Passage:
         self._emitted += 1
         for frame, boxes in zip(frames, places, strict=True):
             for box in boxes:
-                self._pending.append((frame, self._reader.crop(frame, box.box), box))
-                if len(self._pending) >= self._regress_batch:
-                    self._regress()
+                self._crop(frame, box)
         self._done += len(frames)
         if self._progress is not None:
             self._progress(self._done)
 
-    def _regress(self) -> None:
-        """Read the waiting crops; those cut from a crude box are cut again, once, and read again."""
-        if not self._pending:
-            return
-        frames, crops, boxes = (list(column) for column in zip(*self._pending, strict=True))
-        self._pending = []
-        said = self._reader.read([crop.image for crop in crops])
-        again = [
-            (k, better)
-            for k, (frame, crop) in enumerate(zip(frames, crops, strict=True))
-            if said.presence[k] >= self._reader.presence_threshold
-            and (better := self._reader.corrected(frame, crop, said.place[k], self._settings.refine_above))
-        ]
-        if again:
-            second = self._reader.read([better.image for _, better in again])
-            for row, (k, better) in enumerate(again):
-                if second.presence[row] >= said.presence[k] * 0.9:
-                    crops[k] = better
-                    for field in dataclasses.fields(said):
-                        getattr(said, field.name)[k] = getattr(second, field.name)[row]
-        squares = [(crop.x0, crop.y0, crop.side) for crop in crops]
-        self.readings.add([frame.index for frame in frames], boxes, squares, said)
+    def _crop(self, frame: Frame, box: TrackedBox) -> None:
+        self.crops.add(frame, box)

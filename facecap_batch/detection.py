@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from facecap_batch.engines.cards import InputSpec
-from facecap_batch.engines.engine import Engine, prepare_input
+from facecap_batch.engines.engine import Engine, prepare_input, run_in_one_shape
 
 PAD_VALUE = 127
 DEFAULT_SCORE_THRESHOLD = 0.5
@@ -41,9 +41,11 @@ class Detection:
 class Detector:
     """A detector engine with what comes before and after it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, batch: int = 1) -> None:
+        """`batch`: images per call of the engine; what is found in one does not depend on the others."""
         card = engine.card
         self.engine = engine
+        self.batch = batch
         self.size = card.input.size  # longest side of the input, pixels
         self.score_threshold = float(card.postprocess.get("score_threshold", DEFAULT_SCORE_THRESHOLD))
         self.nms_iou = float(card.postprocess.get("nms_iou", DEFAULT_NMS_IOU))
@@ -63,7 +65,7 @@ class Detector:
         for shape in sorted({canvas.shape for canvas, _ in placed}):
             rows = [row for row, (canvas, _) in enumerate(placed) if canvas.shape == shape]
             batch = np.stack([placed[row][0] for row in rows])
-            outputs = self.engine.run(prepare_input(self.engine.card, batch))
+            outputs = run_in_one_shape(self.engine, prepare_input(self.engine.card, batch), self.batch)
             for row, boxes, scores in zip(rows, outputs["boxes"], outputs["scores"], strict=True):
                 found[row] = self._faces(boxes, scores, images[row], placed[row][1], threshold)
         return found

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from facecap_batch.coefficients import OUTPUT_NAMES, REGION_CHANNELS
-from facecap_batch.engines.engine import Engine, prepare_input
+from facecap_batch.engines.engine import Engine, prepare_input, run_in_one_shape
 from facecap_batch.frames import Crop, Frame
 from facecap_batch.geometry import euler_from_matrix, head_pose
 from facecap_batch.networks.crop_layout import CROP_SCALE
@@ -41,9 +41,11 @@ class Reading:
 class Regressor:
     """A regressor engine with what comes before and after it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, batch: int = 8) -> None:
+        """`batch`: crops per call of the engine; what is said of one does not depend on the others."""
         card = engine.card
         self.engine = engine
+        self.batch = batch
         self.size = card.input.size  # side of the crop, pixels
         self.crop_scale = float(card.postprocess.get("crop_scale", CROP_SCALE))
         self.presence_threshold = float(
@@ -64,9 +66,9 @@ class Regressor:
         return frame.crop((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, side, self.size)
 
     def read(self, crops: Sequence[np.ndarray]) -> Reading:
-        """Run `crops` (uint8 [S, S, 3] RGB each) as one batch."""
+        """What the engine says of `crops` (uint8 [S, S, 3] RGB each)."""
         batch = np.stack(crops)
-        outputs = self.engine.run(prepare_input(self.engine.card, batch))
+        outputs = run_in_one_shape(self.engine, prepare_input(self.engine.card, batch), self.batch)
         said = outputs[self._main].astype(np.float32)
         presence = outputs.get("presence")
         if presence is None:

@@ -9,8 +9,6 @@ shot are left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, REGION_CHANNELS, ClipInfo, CoefficientTable
@@ -45,6 +43,16 @@ ROW = np.dtype(
 # Rows are collected in blocks: thousands of small arrays kept between the short-lived ones of decoding and
 # inference would tear holes into the heap that cost several times their own size.
 _BLOCK_ROWS = 2048
+# What a crop's pixels say, and nothing else does.
+READ = ("square", "presence", "hidden", "coefficients", "pose", "extra")
+
+
+def fill(row: np.void, square: tuple[float, float, float], said: Reading, number: int) -> None:
+    """Write into a row of `Readings` which square was cut and what was said of it, at `number` in `said`."""
+    row["square"], row["presence"] = square, said.presence[number]
+    row["coefficients"], row["hidden"] = said.coefficients[number], said.hidden[number]
+    row["pose"][:3], row["pose"][3:] = said.angles[number], said.place[number]
+    row["extra"] = said.extra[number]
 
 
 def row_type(extra: int) -> np.dtype:
@@ -61,25 +69,15 @@ class Readings:
         self._blocks: list[np.ndarray] = []
         self._used = _BLOCK_ROWS  # rows of the last block
 
-    def add(
-        self,
-        frames: Sequence[int],
-        boxes: Sequence[TrackedBox],
-        squares: Sequence[tuple[float, float, float]],
-        said: Reading,
-    ) -> None:
-        """One batch: frame indices, where faces were expected, which squares were cut, what was said."""
-        for number, (frame, box, square) in enumerate(zip(frames, boxes, squares, strict=True)):
-            if self._used == _BLOCK_ROWS:
-                self._blocks.append(np.zeros(_BLOCK_ROWS, self._row))
-                self._used = 0
-            row = self._blocks[-1][self._used]
-            self._used += 1
-            row["frame"], row["track"], row["box"], row["square"] = frame, box.track, box.box, square
-            row["detector_score"], row["presence"] = box.score, said.presence[number]
-            row["coefficients"], row["hidden"] = said.coefficients[number], said.hidden[number]
-            row["pose"][:3], row["pose"][3:] = said.angles[number], said.place[number]
-            row["extra"] = said.extra[number]
+    def expect(self, frame: int, box: TrackedBox) -> np.void:
+        """A new row for the face expected at `box` in frame number `frame`; `fill` says the rest of it."""
+        if self._used == _BLOCK_ROWS:
+            self._blocks.append(np.zeros(_BLOCK_ROWS, self._row))
+            self._used = 0
+        row: np.void = self._blocks[-1][self._used]
+        self._used += 1
+        row["frame"], row["track"], row["box"], row["detector_score"] = frame, box.track, box.box, box.score
+        return row
 
     def take(self) -> np.ndarray:
         """All rows so far, `row_type` [R]; they are given away, not copied twice."""

@@ -34,6 +34,12 @@ TURNED_STEADY = 0.6  # of samples in which the detector sees something there, th
 TURNED_ADVANTAGE = 1.5  # sure faces against the upright picture's
 
 
+def sample_stride(number: int) -> int:
+    """Detection number `number` of a clip is a sample where this divides it: all at first, then every
+    second, and half as many again each time twice as many have been seen."""
+    return 1 << max(0, number.bit_length() - (SAMPLES - 1).bit_length())
+
+
 class Uprighting:
     """Watches the detections of a clip until its orientation is beyond doubt."""
 
@@ -42,18 +48,17 @@ class Uprighting:
         self._regressor = regressor
         self._scalers = Scalers()
         self._samples: list[tuple[np.ndarray, Detection | None]] = []  # small image, its best face upright
-        self._stride = 1
-        self._seen = 0
         self.settled = False
 
-    def observe(self, image: np.ndarray, faces: Sequence[Detection]) -> int:
-        """Take one detected image [h, w, 3]; return degrees counterclockwise to turn the clip by, or 0."""
-        number = self._seen
-        self._seen += 1
-        if self.settled or number % self._stride:
+    def observe(self, number: int, image: np.ndarray, faces: Sequence[Detection]) -> int:
+        """Take detection number `number` of the clip: its image [h, w, 3], the faces seen in it.
+
+        Return degrees counterclockwise to turn the clip by, or 0. Only samples (see `sample_stride`) count.
+        """
+        if self.settled or number % sample_stride(number):
             return 0
         self._samples.append((image, self._best(faces)))
-        if len(self._samples) == EARLY and self._stride == 1:
+        if number == EARLY - 1:
             seen = np.mean([face is not None for _, face in self._samples])
             # Only faces the detector sees are worth a look this early: most clips begin before their face.
             return self.decide() if seen >= SETTLED_SHARE else 0
@@ -61,7 +66,6 @@ class Uprighting:
             return 0
         turn = self.decide()
         self._samples = self._samples[::2]
-        self._stride *= 2
         return turn
 
     def decide(self) -> int:

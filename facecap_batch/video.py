@@ -92,7 +92,8 @@ class Video:
 
     `start` and `end` are seconds on the container's time line, the scale of `time_s` (for MPEG-TS and MPEG-
     PS, whose clocks start anywhere, seconds after the first timestamp of the video); None means the
-    beginning and the end. `thread_count` 1..16 decodes several frames at once. Raises BadVideo on
+    beginning and the end. `thread_count` 1..16 decodes several frames at once; `first_index` is the number of
+    the first frame, for a piece of a clip. Raises BadVideo on
     construction when the file cannot be opened or holds no decodable frame in the range, NoVideoStream when
     it holds no video.
     """
@@ -104,6 +105,7 @@ class Video:
         end: Fraction | None = None,
         thread_count: int = 2,
         damage: Damage = "refuse",
+        first_index: int = 0,
     ) -> None:
         if not 1 <= thread_count <= 16:
             raise ValueError(f"thread_count must be 1..16, not {thread_count}: 0 (automatic) can deadlock")
@@ -116,7 +118,8 @@ class Video:
         self._discarded = 0  # packets that an edit list hides
         self._at_start = start is None
         self._ended_early = False  # stopped at `end`, not at the end of the file
-        self._decoded = 0
+        self.steady = True  # False once more than a hole in time was noted
+        self._decoded = first_index
         self._last_pts: int | None = None
         try:
             self._open()
@@ -275,7 +278,8 @@ class Video:
                 self._note(f"timestamps do not rise at {seconds(pts * self._time_base)}")
             elif previous is not None and (pts - previous) * self._time_base > max(HOLE_S, 5 / self._fps):
                 hole = (pts - previous) * self._time_base
-                self._note(f"no frames for {seconds(hole)} at {seconds(previous * self._time_base)}")
+                place = seconds(previous * self._time_base)
+                add_note(self._notes, f"no frames for {seconds(hole)} at {place}")
             previous = pts
             yield pts, picture
 
@@ -310,9 +314,8 @@ class Video:
     # --- damage ---------------------------------------------------------------------------------------------
 
     def _note(self, text: str) -> None:
-        kind = text.split(" at ")[0]
-        if len(self._notes) < MAX_NOTES and not any(note.startswith(kind) for note in self._notes):
-            self._notes.append(text)
+        self.steady = False
+        add_note(self._notes, text)
 
     def _damaged(self, what: str, cause: BaseException | None, pts: int | None = None) -> None:
         place = pts if pts is not None else self._last_pts
@@ -340,6 +343,13 @@ class Video:
             expected = self.info.frames_declared - self._discarded
             if self._decoded != expected:
                 self._note(f"the container speaks of {expected} frames, {self._decoded} were decoded")
+
+
+def add_note(notes: list[str], text: str) -> None:
+    """Append `text`, one of its kind, to at most `MAX_NOTES`."""
+    kind = text.split(" at ")[0]
+    if len(notes) < MAX_NOTES and not any(note.startswith(kind) for note in notes):
+        notes.append(text)
 
 
 def _chain(first: tuple[int, Any], rest: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:

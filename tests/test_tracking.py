@@ -10,7 +10,7 @@ import numpy as np
 from facecap_batch.coefficients import ARKIT_NAMES, ClipInfo
 from facecap_batch.detection import Detection
 from facecap_batch.regression import Reading
-from facecap_batch.subject import Readings, main_subject, subject_table
+from facecap_batch.subject import Readings, fill, main_subject, subject_table
 from facecap_batch.tracking import LOOKAHEAD, TrackedBox, Tracker
 
 EVERY = 6
@@ -136,7 +136,8 @@ def readings(*tracks: tuple[range, float]) -> np.ndarray:
         place, hidden = np.zeros((count, 3)), np.zeros((count, 3), bool)
         shapes, angles, extra = (np.zeros((count, columns)) for columns in (51, 3, 0))
         said = Reading(shapes, angles, place, np.ones(count), hidden, extra)
-        collected.add(frames, boxes, [(0.0, 0.0, 1.0)] * count, said)
+        for number, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
+            fill(collected.expect(frame, box), (0.0, 0.0, 1.0), said, number)
     return collected.take()
 
 

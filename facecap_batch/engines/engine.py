@@ -92,6 +92,25 @@ def in_fixed_batches(
     return dict(zip(card.outputs, joined, strict=True))
 
 
+def run_in_one_shape(engine: Engine, batch: np.ndarray, items: int) -> dict[str, np.ndarray]:
+    """Run `batch` [B, ...] in calls of one shape: the tightest of the card that takes `items`, else the largest.
+
+    Networks round differently in batches of other sizes (the default regressor by 1e-6), so what is computed
+    in one shape alone does not depend on what it was batched with. Padding repeats the last item.
+    """
+    sizes = sorted(engine.card.batch_sizes)
+    size = next((size for size in sizes if size >= items), sizes[-1])
+    pieces = []
+    for start in range(0, len(batch), size):
+        piece = batch[start : start + size]
+        padding = np.repeat(piece[-1:], size - len(piece), axis=0)
+        outputs = engine.run(np.concatenate([piece, padding]) if len(padding) else piece)
+        pieces.append({name: values[: len(piece)] for name, values in outputs.items()})
+    if len(pieces) == 1:
+        return pieces[0]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
 def _known(shape: Shape) -> Iterator[int]:
     """Axes after the batch's; one that depends on the input is empty for no input."""
     return (axis if isinstance(axis, int) else 0 for axis in shape[1:])
