@@ -96,9 +96,7 @@ def capture(
         turn, watch = found, None
 
 
-def networks(
-    detector: Engine, regressor: Engine, settings: CaptureSettings
-) -> tuple[Detector, Regressor]:
+def networks(detector: Engine, regressor: Engine, settings: CaptureSettings) -> tuple[Detector, Regressor]:
     """Both engines with what `settings` say of their use. Raises EngineMismatch."""
     finder = Detector(detector, settings.detect_batch)
     if settings.min_score is not None:
@@ -195,7 +193,12 @@ class Passage:
         for frame in video.frames():
             if turn := self._take(frame):
                 return turn
-        self._detect_last()
+        return self._end()
+
+    def _end(self) -> int:
+        """The last frame was taken: settle and read what is left; return as `run`."""
+        if len(self._intervals[-1]) > 1:
+            self._begin_interval(self._intervals[-1].pop())  # the last frame: nothing is extrapolated
         turn = self._detect()
         if not turn and self._watch is not None:
             turn = self._watch.decide()
@@ -222,11 +225,6 @@ class Passage:
 
     def _set_pace(self, pace: Pace) -> None:
         self._every, self.crops.most_waiting = pace.detect_every, pace.regress_batch
-
-    def _detect_last(self) -> None:
-        """A clip's last frame is looked at too: nothing is extrapolated."""
-        if len(self._intervals[-1]) > 1:
-            self._begin_interval(self._intervals[-1].pop())
 
     def _begin_interval(self, frame: Frame) -> None:
         self._intervals.append([frame])

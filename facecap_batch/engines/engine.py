@@ -93,7 +93,7 @@ def in_fixed_batches(
 
 
 def run_in_one_shape(engine: Engine, batch: np.ndarray, items: int) -> dict[str, np.ndarray]:
-    """Run `batch` [B, ...] in calls of one shape: the tightest of the card that takes `items`, else the largest.
+    """Run `batch` [B, ...] in calls of one shape: the card's tightest that takes `items`, or its largest.
 
     Networks round differently in batches of other sizes (the default regressor by 1e-6), so what is computed
     in one shape alone does not depend on what it was batched with. Padding repeats the last item.

@@ -1,0 +1,203 @@
+"""Where a long clip is cut: into segments that begin at keyframes and can be decoded by themselves.
+
+In: a clip, the capture settings, how long a segment should be. Out: `Cuts`, or None for a clip that stays in
+one piece. The packets of the file are listed without decoding; from their timestamps follows the number of
+every frame. Nothing but the clip and the configuration decides where cuts lie.
+
+A segment is decoded from a keyframe on, but its own frames begin `WARM_UP` detections later: until then the
+tracker settles, and what was decoded is compared with what the segment before decoded there.
+
+A clip stays in one piece where this cannot be done safely: packets without timestamps or with equal ones, a
+frame count that contradicts the container's, no keyframes inside, a file that cannot be read to its end,
+seeks that do not land on the keyframe or shortly before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+
+from facecap_batch.container import (
+    as_fraction,
+    declared_frames,
+    open_container,
+    time_origin,
+    video_stream,
+)
+from facecap_batch.manifest import Clip
+from facecap_batch.tracking import LOOKAHEAD, MAX_MISSED
+
+# Detections before a segment's own frames. A track whose face is missed longer has ended, and boxes are
+# smoothed over their neighbours: with these the tracker nearly always agrees with one that saw all.
+WARM_UP = MAX_MISSED + 3
+# Of a segment's length: a shorter rest is left to the segment before.
+SHORTEST_REST = Fraction(1, 2)
+# Seeks of a file that may miss before it is left in one piece.
+MOST_MISSES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """A piece of a clip. Frames are numbered as in the whole clip."""
+
+    number: int  # from 0
+    start: Fraction | None  # where decoding begins, seconds as `manifest.Clip.start`; None: at the beginning
+    lead: int  # first frame decoded; detected, as every `detect_every`-th frame of the clip
+    first: int  # first frame that is the segment's own; detected
+    end: int | None  # first frame of the next segment; None for the last one
+    seconds: float  # of video, its own
+
+
+@dataclasses.dataclass(frozen=True)
+class Cuts:
+    """How a clip is cut."""
+
+    key: str  # of input and configuration that they were made for
+    detect_every: int  # frames from one detection to the next
+    turn: int  # degrees counterclockwise by which frames are turned beyond what the file asks
+    turn_known: bool  # False: the segments must bring what decides about it
+    frames: int  # of the whole clip
+    segments: tuple[Segment, ...]  # none: the clip stays in one piece
+
+    @property
+    def token(self) -> str:
+        """What results must carry to belong to these cuts."""
+        return f"{self.key}-{self.turn}"
+
+
+@dataclasses.dataclass(frozen=True)
+class PacketTimes:
+    """When the frames of a clip are shown, as its packets say."""
+
+    pts: np.ndarray  # int64 [N], rising, every frame of the clip
+    keyframes: np.ndarray  # int64 [K], rising, those of them that can be decoded without others
+    time_base: Fraction  # seconds per pts unit
+    origin: Fraction  # container time that the clip's `start` and `end` count from, seconds
+
+    def seconds(self, first: int, last: int) -> Fraction:
+        """From frame number `first` to frame number `last`."""
+        return int(self.pts[last] - self.pts[first]) * self.time_base
+
+
+def may_be_long(clip: Clip, segment_s: float) -> bool:
+    """False for a clip that stays in one piece for its length, as its range or its container tells it.
+
+    Costs no more than opening the file. Raises BadVideo.
+    """
+    if clip.end is not None:
+        return _is_long(clip.end - (clip.start or 0), segment_s)
+    with contextlib.closing(open_container(clip.path)) as container:
+        stream = video_stream(container, clip.path)
+        length = _length(container, stream)
+        return length is None or _is_long(length - (clip.start or 0), segment_s)
+
+
+def packet_times(clip: Clip) -> PacketTimes | None:
+    """List the packets of `clip`; None where they do not tell the time of every frame. Raises BadVideo."""
+    with contextlib.closing(open_container(clip.path)) as container:
+        stream = video_stream(container, clip.path)
+        pts, keyframes = [], []
+        hidden = 0
+        try:
+            for packet in container.demux(stream):
+                if not packet.size:  # the end
+                    continue
+                if packet.is_discard:  # an edit list hides it
+                    hidden += 1
+                    continue
+                if packet.pts is None or packet.is_corrupt:
+                    return None
+                pts.append(packet.pts)
+                if packet.is_keyframe:
+                    keyframes.append(packet.pts)
+        except (av.error.FFmpegError, OSError):
+            return None
+        declared = declared_frames(container, stream)
+        if declared is not None and declared != len(pts) + hidden:
+            return None
+        time_base = as_fraction(stream.time_base) or Fraction(1, 1000)
+        origin = time_origin(container, stream)
+    shown = np.unique(np.array(pts, np.int64))
+    if len(shown) != len(pts):
+        return None
+    if clip.start is not None:
+        shown = shown[shown >= math.ceil((clip.start + origin) / time_base)]
+    if clip.end is not None:
+        shown = shown[shown < math.ceil((clip.end + origin) / time_base)]
+    return PacketTimes(shown, np.intersect1d(shown, np.array(keyframes, np.int64)), time_base, origin)
+
+
+def cut(clip: Clip, times: PacketTimes, detect_every: int, segment_s: float) -> tuple[Segment, ...]:
+    """Segments of `clip`, of `segment_s` seconds or as much longer as the next keyframe is away.
+
+    `detect_every`: frames from one detection to the next. Empty where no place to cut is found. Raises
+    BadVideo.
+    """
+    starts = []
+    begin = 0
+    misses = 0
+    with contextlib.closing(open_container(clip.path)) as container:
+        stream = video_stream(container, clip.path)
+        for keyframe in np.searchsorted(times.pts, times.keyframes).tolist():
+            lead = -(-keyframe // detect_every) * detect_every
+            first = lead + WARM_UP * detect_every
+            if first + (LOOKAHEAD + 1) * detect_every >= len(times.pts):
+                break
+            if times.seconds(first, len(times.pts) - 1) < SHORTEST_REST * Fraction(segment_s):
+                break
+            if times.seconds(begin, first) < segment_s or misses > MOST_MISSES:
+                continue
+            if not _lands(container, stream, times, lead, segment_s):
+                misses += 1
+                continue
+            starts.append((lead, first))
+            begin = first
+    return tuple(_segments(times, starts)) if starts else ()
+
+
+def _segments(times: PacketTimes, starts: list[tuple[int, int]]) -> Iterator[Segment]:
+    count = len(times.pts)
+    firsts = [0, *(first for _, first in starts), count - 1]
+    yield Segment(0, None, 0, 0, firsts[1], float(times.seconds(0, firsts[1])))
+    for number, (lead, first) in enumerate(starts, 1):
+        last = number == len(starts)
+        yield Segment(
+            number=number,
+            start=int(times.pts[lead]) * times.time_base - times.origin,
+            lead=lead,
+            first=first,
+            end=None if last else firsts[number + 1],
+            seconds=float(times.seconds(first, firsts[number + 1])),
+        )
+
+
+def _lands(container: Any, stream: Any, times: PacketTimes, lead: int, segment_s: float) -> bool:
+    """True where a seek to frame number `lead` comes out at a keyframe before it, and not far before."""
+    wanted = int(times.pts[lead])
+    try:
+        container.seek(wanted, stream=stream, backward=True, any_frame=False)
+        packet = next((packet for packet in container.demux(stream) if packet.size), None)
+    except (av.error.FFmpegError, OSError):
+        return False
+    if packet is None or packet.pts is None or not packet.is_keyframe:
+        return False
+    return bool(
+        packet.pts <= wanted and (wanted - packet.pts) * times.time_base <= max(1, Fraction(segment_s))
+    )
+
+
+def _is_long(seconds: Fraction, segment_s: float) -> bool:
+    return seconds >= (1 + SHORTEST_REST) * Fraction(segment_s)
+
+
+def _length(container: Any, stream: Any) -> Fraction | None:
+    if stream.duration and stream.time_base:
+        return Fraction(stream.duration * (as_fraction(stream.time_base) or 0))
+    return Fraction(container.duration, 1_000_000) if container.duration else None
