@@ -9,7 +9,7 @@ tracker settles, and what was decoded is compared with what the segment before d
 
 A clip stays in one piece where this cannot be done safely: packets without timestamps or with equal ones, a
 frame count that contradicts the container's, no keyframes inside, a file that cannot be read to its end,
-seeks that do not land on the keyframe or shortly before it.
+seeks that do not lead to the keyframe or shortly before it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -33,12 +33,14 @@ from facecap_batch.container import (
 )
 from facecap_batch.manifest import Clip
 from facecap_batch.tracking import LOOKAHEAD, MAX_MISSED
+from facecap_batch.video import SEEK_MARGINS_S
 
 # Detections before a segment's own frames. A track whose face is missed longer has ended, and boxes are
 # smoothed over their neighbours: with these the tracker nearly always agrees with one that saw all.
 WARM_UP = MAX_MISSED + 3
 # Of a segment's length: a shorter rest is left to the segment before.
 SHORTEST_REST = Fraction(1, 2)
+PROGRESS_EVERY = 500  # packets
 # Seeks of a file that may miss before it is left in one piece.
 MOST_MISSES = 3
 
@@ -71,6 +73,18 @@ class Cuts:
         """What results must carry to belong to these cuts."""
         return f"{self.key}-{self.turn}"
 
+    def only(self, segment: Segment) -> Cuts:
+        """What the worker of one segment needs to know."""
+        return dataclasses.replace(self, segments=(segment,))
+
+    def whole(self) -> Cuts:
+        """The clip is left in one piece after all."""
+        return dataclasses.replace(self, segments=())
+
+    def turned(self, turn: int) -> Cuts:
+        """The same cuts in the orientation that the clip turned out to have."""
+        return dataclasses.replace(self, turn=turn, turn_known=True)
+
 
 @dataclasses.dataclass(frozen=True)
 class PacketTimes:
@@ -99,16 +113,22 @@ def may_be_long(clip: Clip, segment_s: float) -> bool:
         return length is None or _is_long(length - (clip.start or 0), segment_s)
 
 
-def packet_times(clip: Clip) -> PacketTimes | None:
-    """List the packets of `clip`; None where they do not tell the time of every frame. Raises BadVideo."""
+def packet_times(clip: Clip, progress: Callable[[int], None] | None = None) -> PacketTimes | None:
+    """List the packets of `clip`; None where they do not tell the time of every frame. Raises BadVideo.
+
+    `progress` is called with 0 now and then: listing a large file takes a while.
+    """
     with contextlib.closing(open_container(clip.path)) as container:
         stream = video_stream(container, clip.path)
-        pts, keyframes = [], []
+        pts: list[int] = []
+        keyframes: list[int] = []
         hidden = 0
         try:
             for packet in container.demux(stream):
                 if not packet.size:  # the end
                     continue
+                if progress is not None and len(pts) % PROGRESS_EVERY == 0:
+                    progress(0)
                 if packet.is_discard:  # an edit list hides it
                     hidden += 1
                     continue
@@ -179,18 +199,20 @@ def _segments(times: PacketTimes, starts: list[tuple[int, int]]) -> Iterator[Seg
 
 
 def _lands(container: Any, stream: Any, times: PacketTimes, lead: int, segment_s: float) -> bool:
-    """True where a seek to frame number `lead` comes out at a keyframe before it, and not far before."""
+    """True where `Video` finds, on its way to frame number `lead`, a keyframe shortly before it."""
     wanted = int(times.pts[lead])
-    try:
-        container.seek(wanted, stream=stream, backward=True, any_frame=False)
-        packet = next((packet for packet in container.demux(stream) if packet.size), None)
-    except (av.error.FFmpegError, OSError):
-        return False
-    if packet is None or packet.pts is None or not packet.is_keyframe:
-        return False
-    return bool(
-        packet.pts <= wanted and (wanted - packet.pts) * times.time_base <= max(1, Fraction(segment_s))
-    )
+    for margin in SEEK_MARGINS_S:
+        place = wanted - int(margin / times.time_base)
+        try:
+            container.seek(place, stream=stream, backward=True, any_frame=False)
+            # A transport stream is entered anywhere; decoders wait for the next keyframe.
+            packet = next((packet for packet in container.demux(stream) if packet.is_keyframe), None)
+        except (av.error.FFmpegError, OSError):
+            return False
+        if packet is not None and packet.pts is not None and packet.pts <= wanted:
+            early = (wanted - packet.pts) * times.time_base
+            return early <= margin + max(1, segment_s)
+    return False
 
 
 def _is_long(seconds: Fraction, segment_s: float) -> bool:

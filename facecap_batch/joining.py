@@ -16,13 +16,13 @@ from __future__ import annotations
 import array
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from facecap_batch.capture import CaptureSettings, Pace, clip_info, networks
 from facecap_batch.coefficients import CoefficientTable
-from facecap_batch.cutting import Cuts, Segment
+from facecap_batch.cutting import WARM_UP, Cuts, Segment
 from facecap_batch.detection import Detection, Detector
 from facecap_batch.engines.engine import Engine
 from facecap_batch.manifest import Clip
@@ -58,10 +58,12 @@ def join(
     detector: Engine,
     regressor: Engine,
     settings: CaptureSettings,
+    progress: Callable[[int], None] | None = None,
 ) -> Joined:
     """Raw table of the main subject of `clip`. Raises CannotJoin, BadVideo.
 
-    `results` are taken one after the other; two are held at a time.
+    `results` are taken one after the other; two are held at a time. `progress` is called with the number of
+    frames joined so far.
     """
     finder, reader = networks(detector, regressor, settings)
     watch = None if cuts.turn_known else Uprighting(finder, reader)
@@ -73,6 +75,8 @@ def join(
         if watch is not None:
             _watch_again(watch, result)
         sequence.add(result)
+        if progress is not None:
+            progress(len(sequence.pts))
         for note in result.notes:
             add_note(notes, note)
         backends.append(result.backends)
@@ -82,7 +86,7 @@ def join(
     if watch is not None and (turn := watch.decide()):
         raise CannotJoin("the clip lies on its side", turn)
     sequence.finish()
-    _read_missing(clip, cuts, sequence, reader, settings)
+    _read_missing(clip, cuts, sequence, reader, settings, progress)
     with Video(clip.path, clip.start, clip.end, settings.decode_threads, settings.damage) as video:
         info = video.info
     if repr(info) != picture:
@@ -156,8 +160,8 @@ class _Sequence:
     def _compare(self, before: SegmentResult, result: SegmentResult, segment: Segment) -> None:
         """Neighbours must have decoded the same frames where they overlap."""
         offset = segment.lead - self._cuts.segments[before.number].lead
-        shared = len(before.pts) - offset
-        if not np.array_equal(before.pts[offset:], result.pts[:shared]):
+        shared = (WARM_UP + LOOKAHEAD - 1) * self._cuts.detect_every + 1
+        if len(before.pts) != offset + shared or not np.array_equal(before.pts[offset:], result.pts[:shared]):
             raise CannotJoin(f"segments {before.number} and {result.number} number their frames differently")
         here = result.looked < segment.lead + shared
         there = before.looked >= segment.lead
@@ -196,7 +200,12 @@ def _detections(result: SegmentResult, segment: Segment) -> Iterator[tuple[int, 
 
 
 def _read_missing(
-    clip: Clip, cuts: Cuts, sequence: _Sequence, reader: Regressor, settings: CaptureSettings
+    clip: Clip,
+    cuts: Cuts,
+    sequence: _Sequence,
+    reader: Regressor,
+    settings: CaptureSettings,
+    progress: Callable[[int], None] | None,
 ) -> None:
     """Read the faces that no segment has read."""
     for number, missing in sequence.missing.items():
@@ -207,6 +216,8 @@ def _read_missing(
         crops = CropReader(reader, settings.refine_above, settings.regress_batch)
         with open_segment(clip, cuts.segments[number], settings) as video:
             for decoded in video.frames():
+                if progress is not None:
+                    progress(len(sequence.pts))
                 crops.most_waiting = Pace.of(settings, decoded.nbytes).regress_batch
                 for box, row in wanted.pop(decoded.index, ()):
                     if decoded.pts != sequence.pts[decoded.index]:

@@ -20,6 +20,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -65,6 +66,18 @@ def is_held(output: Place) -> bool:
     except OSError:
         return True
     return False
+
+
+@contextlib.contextmanager
+def writing(path: Place) -> Iterator[Place]:
+    """Name the file and the way out when the storage refuses; whether it may pass is kept in the cause."""
+    try:
+        yield path
+    except OSError as error:
+        raise OutputNotWritable(
+            f"cannot write {path}: {error.strerror or error}; nothing half-written is left, "
+            "run the same command again when there is room"
+        ) from error
 
 
 def not_writable(folder: Place, error: OSError) -> OutputNotWritable:

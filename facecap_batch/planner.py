@@ -2,6 +2,7 @@
 
 In: the manifest's clips, the ledger, the configuration. Out: a `Plan`: work items, longest expected first,
 and the records of clips that need nothing. Depends on nothing else, so every cluster gets the same plan.
+What follows from a clip that turns out to be long is the business of `course`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from facecap_batch.config import RunConfig
+from facecap_batch.cutting import Cuts, Segment
 from facecap_batch.ledger import DONE, FAILED, InputIdentity, Ledger, Record, identify_all
 from facecap_batch.manifest import Clip
 
@@ -27,6 +29,27 @@ class WorkItem:
     input_key: str
     cost_s: float  # expected seconds of video
     reuse_raw: bool = False  # raw/<clip_id>.parquet is valid: only solve and export
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentItem:
+    """One segment of a clip to be done by one worker."""
+
+    clip: Clip
+    cuts: Cuts  # with this segment alone
+
+    @property
+    def segment(self) -> Segment:
+        return self.cuts.segments[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class JoinItem:
+    """A clip all of whose segments are done, to be joined, solved and exported."""
+
+    clip: Clip
+    input_key: str
+    cuts: Cuts
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,17 +52,24 @@ class SegmentResult:
 
 
 def survey(
-    clip: Clip, detector: Engine, regressor: Engine, settings: CaptureSettings, segment_s: float, key: str
+    clip: Clip,
+    detector: Engine,
+    regressor: Engine,
+    settings: CaptureSettings,
+    segment_s: float,
+    key: str,
+    progress: Callable[[int], None] | None = None,
 ) -> Cuts | None:
     """Where to cut `clip`, None where it stays in one piece. Raises EngineMismatch.
 
-    A file that cannot be read is left in one piece, too: capturing it tells what is wrong.
+    A file that cannot be read is left in one piece, too: capturing it tells what is wrong. `progress` is
+    called with 0 as a sign of life.
     """
     finder, reader = networks(detector, regressor, settings)
     try:
         if not may_be_long(clip, segment_s):
             return None
-        times = packet_times(clip)
+        times = packet_times(clip, progress)
         if times is None or len(times.keyframes) < 2:
             return None
         with Video(clip.path, clip.start, clip.end, settings.decode_threads, settings.damage) as video:
@@ -108,16 +115,16 @@ def open_segment(clip: Clip, segment: Segment, settings: CaptureSettings) -> Vid
 def capture_segment(
     clip: Clip,
     cuts: Cuts,
-    number: int,
+    segment: Segment,
     detector: Engine,
     regressor: Engine,
     settings: CaptureSettings,
     progress: Callable[[int], None] | None = None,
 ) -> SegmentResult:
-    """Decode segment `number` of `clip` with its surroundings, detect and read. Raises BadVideo."""
+    """Decode `segment` of `clip` with its surroundings, detect and read. Raises BadVideo."""
     finder, reader = networks(detector, regressor, settings)
-    with open_segment(clip, cuts.segments[number], settings) as video:
-        passage = _SegmentPassage(finder, reader, settings, cuts, number, progress)
+    with open_segment(clip, segment, settings) as video:
+        passage = _SegmentPassage(finder, reader, settings, cuts, segment, progress)
         passage.run(video)
         return passage.result(video, (detector.backend, regressor.backend))
 
@@ -131,11 +138,11 @@ class _SegmentPassage(Passage):
         reader: Regressor,
         settings: CaptureSettings,
         cuts: Cuts,
-        number: int,
+        segment: Segment,
         progress: Callable[[int], None] | None,
     ) -> None:
         super().__init__(finder, reader, settings, None, cuts.turn, progress)
-        self._cuts, self._segment = cuts, cuts.segments[number]
+        self._cuts, self._segment = cuts, segment
         self._looked: list[tuple[int, list[Detection]]] = []  # frame, faces in its pixels
         self._digests: list[int] = []
         self._samples: list[tuple[int, Looked]] = []

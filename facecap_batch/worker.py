@@ -1,13 +1,13 @@
-"""One clip from start to end, in one process that holds the engines.
+"""One clip from start to end, or one step of a long clip, in one process that holds the engines.
 
 In: a `WorkItem`. Out: ``raw/``, ``coefficients/`` and ``fbx/`` of that clip, each published complete or not
-at all, and a small `Record`. `ClipWorker` is the same as a Ray actor that reports how far it is; frames
+at all, and a small `Record`. A long clip comes back as `Cuts` instead; its `SegmentItem`s and at last its
+`JoinItem` follow (see `course`). `ClipWorker` is the same as a Ray actor that reports how far it is; frames
 never leave it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import json
@@ -16,7 +16,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +27,14 @@ from facecap_batch.capture import capture
 from facecap_batch.coefficients import OUTPUT_NAMES, CoefficientTable, write_parquet
 from facecap_batch.compact_index import read_clip, size_of
 from facecap_batch.config import RunConfig
+from facecap_batch.cutting import Cuts
 from facecap_batch.errors import EngineMismatch, FacecapError, InputNotReadable, OutputNotWritable, lasting
 from facecap_batch.ledger import DONE, Record
-from facecap_batch.planner import WorkItem
+from facecap_batch.locks import writing
+from facecap_batch.manifest import Clip
+from facecap_batch.planner import JoinItem, SegmentItem, WorkItem
+from facecap_batch.segment_work import cuts_of, do_join, do_segment
+from facecap_batch.segments import SegmentRecord
 from facecap_batch.solve import GAINS_METADATA, solve
 from facecap_batch.storage import Place, place
 
@@ -81,36 +86,57 @@ def open_engines(config: RunConfig) -> Engines:
 
 
 def process(
-    item: WorkItem,
+    item: WorkItem | SegmentItem | JoinItem,
     config: RunConfig,
     output: Place,
     engines: Callable[[], Engines],
     progress: Callable[[int], None] | None = None,
-) -> Record:
-    """Do `item` and return its record, not yet published.
+    segment_s: float = 0.0,
+) -> Record | Cuts | SegmentRecord:
+    """Do `item` and return its record, not yet published, or how its clip is to be cut.
 
-    `engines` is asked only when the clip must be captured. Raises FacecapError or OSError; files published
-    until then stay, as no record names them they are done again.
+    `engines` is asked only when frames must be looked at; clips much longer than `segment_s` seconds are cut,
+    if it is above 0. Raises FacecapError or OSError; files published until then stay, as no record names
+    them they are done again.
     """
+    started = time.monotonic()
+    if isinstance(item, SegmentItem):
+        return do_segment(item, config, output, engines(), progress)
+    if isinstance(item, JoinItem):
+        joined = do_join(item, config, output, engines(), progress)
+        if isinstance(joined, Cuts):
+            return joined
+        used = dict(zip(("detector_backend", "regressor_backend"), joined.backends, strict=True))
+        raw = _described(joined.table, item.clip, config, {**engines().metadata, **used})
+    elif item.reuse_raw:
+        raw = read_clip(output, output_names(item.clip.clip_id)["raw"])
+    else:
+        cuts = cuts_of(item, config, output, engines(), progress, segment_s) if segment_s else None
+        if cuts is not None and cuts.segments:
+            return cuts
+        raw = capture(item.clip, engines().detector, engines().regressor, config.capture, progress)
+        raw = _described(raw, item.clip, config, engines().metadata)
+    outputs = _publish(item, raw, config, output)
+    return _record(item, config, raw, outputs, time.monotonic() - started)
+
+
+def _publish(
+    item: WorkItem | JoinItem, raw: CoefficientTable, config: RunConfig, output: Path
+) -> dict[str, int]:
+    """Solve and write the clip's files; their names and sizes in bytes."""
     from facecap_batch.exporters.fbx import write_fbx
 
-    started = time.monotonic()
-    clip_id = item.clip.clip_id
-    names = output_names(clip_id)
-    if item.reuse_raw:
-        raw = read_clip(output, names["raw"])
-    else:
-        raw = _captured(item, config, engines(), progress)
-        with _writing(output / names["raw"]) as path:
+    names = output_names(item.clip.clip_id)
+    if not (isinstance(item, WorkItem) and item.reuse_raw):
+        with writing(output / names["raw"]) as path:
             write_parquet(raw, path)
     final = solve(raw, config.solve)
     final = final.replace(metadata={**final.metadata, "fingerprint": config.fingerprint()})
-    with _writing(output / names["coefficients"]) as path:
+    with writing(output / names["coefficients"]) as path:
         write_parquet(final, path)
-    with _writing(output / names["fbx"]) as path:
+    with writing(output / names["fbx"]) as path:
         write_fbx(final, path)
-    outputs = {name: size_of(output, name) for name in names.values()}
-    return _record(item, config, raw, outputs, time.monotonic() - started)
+    return {name: size_of(output, name) for name in names.values()}
 
 
 def output_names(clip_id: str) -> dict[str, str]:
@@ -122,16 +148,14 @@ def output_names(clip_id: str) -> dict[str, str]:
     }
 
 
-def _captured(
-    item: WorkItem, config: RunConfig, engines: Engines, progress: Callable[[int], None] | None
+def _described(
+    raw: CoefficientTable, clip: Clip, config: RunConfig, engines: Mapping[str, str]
 ) -> CoefficientTable:
-    clip = item.clip
-    raw = capture(clip, engines.detector, engines.regressor, config.capture, progress)
     about = {"actor": clip.actor or "", "timecode": clip.timecode or ""}
     return raw.replace(
         metadata={
             **raw.metadata,
-            **engines.metadata,
+            **engines,
             **{name: value for name, value in about.items() if value},
             "capture_fingerprint": config.capture_fingerprint(),
         }
@@ -139,7 +163,11 @@ def _captured(
 
 
 def _record(
-    item: WorkItem, config: RunConfig, raw: CoefficientTable, outputs: dict[str, int], wall_s: float
+    item: WorkItem | JoinItem,
+    config: RunConfig,
+    raw: CoefficientTable,
+    outputs: dict[str, int],
+    wall_s: float,
 ) -> Record:
     fps = raw.info.fps
     # The last frame lasts as long as the average one.
@@ -163,18 +191,6 @@ def _record(
     )
 
 
-@contextlib.contextmanager
-def _writing(path: Place) -> Iterator[Place]:
-    """Name the file and the way out when the storage refuses; whether it may pass is kept in the cause."""
-    try:
-        yield path
-    except OSError as error:
-        raise OutputNotWritable(
-            f"cannot write {path}: {error.strerror or error}; nothing half-written is left, "
-            "run the same command again when there is room"
-        ) from error
-
-
 def judge(error: BaseException) -> tuple[str, str, bool]:
     """(error_type, message, whether another attempt may fare better) of an error from `process`."""
     cause = error.__cause__ if isinstance(error, (OutputNotWritable, InputNotReadable)) else error
@@ -192,9 +208,10 @@ def judge(error: BaseException) -> tuple[str, str, bool]:
 class ClipWorker:
     """A Ray actor (see `scheduler` for what it must offer) that keeps its engines between clips."""
 
-    def __init__(self, config: RunConfig, output: str, captures: bool = True) -> None:
-        """`captures` is false where no item will need the engines."""
+    def __init__(self, config: RunConfig, output: str, captures: bool = True, segment_s: float = 0.0) -> None:
+        """`captures` is false where no item will need the engines; `segment_s`: see `process`."""
         self.config = config
+        self.segment_s = segment_s
         self.captures = captures
         self.output = place(output)
         self._engines: Engines | None = None
@@ -209,7 +226,7 @@ class ClipWorker:
         backend = self._open().regressor.backend if self.captures else ""
         return Hello(ray.get_runtime_context().get_node_id(), os.getpid(), backend)
 
-    def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
+    def work(self, item: WorkItem | SegmentItem | JoinItem) -> Iterator[Progress | Done | Failed]:
         """Do `item` in a thread of its own and yield its progress, then how it ended."""
         from facecap_batch.scheduler import Progress
 
@@ -222,7 +239,9 @@ class ClipWorker:
             if not isinstance(message, Progress):
                 return
 
-    def _work(self, item: WorkItem, messages: queue.SimpleQueue[Progress | Done | Failed]) -> None:
+    def _work(
+        self, item: WorkItem | SegmentItem | JoinItem, messages: queue.SimpleQueue[Progress | Done | Failed]
+    ) -> None:
         from facecap_batch.scheduler import Done, Failed, Progress
 
         last = time.monotonic()
@@ -235,7 +254,8 @@ class ClipWorker:
                 messages.put(Progress(frames))
 
         try:
-            messages.put(Done(process(item, self.config, self.output, self._open, progress)))
+            result = process(item, self.config, self.output, self._open, progress, self.segment_s)
+            messages.put(Done(result))
         except BaseException as error:  # whatever it is, the driver must hear of it
             messages.put(Failed(*judge(error)))
 
