@@ -101,6 +101,14 @@ def run(
         bool,
         typer.Option("--require-certificate", help="Run on backends only that `verify` has certified."),
     ] = False,
+    segment_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Longer clips are cut into segments of about this length, for several workers; the results "
+            "are the same. 0: never.",
+        ),
+    ] = 60.0,
     quiet: Quiet = False,
 ) -> None:
     """Turn the videos of MANIFEST into animation.
@@ -135,6 +143,7 @@ def run(
         retry_failed=retry_failed,
         attempts=attempts,
         log_json=log_json,
+        segment_s=segment_seconds,
     )
     conclude(run_manifest(manifest, config, options, make_display(quiet)), place(output))
 

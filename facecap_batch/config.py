@@ -93,12 +93,16 @@ class RunOptions:
     retry_failed: bool = True  # False: clips that failed under the same configuration stay failed
     attempts: int = 3  # how often a clip is tried when workers die or the storage fails under it
     log_json: Path | None = None  # what happens is appended here, as `journal` describes
+    # Seconds of video: clips at least half as long again are cut into segments of about this; 0: none is.
+    segment_s: float = 60.0
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise ValueError("workers must be at least 1")
         if self.attempts < 1:
             raise ValueError("attempts must be at least 1")
+        if not self.segment_s >= 0:
+            raise ValueError("segment_s must be 0 or above")
 
 
 def make_config(

@@ -6,6 +6,7 @@ when something has been finished, and from what was finished.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
+    from facecap_batch.course import Next
     from facecap_batch.ledger import Record
     from facecap_batch.scheduler import Hello, Outcome, Progress
 
@@ -56,7 +58,8 @@ class Tally:
         self._costs = dict(costs)
         self._total_cost = sum(costs.values())
         self._display = display
-        self._under_way: dict[str, int] = {}  # clip_id -> frames
+        self._under_way: dict[str, int] = {}  # clip or segment -> frames
+        self._segments: collections.Counter[str] = collections.Counter()  # clip_id -> frames done of it
         self._clips, self._kept = clips, kept
         self._done = self._failed = self._frames = self._workers = 0
         self._video_s = self._cost = 0.0
@@ -78,7 +81,26 @@ class Tally:
 
     def ended(self, outcome: Outcome) -> None:
         self._under_way.pop(outcome.key, None)
-        self._cost += self._costs.get(outcome.key, 0.0)
+
+    # --- the clips' course ---
+
+    def follow(self, step: Next) -> None:
+        """Count what an outcome means for its clip."""
+        costs, clip_id = self._costs, step.clip_id
+        if step.video_s is not None:  # now that it is known, it counts instead of what was expected
+            self._segments.pop(clip_id, None)
+            self._total_cost += step.video_s - costs[clip_id]
+            costs[clip_id] = step.video_s
+        self._segments[clip_id] += sum(record.frames for record in step.segments)
+        self._cost += step.segments_s
+        costs[clip_id] -= step.segments_s
+        if step.ended is not None:
+            self._clip_ended(step.ended)
+        self._show()
+
+    def _clip_ended(self, outcome: Outcome) -> None:
+        self._segments.pop(outcome.key, None)
+        self._cost += max(0.0, self._costs.get(outcome.key, 0.0))
         if outcome.ok:
             record: Record = outcome.result
             self._done += 1
@@ -87,7 +109,6 @@ class Tally:
         else:
             self._failed += 1
             self._display.say(f"failed: {outcome.key}: {outcome.error_type}: {outcome.error}")
-        self._show()
 
     def workers(self, count: int) -> None:
         if self._ready_at is None and count:
@@ -106,7 +127,7 @@ class Tally:
 
     def snapshot(self) -> Snapshot:
         elapsed = 0.0 if self._ready_at is None else time.monotonic() - self._ready_at
-        frames = self._frames + sum(self._under_way.values())
+        open_frames = sum(self._under_way.values()) + self._segments.total()
         # Clips under way count with the average frame duration of those that are done; 1/30 s before that.
         per_frame = self._video_s / self._frames if self._frames else 1 / 30
         share = min(self._cost / self._total_cost, 1.0) if self._total_cost else 1.0
@@ -115,8 +136,8 @@ class Tally:
             kept=self._kept,
             done=self._done,
             failed=self._failed,
-            frames=frames,
-            video_s=self._video_s + sum(self._under_way.values()) * per_frame,
+            frames=self._frames + open_frames,
+            video_s=self._video_s + open_frames * per_frame,
             elapsed_s=elapsed,
             left_s=elapsed / share - elapsed if share > 0 else None,
             workers=self._workers,

@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facecap_batch import cluster, compact_index, report
 from facecap_batch.certificates import require_for
@@ -29,9 +29,13 @@ from facecap_batch.locks import OutputLock, not_writable
 from facecap_batch.manifest import Clip, read_manifest
 from facecap_batch.planner import Plan, WorkItem, plan, raw_is_intact
 from facecap_batch.progress import Display, PlainDisplay, Tally
+from facecap_batch.segments import SegmentFolder, remove_done, remove_segments
 from facecap_batch.solve import SolveSettings
 from facecap_batch.status import read_reports
 from facecap_batch.storage import Place, place, remove_leftovers
+
+if TYPE_CHECKING:
+    from facecap_batch.scheduler import Outcome
 
 ROOM_S = 2.0  # how long it may take until a node that joined gets workers
 
@@ -76,6 +80,8 @@ def run(
     with OutputLock(output):
         try:
             remove_leftovers(output)
+            if options.force:
+                remove_segments(output)
             ledger = Ledger(output)
             todo = plan(clips, ledger, config, options.force, options.retry_failed)
             job = Job(str(place(manifest).absolute()), clips, todo, config, options, ledger, started)
@@ -178,22 +184,32 @@ class Job:
         # A second time inside: Ray has put its own handler of SIGTERM into place.
         with cluster.connected(options.ray_address, num_cpus=self._local_cpus()), _interruptible():
             # Ray is imported here and not before: see cluster._authenticate.
+            from facecap_batch.course import Course
             from facecap_batch.metrics import RunMetrics
-            from facecap_batch.scheduler import Limits, Scheduler, Task
+            from facecap_batch.scheduler import Limits, Scheduler
 
             metrics = RunMetrics()
             self.told.append(metrics.kept)
             listeners = Several(tally, self.roster, metrics, *([self.journal] if self.journal else []))
-            tasks = [Task(item.clip.clip_id, item, item.cost_s) for item in self.todo.items]
+            course = Course(self.todo.items, self.ledger.output)
             scheduler = Scheduler(
                 self._worker_starter(), self._wanted, listeners, Limits(attempts=options.attempts)
             )
-            with contextlib.closing(scheduler.run(tasks)) as outcomes:
+            with contextlib.closing(scheduler.run(course.first())) as outcomes:
                 for outcome in outcomes:
-                    record = outcome.result if outcome.ok else None
-                    if record is None:
-                        record = self._failed(outcome.key, outcome.error_type, outcome.error)
-                    self._keep(dataclasses.replace(record, attempts=outcome.attempts))
+                    step = course.follow(outcome)
+                    scheduler.add(step.tasks)
+                    scheduler.drop(step.dropped)
+                    tally.follow(step)
+                    if step.ended is not None:
+                        self._end(step.ended)
+
+    def _end(self, outcome: Outcome) -> None:
+        """Keep the record of a clip."""
+        record = outcome.result if outcome.ok else None
+        if record is None:
+            record = self._failed(outcome.key, outcome.error_type, outcome.error)
+        self._keep(dataclasses.replace(record, attempts=outcome.attempts))
 
     def _worker_starter(self) -> Any:
         import ray
@@ -208,7 +224,8 @@ class Job:
         )
         config, output = ray.put(self.config), str(self.ledger.output)
         captures = any(not item.reuse_raw for item in self.todo.items)
-        return lambda: actor.remote(config, output, captures)
+        segment_s = self.options.segment_s
+        return lambda: actor.remote(config, output, captures, segment_s)
 
     def _local_cpus(self) -> float | None:
         """CPUs that a Ray of our own pretends to have: room for the workers that were asked for."""
@@ -236,6 +253,8 @@ class Job:
         self.records[record.clip_id] = record
         for tell in self.told:
             tell(record)
+        if record.status == DONE:
+            SegmentFolder(self.ledger.output, record.clip_id).remove()
 
     def _failed(self, clip_id: str, error_type: str, error: str) -> Record:
         item: WorkItem = self.items[clip_id]
@@ -254,6 +273,7 @@ class Job:
         try:
             # Workers that were stopped in the middle of a file.
             remove_leftovers(self.ledger.output)
+            remove_done(self.ledger.output, self._is_done)  # segments that came in too late
             self.write(state)
         except OSError as error:
             display.say(f"the report could not be written: {error}; the same command writes it again")
@@ -267,6 +287,10 @@ class Job:
     def _log(self, event: str, **fields: Any) -> None:
         if self.journal:
             self.journal.write(event, **fields)
+
+    def _is_done(self, clip_id: str) -> bool:
+        record = self.records.get(clip_id)
+        return record is not None and record.status == DONE
 
     def write(self, state: str) -> None:
         """Publish ``clips.parquet`` and ``run.json``."""

@@ -1,9 +1,9 @@
 """Tasks to Ray workers and back; knows nothing of faces.
 
 In: tasks with an expected cost, and a function that starts one worker actor. Out: one `Outcome` for
-every task, in order of completion. Workers pull: each holds at most one task, so when a worker dies the
-task that was in its hands is known. Attempts belong to the driver: Ray itself restarts and retries
-nothing.
+every task, in order of completion; after each, more tasks may be added. Workers pull, the costliest task
+first: each holds at most one, so when a worker dies the task that was in its hands is known. Attempts
+belong to the driver: Ray itself restarts and retries nothing.
 
 A worker is an actor with two methods: ``hello() -> Hello`` makes it ready, and ``work(payload)`` is a
 generator of `Progress` records that ends with one `Done` or `Failed`. Progress is the heartbeat: a worker
@@ -12,12 +12,12 @@ that says nothing for `Limits.stall_s` is killed and replaced.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
+import heapq
 import logging
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Protocol
 
 import ray
@@ -143,6 +143,12 @@ class _Waiting:
     failures: int = 0
     node_losses: int = 0
 
+    @property
+    def rank(self) -> tuple[bool, float, str]:
+        """Least first. What was tried before may kill again: it must not keep the others waiting. The key
+        breaks ties, so that the order is the same everywhere."""
+        return self.failures + self.node_losses > 0, -self.task.cost, self.task.key
+
 
 @dataclasses.dataclass(eq=False)
 class _Slot:
@@ -157,7 +163,10 @@ class _Slot:
 
 
 class Scheduler:
-    """Runs tasks on workers. Use once: ``for outcome in Scheduler(...).run(tasks)``."""
+    """Runs tasks on workers. Use once: ``for outcome in Scheduler(...).run(tasks)``.
+
+    Between two outcomes `add` and `drop` change what is to be done.
+    """
 
     def __init__(
         self,
@@ -173,28 +182,39 @@ class Scheduler:
         self.listener = listener
         self.limits = limits or Limits()
         self._slots: list[_Slot] = []
+        self._queue: list[tuple[tuple[bool, float, str], _Waiting]] = []  # a heap
+        self._dropped: set[str] = set()
         self._start_failures = 0
 
+    def add(self, tasks: Iterable[Task]) -> None:
+        """More to be done."""
+        for task in tasks:
+            self._put(_Waiting(task))
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Tasks that need not be done any more. Those in a worker's hands end, but are not tried again."""
+        self._dropped.update(keys)
+        self._queue = [entry for entry in self._queue if entry[1].task.key not in self._dropped]
+        heapq.heapify(self._queue)
+
     def run(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
-        """Yield an outcome for every task. Closing the generator stops all workers.
+        """Yield an outcome for every task that is not dropped. Closing the generator stops all workers.
 
         Raises WorkerLost when no worker can be started, and whatever ``hello`` raises.
         """
-        # The key breaks ties, so that the order is the same everywhere.
-        ordered = sorted(tasks, key=lambda task: (-task.cost, task.key))
-        queue = collections.deque(_Waiting(task) for task in ordered)
+        self.add(tasks)
         try:
-            while queue or any(slot.job for slot in self._slots):
-                self._staff(queue)
+            while self._queue or any(slot.job for slot in self._slots):
+                self._staff()
                 for slot in self._ready_slots():
-                    outcome = self._hear(slot, queue)
+                    outcome = self._hear(slot)
                     if outcome is not None:
                         # The next task first: the worker must not wait while the outcome is written.
-                        self._staff(queue)
+                        self._staff()
                         self.listener.ended(outcome)
                         yield outcome
                 for slot, reason, node_died in self._given_up():
-                    outcome = self._lose(slot, queue, reason, node_died)
+                    outcome = self._lose(slot, reason, node_died)
                     if outcome is not None:
                         self.listener.ended(outcome)
                         yield outcome
@@ -203,7 +223,7 @@ class Scheduler:
 
     # --- workers and tasks together -------------------------------------------------------------
 
-    def _staff(self, queue: collections.deque[_Waiting]) -> None:
+    def _staff(self) -> None:
         """Start the workers that there is room and work for; give each free one the next task."""
         for slot in self._slots:
             if slot.hello and slot.stream is None and slot.job is None and queue:
@@ -213,7 +233,7 @@ class Scheduler:
                 self.listener.started(slot.job.task.key, slot.hello)
         starting = sum(1 for slot in self._slots if slot.hello is None)
         room = self.wanted() - len(self._slots)
-        for _ in range(min(room, len(queue) - starting)):
+        for _ in range(min(room, len(self._queue) - starting)):
             actor = self.start_worker()
             self._slots.append(_Slot(actor, stream=actor.hello.remote()))
 
@@ -231,7 +251,7 @@ class Scheduler:
         found = {id(stream) for stream in [*first, *ready]}
         return [slot for slot in waiting if id(slot.stream) in found]
 
-    def _hear(self, slot: _Slot, queue: collections.deque[_Waiting]) -> Outcome | None:
+    def _hear(self, slot: _Slot) -> Outcome | None:
         """Take one message from a worker."""
         try:
             if slot.hello is None:
@@ -254,7 +274,7 @@ class Scheduler:
             slot.unreachable, slot.stream, slot.heard = _reason(error), None, time.monotonic()
             return None
         except WORKER_DEATHS as error:
-            return self._lose(slot, queue, _reason(error), self._node_died(slot, error))
+            return self._lose(slot, _reason(error), self._node_died(slot, error))
         slot.heard = time.monotonic()
         assert slot.job is not None
         if isinstance(message, Progress):
@@ -264,14 +284,12 @@ class Scheduler:
         if isinstance(message, Done):
             return Outcome(job.task.key, job.failures + 1, result=message.result)
         job.failures += 1
-        if message.retry and job.failures < self.limits.attempts:
-            self._requeue(job, queue, message.error)
+        if message.retry and job.failures < self.limits.attempts and job.task.key not in self._dropped:
+            self._requeue(job, message.error)
             return None
         return Outcome(job.task.key, job.failures, error_type=message.error_type, error=message.error)
 
-    def _lose(
-        self, slot: _Slot, queue: collections.deque[_Waiting], reason: str, node_died: bool
-    ) -> Outcome | None:
+    def _lose(self, slot: _Slot, reason: str, node_died: bool) -> Outcome | None:
         """A worker is gone: forget it, and try its task again or give it up."""
         self._slots.remove(slot)
         with contextlib.suppress(Exception):
@@ -290,18 +308,21 @@ class Scheduler:
             job.node_losses += 1
         else:
             job.failures += 1
-        if job.failures < self.limits.attempts and job.node_losses < self.limits.node_losses:
-            self._requeue(job, queue, reason)
+        patient = job.failures < self.limits.attempts and job.node_losses < self.limits.node_losses
+        if patient and job.task.key not in self._dropped:
+            self._requeue(job, reason)
             return None
         tries = job.failures + job.node_losses
         return Outcome(
             job.task.key, tries, error_type="WorkerLost", error=f"lost {tries} worker(s), the last: {reason}"
         )
 
-    def _requeue(self, job: _Waiting, queue: collections.deque[_Waiting], reason: str) -> None:
-        # At the end: what may kill again must not keep the others waiting.
-        queue.append(job)
+    def _requeue(self, job: _Waiting, reason: str) -> None:
+        self._put(job)
         self.listener.retried(job.task.key, reason)
+
+    def _put(self, job: _Waiting) -> None:
+        heapq.heappush(self._queue, (job.rank, job))
 
     # --- the life of workers ---------------------------------------------------------------------
 

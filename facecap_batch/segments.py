@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,17 @@ class SegmentFolder:
         return self.path / f"{number:04}.npz"
 
 
-def remove_all(output: Path) -> None:
+def remove_done(output: Path, is_done: Callable[[str], bool]) -> None:
+    """Forget the segments of every clip (given by its clip_id) that is done."""
+    folder = output / FOLDER
+    for clip in sorted(folder.glob("*")):
+        if is_done(clip.name):
+            SegmentFolder(output, clip.name).remove()
+    with contextlib.suppress(OSError):
+        folder.rmdir()  # only if nothing is left
+
+
+def remove_segments(output: Path) -> None:
     """Forget the segments of every clip."""
     shutil.rmtree(output / FOLDER, ignore_errors=True)
 

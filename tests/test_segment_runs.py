@@ -1,0 +1,128 @@
+"""Long clips in whole runs on real Ray: the same bytes as uncut, also after kills and in damaged files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import videos
+from ray_for_tests import ROOT
+from runs_for_tests import half_written, results, rows, run_quietly, write_manifest
+
+from facecap_batch import runner
+from facecap_batch.capture import CaptureSettings
+from facecap_batch.config import RunConfig
+from facecap_batch.progress import Tally
+from facecap_batch.segments import FOLDER, SegmentFolder
+
+pytestmark = pytest.mark.usefixtures("ray_floor")
+
+SEGMENT_S = 2.0
+CLOSED = {"x264-params": "keyint=20:min-keyint=20:scenecut=0:bframes=3", "preset": "veryfast"}
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("long")
+    videos.write_video(folder / "long.mp4", 250, options=CLOSED)
+    videos.write_video(folder / "short.mp4", 20)
+    return write_manifest(folder, [{"path": "long.mp4", "actor": "A"}, {"path": "short.mp4"}])
+
+
+@pytest.fixture(scope="module")
+def whole(manifest: Path, config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that cuts nothing."""
+    output = tmp_path_factory.mktemp("whole")
+    assert run_quietly(manifest, output, config, segment_s=0.0).exit_code == 0
+    return output
+
+
+class Spy(Tally):
+    """Remembers which tasks were given to workers."""
+
+    started_keys: list[str]
+
+    def started(self, key: str) -> None:
+        Spy.started_keys.append(key)
+        super().started(key)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    Spy.started_keys = []
+    monkeypatch.setattr(runner, "Tally", Spy)
+    return Spy.started_keys
+
+
+def test_the_same_bytes_as_uncut(
+    manifest: Path, config: RunConfig, whole: Path, tmp_path: Path, started: list[str]
+) -> None:
+    assert run_quietly(manifest, tmp_path, config, segment_s=SEGMENT_S).exit_code == 0
+    assert results(tmp_path) == results(whole)
+    assert not (tmp_path / FOLDER).exists()
+    segments = [key for key in started if "/segment" in key]
+    assert len(segments) >= 3 and started.index("long/join") > started.index(segments[-1])
+    ours, theirs = rows(tmp_path)["long"], rows(whole)["long"]
+    assert (ours["frames"], ours["frames_with_face"]) == (theirs["frames"], theirs["frames_with_face"])
+    assert run_quietly(manifest, tmp_path, config, segment_s=0.0).kept == 2  # cuts are no other configuration
+
+
+def test_a_killed_run_goes_on_with_the_segments_that_it_lacks(
+    manifest: Path, config: RunConfig, whole: Path, tmp_path: Path, started: list[str]
+) -> None:
+    arguments = ["--engines", config.engines, "--backend", "onnxruntime-cpu", "--workers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "facecap_batch.cli", "run", str(manifest), "-o", str(tmp_path), *arguments]
+        + ["--segment-seconds", str(SEGMENT_S), "-q"],
+        cwd=ROOT, env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+        start_new_session=True,
+    )  # fmt: skip
+    records = tmp_path / FOLDER / "long"
+    deadline = time.monotonic() + 120
+    while len(list(records.glob("[0-9]*.json"))) < 2 and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)  # the driver; its worker dies of it
+    process.wait()
+    time.sleep(2)
+    done = {int(path.stem) for path in records.glob("[0-9]*.json")}
+    assert len(done) >= 2
+
+    damaged = min(done)
+    (records / f"{damaged:04}.npz").write_bytes(b"short")
+    done.discard(damaged)
+    assert run_quietly(manifest, tmp_path, config, segment_s=SEGMENT_S).exit_code == 0
+    again = {int(key.rsplit(" ", 1)[1]) for key in started if "/segment" in key}
+    assert again and not again & done and damaged in again
+    assert results(tmp_path) == results(whole)
+    assert not half_written(tmp_path) and not (tmp_path / FOLDER).exists()
+
+
+def test_a_damaged_clip_ends_as_it_does_uncut(config: RunConfig, tmp_path: Path) -> None:
+    """Its index is whole, so it is cut; the damage is met by one segment."""
+    plain = videos.write_video(tmp_path / "plain.mp4", 250, options=CLOSED)
+    videos.flip_bytes(plain, tmp_path / "broken.mp4", at=0.6, count=3000)
+    manifest = write_manifest(tmp_path, [{"path": "broken.mp4"}])
+    kept = dataclasses.replace(config, capture=CaptureSettings(damage="keep"))
+    for number, settings in enumerate((config, kept)):
+        cut, uncut = tmp_path / f"cut{number}", tmp_path / f"uncut{number}"
+        code = run_quietly(manifest, cut, settings, segment_s=SEGMENT_S).exit_code
+        assert run_quietly(manifest, uncut, settings, segment_s=0.0).exit_code == code
+        assert results(cut) == results(uncut)
+        assert rows(cut)["broken"]["error"] == rows(uncut)["broken"]["error"]
+    assert rows(tmp_path / "cut0")["broken"]["error_type"] == "BadVideo"
+    assert results(tmp_path / "cut1")
+
+
+def test_a_segment_that_kills_its_workers_fails_its_clip_only(
+    manifest: Path, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The poison is a pipe instead of a result's place: whoever publishes segment 1 is stuck, and is killed."""
+    folder = SegmentFolder(tmp_path, "long")
+    assert folder.path.name == "long"
