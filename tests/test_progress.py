@@ -6,9 +6,11 @@ import io
 
 import pytest
 
+from facecap_batch.course import Next
 from facecap_batch.ledger import DONE, Record
 from facecap_batch.progress import BarDisplay, PlainDisplay, Snapshot, Tally, clock, describe
 from facecap_batch.scheduler import Hello, Outcome, Progress
+from facecap_batch.segments import SegmentRecord
 
 
 class Memory:
@@ -33,6 +35,12 @@ def done(clip_id: str, frames: int) -> Outcome:
     return Outcome(clip_id, 1, result=record)
 
 
+def end(tally: Tally, outcome: Outcome) -> None:
+    """What the scheduler and the clip's course tell at the end of a clip."""
+    tally.ended(outcome)
+    tally.follow(Next(outcome.key, ended=outcome))
+
+
 def test_the_tally_counts_clips_frames_and_time() -> None:
     display = Memory()
     tally = Tally(clips=5, kept=1, costs={"a": 2.0, "b": 1.0, "c": 1.0, "d": 0.0}, display=display)
@@ -41,19 +49,40 @@ def test_the_tally_counts_clips_frames_and_time() -> None:
         tally.started(key, Hello("node", 1))
     tally.progress("a", Progress(10))
     assert (display.snapshots[-1].frames, display.snapshots[-1].left_s) == (10, None)
-    tally.ended(done("b", 50))
+    end(tally, done("b", 50))
     snapshot = tally.snapshot()
     assert (snapshot.done, snapshot.frames, snapshot.video_s) == (1, 60, pytest.approx(60 / 25))
     assert snapshot.share == 0.25 and snapshot.left_s == pytest.approx(3 * snapshot.elapsed_s, rel=0.5)
     tally.retried("a", "the worker process died")
     assert tally.snapshot().frames == 50  # what was lost is not counted
-    tally.ended(Outcome("c", 2, error_type="BadVideo", error="cut off"))
-    tally.ended(done("a", 100))
-    tally.ended(done("d", 0))
+    end(tally, Outcome("c", 2, error_type="BadVideo", error="cut off"))
+    end(tally, done("a", 100))
+    end(tally, done("d", 0))
     last = tally.snapshot()
     assert (last.done, last.failed, last.frames, last.share, last.left_s) == (3, 1, 150, 1.0, 0.0)
     assert display.remarks == ["again: a: the worker process died", "failed: c: BadVideo: cut off"]
     assert tally.most_workers == 2
+
+
+def test_segments_count_before_their_clip_is_done() -> None:
+    tally = Tally(clips=2, kept=0, costs={"long": 10.0, "short": 20.0}, display=Memory())
+    tally.workers(1)
+    tally.started("long", Hello("node", 1))
+    tally.ended(Outcome("long", 1))
+    tally.follow(Next("long", video_s=60.0))  # longer than was expected
+    for number in range(3):
+        record = SegmentRecord("", number, 1, 500, 1.0)
+        tally.started(f"long/segment {number}", Hello("node", 1))
+        tally.progress(f"long/segment {number}", Progress(499))
+        tally.ended(Outcome(f"long/segment {number}", 1, result=record))
+        tally.follow(Next("long", segments=(record,), segments_s=20.0))
+        found = tally.snapshot()
+        assert (found.done, found.frames) == (0, 500 * (number + 1))
+        assert found.share == pytest.approx(20 * (number + 1) / 80)
+    end(tally, done("long", 1500))
+    assert (tally.snapshot().frames, tally.snapshot().share) == (1500, pytest.approx(60 / 80))
+    end(tally, done("short", 100))
+    assert (tally.snapshot().frames, tally.snapshot().share) == (1600, 1.0)
 
 
 def snapshot(**changes: float) -> Snapshot:

@@ -102,6 +102,24 @@ def test_every_task_ends_once_longest_first(tmp_path: Path) -> None:
     assert ear.heartbeats == 15
 
 
+def test_tasks_come_and_go_between_outcomes(tmp_path: Path) -> None:
+    """What is added costlier goes first; what is dropped is not done, or not again where it was begun."""
+    ear = Ear()
+    scheduler = Scheduler(lambda: Toy.remote(), lambda: 1, ear)
+    tasks = [Task(key, ("do", str(tmp_path / key)), cost) for key, cost in (("a", 9), ("b", 8), ("c", 1))]
+    tasks.append(Task("dying", ("segfault", str(tmp_path / "dying")), 7))
+    outcomes = {}
+    for outcome in scheduler.run(tasks):
+        outcomes[outcome.key] = outcome
+        if outcome.key == "a":  # b is in the worker's hands by now
+            scheduler.add([Task("z", ("do", str(tmp_path / "z")), 10)])
+            scheduler.drop(["c"])
+        if outcome.key == "z":
+            scheduler.drop(["dying"])
+    assert ear.started_keys == ["a", "b", "z", "dying"]
+    assert outcomes["z"].ok and outcomes["dying"].attempts == 1 and "c" not in outcomes
+
+
 def test_failures_and_deaths_stay_with_their_task(tmp_path: Path) -> None:
     orders = {
         "poison": "segfault",
