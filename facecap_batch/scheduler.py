@@ -193,7 +193,10 @@ class Scheduler:
 
     def drop(self, keys: Iterable[str]) -> None:
         """Tasks that need not be done any more. Those in a worker's hands end, but are not tried again."""
-        self._dropped.update(keys)
+        dropped = set(keys)
+        if not dropped:
+            return
+        self._dropped |= dropped
         self._queue = [entry for entry in self._queue if entry[1].task.key not in self._dropped]
         heapq.heapify(self._queue)
 
