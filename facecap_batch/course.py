@@ -16,7 +16,7 @@ from pathlib import Path
 
 from facecap_batch.cutting import Cuts
 from facecap_batch.ledger import Record
-from facecap_batch.planner import JoinItem, SegmentItem, WorkItem
+from facecap_batch.planner import JOIN_SHARE, JoinItem, SegmentItem, WorkItem
 from facecap_batch.scheduler import Outcome, Task
 from facecap_batch.segments import SegmentFolder, SegmentRecord
 
@@ -86,19 +86,21 @@ class Course:
         if not cuts.segments:
             return Next(clip_id, (self._whole(clip_id, clip),), dropped)
         folder = SegmentFolder(self._output, clip_id)
+        video_s = sum(segment.seconds for segment in cuts.segments)
         tasks, records, seconds = [], [], 0.0
         for segment in cuts.segments:
             record = folder.record(cuts, segment.number)
             if record is None:
                 item = SegmentItem(clip.item.clip, cuts.only(segment))
-                tasks.append(self._task(clip_id, clip, f"segment {segment.number}", item, segment.seconds))
+                # A segment counts with the join that waits for it: joins should come before the end.
+                cost = segment.seconds + JOIN_SHARE * video_s
+                tasks.append(self._task(clip_id, clip, f"segment {segment.number}", item, cost))
             else:
                 records.append(record)
                 seconds += segment.seconds
                 clip.wall_s += record.wall_s
         if not tasks:
             tasks.append(self._join(clip_id, clip, cuts))
-        video_s = sum(segment.seconds for segment in cuts.segments)
         return Next(clip_id, tuple(tasks), dropped, None, tuple(records), video_s, seconds)
 
     def _segment_done(self, clip_id: str, clip: _Clip, record: SegmentRecord) -> Next:
