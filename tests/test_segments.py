@@ -17,12 +17,15 @@ from videos import write_video
 from facecap_batch.capture import CaptureSettings, capture
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.cutting import WARM_UP, Cuts, cut, may_be_long, packet_times
+from facecap_batch.engines import load_set, open_engine
 from facecap_batch.engines.engine import Engine
 from facecap_batch.joining import CannotJoin, Joined, join
 from facecap_batch.manifest import Clip
 from facecap_batch.segment_capture import SegmentResult, capture_segment, survey
 from facecap_batch.uprighting import sample_stride
+from facecap_batch.video import decode
 
+ROOT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 160, 120
 COUNT = 300
 SEGMENT_S = 2.0
@@ -133,6 +136,22 @@ def test_any_file(kind: str, tmp_path: Path) -> None:
     assert len(taken.cuts.segments) >= 3 and taken.read == 0
     if kind.startswith("a gap"):
         assert "no frames for" in taken.joined.table.metadata["notes"]
+
+
+def test_the_default_engines_on_a_speaking_face(tmp_path: Path) -> None:
+    """Real networks, which round differently in batches of other sizes; the demo's clip, there and back."""
+    shown = [frame.rgb() for frame in decode(ROOT / "manifests/demo/speaking.mp4")]
+    path = write_video(tmp_path / "speaking.mp4", [*shown, *shown[::-1]], fps=30, **CLOSED)  # type: ignore[arg-type]
+    chosen = load_set("default")
+    detector, regressor = (
+        open_engine(card, "onnxruntime-cpu") for card in (chosen.detector, chosen.regressor)
+    )
+    clip = Clip("clip", str(path))
+    taken = in_segments(clip, segment_s=1.5, detector=detector, regressor=regressor)
+    assert len(taken.cuts.segments) >= 3
+    whole = capture(clip, detector, regressor)
+    assert whole.face_found.mean() > 0.9
+    assert_same(taken.joined.table, whole)
 
 
 def test_an_edit_list_and_a_range(tmp_path: Path) -> None:
