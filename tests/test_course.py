@@ -96,7 +96,7 @@ def test_the_files_are_those_of_the_clip_in_one_piece(
     assert carried.keys[0] == "clip" and carried.keys[-1] == "clip/join" and len(carried.keys) >= 5
     assert carried.ended.ok and carried.ended.key == "clip"
     assert results(tmp_path) == whole
-    short = carry_out(long_clip, tmp_path / "short", segment_s=9.0)
+    short = carry_out(long_clip, tmp_path / "short", segment_s=7.0)
     assert short.keys == ["clip"] and results(tmp_path / "short") == whole
 
 
@@ -133,7 +133,7 @@ def test_another_input_or_configuration_makes_other_segments(long_clip: Path, tm
 
 
 def test_a_clip_that_turns_out_to_lie_on_its_side_is_taken_again(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "side.mp4", pictures(hidden=[range(150)], turn=90), **CLOSED)  # type: ignore[arg-type]
+    path = write_video(tmp_path / "side.mp4", pictures(hidden=[range(120)], turn=90), **CLOSED)  # type: ignore[arg-type]
     carried = carry_out(path, tmp_path / "cut")
     assert "clip/segment 0 (2)" in carried.keys and carried.keys[-1] == "clip/join (2)"
     carry_out(path, tmp_path / "whole", segment_s=0.0)

@@ -27,7 +27,7 @@ from facecap_batch.video import decode
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 160, 120
-COUNT = 300
+COUNT = 240
 SEGMENT_S = 2.0
 
 
@@ -141,7 +141,7 @@ def test_any_file(kind: str, tmp_path: Path) -> None:
 def test_the_default_engines_on_a_speaking_face(tmp_path: Path) -> None:
     """Real networks, which round differently in batches of other sizes; the demo's clip, there and back."""
     shown = [frame.rgb() for frame in decode(ROOT / "manifests/demo/speaking.mp4")]
-    path = write_video(tmp_path / "speaking.mp4", [*shown, *shown[::-1]], fps=30, **CLOSED)  # type: ignore[arg-type]
+    path = write_video(tmp_path / "speaking.mp4", [*shown, *shown[-2:-60:-1]], fps=30, **CLOSED)  # type: ignore[arg-type]
     chosen = load_set("default")
     detector, regressor = (
         open_engine(card, "onnxruntime-cpu") for card in (chosen.detector, chosen.regressor)
@@ -158,7 +158,7 @@ def test_an_edit_list_and_a_range(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", pictures(), **CLOSED)  # type: ignore[arg-type]
     videos.trim(path, 15 * 512)
     assert_cuts_are_invisible(Clip("clip", str(path)))
-    part = Clip("clip", str(path), start=Fraction(5, 7), end=Fraction(17, 2))
+    part = Clip("clip", str(path), start=Fraction(5, 7), end=Fraction(15, 2))
     taken = assert_cuts_are_invisible(part)
     assert len(taken.joined.table) == taken.cuts.frames < COUNT - 15
 
@@ -236,12 +236,12 @@ def test_samples_are_those_of_an_unbroken_watch() -> None:
 
 
 def test_settings_that_change_the_pace(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "clip.mp4", pictures(), **CLOSED)  # type: ignore[arg-type]
+    path = write_video(tmp_path / "clip.mp4", pictures(150), **CLOSED)  # type: ignore[arg-type]
     for settings in (
         CaptureSettings(detect_every=4, regress_batch=3, decode_threads=2, try_turns=False),
         CaptureSettings(held_bytes=1, detect_batch=3),
     ):
-        assert_cuts_are_invisible(Clip("clip", str(path)), settings)
+        assert_cuts_are_invisible(Clip("clip", str(path)), settings, segment_s=1.0)
 
 
 def test_what_cannot_be_cut_stays_whole(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_what_cannot_be_cut_stays_whole(tmp_path: Path) -> None:
     assert cuts_of(write_video(tmp_path / "once.mp4", pictures(), **once)) is None  # type: ignore[arg-type]
     plain = write_video(tmp_path / "plain.mp4", pictures(), **CLOSED)  # type: ignore[arg-type]
     assert cuts_of(plain) is not None
-    assert cuts_of(plain, segment_s=8.0) is None  # not long enough
+    assert cuts_of(plain, segment_s=6.0) is None  # not long enough
     assert cuts_of(videos.truncate(plain, tmp_path / "cut.mp4")) is None
     assert cuts_of(videos.write_audio(tmp_path / "sound.m4a")) is None
     assert cuts_of(tmp_path / "nowhere.mp4") is None
