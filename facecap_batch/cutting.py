@@ -41,8 +41,10 @@ WARM_UP = MAX_MISSED + 3
 # Of a segment's length: a shorter rest is left to the segment before.
 SHORTEST_REST = Fraction(1, 2)
 PROGRESS_EVERY = 500  # packets
-# Seeks of a file that may miss before it is left in one piece.
+# Seeks of a file that may miss before no further cut is tried.
 MOST_MISSES = 3
+# Before a range that begins inside a file: its first frames may lie behind a packet that is shown later.
+LIST_EARLIER_S = SEEK_MARGINS_S[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,13 +122,15 @@ def packet_times(clip: Clip, progress: Callable[[int], None] | None = None) -> P
     """
     with contextlib.closing(open_container(clip.path)) as container:
         stream = video_stream(container, clip.path)
+        time_base = as_fraction(stream.time_base) or Fraction(1, 1000)
+        origin = time_origin(container, stream)
+        first = None if clip.start is None else math.ceil((clip.start + origin) / time_base)
+        end = None if clip.end is None else math.ceil((clip.end + origin) / time_base)
         pts: list[int] = []
         keyframes: list[int] = []
         hidden = 0
         try:
-            for packet in container.demux(stream):
-                if not packet.size:  # the end
-                    continue
+            for packet in _packets(container, stream, first, end, time_base):
                 if progress is not None and len(pts) % PROGRESS_EVERY == 0:
                     progress(0)
                 if packet.is_discard:  # an edit list hides it
@@ -139,19 +143,30 @@ def packet_times(clip: Clip, progress: Callable[[int], None] | None = None) -> P
                     keyframes.append(packet.pts)
         except (av.error.FFmpegError, OSError):
             return None
-        declared = declared_frames(container, stream)
-        if declared is not None and declared != len(pts) + hidden:
-            return None
-        time_base = as_fraction(stream.time_base) or Fraction(1, 1000)
-        origin = time_origin(container, stream)
+        declared = declared_frames(container, stream) if first is None and end is None else None
     shown = np.unique(np.array(pts, np.int64))
-    if len(shown) != len(pts):
+    if len(shown) != len(pts) or declared not in (None, len(pts) + hidden):
         return None
-    if clip.start is not None:
-        shown = shown[shown >= math.ceil((clip.start + origin) / time_base)]
-    if clip.end is not None:
-        shown = shown[shown < math.ceil((clip.end + origin) / time_base)]
+    if first is not None:
+        shown = shown[shown >= first]
+    if end is not None:
+        shown = shown[shown < end]
     return PacketTimes(shown, np.intersect1d(shown, np.array(keyframes, np.int64)), time_base, origin)
+
+
+def _packets(
+    container: Any, stream: Any, first: int | None, end: int | None, time_base: Fraction
+) -> Iterator[Any]:
+    """The packets of the frames from pts `first` to pts `end`, and some around them."""
+    place = 0 if first is None else first - int(LIST_EARLIER_S / time_base)
+    if place > 0:
+        container.seek(place, stream=stream, backward=True, any_frame=False)
+    for packet in container.demux(stream):
+        # No packet is shown before it is decoded: none that follows is shown before `end`.
+        if end is not None and packet.dts is not None and packet.dts >= end:
+            return
+        if packet.size:  # the last one, which says that there are no more, has none
+            yield packet
 
 
 def cut(clip: Clip, times: PacketTimes, detect_every: int, segment_s: float) -> tuple[Segment, ...]:

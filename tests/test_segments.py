@@ -163,6 +163,14 @@ def test_an_edit_list_and_a_range(tmp_path: Path) -> None:
     assert len(taken.joined.table) == taken.cuts.frames < COUNT - 15
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts"])
+def test_a_range_inside_a_file(name: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / name, pictures(), **OPEN)  # type: ignore[arg-type]
+    part = Clip("clip", str(path), start=Fraction(37, 10), end=Fraction(15, 2))
+    taken = assert_cuts_are_invisible(part, segment_s=1.0)
+    assert len(taken.cuts.segments) >= 2 and taken.read == 0
+
+
 def test_a_face_lost_and_found_at_every_cut(tmp_path: Path) -> None:
     """Gone just before, just after and across the cuts, and seen by nobody for longer than a track lives."""
     plain = Clip("clip", str(write_video(tmp_path / "plain.mp4", pictures(), **CLOSED)))  # type: ignore[arg-type]
