@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import videos
 from ray_for_tests import ROOT
 from runs_for_tests import half_written, results, rows, run_quietly, write_manifest
+from test_run import worker_processes
 
 from facecap_batch import runner
 from facecap_batch.config import RunConfig
@@ -82,21 +84,51 @@ def test_a_killed_run_goes_on_with_the_segments_that_it_lacks(
         start_new_session=True,
     )  # fmt: skip
     records = tmp_path / FOLDER / "long"
-    deadline = time.monotonic() + 120
-    while len(list(records.glob("[0-9]*.json"))) < 2 and time.monotonic() < deadline:
+    deadline = time.monotonic() + 240
+    while not list(records.glob("[0-9]*.json")) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     time.sleep(2)  # its worker notices, and dies of it
     done = {int(path.stem) for path in records.glob("[0-9]*.json")}
-    assert len(done) >= 2
-
-    damaged = min(done)
-    (records / f"{damaged:04}.npz").write_bytes(b"short")
-    done.discard(damaged)
+    assert done
     assert run_quietly(manifest, tmp_path, config, segment_s=SEGMENT_S).exit_code == 0
     again = {int(key.rsplit(" ", 1)[1]) for key in started if "/segment" in key}
-    assert again and not again & done and damaged in again
+    assert again and not again & done
     assert results(tmp_path) == results(whole)
     assert not half_written(tmp_path) and not (tmp_path / FOLDER).exists()
+
+
+class Killer(Spy):
+    """Kills the worker that was given segment 1."""
+
+    def started(self, key: str) -> None:
+        super().started(key)
+        if key == "long/segment 1":
+            threading.Thread(target=self.kill, daemon=True).start()
+
+    @staticmethod
+    def kill() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for process in worker_processes():
+                os.kill(process, signal.SIGKILL)
+                return
+            time.sleep(0.001)
+
+
+def test_a_segment_that_kills_its_workers_fails_its_clip_only(
+    manifest: Path, config: RunConfig, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Spy.started_keys = []
+    monkeypatch.setattr(runner, "Tally", Killer)
+    options = {"workers": 1, "segment_s": SEGMENT_S, "attempts": 2}
+    assert run_quietly(manifest, tmp_path, config, **options).exit_code == 1  # type: ignore[arg-type]
+    found = rows(tmp_path)
+    assert (found["long"]["error_type"], found["long"]["attempts"]) == ("WorkerLost", 2)
+    assert found["long"]["error"].startswith("long/segment 1: lost 2 worker(s)")
+    assert (found["short"]["status"], found["short"]["attempts"]) == ("done", 1)
+    monkeypatch.setattr(runner, "Tally", Tally)
+    assert run_quietly(manifest, tmp_path, config, segment_s=SEGMENT_S).exit_code == 0
+    assert results(tmp_path) == results(whole)
