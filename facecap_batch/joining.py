@@ -67,7 +67,7 @@ def join(
     """
     finder, reader = networks(detector, regressor, settings)
     watch = None if cuts.turn_known else Uprighting(finder, reader)
-    sequence = _Sequence(cuts, finder, settings.max_faces)
+    sequence = _Sequence(cuts, finder, reader, settings.max_faces)
     notes: list[str] = []
     backends: list[tuple[str, str]] = []
     picture = ""
@@ -93,7 +93,14 @@ def join(
         raise CannotJoin("the file has changed")
     pts = np.array(sequence.pts, np.int64)
     described = clip_info(clip.clip_id, clip.source or clip.path, info, pts, cuts.turn)
-    table = subject_table(described, pts, sequence.readings.take(), reader.presence_threshold)
+    table = subject_table(
+        described,
+        pts,
+        sequence.readings.take(),
+        reader.presence_threshold,
+        reader.head_frame,
+        reader.extra_names,
+    )
     detectors, regressors = zip(*backends, strict=True)
     return Joined(
         table.replace(metadata={"notes": "\n".join(notes)}),
@@ -115,14 +122,14 @@ class _Known:
     """What a segment has read."""
 
     segment: Segment
-    rows: np.ndarray  # subject.ROW [R]
+    rows: np.ndarray  # subject.row_type [R]
     row_of: dict[tuple[int, bytes], int]  # frame and box (float64 [4]) -> row
 
 
 class _Sequence:
     """The whole clip's tracker, and its readings taken from those of the segments."""
 
-    def __init__(self, cuts: Cuts, finder: Detector, max_faces: int) -> None:
+    def __init__(self, cuts: Cuts, finder: Detector, reader: Regressor, max_faces: int) -> None:
         self._cuts, self._max_faces = cuts, max_faces
         self._tracker = Tracker(finder.score_threshold)
         self._looked: list[int] = []  # frame of each detection
@@ -130,7 +137,7 @@ class _Sequence:
         self._before: SegmentResult | None = None
         self._known: collections.deque[_Known] = collections.deque()
         self.pts = array.array("q")
-        self.readings = Readings()
+        self.readings = Readings(len(reader.extra_names))
         # By number of segment: faces that it did not read, and their rows.
         self.missing: dict[int, list[tuple[int, TrackedBox, np.void]]] = collections.defaultdict(list)
 

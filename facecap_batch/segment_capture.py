@@ -47,7 +47,7 @@ class SegmentResult:
     samples: np.ndarray  # uint8 [P, h, w, 3] RGB, the small pictures of these detections
     sample_boxes: np.ndarray  # float32 [P, 4], the best face there, pixels of the small picture
     sample_scores: np.ndarray  # float64 [P], its score; NaN where there is none
-    rows: np.ndarray  # subject.ROW [R], of the segment's own frames
+    rows: np.ndarray  # subject.row_type [R], of the segment's own frames
     boxes: np.ndarray  # float64 [R, 4], the boxes of `rows` unrounded
 
 
