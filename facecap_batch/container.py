@@ -7,6 +7,8 @@ that.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,16 @@ def close_container(container: Any) -> None:
     container.close()
     if container.file is not None:
         container.file.file.close()
+
+
+@contextlib.contextmanager
+def opened(source: str) -> Iterator[Any]:
+    """`open_container`, closed on every way out."""
+    container = open_container(source)
+    try:
+        yield container
+    finally:
+        close_container(container)
 
 
 def video_stream(container: Any, source: str) -> Any:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable
-from pathlib import Path
 
 from facecap_batch.cutting import Cuts
 from facecap_batch.ledger import Record
 from facecap_batch.planner import JOIN_SHARE, JoinItem, SegmentItem, WorkItem
 from facecap_batch.scheduler import Outcome, Task
 from facecap_batch.segments import SegmentFolder, SegmentRecord
+from facecap_batch.storage import Place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Next:
     segments: tuple[SegmentRecord, ...] = ()  # that are done now, or were by an earlier run
     video_s: float | None = None  # seconds of video of a clip that was cut just now
     segments_s: float = 0.0  # seconds of video of `segments`
+    was_cut: bool = False  # the clip has ended and left segments behind
 
 
 @dataclasses.dataclass
@@ -49,7 +50,7 @@ class _Clip:
 class Course:
     """Follows every clip of a run."""
 
-    def __init__(self, items: Iterable[WorkItem], output: Path) -> None:
+    def __init__(self, items: Iterable[WorkItem], output: Place) -> None:
         self._output = output
         self._clips = {item.clip.clip_id: _Clip(item) for item in items}
         self._clip_of: dict[str, str] = {}  # key of a task -> clip_id
@@ -76,7 +77,7 @@ class Course:
             result = dataclasses.replace(result, wall_s=round(result.wall_s + clip.wall_s, 3))
         error = outcome.error if outcome.key == clip_id or outcome.ok else f"{outcome.key}: {outcome.error}"
         ended = dataclasses.replace(outcome, key=clip_id, attempts=clip.attempts, result=result, error=error)
-        return Next(clip_id, dropped=tuple(clip.tasks), ended=ended)
+        return Next(clip_id, dropped=tuple(clip.tasks), ended=ended, was_cut=clip.rounds > 0)
 
     def _cut(self, clip_id: str, clip: _Clip, cuts: Cuts) -> Next:
         """Hand out the segments of a clip, or the clip whole."""

@@ -14,7 +14,6 @@ seeks that do not lead to the keyframe or shortly before it.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ import numpy as np
 from facecap_batch.container import (
     as_fraction,
     declared_frames,
-    open_container,
+    opened,
     time_origin,
     video_stream,
 )
@@ -109,7 +108,7 @@ def may_be_long(clip: Clip, segment_s: float) -> bool:
     """
     if clip.end is not None:
         return _is_long(clip.end - (clip.start or 0), segment_s)
-    with contextlib.closing(open_container(clip.path)) as container:
+    with opened(clip.path) as container:
         stream = video_stream(container, clip.path)
         length = _length(container, stream)
         return length is None or _is_long(length - (clip.start or 0), segment_s)
@@ -120,7 +119,7 @@ def packet_times(clip: Clip, progress: Callable[[int], None] | None = None) -> P
 
     `progress` is called with 0 now and then: listing a large file takes a while.
     """
-    with contextlib.closing(open_container(clip.path)) as container:
+    with opened(clip.path) as container:
         stream = video_stream(container, clip.path)
         time_base = as_fraction(stream.time_base) or Fraction(1, 1000)
         origin = time_origin(container, stream)
@@ -178,7 +177,7 @@ def cut(clip: Clip, times: PacketTimes, detect_every: int, segment_s: float) -> 
     starts = []
     begin = 0
     misses = 0
-    with contextlib.closing(open_container(clip.path)) as container:
+    with opened(clip.path) as container:
         stream = video_stream(container, clip.path)
         for keyframe in np.searchsorted(times.pts, times.keyframes).tolist():
             lead = -(-keyframe // detect_every) * detect_every

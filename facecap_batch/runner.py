@@ -203,6 +203,8 @@ class Job:
                     tally.follow(step)
                     if step.ended is not None:
                         self._end(step.ended)
+                    if step.was_cut and self._is_done(step.clip_id):
+                        SegmentFolder(self.ledger.output, step.clip_id).remove()
 
     def _end(self, outcome: Outcome) -> None:
         """Keep the record of a clip."""
@@ -253,8 +255,6 @@ class Job:
         self.records[record.clip_id] = record
         for tell in self.told:
             tell(record)
-        if record.status == DONE:
-            SegmentFolder(self.ledger.output, record.clip_id).remove()
 
     def _failed(self, clip_id: str, error_type: str, error: str) -> Record:
         item: WorkItem = self.items[clip_id]

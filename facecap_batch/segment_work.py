@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facecap_batch.config import RunConfig
@@ -19,6 +18,7 @@ from facecap_batch.locks import writing
 from facecap_batch.planner import JoinItem, SegmentItem, WorkItem
 from facecap_batch.segment_capture import capture_segment, survey
 from facecap_batch.segments import SegmentFolder, SegmentRecord, cuts_key
+from facecap_batch.storage import Place
 
 if TYPE_CHECKING:
     from facecap_batch.worker import Engines
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def cuts_of(
     item: WorkItem,
     config: RunConfig,
-    output: Path,
+    output: Place,
     engines: Engines,
     progress: Callable[[int], None] | None,
     segment_s: float,
@@ -48,7 +48,7 @@ def cuts_of(
 def do_segment(
     item: SegmentItem,
     config: RunConfig,
-    output: Path,
+    output: Place,
     engines: Engines,
     progress: Callable[[int], None] | None,
 ) -> SegmentRecord | Cuts:
@@ -66,7 +66,7 @@ def do_segment(
 
 
 def do_join(
-    item: JoinItem, config: RunConfig, output: Path, engines: Engines, progress: Callable[[int], None] | None
+    item: JoinItem, config: RunConfig, output: Place, engines: Engines, progress: Callable[[int], None] | None
 ) -> Joined | Cuts:
     """The clip's raw table; other cuts where its segments do not make one."""
     folder = SegmentFolder(output, item.clip.clip_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import shutil
 import zipfile
@@ -21,8 +22,9 @@ import numpy as np
 
 from facecap_batch.cutting import Cuts, Segment
 from facecap_batch.joining import CannotJoin
+from facecap_batch.remote import RemotePath
 from facecap_batch.segment_capture import SegmentResult
-from facecap_batch.storage import publish_bytes, published
+from facecap_batch.storage import Place, publish_bytes, published
 
 FOLDER = "segments"
 CUTS_NAME = "cuts.json"
@@ -49,7 +51,7 @@ def cuts_key(input_key: str, capture_fingerprint: str, segment_s: float) -> str:
 class SegmentFolder:
     """The segments of one clip. Methods that write raise OSError."""
 
-    def __init__(self, output: Path, clip_id: str) -> None:
+    def __init__(self, output: Place, clip_id: str) -> None:
         self.path = output / FOLDER / clip_id
 
     def cuts(self, key: str) -> Cuts | None:
@@ -75,14 +77,14 @@ class SegmentFolder:
         record = SegmentRecord(
             cuts.token, result.number, path.stat().st_size, end - segment.first, round(wall_s, 3)
         )
-        publish_bytes(path.with_suffix(".json"), json.dumps(dataclasses.asdict(record)).encode())
+        publish_bytes(self._record(result.number), json.dumps(dataclasses.asdict(record)).encode())
         return record
 
     def record(self, cuts: Cuts, number: int) -> SegmentRecord | None:
         """The record of a segment that is done and whose result is there in full."""
         path = self._result(number)
         try:
-            record = SegmentRecord(**json.loads(path.with_suffix(".json").read_bytes()))
+            record = SegmentRecord(**json.loads(self._record(number).read_bytes()))
             whole = path.stat().st_size == record.size
         except (OSError, ValueError, TypeError):
             return None
@@ -91,7 +93,7 @@ class SegmentFolder:
     def result(self, number: int) -> SegmentResult:
         """What a segment yielded. Raises OSError, and CannotJoin where the file is damaged."""
         try:
-            with np.load(self._result(number), allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(self._result(number).read_bytes()), allow_pickle=False) as arrays:
                 fields = {name: arrays[name] for name in arrays.files}
             words = json.loads(str(fields.pop("words")))
             words["notes"], words["backends"] = tuple(words["notes"]), tuple(words["backends"])
@@ -104,25 +106,39 @@ class SegmentFolder:
         with contextlib.suppress(OSError):
             # First, so that a removal that is broken off leaves nothing that looks whole.
             (self.path / CUTS_NAME).unlink(missing_ok=True)
-        shutil.rmtree(self.path, ignore_errors=True)
+        _remove(self.path)
 
-    def _result(self, number: int) -> Path:
+    def _result(self, number: int) -> Place:
         return self.path / f"{number:04}.npz"
 
+    def _record(self, number: int) -> Place:
+        return self.path / f"{number:04}.json"
 
-def remove_done(output: Path, is_done: Callable[[str], bool]) -> None:
+
+def remove_done(output: Place, is_done: Callable[[str], bool]) -> None:
     """Forget the segments of every clip (given by its clip_id) that is done."""
     folder = output / FOLDER
-    for clip in sorted(folder.glob("*")):
+    clips: list[Place] = list(folder.glob("*"))
+    for clip in clips:
         if is_done(clip.name):
             SegmentFolder(output, clip.name).remove()
-    with contextlib.suppress(OSError):
-        folder.rmdir()  # only if nothing is left
+    if isinstance(folder, Path):
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only if nothing is left
 
 
-def remove_segments(output: Path) -> None:
+def remove_segments(output: Place) -> None:
     """Forget the segments of every clip."""
-    shutil.rmtree(output / FOLDER, ignore_errors=True)
+    _remove(output / FOLDER)
+
+
+def _remove(folder: Place) -> None:
+    if isinstance(folder, RemotePath):
+        with contextlib.suppress(OSError):
+            for name in folder.sizes():
+                (folder / name).unlink(missing_ok=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _cuts_from(data: dict[str, Any]) -> Cuts:

@@ -121,7 +121,7 @@ def process(
 
 
 def _publish(
-    item: WorkItem | JoinItem, raw: CoefficientTable, config: RunConfig, output: Path
+    item: WorkItem | JoinItem, raw: CoefficientTable, config: RunConfig, output: Place
 ) -> dict[str, int]:
     """Solve and write the clip's files; their names and sizes in bytes."""
     from facecap_batch.exporters.fbx import write_fbx
