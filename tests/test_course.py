@@ -21,9 +21,11 @@ from facecap_batch.errors import FacecapError
 from facecap_batch.ledger import identify
 from facecap_batch.manifest import Clip
 from facecap_batch.planner import WorkItem
+from facecap_batch.remote import RemotePath
 from facecap_batch.scheduler import Outcome, Task
-from facecap_batch.segments import SegmentFolder
+from facecap_batch.segments import SegmentFolder, remove_done
 from facecap_batch.solve import SolveSettings
+from facecap_batch.storage import Place, place
 from facecap_batch.worker import Engines, judge, process
 
 SEGMENT_S = 2.0
@@ -47,7 +49,7 @@ def work_item(path: Path) -> WorkItem:
 
 def carry_out(
     path: Path,
-    output: Path,
+    output: Place,
     segment_s: float = SEGMENT_S,
     config: RunConfig = CONFIG,
     losing: str = "",
@@ -160,3 +162,15 @@ def test_cuts_come_back_as_they_were_written(long_clip: Path, tmp_path: Path) ->
     assert isinstance(cuts, Cuts)
     assert SegmentFolder(tmp_path, "clip").cuts(cuts.key) == cuts
     assert SegmentFolder(tmp_path, "clip").cuts("another") is None
+
+
+def test_segments_behind_a_uri(long_clip: Path, whole: dict[str, bytes]) -> None:
+    output = place("memory://segments")
+    assert isinstance(output, RemotePath)
+    assert carry_out(long_clip, output, losing="clip/segment 1").ended.error_type == "WorkerLost"
+    assert "clip/segment 0" not in carry_out(long_clip, output).keys
+    assert {name: (output / name).read_bytes() for name in whole} == whole
+    remove_done(output, lambda clip_id: clip_id == "another")
+    assert "segments/clip/cuts.json" in output.sizes()
+    remove_done(output, lambda clip_id: clip_id == "clip")
+    assert sorted(output.sizes()) == sorted(whole)
