@@ -62,8 +62,8 @@ def join(
 ) -> Joined:
     """Raw table of the main subject of `clip`. Raises CannotJoin, BadVideo.
 
-    `results` are taken one after the other; two are held at a time. `progress` is called with the number of
-    frames joined so far.
+    `results` are taken one after the other; two are held at a time. `progress` is called with 0 as a sign
+    of life: the frames were counted with their segments.
     """
     finder, reader = networks(detector, regressor, settings)
     watch = None if cuts.turn_known else Uprighting(finder, reader)
@@ -76,7 +76,7 @@ def join(
             _watch_again(watch, result)
         sequence.add(result)
         if progress is not None:
-            progress(len(sequence.pts))
+            progress(0)
         for note in result.notes:
             add_note(notes, note)
         backends.append(result.backends)
@@ -224,7 +224,7 @@ def _read_missing(
         with open_segment(clip, cuts.segments[number], settings) as video:
             for decoded in video.frames():
                 if progress is not None:
-                    progress(len(sequence.pts))
+                    progress(0)
                 crops.most_waiting = Pace.of(settings, decoded.nbytes).regress_batch
                 for box, row in wanted.pop(decoded.index, ()):
                     if decoded.pts != sequence.pts[decoded.index]:

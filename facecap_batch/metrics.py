@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from ray.util.metrics import Counter, Gauge
 
-from facecap_batch.ledger import DONE
+from facecap_batch.ledger import DONE, Record
+from facecap_batch.segments import SegmentRecord
 
 if TYPE_CHECKING:
-    from facecap_batch.ledger import Record
     from facecap_batch.scheduler import Hello, Outcome, Progress
 
 LABELS = ("node", "backend")
@@ -61,8 +61,10 @@ class RunMetrics:
         self._count(key, progress.frames)
 
     def ended(self, outcome: Outcome) -> None:
-        if outcome.ok:
-            self._count(outcome.key, outcome.result.frames)
+        result = outcome.result
+        # Neither how a clip is cut nor its join: those frames are counted with its segments.
+        if isinstance(result, SegmentRecord) or (isinstance(result, Record) and "/" not in outcome.key):
+            self._count(outcome.key, result.frames)
         self._forget(outcome.key)
 
     def retried(self, key: str, reason: str) -> None:

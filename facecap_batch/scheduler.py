@@ -229,8 +229,8 @@ class Scheduler:
     def _staff(self) -> None:
         """Start the workers that there is room and work for; give each free one the next task."""
         for slot in self._slots:
-            if slot.hello and slot.stream is None and slot.job is None and queue:
-                slot.job = queue.popleft()
+            if slot.hello and slot.stream is None and slot.job is None and self._queue:
+                _, slot.job = heapq.heappop(self._queue)
                 slot.heard = time.monotonic()
                 slot.stream = slot.actor.work.options(num_returns="streaming").remote(slot.job.task.payload)
                 self.listener.started(slot.job.task.key, slot.hello)

@@ -19,6 +19,7 @@ from test_run import worker_processes
 from facecap_batch import runner
 from facecap_batch.config import RunConfig
 from facecap_batch.progress import Tally
+from facecap_batch.scheduler import Hello
 from facecap_batch.segments import FOLDER
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
@@ -48,9 +49,9 @@ class Spy(Tally):
 
     started_keys: list[str]
 
-    def started(self, key: str) -> None:
+    def started(self, key: str, worker: Hello) -> None:
         Spy.started_keys.append(key)
-        super().started(key)
+        super().started(key, worker)
 
 
 @pytest.fixture
@@ -103,8 +104,8 @@ def test_a_killed_run_goes_on_with_the_segments_that_it_lacks(
 class Killer(Spy):
     """Kills the worker that was given segment 1."""
 
-    def started(self, key: str) -> None:
-        super().started(key)
+    def started(self, key: str, worker: Hello) -> None:
+        super().started(key, worker)
         if key == "long/segment 1":
             threading.Thread(target=self.kill, daemon=True).start()
 
