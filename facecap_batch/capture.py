@@ -23,6 +23,7 @@ from facecap_batch.coefficients import ClipInfo, CoefficientTable
 from facecap_batch.detection import FOLLOW_SHARE, Detector
 from facecap_batch.engines.engine import Engine
 from facecap_batch.frames import Crop, Frame
+from facecap_batch.nvdec import HardwareDecoding
 from facecap_batch.regression import Regressor
 from facecap_batch.subject import Readings, subject_table
 from facecap_batch.tracking import LOOKAHEAD, TrackedBox, Tracker
@@ -44,7 +45,8 @@ class CaptureSettings:
     min_score: float | None = None  # of a detection; None: the detector card's threshold
     refine_above: float = 0.3  # how far off its nominal place a head may lie before its crop is cut again
     try_turns: bool = True  # look for faces at 90 degree steps in clips that show none
-    decode_threads: int = 1  # frames decoded at once; workers have one core each
+    decode_threads: int = 1  # frames decoded at once; changes no result
+    hwaccel: HardwareDecoding = "none"  # whether the GPU decodes
     damage: Damage = "refuse"  # "keep": rows of whatever decodes, the damage noted in the metadata
     held_bytes: int = 256 * 1024 * 1024  # of decoded frames waiting for their boxes
 
@@ -54,6 +56,8 @@ class CaptureSettings:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 1 <= self.decode_threads <= 16:
             raise ValueError(f"decode_threads must be 1..16, not {self.decode_threads}")
+        if self.hwaccel not in ("none", "auto", "cuda"):
+            raise ValueError(f"hwaccel must be 'none', 'auto' or 'cuda', not {self.hwaccel!r}")
         if self.damage not in ("refuse", "keep"):
             raise ValueError(f"damage must be 'refuse' or 'keep', not {self.damage!r}")
 
@@ -70,7 +74,8 @@ def capture(
     `progress` is called with the number of frames finished so far, every `detect_every` frames or so. `score`
     is the detector's (interpolated) times the regressor's presence; rows in which the subject was not seen
     hold NaN, as do the coefficients of parts that something hides. The metadata hold `notes`: what was odd
-    about the file, one a line, empty if nothing was. Raises BadVideo, NoVideoStream, EngineMismatch.
+    about the file, one a line, empty if nothing was. Raises BadVideo, NoVideoStream,
+    DecoderUnavailable, EngineMismatch.
     """
     settings = settings or CaptureSettings()
     finder, reader = Detector(detector), Regressor(regressor)
@@ -79,7 +84,9 @@ def capture(
     watch = Uprighting(finder, reader) if settings.try_turns else None
     turn = 0
     while True:
-        with Video(clip.path, clip.start, clip.end, settings.decode_threads, settings.damage) as video:
+        with Video(
+            clip.path, clip.start, clip.end, settings.decode_threads, settings.damage, settings.hwaccel
+        ) as video:
             passage = _Passage(finder, reader, settings, watch, turn, progress)
             found = passage.run(video)
             if not found:
