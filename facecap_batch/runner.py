@@ -166,8 +166,8 @@ class _Job:
     def _work(self, tally: Tally) -> None:
         options = self.options
         # A second time inside: Ray has put its own handler of SIGTERM into place.
-        ray = cluster.connected(options.ray_address, self._local_cpus(), options.gpus_per_worker)
-        with ray, _interruptible():
+        joined = cluster.connected(options.ray_address, self._local_cpus(), options.gpus_per_worker)
+        with joined, _interruptible():
             # Ray is imported here and not before: see cluster._authenticate.
             from facecap_batch.scheduler import Limits, Scheduler, Task
 
