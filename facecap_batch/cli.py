@@ -13,12 +13,24 @@ import typer
 from facecap_batch import __version__
 from facecap_batch.cli_checks import Engines, add_checks
 from facecap_batch.cli_engines import add_engines
-from facecap_batch.cli_options import Address, Backend, Cpus, DecodeThreads, Decoding, Gpus, Hwaccel, Workers
+from facecap_batch.cli_folder import add_folder_commands, conclude
+from facecap_batch.cli_options import (
+    Address,
+    Backend,
+    Cpus,
+    DecodeThreads,
+    Decoding,
+    Gpus,
+    Hwaccel,
+    LogJson,
+    Output,
+    Quiet,
+    Workers,
+)
 from facecap_batch.errors import FacecapError
-from facecap_batch.storage import Place, place
+from facecap_batch.storage import place
 
 if TYPE_CHECKING:
-    from facecap_batch.runner import RunSummary
     from facecap_batch.solve import SolveSettings
 
 WRONG, INTERRUPTED = 2, 130
@@ -33,9 +45,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# Folders and manifests are paths or URIs: `storage.place` tells them apart.
-Output = Annotated[str, typer.Argument(metavar="OUT", help="Output folder of a run, or its URI.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell failures and the result only.")]
 NoSolve = Annotated[
     bool, typer.Option("--no-solve", help="Measured values as they are: no smoothing, gaps empty.")
 ]
@@ -91,6 +100,7 @@ def run(
     attempts: Annotated[
         int, typer.Option(min=1, help="Tries per clip when workers die or storage fails.")
     ] = 3,
+    log_json: LogJson = None,
     require_certificate: Annotated[
         bool,
         typer.Option("--require-certificate", help="Run on backends only that `verify` has certified."),
@@ -134,8 +144,9 @@ def run(
         force=force,
         retry_failed=retry_failed,
         attempts=attempts,
+        log_json=log_json,
     )
-    _conclude(run_manifest(manifest, config, options, make_display(quiet)), place(output))
+    conclude(run_manifest(manifest, config, options, make_display(quiet)), place(output))
 
 
 @app.command()
@@ -161,22 +172,7 @@ def solve(
         no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, measured_lids
     )
     options = RunOptions(output=place(output), workers=workers, ray_address=ray_address)
-    _conclude(solve_again(settings, options, make_display(quiet)), place(output))
-
-
-@app.command()
-def status(
-    output: Output,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """How far OUT is: done, failed, left, speed, frequent errors. Works during a run and after."""
-    import dataclasses
-    import json
-
-    from facecap_batch import status as room
-
-    found = room.status(place(output))
-    print(json.dumps(dataclasses.asdict(found), indent=2) if as_json else room.describe(found))
+    conclude(solve_again(settings, options, make_display(quiet)), place(output))
 
 
 @app.command()
@@ -232,6 +228,7 @@ def export(
         print(path)
 
 
+add_folder_commands(app)
 add_checks(app)
 add_engines(app)
 
@@ -256,26 +253,6 @@ def _solve_settings(
         amplitude=amplitude,
         close_blinks=not measured_lids,
     )
-
-
-def _conclude(summary: RunSummary, output: Place) -> None:
-    from facecap_batch.progress import clock
-
-    parts = [f"{summary.done} of {summary.clips} clips done"]
-    if summary.kept:
-        parts.append(f"{summary.kept} of them by earlier runs")
-    if summary.failed:
-        parts.append(f"{summary.failed} failed (see {output / 'clips.parquet'})")
-    if summary.pending:
-        parts.append(f"{summary.pending} left")
-    if summary.work_s and summary.frames:
-        parts.append(
-            f"{clock(summary.video_s)} of video, {summary.frames} frames, "
-            f"{summary.frames / summary.work_s:.0f} fps"
-        )
-    parts.append(f"{clock(summary.elapsed_s)} in all")
-    print(", ".join(parts))
-    raise typer.Exit(summary.exit_code)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -1,8 +1,9 @@
-"""Options that several commands share and that say where the work is done: workers, backend, CPUs, GPUs."""
+"""Options that several commands share: which folder, where the work is done, what is told."""
 
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,13 @@ class Hwaccel(str, Enum):
     cuda = "cuda"
 
 
+# Folders and manifests are paths or URIs: `storage.place` tells them apart.
+Output = Annotated[str, typer.Argument(metavar="OUT", help="Output folder of a run, or its URI.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell failures and the result only.")]
+LogJson = Annotated[
+    Path | None,
+    typer.Option(help="Append what happens to this file, one JSON object a line.", show_default=False),
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Workers; default: one per CPU.", show_default=False)
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from facecap_batch.coefficients import read_parquet
+from facecap_batch.compact_index import read_clip, table_file, table_name
 from facecap_batch.errors import FacecapError
 from facecap_batch.exporters import EXPORTERS
 from facecap_batch.ledger import DONE, Ledger
@@ -40,7 +40,7 @@ def export_clips(output: Place, clip_ids: Sequence[str], folder: Place, format: 
     for clip_id in done_clips(output, clip_ids):
         path = folder / f"{clip_id}{suffix}"
         try:
-            write(read_parquet(output / "coefficients" / f"{clip_id}.parquet"), path)
+            write(read_clip(output, table_name("coefficients", clip_id)), path)
         except ValueError as error:
             raise NotExportable(f"{clip_id} as {format}: {error}") from error
         yield path
@@ -61,8 +61,11 @@ def preview_clips(
     sources = {row["clip_id"]: resolve_source(row["path"], manifest_folder) for row in rows}
     for clip_id in done_clips(output, clip_ids):
         path = folder / f"{clip_id}{suffix}"
-        table = output / "coefficients" / f"{clip_id}.parquet"
-        preview(table, sources[clip_id], path, raw_path=output / "raw" / f"{clip_id}.parquet", height=height)
+        with (
+            table_file(output, table_name("coefficients", clip_id)) as table,
+            table_file(output, table_name("raw", clip_id)) as raw,
+        ):
+            preview(table, sources[clip_id], path, raw_path=raw, height=height)
         yield path
 
 

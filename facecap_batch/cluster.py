@@ -7,6 +7,7 @@ object store but small records, so a local Ray gets the smallest store that work
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import secrets
@@ -179,6 +180,32 @@ def usable_cpus() -> int:
     except (OSError, ValueError):  # no such control group, or "max": no limit
         return bound
     return max(1, min(bound, int(share + 0.5)))
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeKind:
+    """What a machine of the cluster is; machines that are alike are equal."""
+
+    cpus: float
+    gpus: float
+    accelerator: str  # as Ray names it, "A10G"; empty: none
+    memory_bytes: int
+
+
+def node_kind(node_id: str) -> NodeKind:
+    """What the node `node_id` of the connected cluster brings in; nothing for one that Ray does not know."""
+    import ray
+
+    brought: dict[str, float] = next(
+        (node["Resources"] for node in ray.nodes() if node["NodeID"] == node_id), {}
+    )
+    accelerators = [name.split(":", 1)[1] for name in brought if name.startswith("accelerator_type:")]
+    return NodeKind(
+        cpus=brought.get("CPU", 0.0),
+        gpus=brought.get("GPU", 0.0),
+        accelerator=", ".join(sorted(accelerators)),
+        memory_bytes=int(brought.get("memory", 0)),
+    )
 
 
 def room_for_workers(cpus_per_worker: float, gpus_per_worker: float) -> int:

@@ -98,6 +98,7 @@ class RunOptions:
     force: bool = False  # do everything again, finished or not
     retry_failed: bool = True  # False: clips that failed under the same configuration stay failed
     attempts: int = 3  # how often a clip is tried when workers die or the storage fails under it
+    log_json: Path | None = None  # what happens is appended here, as `journal` describes
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:

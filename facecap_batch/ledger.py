@@ -16,10 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from facecap_batch import compact_index
 from facecap_batch.manifest import Clip
 from facecap_batch.remote import RemotePath, is_uri
 from facecap_batch.remote_input import RemoteInput, look_up
-from facecap_batch.storage import Place, publish_bytes
+from facecap_batch.storage import TEMPORARY_PREFIX, Place, publish_bytes
 
 FOLDER = "ledger"
 DONE, FAILED = "done", "failed"
@@ -40,7 +41,8 @@ class InputIdentity:
 
     def key(self) -> str:
         """Digest of all fields."""
-        fields = dataclasses.astuple(self)
+        # Not dataclasses.astuple: it copies deeply, and a plan asks for 100,000 keys.
+        fields = [getattr(self, field.name) for field in dataclasses.fields(self)]
         text = json.dumps(fields if self.version else fields[:-1], ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -124,27 +126,40 @@ class Ledger:
 
     def put(self, record: Record) -> None:
         """Publish `record`. Raises OSError."""
-        text = json.dumps(dataclasses.asdict(record), ensure_ascii=False, indent=1, sort_keys=True)
-        publish_bytes(self.path(record.clip_id), text.encode("utf-8", "surrogateescape"))
+        publish_bytes(self.path(record.clip_id), as_bytes(record))
 
     def records(self) -> Iterator[Record]:
         """Every record in the folder, in no order."""
         if not self.folder.is_dir():
             return
         for entry in self.folder.iterdir():
-            record = _read(entry) if entry.suffix == ".json" else None
+            finished = entry.suffix == ".json" and not entry.name.startswith(TEMPORARY_PREFIX)
+            record = _read(entry) if finished else None
             if record is not None:
                 yield record
 
     def intact(self, record: Record) -> bool:
-        """True when every file that the record names is there with the recorded size."""
+        """True when every file that the record names is there with the recorded size, or gone but in a
+        compact file.
+        """
         return all(self._size(name) == size for name, size in record.outputs.items())
 
     def _size(self, name: str) -> int:
         try:
             return (self.output / name).stat().st_size
         except OSError:
-            return -1
+            return self._compacted.get(name, -1)
+
+    @functools.cached_property
+    def _compacted(self) -> dict[str, int]:
+        """Read once: a plan is made from it, and what it says only changes under the folder's lock."""
+        return compact_index.sizes(self.output)
+
+
+def as_bytes(record: Record) -> bytes:
+    """What a record's file holds."""
+    text = json.dumps(dataclasses.asdict(record), ensure_ascii=False, indent=1, sort_keys=True)
+    return text.encode("utf-8", "surrogateescape")
 
 
 class _ReadAhead(Ledger):
@@ -171,7 +186,7 @@ class _ReadAhead(Ledger):
         yield from (record for record in self._records.values() if record is not None)
 
     def _size(self, name: str) -> int:
-        return self._sizes.get(name, -1)
+        return self._sizes[name] if name in self._sizes else self._compacted.get(name, -1)
 
 
 def _read(path: Place) -> Record | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from facecap_batch.ledger import Record
-    from facecap_batch.scheduler import Outcome, Progress
+    from facecap_batch.scheduler import Hello, Outcome, Progress
 
 PLAIN_EVERY_S = 10.0  # between two lines where there is no terminal
 BAR_EVERY_S = 0.5
@@ -65,7 +65,7 @@ class Tally:
 
     # --- the scheduler's listener ---
 
-    def started(self, key: str) -> None:
+    def started(self, key: str, worker: Hello) -> None:
         self._under_way[key] = 0
 
     def progress(self, key: str, progress: Progress) -> None:
@@ -95,6 +95,12 @@ class Tally:
         self._workers = count
         self.most_workers = max(self.most_workers, count)
         self._show()
+
+    def joined(self, worker: Hello) -> None:
+        pass
+
+    def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
+        pass
 
     # --- the sum ---
 

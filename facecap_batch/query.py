@@ -2,17 +2,19 @@
 
 In: the folder of a run and a query. Out: an Arrow table. The query sees the views ``coefficients`` and
 ``raw`` (all clips, the columns of `coefficients.SCHEMA` and of the regressor's own) and ``clips`` (one row
-per manifest row). Nothing is copied: DuckDB reads the Parquet files where they lie, and only the columns that
-the query names; behind a URI it does so through fsspec.
+per manifest row). Nothing is copied: DuckDB reads the Parquet files where they lie, compact ones where there
+are, and only the columns that the query names; behind a URI it does so through fsspec.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from facecap_batch.coefficients import SCHEMA
+from facecap_batch.compact_index import Entry, read_index
 from facecap_batch.errors import FacecapError
 from facecap_batch.remote import TEMPORARY_PREFIX, RemotePath, open_storage
 from facecap_batch.storage import Place, place
@@ -59,7 +61,7 @@ def connect(folder: str | Place, mixed: bool = False) -> duckdb.DuckDBPyConnecti
     """An in-memory DuckDB connection with the views of an output folder, for more than one query.
 
     The views have the columns of the first table; `mixed` looks into every table, which takes longer, and
-    gives the columns that any has. Raises BadQuery.
+    gives the columns that any has. Raises BadQuery, IndexDamaged.
     """
     try:
         import duckdb
@@ -69,7 +71,8 @@ def connect(folder: str | Place, mixed: bool = False) -> duckdb.DuckDBPyConnecti
     if not folder.is_dir():
         raise BadQuery(f"{folder} is not a folder; give the --output folder of a run")
     clips = folder / "clips.parquet"
-    tables = {name: _files(folder / name) for name in ("coefficients", "raw")}
+    compacted = read_index(folder)
+    tables = {name: _sources(folder, name, compacted, mixed) for name in ("coefficients", "raw")}
     has_clips = clips.is_file()
     if not has_clips and not any(tables.values()):
         raise BadQuery(
@@ -79,10 +82,9 @@ def connect(folder: str | Place, mixed: bool = False) -> duckdb.DuckDBPyConnecti
     if isinstance(folder, RemotePath):
         connection.register_filesystem(open_storage(folder.uri)[0])
     try:
-        for name, files in tables.items():
-            if files:
-                source = f"read_parquet([{_quoted(files)}], union_by_name={str(mixed).lower()})"
-                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")
+        for name, parts in tables.items():
+            if parts:
+                connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(parts)}")
             else:
                 _create_empty(connection, name)
         if has_clips:
@@ -93,6 +95,23 @@ def connect(folder: str | Place, mixed: bool = False) -> duckdb.DuckDBPyConnecti
     return connection
 
 
+def _sources(folder: Place, kind: str, compacted: Sequence[Entry], mixed: bool) -> list[str]:
+    """Queries that together give every table of `kind` once: from compact files what they hold and was not
+    done again since, the rest from the small files. `mixed` as in `connect`.
+    """
+
+    def source(files: list[Place]) -> str:
+        return f"SELECT * FROM read_parquet([{_quoted(files)}], union_by_name={str(mixed).lower()})"
+
+    entries = [entry for entry in compacted if entry.kind == kind]
+    valid = {entry.name for entry in entries if entry.valid}
+    old = [entry.clip_id for entry in entries if not entry.valid]
+    small = [path for path in _files(folder / kind) if f"{kind}/{path.name}" not in valid]
+    large = [folder / file for file in sorted({entry.file for entry in entries if entry.valid})]
+    without = f" WHERE clip_id NOT IN ({', '.join(map(_text, old))})" if old else ""
+    return ([source(large) + without] if large else []) + ([source(small)] if small else [])
+
+
 def _files(folder: Place) -> list[Place]:
     """The finished tables of a folder, in order; files that are being written have another beginning."""
     found: list[Place] = [
@@ -101,11 +120,16 @@ def _files(folder: Place) -> list[Place]:
     return sorted(found, key=str)
 
 
+def _text(value: str) -> str:
+    """A string in SQL."""
+    return "'{}'".format(value.replace("'", "''"))
+
+
 def _quoted(files: list[Place]) -> str:
     """SQL strings. Characters that DuckDB would take for a pattern are put in brackets, where they mean
     themselves.
     """
-    return ", ".join("'{}'".format(_literal(str(file)).replace("'", "''")) for file in files)
+    return ", ".join(_text(_literal(str(file))) for file in files)
 
 
 def _literal(path: str) -> str:

@@ -138,6 +138,7 @@ def clips_of(rows: Sequence[Mapping[str, Any]]) -> list[Clip]:
 class RunReport:
     """What ``run.json`` says beside the configuration."""
 
+    run_id: str  # as in the log
     state: str  # running | finished | interrupted | broken
     manifest: str
     workers: int  # most at one time
@@ -151,6 +152,11 @@ class RunReport:
     elapsed_s: float | None = None
     frames: int = 0  # by this run
     video_s: float = 0.0  # seconds of video, by this run
+    errors: Mapping[str, int] = dataclasses.field(default_factory=dict)  # error_type -> failed clips
+    retries: int = 0  # work given to a worker once more, by this run
+    lost_workers: int = 0  # in this run, for any reason
+    lost_to_nodes: int = 0  # of these, because their node went away
+    hosts: Sequence[Mapping[str, Any]] = ()  # as `listeners.Roster.host_kinds`
 
 
 def write_run(output: Place, config: RunConfig, report: RunReport) -> None:

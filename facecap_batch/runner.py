@@ -8,19 +8,23 @@ done, let workers publish a clip's files, publish its record last, and write ``c
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from facecap_batch import cluster, report
+from facecap_batch import cluster, compact_index, report
 from facecap_batch.certificates import require_for
 from facecap_batch.config import RunConfig, RunOptions
+from facecap_batch.journal import Journal
 from facecap_batch.ledger import DONE, FAILED, Ledger, Record
+from facecap_batch.listeners import Roster, Several
 from facecap_batch.locks import OutputLock, not_writable
 from facecap_batch.manifest import Clip, read_manifest
 from facecap_batch.planner import Plan, WorkItem, plan, raw_is_intact
@@ -74,7 +78,7 @@ def run(
             remove_leftovers(output)
             ledger = Ledger(output)
             todo = plan(clips, ledger, config, options.force, options.retry_failed)
-            job = _Job(str(place(manifest).absolute()), clips, todo, config, options, ledger, started)
+            job = Job(str(place(manifest).absolute()), clips, todo, config, options, ledger, started)
             job.write("running")
         except OSError as error:
             raise not_writable(output, error) from error
@@ -98,7 +102,7 @@ def solve_again(settings: SolveSettings, options: RunOptions, display: Display |
             clips = report.clips_of(rows)
             ledger = Ledger(output)
             todo = _plan_again(clips, ledger.as_of_now(), config)
-            job = _Job(description["manifest"], clips, todo, config, options, ledger, started)
+            job = Job(description["manifest"], clips, todo, config, options, ledger, started)
             job.write("running")
         except OSError as error:
             raise not_writable(output, error) from error
@@ -122,7 +126,7 @@ def _plan_again(clips: Sequence[Clip], ledger: Ledger, config: RunConfig) -> Pla
     return Plan(tuple(items), kept)
 
 
-class _Job:
+class Job:
     """One run, once its folder is held and its plan is made."""
 
     def __init__(
@@ -142,12 +146,18 @@ class _Job:
         self.items = {item.clip.clip_id: item for item in todo.items}
         costs = {clip_id: item.cost_s for clip_id, item in self.items.items()}
         self.tally_of = lambda display: Tally(len(clips), len(todo.kept), costs, display)
+        self.run_id = uuid.uuid4().hex
+        self.roster = Roster(cluster.node_kind)
+        self.journal = Journal(options.log_json, self.run_id) if options.log_json else None
+        self.told: list[Callable[[Record], None]] = [self.journal.kept] if self.journal else []
         self.most_workers = 0
         self.room, self.room_at = 1, -math.inf
         self.work_s = 0.0
+        compact_index.cross_out(ledger.output, _redone(todo.items))
 
     def carry_out(self, display: Display) -> RunSummary:
         state, tally = "broken", self.tally_of(display)
+        self._log("run_started", output=str(self.ledger.output), manifest=self.manifest, left=len(self.items))
         try:
             with _interruptible():
                 if self.items:
@@ -169,11 +179,15 @@ class _Job:
         joined = cluster.connected(options.ray_address, self._local_cpus(), options.gpus_per_worker)
         with joined, _interruptible():
             # Ray is imported here and not before: see cluster._authenticate.
+            from facecap_batch.metrics import RunMetrics
             from facecap_batch.scheduler import Limits, Scheduler, Task
 
+            metrics = RunMetrics()
+            self.told.append(metrics.kept)
+            listeners = Several(tally, self.roster, metrics, *([self.journal] if self.journal else []))
             tasks = [Task(item.clip.clip_id, item, item.cost_s) for item in self.todo.items]
             scheduler = Scheduler(
-                self._worker_starter(), self._wanted, tally, Limits(attempts=options.attempts)
+                self._worker_starter(), self._wanted, listeners, Limits(attempts=options.attempts)
             )
             with contextlib.closing(scheduler.run(tasks)) as outcomes:
                 for outcome in outcomes:
@@ -221,6 +235,8 @@ class _Job:
                 reason = f"its record could not be written: {error.strerror or error}"
                 record = self._failed(record.clip_id, "OutputNotWritable", reason)
         self.records[record.clip_id] = record
+        for tell in self.told:
+            tell(record)
 
     def _failed(self, clip_id: str, error_type: str, error: str) -> Record:
         item: WorkItem = self.items[clip_id]
@@ -242,6 +258,16 @@ class _Job:
             self.write(state)
         except OSError as error:
             display.say(f"the report could not be written: {error}; the same command writes it again")
+        if self.journal:
+            summary = self.summary()
+            self._log(
+                "run_ended", state=state, done=summary.done, failed=summary.failed, left=summary.pending
+            )
+            self.journal.close()
+
+    def _log(self, event: str, **fields: Any) -> None:
+        if self.journal:
+            self.journal.write(event, **fields)
 
     def write(self, state: str) -> None:
         """Publish ``clips.parquet`` and ``run.json``."""
@@ -252,6 +278,7 @@ class _Job:
             self.ledger.output,
             self.config,
             report.RunReport(
+                run_id=self.run_id,
                 state=state,
                 manifest=self.manifest,
                 workers=self.most_workers,
@@ -265,8 +292,18 @@ class _Job:
                 elapsed_s=round(summary.elapsed_s, 3) if ended else None,
                 frames=summary.frames,
                 video_s=summary.video_s,
+                errors=self._errors(),
+                retries=self.roster.retries,
+                lost_workers=self.roster.lost_workers,
+                lost_to_nodes=self.roster.lost_to_nodes,
+                hosts=self.roster.host_kinds(),
             ),
         )
+
+    def _errors(self) -> dict[str, int]:
+        """error_type -> failed clips, the most frequent first."""
+        types = (record.error_type for record in self.records.values() if record.status == FAILED)
+        return dict(collections.Counter(types).most_common())
 
     def summary(self, interrupted: bool = False) -> RunSummary:
         status = [record.status for record in self.records.values()]
@@ -283,6 +320,15 @@ class _Job:
             elapsed_s=time.monotonic() - self.started,
             interrupted=interrupted,
         )
+
+
+def _redone(items: Sequence[WorkItem]) -> set[str]:
+    """The tables that will be written anew."""
+    return {
+        compact_index.table_name(kind, item.clip.clip_id)
+        for item in items
+        for kind in (("coefficients",) if item.reuse_raw else ("coefficients", "raw"))
+    }
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import ray
 from ray.exceptions import (
+    ActorUnavailableError,
     ActorUnschedulableError,
     GetTimeoutError,
     NodeDiedError,
@@ -42,9 +43,12 @@ log = logging.getLogger(__name__)
 TICK_S = 0.5
 # How long idle workers may take to leave when a run ends, before they are killed.
 LEAVE_S = 5.0
+# How long Ray may take to notice that a node is gone: five health checks, 3 s apart, and some more. Until
+# then it says only that the worker cannot be reached.
+VERDICT_S = 30.0
 # Ends of a worker process, not of the work in it. Everything else is a bug of ours and is raised.
 WORKER_DEATHS = (
-    RayActorError,  # includes ActorDiedError and ActorUnavailableError
+    RayActorError,  # includes ActorDiedError
     NodeDiedError,
     WorkerCrashedError,
     OutOfMemoryError,
@@ -80,6 +84,7 @@ class Hello:
 
     node_id: str
     pid: int
+    backend: str = ""  # what it computes with, for reports
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,11 +125,14 @@ class Outcome:
 class Listener(Protocol):
     """Hears what happens while it happens; every method returns at once."""
 
-    def started(self, key: str) -> None: ...
+    def started(self, key: str, worker: Hello) -> None: ...
     def progress(self, key: str, progress: Progress) -> None: ...
     def ended(self, outcome: Outcome) -> None: ...
     def retried(self, key: str, reason: str) -> None: ...
     def workers(self, count: int) -> None: ...
+    def joined(self, worker: Hello) -> None: ...
+    def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
+        """A worker died or was given up; None: one that never became ready."""
 
 
 @dataclasses.dataclass
@@ -145,6 +153,7 @@ class _Slot:
     hello: Hello | None = None
     job: _Waiting | None = None
     heard: float = dataclasses.field(default_factory=time.monotonic)
+    unreachable: str = ""  # why it is given up, once Ray knows whether its node is gone
 
 
 class Scheduler:
@@ -184,8 +193,8 @@ class Scheduler:
                         self._staff(queue)
                         self.listener.ended(outcome)
                         yield outcome
-                for slot in self._silent_slots():
-                    outcome = self._lose(slot, queue, self._silence(slot), node_died=False)
+                for slot, reason, node_died in self._given_up():
+                    outcome = self._lose(slot, queue, reason, node_died)
                     if outcome is not None:
                         self.listener.ended(outcome)
                         yield outcome
@@ -197,11 +206,11 @@ class Scheduler:
     def _staff(self, queue: collections.deque[_Waiting]) -> None:
         """Start the workers that there is room and work for; give each free one the next task."""
         for slot in self._slots:
-            if slot.hello and slot.stream is None and queue:
+            if slot.hello and slot.stream is None and slot.job is None and queue:
                 slot.job = queue.popleft()
                 slot.heard = time.monotonic()
                 slot.stream = slot.actor.work.options(num_returns="streaming").remote(slot.job.task.payload)
-                self.listener.started(slot.job.task.key)
+                self.listener.started(slot.job.task.key, slot.hello)
         starting = sum(1 for slot in self._slots if slot.hello is None)
         room = self.wanted() - len(self._slots)
         for _ in range(min(room, len(queue) - starting)):
@@ -229,6 +238,7 @@ class Scheduler:
                 slot.hello = ray.get(slot.stream)
                 slot.stream = None
                 self._start_failures = 0
+                self.listener.joined(slot.hello)
                 self._count()
                 return None
             message = ray.get(next(slot.stream))
@@ -240,6 +250,9 @@ class Scheduler:
             message = Failed("WorkerLost", "the worker ended its task without a result", retry=True)
         except (TaskUnschedulableError, ActorUnschedulableError) as error:
             raise WorkerLost(f"the cluster cannot hold a worker: {error}") from error
+        except ActorUnavailableError as error:
+            slot.unreachable, slot.stream, slot.heard = _reason(error), None, time.monotonic()
+            return None
         except WORKER_DEATHS as error:
             return self._lose(slot, queue, _reason(error), self._node_died(slot, error))
         slot.heard = time.monotonic()
@@ -263,6 +276,7 @@ class Scheduler:
         self._slots.remove(slot)
         with contextlib.suppress(Exception):
             ray.kill(slot.actor)
+        self.listener.lost(slot.hello, reason, node_died)
         self._count()
         if slot.job is None:
             self._start_failures += 0 if node_died else 1
@@ -291,21 +305,30 @@ class Scheduler:
 
     # --- the life of workers ---------------------------------------------------------------------
 
-    def _silent_slots(self) -> list[_Slot]:
-        now = time.monotonic()
-        return [slot for slot in self._slots if slot.job and now - slot.heard > self.limits.stall_s]
-
-    def _silence(self, slot: _Slot) -> str:
-        return f"no progress for {self.limits.stall_s:.0f} s"
+    def _given_up(self) -> list[tuple[_Slot, str, bool]]:
+        """Workers that say nothing or cannot be reached: (slot, reason, whether its node is gone)."""
+        found = []
+        for slot in self._slots:
+            silent_s = time.monotonic() - slot.heard
+            if slot.unreachable:
+                node_died = not self._lives_on(slot)
+                if node_died or silent_s > VERDICT_S:
+                    found.append((slot, slot.unreachable, node_died))
+            elif slot.job and silent_s > self.limits.stall_s:
+                found.append((slot, f"no progress for {self.limits.stall_s:.0f} s", False))
+        return found
 
     def _node_died(self, slot: _Slot, error: Exception) -> bool:
         """True when the worker went because its node did: preemption, not a crash."""
         if isinstance(error, NodeDiedError) or getattr(error, "preempted", False):
             return True
-        if slot.hello is None:
-            return False
+        return slot.hello is not None and not self._lives_on(slot)
+
+    @staticmethod
+    def _lives_on(slot: _Slot) -> bool:
+        """True while the worker's node, or one that it may have been started on, is there."""
         alive = {node["NodeID"]: node["Alive"] for node in ray.nodes()}
-        return not alive.get(slot.hello.node_id, False)
+        return slot.hello is None or alive.get(slot.hello.node_id, False)
 
     def _count(self) -> None:
         self.listener.workers(sum(1 for slot in self._slots if slot.hello))
@@ -335,7 +358,8 @@ class Scheduler:
 def _reason(error: Exception) -> str:
     """The telling part of Ray's long message."""
     text = " ".join(str(error).split())
-    if isinstance(error, OutOfMemoryError) or "OutOfMemory" in text or "memory usage" in text:
+    # Not "memory" alone: of every worker that dies Ray says that the kernel may have wanted its memory.
+    if isinstance(error, OutOfMemoryError) or "OutOfMemory" in text or "running low on memory" in text:
         return "the worker was stopped because its node ran out of memory"
     for mark in ("Worker exit detail:", "The actor is dead because"):
         if mark in text:

@@ -9,6 +9,8 @@ import collections
 import dataclasses
 import datetime
 import json
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -93,6 +95,16 @@ def status(output: Place) -> Status:
     )
 
 
+def watch(output: Place, every_s: float) -> Iterator[Status]:
+    """The status now, and again every `every_s` seconds until no run is going on. Raises NoRun."""
+    while True:
+        found = status(output)
+        yield found
+        if found.state != "running":
+            return
+        time.sleep(every_s)
+
+
 _FROM_RECORD = ("status", "frames", "frames_with_face", "seconds", "error_type", "error")
 
 
@@ -117,7 +129,10 @@ def describe(status: Status) -> str:
         f"{status.pending} left"
     ]
     found = 100 * status.frames_with_face / status.frames if status.frames else 0.0
-    lines.append(f"{clock(status.video_s)} of video, {status.frames} frames, face in {found:.0f} %")
+    lines.append(
+        f"{clock(status.video_s)} of video ({status.video_s / 3600:.2f} h), {status.frames} frames, "
+        f"face in {found:.0f} %"
+    )
     if status.fps:
         lines.append(f"{status.fps:.0f} fps")
     if status.left_s is not None:

@@ -24,7 +24,8 @@ import numpy as np
 
 from facecap_batch import __version__
 from facecap_batch.capture import capture
-from facecap_batch.coefficients import OUTPUT_NAMES, CoefficientTable, read_parquet, write_parquet
+from facecap_batch.coefficients import OUTPUT_NAMES, CoefficientTable, write_parquet
+from facecap_batch.compact_index import read_clip, size_of
 from facecap_batch.config import RunConfig
 from facecap_batch.errors import EngineMismatch, FacecapError, InputNotReadable, OutputNotWritable, lasting
 from facecap_batch.ledger import DONE, Record
@@ -97,7 +98,7 @@ def process(
     clip_id = item.clip.clip_id
     names = output_names(clip_id)
     if item.reuse_raw:
-        raw = read_parquet(output / names["raw"])
+        raw = read_clip(output, names["raw"])
     else:
         raw = _captured(item, config, engines(), progress)
         with _writing(output / names["raw"]) as path:
@@ -108,7 +109,7 @@ def process(
         write_parquet(final, path)
     with _writing(output / names["fbx"]) as path:
         write_fbx(final, path)
-    outputs = {name: (output / name).stat().st_size for name in names.values()}
+    outputs = {name: size_of(output, name) for name in names.values()}
     return _record(item, config, raw, outputs, time.monotonic() - started)
 
 
@@ -205,9 +206,8 @@ class ClipWorker:
         from facecap_batch.scheduler import Hello
 
         limit_threads()
-        if self.captures:
-            self._open()
-        return Hello(ray.get_runtime_context().get_node_id(), os.getpid())
+        backend = self._open().regressor.backend if self.captures else ""
+        return Hello(ray.get_runtime_context().get_node_id(), os.getpid(), backend)
 
     def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
         """Do `item` in a thread of its own and yield its progress, then how it ended."""

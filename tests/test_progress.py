@@ -8,7 +8,7 @@ import pytest
 
 from facecap_batch.ledger import DONE, Record
 from facecap_batch.progress import BarDisplay, PlainDisplay, Snapshot, Tally, clock, describe
-from facecap_batch.scheduler import Outcome, Progress
+from facecap_batch.scheduler import Hello, Outcome, Progress
 
 
 class Memory:
@@ -38,7 +38,7 @@ def test_the_tally_counts_clips_frames_and_time() -> None:
     tally = Tally(clips=5, kept=1, costs={"a": 2.0, "b": 1.0, "c": 1.0, "d": 0.0}, display=display)
     tally.workers(2)
     for key in "abcd":
-        tally.started(key)
+        tally.started(key, Hello("node", 1))
     tally.progress("a", Progress(10))
     assert (display.snapshots[-1].frames, display.snapshots[-1].left_s) == (10, None)
     tally.ended(done("b", 50))

@@ -61,8 +61,10 @@ class Ear:
         self.retries: list[str] = []
         self.heartbeats = 0
         self.counts: list[int] = []
+        self.joined_workers: list[Hello] = []
+        self.losses: list[tuple[Hello | None, str, bool]] = []
 
-    def started(self, key: str) -> None:
+    def started(self, key: str, worker: Hello) -> None:
         self.started_keys.append(key)
 
     def progress(self, key: str, progress: Progress) -> None:
@@ -76,6 +78,12 @@ class Ear:
 
     def workers(self, count: int) -> None:
         self.counts.append(count)
+
+    def joined(self, worker: Hello) -> None:
+        self.joined_workers.append(worker)
+
+    def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
+        self.losses.append((worker, reason, node_died))
 
 
 def carry_out(
@@ -112,9 +120,13 @@ def test_failures_and_deaths_stay_with_their_task(tmp_path: Path) -> None:
     assert outcomes["stuck"].ok and outcomes["stuck"].attempts == 2
     assert outcomes["hiccup"].ok and outcomes["hiccup"].attempts == 2
     assert (outcomes["poison"].error_type, outcomes["poison"].attempts) == ("WorkerLost", 2)
+    assert "the worker process died" in outcomes["poison"].error
     assert (outcomes["bad"].error_type, outcomes["bad"].attempts) == ("BadVideo", 1)
     assert outcomes["bug"].error_type == "ZeroDivisionError"
     assert sorted(ear.retries) == ["hiccup", "mortal", "poison", "stuck"]
+    # Two for the poison, one each for the mortal and the stuck; all of them had been ready.
+    assert len(ear.losses) == 4 and all(worker in ear.joined_workers for worker, _, _ in ear.losses)
+    assert not any(node_died for _, _, node_died in ear.losses)
 
 
 def test_no_more_workers_than_tasks(tmp_path: Path) -> None:

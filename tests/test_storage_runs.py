@@ -137,6 +137,17 @@ def test_the_same_bytes_as_on_a_local_disk_whatever_fails(
     assert command("preview", OUTPUT.uri, "--sheet", "--clip", "one") == 0
     assert (OUTPUT / "preview/one.jpg").stat().st_size > 1000
 
+    # Small tables become large ones there too, and lose nothing by it.
+    assert command("compact", OUTPUT.uri, "--remove-originals") == 0
+    assert not [name for name in OUTPUT.sizes() if name.startswith(("raw/", "coefficients/"))]
+    capsys.readouterr()
+    assert command("query", OUTPUT.uri, "SELECT count(*) FROM coefficients JOIN clips USING (clip_id)") == 0
+    assert str(sum(LENGTHS.values())) in capsys.readouterr().out
+    assert command("export", OUTPUT.uri, "--format", "fbx", "--clip", "two", "--to", str(tmp_path)) == 0
+    assert (tmp_path / "two.fbx").read_bytes() == local["fbx/two.fbx"]
+    assert command(*run) == 0
+    assert not (OUTPUT / "raw/one.parquet").exists()
+
 
 def test_solve_begins_with_the_raw_tables_where_they_lie(
     manifest: str, local: dict[str, bytes], config: RunConfig
