@@ -43,7 +43,8 @@ def verify(
     crops: int = CROPS,
     pictures: int = PICTURES,
 ) -> Iterator[Comparison]:
-    """Compare `backends` (default: all of full precision that work here) with `reference` (default: see REFERENCES).
+    """Compare `backends` (default: all of full precision that work here) with `reference` (default: the first
+    of REFERENCES that does).
 
     `against` names another set that the reference runs: the one that this set was quantised from. Raises
     BackendUnavailable where a named backend does not work, or where there is nothing to compare; EngineError,
