@@ -23,6 +23,7 @@ from facecap_batch.coefficients import ClipInfo, CoefficientTable
 from facecap_batch.detection import FOLLOW_SHARE, Detection, Detector
 from facecap_batch.engines.engine import Engine
 from facecap_batch.frames import Frame
+from facecap_batch.nvdec import HardwareDecoding
 from facecap_batch.reading import CropReader
 from facecap_batch.regression import Regressor
 from facecap_batch.subject import subject_table
@@ -45,7 +46,8 @@ class CaptureSettings:
     min_score: float | None = None  # of a detection; None: the detector card's threshold
     refine_above: float = 0.3  # how far off its nominal place a head may lie before its crop is cut again
     try_turns: bool = True  # look for faces at 90 degree steps in clips that show none
-    decode_threads: int = 1  # frames decoded at once; workers have one core each
+    decode_threads: int = 1  # frames decoded at once; changes no result
+    hwaccel: HardwareDecoding = "none"  # whether the GPU decodes
     damage: Damage = "refuse"  # "keep": rows of whatever decodes, the damage noted in the metadata
     held_bytes: int = 256 * 1024 * 1024  # of decoded frames waiting for their boxes
 
@@ -55,6 +57,8 @@ class CaptureSettings:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 1 <= self.decode_threads <= 16:
             raise ValueError(f"decode_threads must be 1..16, not {self.decode_threads}")
+        if self.hwaccel not in ("none", "auto", "cuda"):
+            raise ValueError(f"hwaccel must be 'none', 'auto' or 'cuda', not {self.hwaccel!r}")
         if self.damage not in ("refuse", "keep"):
             raise ValueError(f"damage must be 'refuse' or 'keep', not {self.damage!r}")
 
@@ -71,14 +75,15 @@ def capture(
     `progress` is called with the number of frames finished so far, every `detect_every` frames or so. `score`
     is the detector's (interpolated) times the regressor's presence; rows in which the subject was not seen
     hold NaN, as do the coefficients of parts that something hides. The metadata hold `notes`: what was odd
-    about the file, one a line, empty if nothing was. Raises BadVideo, NoVideoStream, EngineMismatch.
+    about the file, one a line, empty if nothing was. Raises BadVideo, NoVideoStream,
+    DecoderUnavailable, EngineMismatch.
     """
     settings = settings or CaptureSettings()
     finder, reader = networks(detector, regressor, settings)
     watch = Uprighting(finder, reader) if settings.try_turns else None
     turn = 0
     while True:
-        with Video(clip.path, clip.start, clip.end, settings.decode_threads, settings.damage) as video:
+        with open_video(clip, settings) as video:
             passage = Passage(finder, reader, settings, watch, turn, progress)
             found = passage.run(video)
             if not found:
@@ -94,6 +99,24 @@ def capture(
                 )
                 return table.replace(metadata={"notes": "\n".join(video.notes)})
         turn, watch = found, None
+
+
+def open_video(
+    clip: Clip, settings: CaptureSettings, start: Fraction | None = None, first_index: int = 0
+) -> Video:
+    """The frames of `clip` from `start` on (None: from its own start), the first one numbered `first_index`.
+
+    Raises BadVideo, NoVideoStream, DecoderUnavailable.
+    """
+    return Video(
+        clip.path,
+        clip.start if start is None else start,
+        clip.end,
+        settings.decode_threads,
+        settings.damage,
+        settings.hwaccel,
+        first_index,
+    )
 
 
 def networks(detector: Engine, regressor: Engine, settings: CaptureSettings) -> tuple[Detector, Regressor]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from facecap_batch import __version__, report
-from facecap_batch.engines.backends import BACKENDS, choose_backend, unavailable_because
+from facecap_batch.engines.backends import AUTO, choose_backend, unavailable_because
 from facecap_batch.engines.sets import EngineSet, available_sets, fingerprints, load_set
 from facecap_batch.errors import NotCertified, OutputNotWritable
 from facecap_batch.storage import publish_bytes
@@ -179,7 +179,7 @@ def require_for(engine_set: str, backend: str) -> None:
     engines = load_set(engine_set)
     names = [backend]
     if backend == "auto":
-        names = [name for name in BACKENDS if unavailable_because(name) is None] or [choose_backend().name]
+        names = [name for name in AUTO if unavailable_because(name) is None] or [choose_backend().name]
     refused = []
     for name in names:
         try:

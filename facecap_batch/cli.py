@@ -13,17 +13,19 @@ import typer
 from facecap_batch import __version__
 from facecap_batch.cli_checks import Engines, add_checks
 from facecap_batch.cli_engines import add_engines
-from facecap_batch.cli_folder import (
+from facecap_batch.cli_folder import add_folder_commands, conclude
+from facecap_batch.cli_options import (
     Address,
     Backend,
     Cpus,
+    DecodeThreads,
+    Decoding,
     Gpus,
+    Hwaccel,
     LogJson,
     Output,
     Quiet,
     Workers,
-    add_folder_commands,
-    conclude,
 )
 from facecap_batch.errors import FacecapError
 from facecap_batch.storage import place
@@ -91,8 +93,10 @@ def run(
     head_smoothing: HeadSmoothing = 1.0,
     amplitude: Amplitude = 1.0,
     measured_lids: MeasuredLids = False,
-    cpus_per_worker: Cpus = 1.0,
+    cpus_per_worker: Cpus = None,
     gpus_per_worker: Gpus = 0.0,
+    decode_threads: DecodeThreads = None,
+    hwaccel: Decoding = Hwaccel.none,
     attempts: Annotated[
         int, typer.Option(min=1, help="Tries per clip when workers die or storage fails.")
     ] = 3,
@@ -120,14 +124,20 @@ def run(
 
     read_manifest(manifest)  # its faults are told first, before engines are looked at
     from facecap_batch.capture import CaptureSettings
-    from facecap_batch.config import RunOptions, make_config
+    from facecap_batch.config import RunOptions, make_config, worker_threads
     from facecap_batch.progress import make_display
     from facecap_batch.runner import run as run_manifest
 
+    threads, cpus = worker_threads(gpus_per_worker, decode_threads, cpus_per_worker)
     config = make_config(
         engines,
         backend,
-        CaptureSettings(detect_every=detect_every, damage="keep" if keep_damaged else "refuse"),
+        CaptureSettings(
+            detect_every=detect_every,
+            damage="keep" if keep_damaged else "refuse",
+            decode_threads=threads,
+            hwaccel=hwaccel.value,
+        ),
         _solve_settings(
             no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, measured_lids
         ),
@@ -137,7 +147,7 @@ def run(
         output=place(output),
         workers=workers,
         ray_address=ray_address,
-        cpus_per_worker=cpus_per_worker,
+        cpus_per_worker=cpus,
         gpus_per_worker=gpus_per_worker,
         force=force,
         retry_failed=retry_failed,

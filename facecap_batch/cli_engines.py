@@ -1,4 +1,4 @@
-"""The commands about engines: what there is, what a card says, and networks of the user's own.
+"""The commands about engines: what there is, what a card says, TensorRT's plans, networks of the user's own.
 
 As in `cli`, nothing heavy is imported at module level.
 """
@@ -143,10 +143,25 @@ def engines_import(
     print(what_is_missing(folder))
 
 
+def engines_build(
+    name: Annotated[str, typer.Argument(help="A set's name or folder.")] = "default",
+    backend: Annotated[
+        list[str], typer.Option("--backend", help="tensorrt, tensorrt-fp16, tensorrt-int8; again for more.")
+    ] = ["tensorrt"],  # noqa: B006
+) -> None:
+    """Build the TensorRT plans of a set for the GPU of this machine, so that no run waits for them."""
+    from facecap_batch.engines.backends import build_plans
+
+    for plan in build_plans(name, backend):
+        what = "is there" if plan.existed else f"built in {plan.seconds:.0f} s"
+        print(f"{plan.engine} on {plan.backend}: {what}: {plan.path}", flush=True)
+
+
 def add_engines(app: typer.Typer) -> None:
     """Make the commands of this module commands of `app`."""
     engines_app = typer.Typer(help="Which engines there are.", rich_markup_mode=None, no_args_is_help=True)
     engines_app.command("list")(engines_list)
     engines_app.command("show")(engines_show)
+    engines_app.command("build")(engines_build)
     engines_app.command("import")(engines_import)
     app.add_typer(engines_app, name="engines")

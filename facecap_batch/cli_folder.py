@@ -1,39 +1,19 @@
-"""The commands that look after an output folder: status, retry, compact; and what they share with `run`.
+"""The commands that look after an output folder: status, retry, compact; and how they and `run` end.
 
 As in `cli`, nothing heavy is imported at module level.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facecap_batch.cli_options import Address, Cpus, Gpus, LogJson, Output, Quiet, Workers
 from facecap_batch.storage import Place, place
 
 if TYPE_CHECKING:
     from facecap_batch.runner import RunSummary
-
-# Folders and manifests are paths or URIs: `storage.place` tells them apart.
-Output = Annotated[str, typer.Argument(metavar="OUT", help="Output folder of a run, or its URI.")]
-Backend = Annotated[str, typer.Option(help="auto, onnxruntime-cpu, onnxruntime-cuda, torch, …")]
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Workers; default: one per CPU.", show_default=False)
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        help="Ray cluster to use: host:6379, auto, ray://…; default: a local one.", show_default=False
-    ),
-]
-Cpus = Annotated[float, typer.Option(min=0.0, help="CPUs that a worker takes.")]
-Gpus = Annotated[float, typer.Option(min=0.0, help="GPU share that a worker takes.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell failures and the result only.")]
-LogJson = Annotated[
-    Path | None,
-    typer.Option(help="Append what happens to this file, one JSON object a line.", show_default=False),
-]
 
 
 def status(
@@ -63,7 +43,7 @@ def retry(
     ] = None,
     workers: Workers = None,
     ray_address: Address = None,
-    cpus_per_worker: Cpus = 1.0,
+    cpus_per_worker: Cpus = None,
     gpus_per_worker: Gpus = 0.0,
     log_json: LogJson = None,
     quiet: Quiet = False,
@@ -73,14 +53,15 @@ def retry(
     Exit code: as of `run`.
     """
     from facecap_batch.again import retry as do_again
-    from facecap_batch.config import RunOptions
+    from facecap_batch.config import RunOptions, worker_threads
     from facecap_batch.progress import make_display
 
+    _, cpus = worker_threads(gpus_per_worker, None, cpus_per_worker)
     options = RunOptions(
         output=place(output),
         workers=workers,
         ray_address=ray_address,
-        cpus_per_worker=cpus_per_worker,
+        cpus_per_worker=cpus,
         gpus_per_worker=gpus_per_worker,
         log_json=log_json,
     )

@@ -31,14 +31,19 @@ class ClusterUnavailable(FacecapError):
 
 
 @contextlib.contextmanager
-def connected(address: str | None = None, num_cpus: float | None = None) -> Iterator[None]:
+def connected(
+    address: str | None = None, num_cpus: float | None = None, gpus_per_worker: float = 0.0
+) -> Iterator[None]:
     """Within this context Ray is ready for tasks.
 
     With an `address` ("auto", "host:6379", "ray://…") the cluster there is joined and left again. Without
     one, a Ray that this process is already connected to is used and left as it is; else a local one with
-    `num_cpus` CPUs (default: those this process may use) is started and stopped.
+    `num_cpus` CPUs (default: those this process may use) is started and stopped. Raises ClusterUnavailable,
+    also where no worker's share of a GPU can be had from a Ray that does not grow.
     """
     if _already_connected():
+        if address is None:
+            _require_gpus(gpus_per_worker)
         yield
     elif address is not None:
         import ray
@@ -53,6 +58,7 @@ def connected(address: str | None = None, num_cpus: float | None = None) -> Iter
             ray.shutdown()
     else:
         with _local(num_cpus):
+            _require_gpus(gpus_per_worker)
             yield
 
 
@@ -67,6 +73,17 @@ def _local(num_cpus: float | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _require_gpus(gpus_per_worker: float) -> None:
+    import ray
+
+    largest = max((node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+    if gpus_per_worker > largest:
+        raise ClusterUnavailable(
+            f"a worker is to take {gpus_per_worker:g} of a GPU and Ray sees {largest:g} here; see that "
+            "nvidia-smi works, or leave --gpus-per-worker out"
+        )
 
 
 def _start(cpus: float, folder: Path) -> None:

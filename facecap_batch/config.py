@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from facecap_batch.capture import CaptureSettings
     from facecap_batch.solve import SolveSettings
 
+# Networks take little time on a GPU, so a worker there waits for its decoder unless that has threads.
+GPU_DECODE_THREADS = 4
 FINGERPRINT_DIGITS = 32  # 128 bits: chance collisions do not happen
 
 
@@ -32,8 +34,9 @@ class RunConfig:
     engine_hashes: Mapping[str, str]  # as `engines.sets.fingerprints`
     capture: CaptureSettings
     solve: SolveSettings
-    # Which runtime runs the engines. Not in the fingerprints: backends agree within the tolerance that
-    # `verify` proves, and a run may move between machines half-way. Each file and record says which one.
+    # Which runtime runs the engines. In the fingerprints only where its precision is reduced: the others
+    # agree within the tolerance that `verify` proves, and a run may move between machines half-way. Each
+    # file and record says which one.
     backend: str = "auto"
     # Only backends that hold a certificate (`certificates`). It says what may run, not what comes out.
     require_certificate: bool = False
@@ -73,11 +76,14 @@ class RunConfig:
         )
 
     def _capture_description(self) -> dict[str, Any]:
-        return {
-            "version": __version__,
-            "engines": dict(self.engine_hashes),
-            "capture": dataclasses.asdict(self.capture),
-        }
+        from facecap_batch.engines.backends import REDUCED
+
+        capture = dataclasses.asdict(self.capture)
+        del capture["decode_threads"]  # any number of them decodes the same pictures
+        description = {"version": __version__, "engines": dict(self.engine_hashes), "capture": capture}
+        if self.backend in REDUCED:
+            description["precision"] = REDUCED[self.backend]
+        return description
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +109,18 @@ class RunOptions:
             raise ValueError("attempts must be at least 1")
         if not self.segment_s >= 0:
             raise ValueError("segment_s must be 0 or above")
+
+
+def worker_threads(
+    gpus_per_worker: float, decode_threads: int | None = None, cpus_per_worker: float | None = None
+) -> tuple[int, float]:
+    """Decode threads and CPUs of a worker, where they are not given: one and one, or with a share of a GPU
+    GPU_DECODE_THREADS and a CPU for each decode thread.
+    """
+    threads = decode_threads or (GPU_DECODE_THREADS if gpus_per_worker > 0 else 1)
+    if cpus_per_worker is None:
+        cpus_per_worker = float(threads) if gpus_per_worker > 0 else 1.0
+    return threads, cpus_per_worker
 
 
 def make_config(

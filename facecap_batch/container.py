@@ -16,7 +16,9 @@ from typing import Any
 import av
 import av.logging
 
-from facecap_batch.errors import BadVideo, NoVideoStream
+from facecap_batch import nvdec
+from facecap_batch.errors import BadVideo, DecoderUnavailable, NoVideoStream
+from facecap_batch.nvdec import HardwareDecoding
 from facecap_batch.remote import is_uri
 from facecap_batch.remote_input import ffmpeg_options, open_remote
 
@@ -31,11 +33,31 @@ _ATTACHED_PICTURE = 1024  # AV_DISPOSITION_ATTACHED_PIC: the cover of an audio f
 av.logging.set_level(None)  # FFmpeg's own lines say less than our errors and would break progress displays
 
 
-def open_container(source: str) -> Any:
+def open_container(source: str, hwaccel: HardwareDecoding = "none") -> Any:
     """Open `source` for reading; the caller hands it to `close_container`.
 
-    Raises BadVideo; for a URI also InputNotReadable and StorageUnavailable.
+    A codec that NVDEC does not know is decoded by the CPU, whatever `hwaccel` says. Raises BadVideo,
+    DecoderUnavailable; for a URI also InputNotReadable and StorageUnavailable.
     """
+    trouble: BaseException | None = None
+    if hwaccel != "none":
+        try:
+            return _open(source, {"hwaccel": nvdec.accelerator()})
+        except OSError as error:
+            trouble = error
+        except BadVideo as error:  # of the GPU, or of the file: that is told by opening it without
+            trouble = error.__cause__ or error
+    container = _open(source, {})
+    if hwaccel == "cuda" and trouble is not None:
+        close_container(container)
+        raise DecoderUnavailable(
+            f"{source}: the GPU cannot decode it: {reason(trouble)}; see that nvidia-smi works, or take "
+            "--hwaccel auto, or none"
+        ) from trouble
+    return container
+
+
+def _open(source: str, accelerator: dict[str, Any]) -> Any:
     address = _address(source)
     try:
         return av.open(
@@ -44,6 +66,7 @@ def open_container(source: str) -> Any:
             timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
             buffer_size=BUFFER_BYTES,
             options=ffmpeg_options(source),
+            **accelerator,
         )
     except BaseException as error:
         if not isinstance(address, str):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from facecap_batch import report
+from facecap_batch.errors import FacecapError
 
 SMALL_TMP_BYTES = 1 * 2**30
 
@@ -35,7 +36,7 @@ def findings() -> Iterator[Finding]:
     memory = hardware["memory_bytes"]
     size = f", {memory / 2**30:.0f} GiB" if memory else ""
     yield Finding("machine", True, f"{hardware['cpus']} CPUs{size}, {hardware['processor']}")
-    yield Finding("GPU", bool(hardware["gpus"]), ", ".join(hardware["gpus"]) or "none", required=False)
+    yield from _gpu()
     for module in ("av", "cv2", "numpy", "pyarrow", "ray"):
         yield _tried(module, lambda module=module: _version(module))  # type: ignore[misc]
     yield _tried("query", lambda: _version("duckdb"), required=False)
@@ -49,6 +50,8 @@ def findings() -> Iterator[Finding]:
 def _tried(what: str, attempt: Callable[[], str], required: bool = True) -> Finding:
     try:
         return Finding(what, True, attempt(), required)
+    except FacecapError as error:
+        return Finding(what, False, str(error), required)
     except Exception as error:
         return Finding(what, False, f"{type(error).__name__}: {error}", required)
 
@@ -78,6 +81,41 @@ def _decode_a_video() -> str:
     if count != 5:
         raise RuntimeError(f"{count} of 5 frames came back")
     return f"{codec} written and read"
+
+
+def _gpu() -> Iterator[Finding]:
+    """The GPUs and the driver as this process sees them; whether FFmpeg has NVDEC; TensorRT and its plans."""
+    from facecap_batch.engines import cuda, tensorrt_plans, tensorrt_versions
+    from facecap_batch.nvdec import decodes_on_gpu
+
+    def devices() -> str:
+        driver = cuda.driver()
+        found = [cuda.Device(number).info for number in range(driver.device_count())]
+        named = [
+            f"{info.name} (compute {info.compute_capability}, {info.memory_bytes / 2**30:.0f} GiB)"
+            for info in found
+        ]
+        module = f"driver {version}, " if (version := cuda.kernel_module()) else ""
+        return f"{', '.join(named)}; {module}CUDA up to {driver.version()}"
+
+    def tensorrt() -> str:
+        trt = tensorrt_versions.load()
+        refused = [
+            name
+            for name, precision in tensorrt_versions.PRECISIONS.items()
+            if tensorrt_versions.unavailable_because(trt, precision)
+        ]
+        return str(trt.__version__) + (f", without {', '.join(refused)}" if refused else "")
+
+    def cache() -> str:
+        plans = tensorrt_plans.plans()
+        size = sum(path.stat().st_size for path in plans) / 2**20
+        return f"{len(plans)} plans, {size:.0f} MiB in {tensorrt_plans.plan_folder()}"
+
+    yield _tried("GPU", devices, required=False)
+    yield _tried("TensorRT", tensorrt, required=False)
+    yield _tried("plan cache", cache, required=False)
+    yield _tried("decoding on the GPU", decodes_on_gpu, required=False)
 
 
 def _backends() -> Iterator[Finding]:

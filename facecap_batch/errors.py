@@ -35,6 +35,10 @@ class NoVideoStream(BadVideo):
     """The file opens but holds no video stream."""
 
 
+class DecoderUnavailable(FacecapError):
+    """Decoding on a GPU was asked for by name and cannot be done here."""
+
+
 class EngineError(FacecapError):
     """An engine or its card is missing, damaged or unusable on this backend."""
 

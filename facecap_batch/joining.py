@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from facecap_batch.capture import CaptureSettings, Pace, clip_info, networks
+from facecap_batch.capture import CaptureSettings, Pace, clip_info, networks, open_video
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.cutting import WARM_UP, Cuts, Segment
 from facecap_batch.detection import Detection, Detector
@@ -32,7 +32,7 @@ from facecap_batch.segment_capture import SegmentResult, open_segment
 from facecap_batch.subject import READ, Readings, subject_table
 from facecap_batch.tracking import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.uprighting import Uprighting
-from facecap_batch.video import Video, add_note
+from facecap_batch.video import add_note
 
 
 class CannotJoin(Exception):
@@ -87,7 +87,7 @@ def join(
         raise CannotJoin("the clip lies on its side", turn)
     sequence.finish()
     _read_missing(clip, cuts, sequence, reader, settings, progress)
-    with Video(clip.path, clip.start, clip.end, settings.decode_threads, settings.damage) as video:
+    with open_video(clip, settings) as video:
         info = video.info
     if repr(info) != picture:
         raise CannotJoin("the file has changed")

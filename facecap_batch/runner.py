@@ -182,7 +182,8 @@ class Job:
     def _work(self, tally: Tally) -> None:
         options = self.options
         # A second time inside: Ray has put its own handler of SIGTERM into place.
-        with cluster.connected(options.ray_address, num_cpus=self._local_cpus()), _interruptible():
+        joined = cluster.connected(options.ray_address, self._local_cpus(), options.gpus_per_worker)
+        with joined, _interruptible():
             # Ray is imported here and not before: see cluster._authenticate.
             from facecap_batch.course import Course
             from facecap_batch.metrics import RunMetrics

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from facecap_batch.capture import CaptureSettings, Looked, Pace, Passage, networks
+from facecap_batch.capture import CaptureSettings, Looked, Pace, Passage, networks, open_video
 from facecap_batch.cutting import WARM_UP, Cuts, Segment, cut, may_be_long, packet_times
 from facecap_batch.detection import FOLLOW_SHARE, Detection, Detector
 from facecap_batch.engines.engine import Engine
@@ -72,7 +72,7 @@ def survey(
         times = packet_times(clip, progress)
         if times is None or len(times.keyframes) < 2:
             return None
-        with Video(clip.path, clip.start, clip.end, settings.decode_threads, settings.damage) as video:
+        with open_video(clip, settings) as video:
             detect_every, turn, known = _first_look(video, finder, reader, settings)
         segments = cut(clip, times, detect_every, segment_s)
     except BadVideo:
@@ -106,10 +106,7 @@ def _first_look(
 
 def open_segment(clip: Clip, segment: Segment, settings: CaptureSettings) -> Video:
     """The video from the segment's lead on, its frames numbered as in the whole clip. Raises BadVideo."""
-    start = clip.start if segment.start is None else segment.start
-    return Video(
-        clip.path, start, clip.end, settings.decode_threads, settings.damage, first_index=segment.lead
-    )
+    return open_video(clip, settings, segment.start, segment.lead)
 
 
 def capture_segment(

@@ -17,7 +17,7 @@ import numpy as np
 from facecap_batch.certificates import REFERENCE
 from facecap_batch.comparison import Comparison, Verdict
 from facecap_batch.detection import FOLLOW_SHARE, Detection, Detector
-from facecap_batch.engines.backends import BACKENDS, open_engine, unavailable_because
+from facecap_batch.engines.backends import full_precision_backends, open_engine, unavailable_because
 from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.engine import Engine, prepare_input
 from facecap_batch.engines.parity import PRECISIONS, compare, limit_of, precision_of
@@ -43,7 +43,8 @@ def verify(
     crops: int = CROPS,
     pictures: int = PICTURES,
 ) -> Iterator[Comparison]:
-    """Compare `backends` (default: all that work here) with `reference` (default: see REFERENCES).
+    """Compare `backends` (default: all of full precision that work here) with `reference` (default: the first
+    of REFERENCES that does).
 
     `against` names another set that the reference runs: the one that this set was quantised from. Raises
     BackendUnavailable where a named backend does not work, or where there is nothing to compare; EngineError,
@@ -52,7 +53,7 @@ def verify(
     cards = load_set(engines)
     truth = load_set(against) if against else cards
     reference = reference or next((name for name in REFERENCES if unavailable_because(name) is None), "")
-    others = list(backends) or [name for name in BACKENDS if unavailable_because(name) is None]
+    others = list(backends) or list(full_precision_backends())
     if truth is cards:
         others = [name for name in others if name != reference]
     if not reference or not others:

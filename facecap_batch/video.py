@@ -26,6 +26,7 @@ from typing import Any, Literal
 import av
 import numpy as np
 
+from facecap_batch import nvdec
 from facecap_batch.container import (
     as_fraction,
     close_container,
@@ -40,6 +41,7 @@ from facecap_batch.container import (
 )
 from facecap_batch.errors import BadVideo
 from facecap_batch.frames import Frame, Orientation, Scalers
+from facecap_batch.nvdec import HardwareDecoding
 
 Damage = Literal["refuse", "keep"]
 
@@ -81,9 +83,10 @@ def decode(
     end: Fraction | None = None,
     thread_count: int = 2,
     damage: Damage = "refuse",
+    hwaccel: HardwareDecoding = "none",
 ) -> Iterator[Frame]:
     """Frames of `path` with start <= time < end, in order of presentation; see `Video`."""
-    with Video(path, start, end, thread_count, damage) as video:
+    with Video(path, start, end, thread_count, damage, hwaccel) as video:
         yield from video.frames()
 
 
@@ -92,10 +95,10 @@ class Video:
 
     `start` and `end` are seconds on the container's time line, the scale of `time_s` (for MPEG-TS and MPEG-
     PS, whose clocks start anywhere, seconds after the first timestamp of the video); None means the
-    beginning and the end. `thread_count` 1..16 decodes several frames at once; `first_index` is the number of
-    the first frame, for a piece of a clip. Raises BadVideo on
+    beginning and the end. `thread_count` 1..16 decodes several frames at once; `hwaccel` says whether the GPU
+    decodes; `first_index` is the number of the first frame, for a piece of a clip. Raises BadVideo on
     construction when the file cannot be opened or holds no decodable frame in the range, NoVideoStream when
-    it holds no video.
+    it holds no video, DecoderUnavailable when the GPU was asked for by name and is not there.
     """
 
     def __init__(
@@ -105,12 +108,14 @@ class Video:
         end: Fraction | None = None,
         thread_count: int = 2,
         damage: Damage = "refuse",
+        hwaccel: HardwareDecoding = "none",
         first_index: int = 0,
     ) -> None:
         if not 1 <= thread_count <= 16:
             raise ValueError(f"thread_count must be 1..16, not {thread_count}: 0 (automatic) can deadlock")
         self.source = str(path)
         self._thread_count = thread_count
+        self._hwaccel = hwaccel
         self._damage = damage
         self._notes: list[str] = []
         self._scalers = Scalers()
@@ -162,11 +167,14 @@ class Video:
     # --- opening --------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        self._container = open_container(self.source)
+        self._container = open_container(self.source, self._hwaccel)
         self._stream = video_stream(self._container, self.source)
         context = self._stream.codec_context
-        context.thread_count = self._thread_count
-        context.thread_type = "FRAME" if self._thread_count > 1 else "SLICE"
+        # Threads would only wait for the GPU.
+        self._planes = nvdec.Planes() if nvdec.in_use(context) else None
+        threads = self._thread_count if self._planes is None else 1
+        context.thread_count = threads
+        context.thread_type = "FRAME" if threads > 1 else "SLICE"
         self._time_base = as_fraction(self._stream.time_base) or Fraction(1, 1000)
         self._fps = frame_rate(self._stream)
 
@@ -200,9 +208,9 @@ class Video:
         )
 
         def chained() -> Iterator[tuple[int, Any]]:
-            yield first
-            for pts, later in rest:
-                yield pts, self._of_same_size(later, picture)
+            for pts, each in _chain(first, rest):
+                same = self._of_same_size(each, picture)
+                yield pts, same if self._planes is None else self._planes.apart(same)
 
         return chained()
 

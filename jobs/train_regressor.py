@@ -3,13 +3,18 @@
     python jobs/train_regressor.py train locator    --data data/faces --run runs/regressor --minutes 30
     python jobs/train_regressor.py train expression --data data/faces --run runs/regressor --minutes 60
     python jobs/train_regressor.py train joint      --data data/faces --run runs/regressor --minutes 15
+    python jobs/train_regressor.py train expression --data data/faces --run runs/pupil --warm-start runs/a \\
+        --teachers runs/a --teachers runs/b --style 0.75
+    python jobs/train_regressor.py mix runs/a runs/pupil --output runs/mixed
     python jobs/train_regressor.py keep --run runs/regressor --output engines/checkpoints
     python jobs/train_regressor.py export --run runs/regressor --heldout heldout/faces \\
         --output engines/default
 
 Each part keeps its checkpoint in --run and continues from it, or begins from --warm-start
 engines/checkpoints; the learning rate falls along a cosine over --minutes. `joint` trains the expression
-half on the locator's own cuts. One thread per process is fastest on small CPUs.
+half on the locator's own cuts. With --teachers the expression half learns what several others say together,
+beside the labels; `mix` averages the weights of halves that began with the same ones. One thread per process
+is fastest on small CPUs.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from __future__ import annotations
 import copy
 import enum
 import math
+import shutil
 import time
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +35,7 @@ from facecap_batch.networks.face_regressor import Expression, FaceRegressor, Loc
 from facecap_batch.storage import published
 from facecap_batch.synthesis import dataset
 from facecap_batch.training import regressor as training
-from facecap_batch.training.face_batches import FaceBatches, to_input
+from facecap_batch.training.face_batches import STYLE, FaceBatches, to_input
 from facecap_batch.training.negatives import NEGATIVES, negatives
 
 LOG_SECONDS = 30
@@ -66,11 +72,18 @@ def _restore(path: Path, module: torch.nn.Module, average: torch.nn.Module) -> t
     return int(state["samples"]), list(state["runs"])
 
 
+def _expression(run: Path) -> Expression:
+    """The averaged expression half of a run."""
+    half = Expression()
+    half.load_state_dict(torch.load(run / "expression.pt", weights_only=True)["average"])
+    return half.eval()
+
+
 def averaged(run: Path) -> FaceRegressor:
     """The regressor made of both parts' averaged weights."""
     whole = FaceRegressor()
     whole.locator.load_state_dict(torch.load(run / "locator.pt", weights_only=True)["average"])
-    whole.expression.load_state_dict(torch.load(run / "expression.pt", weights_only=True)["average"])
+    whole.expression = _expression(run)
     return whole.eval()
 
 
@@ -88,6 +101,13 @@ def train(
     warm_start: Annotated[
         Path | None, typer.Option(help="folder of weights to begin with where the run has no checkpoint")
     ] = None,
+    teachers: Annotated[
+        list[Path] | None,
+        typer.Option(help="run whose expression half teaches; again for more; not for the locator"),
+    ] = None,
+    style: Annotated[
+        float, typer.Option(help="how far the style of an expression half's pictures is thrown about")
+    ] = STYLE,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
@@ -105,7 +125,12 @@ def train(
     elif warm_start is not None:
         samples, runs = _restore(warm_start / name, module, average)
     command = f"train {part.value} --minutes {minutes:g} --rate {rate:g} --batch {batch} --seed {seed}"
-    runs = [*runs, f"{command} --empty-crops {empty_crops}" if part is Part.locator else command]
+    if part is Part.locator:
+        command += f" --empty-crops {empty_crops}"
+    elif teachers or style != STYLE:
+        command += f" --style {style:g} with {len(teachers or [])} teachers"
+    runs = [*runs, command]
+    masters = [_expression(folder) for folder in teachers or []]
     before = samples
     locator = None
     if part is Part.joint:
@@ -135,7 +160,8 @@ def train(
                 with torch.no_grad():
                     half = np.stack([training.half_size(image) for image in crops.image])
                     head, points, _ = locator(to_input(half, rng))
-            loss = training.expression_loss(module, crops, head, points, weights, rng)
+            wanted = training.taught(masters, crops) if masters else None
+            loss = training.expression_loss(module, crops, head, points, weights, rng, style, wanted)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), 2.0)
@@ -192,6 +218,30 @@ def export(
     card = regressor_export.export(averaged(run), people, output, runs)
     print({key: value for key, value in card.quality.items() if key != "heldout_r"})
     print(card.quality["heldout_r"])
+
+
+@app.command()
+def mix(
+    runs: Annotated[
+        list[Path], typer.Argument(help="runs whose expression halves began with the same weights")
+    ],
+    output: Annotated[Path, typer.Option(help="run that gets the mean, and the first one's locator")],
+) -> None:
+    """Average the weights of several expression halves: steadier on faces unlike the rendered ones."""
+    states = [torch.load(run / "expression.pt", weights_only=True) for run in runs]
+    mean = {
+        name: torch.stack([state["average"][name] for state in states]).mean(0)
+        if value.dtype.is_floating_point
+        else value
+        for name, value in states[0]["average"].items()
+    }
+    lines = [line for state in states for line in state["runs"]]
+    told = [*dict.fromkeys(lines), f"mix of {len(runs)}"]
+    samples = max(state["samples"] for state in states)
+    with published(output / "expression.pt") as temporary:
+        torch.save({"module": mean, "average": mean, "samples": samples, "runs": told}, temporary)
+    with published(output / "locator.pt") as temporary:
+        shutil.copyfile(runs[0] / "locator.pt", temporary)
 
 
 @app.command()

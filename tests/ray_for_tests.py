@@ -19,17 +19,23 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @contextlib.contextmanager
-def local_ray(num_cpus: int = 2) -> Iterator[None]:
-    """Ray whose workers can import the test modules, too."""
+def importable() -> Iterator[None]:
+    """Within this context the workers of a Ray that is started can import the test modules, too."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(ROOT), str(ROOT / "tests"), *([before] if before else [])]
     )
     try:
-        with cluster.connected(num_cpus=num_cpus):
-            yield
+        yield
     finally:
         if before is None:
             os.environ.pop("PYTHONPATH")
         else:
             os.environ["PYTHONPATH"] = before
+
+
+@contextlib.contextmanager
+def local_ray(num_cpus: int = 2) -> Iterator[None]:
+    """Ray whose workers can import the test modules, too."""
+    with importable(), cluster.connected(num_cpus=num_cpus):
+        yield

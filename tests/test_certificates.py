@@ -148,15 +148,14 @@ def test_backends_that_do_not_start_are_passed_over_unless_named(
             raise BackendUnavailable("no device")
         return open_engine(card, backend, threads)
 
-    monkeypatch.setattr(verify, "unavailable_because", lambda name: None)
-    monkeypatch.setattr(verify, "BACKENDS", ("onnxruntime-cuda", CPU, "torch"))
+    monkeypatch.setattr(verify, "full_precision_backends", lambda: ("onnxruntime-cuda", CPU, "torch"))
     monkeypatch.setattr(verify, "open_engine", without_device)
     few = {"crops": 2, "pictures": 2}
     compared = [one.backend for one in verify.verify(str(engines.folder), **few)]
     assert compared == [CPU] and "passed over onnxruntime-cuda: no device" in caplog.text
     with pytest.raises(BackendUnavailable, match="no device"):
         list(verify.verify(str(engines.folder), ["onnxruntime-cuda"], **few))
-    monkeypatch.setattr(verify, "BACKENDS", ("onnxruntime-cuda", "torch"))
+    monkeypatch.setattr(verify, "full_precision_backends", lambda: ("onnxruntime-cuda", "torch"))
     with pytest.raises(BackendUnavailable, match="no device"):
         list(verify.verify(str(engines.folder), **few))
 

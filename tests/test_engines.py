@@ -19,7 +19,7 @@ from facecap_batch.engines.parity import Limit, compare, difference, limit_of, p
 from facecap_batch.engines.sets import ENGINES_VARIABLE, EngineSet, available_sets, fingerprints
 from facecap_batch.errors import BackendUnavailable, EngineError, EngineMismatch
 
-BACKENDS = [name for name in backends.BACKENDS if backends.unavailable_because(name) is None]
+BACKENDS = backends.full_precision_backends()
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_unknown_and_missing_backends_are_named(engines: EngineSet, monkeypatch:
     with pytest.raises(BackendUnavailable, match="there is no backend 'abacus'"):
         open_engine(engines.detector, "abacus")
     monkeypatch.setattr(
-        backends.torch_backend, "unavailable_because", lambda: "not installed; pip install it"
+        backends.torch_backend, "unavailable_because", lambda name: "not installed; pip install it"
     )
     with pytest.raises(BackendUnavailable, match="pip install it"):
         open_engine(engines.detector, "torch")
@@ -217,7 +217,7 @@ def test_auto_says_what_it_took_and_why(
     with caplog.at_level("INFO"):
         engine = open_engine(engines.detector)
     assert engine.backend in caplog.text
-    reasons = {"onnxruntime-cuda": "no device", "onnxruntime-cpu": "no runtime"}
+    reasons = {"tensorrt": "no GPU", "onnxruntime-cuda": "no device", "onnxruntime-cpu": "no runtime"}
     monkeypatch.setattr(backends, "unavailable_because", reasons.get)
     choice = backends.choose_backend()
     assert choice.name == "torch"

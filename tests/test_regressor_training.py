@@ -28,7 +28,7 @@ from facecap_batch.networks.face_regressor import (
 )
 from facecap_batch.synthesis import dataset
 from facecap_batch.training import regressor, regressor_export
-from facecap_batch.training.face_batches import FaceBatch, FaceBatches, mirror
+from facecap_batch.training.face_batches import FaceBatch, FaceBatches, mirror, to_input
 from facecap_batch.training.negatives import negatives
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "jobs"))
@@ -244,8 +244,42 @@ def test_training_learns_resumes_and_exports(shard, folder, tmp_path):
     kept = ["keep", "--run", str(run), "--output", str(tmp_path / "kept")]
     assert runner.invoke(train_regressor.app, kept).exit_code == 0
     run = tmp_path / "next"
-    train("expression", "--warm-start", str(tmp_path / "kept"))
-    assert torch.load(run / "expression.pt", weights_only=True)["samples"] > state["samples"]
+    teachers = ["--teachers", str(tmp_path / "run"), "--teachers", str(tmp_path / "kept"), "--style", "0.75"]
+    train("expression", "--warm-start", str(tmp_path / "kept"), *teachers)
+    pupil = torch.load(run / "expression.pt", weights_only=True)
+    assert pupil["samples"] > state["samples"]
+    assert "--style 0.75 with 2 teachers" in pupil["runs"][-1]
+
+    mixed = ["mix", str(tmp_path / "run"), str(run), "--output", str(tmp_path / "mixed")]
+    assert runner.invoke(train_regressor.app, mixed).exit_code == 0
+    weights = torch.load(tmp_path / "mixed" / "expression.pt", weights_only=True)["average"]
+    name = "mouth_hidden.weight"
+    torch.testing.assert_close(weights[name], (state["average"][name] + pupil["average"][name]) / 2)
+    train_regressor.averaged(tmp_path / "mixed")
+
+
+def test_a_pupil_is_drawn_to_what_its_teachers_say_of_the_picture_as_it_was(shard):
+    batch = batch_of(shard, 16)
+    torch.manual_seed(0)
+    expression, weights = Expression().eval(), torch.ones(51)
+    said = regressor.taught([expression, expression], batch)
+    patches = regressor.warp_patches(batch.image, batch.head, batch.points)
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        alone, _ = expression(*(to_input(patch, rng, 0.0) for patch in patches), batch.head[:, :3])
+    torch.testing.assert_close(said, alone, atol=0.02, rtol=0)  # bfloat16
+
+    def loss(wanted: torch.Tensor | None) -> float:
+        arguments = (expression, batch, batch.head, batch.points, weights)
+        with torch.no_grad():
+            torch.manual_seed(1)
+            rng = np.random.default_rng(2)
+            return regressor.expression_loss(*arguments, rng, style=0.0, wanted=wanted).item()
+
+    own = (1 - regressor.TEACHING) * loss(None)
+    assert loss(said) == pytest.approx(own, abs=2e-3)
+    signs = torch.from_numpy(np.tile([1.0, -1.0], 8)).float()[:, None]
+    assert loss(said + 0.5 * signs) - own > 2 * regressor.TEACHING * 0.25
 
 
 def test_figures_of_perfect_and_of_constant_predictions(shard):

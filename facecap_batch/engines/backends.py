@@ -1,23 +1,38 @@
 """The list of backends, and the one door through which an engine is opened.
 
-In: a card and a backend's name. Out: a running `Engine` on exactly that backend, or an error with the install
-line. "auto" takes the first of `BACKENDS` that works here and says which and why.
+In: a card and a backend's name, which says engine, device and precision in one word. Out: a running `Engine`
+on exactly that backend, or an error with the install line. "auto" takes the first of `AUTO` that works here
+and says which and why; it never lowers the precision.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Iterator, Sequence
 
-from facecap_batch.engines import onnxruntime_backend, torch_backend
+from facecap_batch.engines import onnxruntime_backend, tensorrt_backend, torch_backend
 from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.engine import Engine
+from facecap_batch.engines.sets import load_set
+from facecap_batch.engines.tensorrt_backend import BuiltPlan
 from facecap_batch.errors import BackendUnavailable
 
 log = logging.getLogger(__name__)
 
-# Fastest first; "torch" is the reference and never chosen over ONNX Runtime.
-BACKENDS: tuple[str, ...] = ("onnxruntime-cuda", "onnxruntime-cpu", "torch")
+# Fastest first. "torch" is the reference, "torch-cuda" the same on a GPU: never chosen over ONNX Runtime.
+BACKENDS: tuple[str, ...] = (
+    "tensorrt",
+    "tensorrt-fp16",
+    "tensorrt-int8",
+    "onnxruntime-cuda",
+    "onnxruntime-cpu",
+    "torch-cuda",
+    "torch",
+)
+# These compute with fewer bits than the network was made with: only ever asked for by name.
+REDUCED: dict[str, str] = {"tensorrt-fp16": "fp16", "tensorrt-int8": "int8"}
+AUTO: tuple[str, ...] = ("tensorrt", "onnxruntime-cuda", "onnxruntime-cpu", "torch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +47,20 @@ def unavailable_because(backend: str) -> str | None:
     """Why `backend` cannot run here, with the install line; None where it can."""
     if backend in onnxruntime_backend.PROVIDERS:
         return onnxruntime_backend.unavailable_because(backend)
-    if backend == "torch":
-        return torch_backend.unavailable_because()
+    if backend in tensorrt_backend.PRECISIONS:
+        return tensorrt_backend.unavailable_because(backend)
+    if backend in torch_backend.DEVICES:
+        return torch_backend.unavailable_because(backend)
     return f"there is no backend {backend!r}; backends: auto, {', '.join(BACKENDS)}"
 
 
+def full_precision_backends() -> tuple[str, ...]:
+    """The backends that work here and compute as the network was made; all of them should agree."""
+    return tuple(name for name in BACKENDS if name not in REDUCED and unavailable_because(name) is None)
+
+
 def choose_backend(backend: str = "auto", excluded: tuple[str, ...] = ()) -> BackendChoice:
-    """Resolve `backend`; "auto" takes the first that is installed and not in `excluded`.
+    """Resolve `backend`; "auto" takes the first of `AUTO` that is installed and not in `excluded`.
 
     Raises BackendUnavailable with the install line where it (for "auto": any) cannot run.
     """
@@ -47,7 +69,7 @@ def choose_backend(backend: str = "auto", excluded: tuple[str, ...] = ()) -> Bac
             raise BackendUnavailable(f"backend {backend}: {reason}")
         return BackendChoice(backend, "asked for by name")
     passed_over: list[str] = []
-    for name in BACKENDS:
+    for name in AUTO:
         reason = "did not start" if name in excluded else unavailable_because(name)
         if reason is None:
             return BackendChoice(name, "; ".join(["the fastest that works here", *passed_over]))
@@ -77,7 +99,23 @@ def open_engine(card: EngineCard, backend: str = "auto", threads: int = 1) -> En
             return engine
 
 
+def build_plans(engines: str, backends: Sequence[str]) -> Iterator[BuiltPlan]:
+    """Have the plans of an engine set ready in the plan cache, for each of `backends`.
+
+    Raises BackendUnavailable where one has no plans or cannot run here; EngineError.
+    """
+    for backend in backends:
+        if backend not in tensorrt_backend.PRECISIONS:
+            known = ", ".join(tensorrt_backend.PRECISIONS)
+            raise BackendUnavailable(f"backend {backend!r} has nothing to build; those that have: {known}")
+    for card in load_set(engines).cards:
+        for backend in backends:
+            yield tensorrt_backend.build_ahead(card, backend)
+
+
 def _open(card: EngineCard, backend: str, threads: int) -> Engine:
     if backend in onnxruntime_backend.PROVIDERS:
         return onnxruntime_backend.OnnxRuntimeEngine(card, backend, threads)
-    return torch_backend.TorchEngine(card, threads)
+    if backend in tensorrt_backend.PRECISIONS:
+        return tensorrt_backend.TensorRtEngine(card, backend)
+    return torch_backend.TorchEngine(card, backend, threads)

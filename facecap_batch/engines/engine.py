@@ -21,7 +21,7 @@ class Engine(Protocol):
     """One network ready to run."""
 
     card: EngineCard
-    backend: str  # "onnxruntime-cpu", "onnxruntime-cuda", "torch"
+    backend: str  # one of `backends.BACKENDS`
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Run `batch` [B, ...] of the card's dtype and layout; return outputs by name, first axis B.
@@ -117,7 +117,8 @@ def _known(shape: Shape) -> Iterator[int]:
 
 
 def check_outputs(card: EngineCard, found: dict[str, list[object]]) -> None:
-    """Raise EngineMismatch unless the file's outputs are those of the card; unknown axes of the file pass."""
+    """Raise EngineMismatch unless the file's outputs are those of the card; an axis passes where one of them
+    leaves it open."""
     for name, shape in card.outputs.items():
         if name not in found:
             raise EngineMismatch(
@@ -125,7 +126,8 @@ def check_outputs(card: EngineCard, found: dict[str, list[object]]) -> None:
             )
         actual = found[name]
         fits = len(actual) == len(shape) and all(
-            not isinstance(b, int) or a == b for a, b in zip(shape[1:], actual[1:], strict=True)
+            isinstance(a, str) or not isinstance(b, int) or a == b
+            for a, b in zip(shape[1:], actual[1:], strict=True)
         )
         if not fits:
             raise EngineMismatch(

@@ -1,16 +1,26 @@
 """ONNX Runtime, on the CPU or a CUDA device: one session with fixed batch shapes.
 
 In: a verified card. Out: an `Engine`. Sessions are tuned for many workers side by side: one intra-op thread
-unless asked otherwise, no spinning, sequential execution.
+unless asked otherwise, no spinning, sequential execution. The CUDA device is the first that this process may
+use: Ray gives each worker its own in CUDA_VISIBLE_DEVICES.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
+import logging
+from typing import Any
+
 import numpy as np
 
+from facecap_batch.engines import cuda
 from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.engine import check_outputs, in_fixed_batches
 from facecap_batch.errors import BackendUnavailable, EngineError, EngineMismatch
+
+log = logging.getLogger(__name__)
 
 PROVIDERS = {"onnxruntime-cpu": "CPUExecutionProvider", "onnxruntime-cuda": "CUDAExecutionProvider"}
 INSTALL = {
@@ -29,7 +39,25 @@ def unavailable_because(backend: str) -> str | None:
         return f"onnxruntime is not installed ({error}); {INSTALL[backend]}"
     if PROVIDERS[backend] not in onnxruntime.get_available_providers():
         return f"this onnxruntime has no {PROVIDERS[backend]}; {INSTALL[backend]}"
-    return None
+    return cuda.unavailable_because() if backend == "onnxruntime-cuda" else None
+
+
+@functools.cache
+def _preload_cuda(onnxruntime: Any) -> str:
+    """Load CUDA's libraries from the packages that ``[gpu]`` installs; return what was odd about it.
+
+    ONNX Runtime finds them by itself only on the system's path, or when torch has loaded its own.
+    """
+    preload = getattr(onnxruntime, "preload_dlls", None)  # since 1.21
+    if preload is None:
+        return f"onnxruntime {onnxruntime.__version__} finds CUDA on the system's library path only"
+    said = io.StringIO()  # it prints what it cannot load
+    try:
+        with contextlib.redirect_stdout(said):
+            preload(directory="")  # the packages, then the system; never torch's
+    except Exception as error:  # it raises plain ones
+        said.write(f"{type(error).__name__}: {error}")
+    return " ".join(said.getvalue().split())
 
 
 class OnnxRuntimeEngine:
@@ -52,8 +80,11 @@ class OnnxRuntimeEngine:
         # The arena then grows to what the largest fixed batch needs and no further.
         provider_options: dict[str, str] = {"arena_extend_strategy": "kSameAsRequested"}
         provider = PROVIDERS[backend]
+        oddity = ""
         if backend == "onnxruntime-cuda":
+            oddity = _preload_cuda(onnxruntime)
             provider_options |= {
+                "device_id": "0",
                 "gpu_mem_limit": str(CUDA_ARENA_BYTES),
                 "cudnn_conv_algo_search": "HEURISTIC",
                 "use_tf32": "0",  # TF32 would break parity with the CPU
@@ -69,9 +100,11 @@ class OnnxRuntimeEngine:
         # ONNX Runtime falls back to the CPU without an error when a provider fails to initialise.
         if self._session.get_providers()[0] != provider:
             raise BackendUnavailable(
-                f"{backend}: {provider} did not initialise (driver or CUDA libraries missing?); "
-                f"{INSTALL[backend]}"
+                f"{backend}: {provider} did not initialise (are the libraries of CUDA and cuDNN that this "
+                f"onnxruntime was built for there? {oddity or 'they were found'}); {INSTALL[backend]}"
             )
+        if oddity:
+            log.info("%s: %s", backend, oddity)
         self._check_contract()
 
     def _check_contract(self) -> None:

@@ -2,8 +2,9 @@
 
 In: a verified card. Out: an `Engine`. Nothing is fused, folded or re-ordered, and no kernel is shared with
 ONNX Runtime or TensorRT, so agreement with it says that their optimisations left the network's meaning alone.
-Any ONNX file whose operators are in `torch_ops` runs, a user's too. Torch and onnx are imported only when one
-is opened.
+Any ONNX file whose operators are in `torch_ops` runs, a user's too. ``torch`` computes on the CPU and is what
+all others are compared with; ``torch-cuda`` is the same on a GPU, without TF32. Torch and onnx are imported
+only when one is opened.
 """
 
 from __future__ import annotations
@@ -17,21 +18,28 @@ from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.engine import check_outputs, in_fixed_batches
 from facecap_batch.errors import EngineError, EngineMismatch
 
+DEVICES = {"torch": "cpu", "torch-cuda": "cuda"}
 INSTALL = "pip install 'facecap-batch[torch]'"
 
 
-def unavailable_because() -> str | None:
-    """Why this backend cannot run here, with the install line; None where it can."""
+def unavailable_because(backend: str = "torch") -> str | None:
+    """Why `backend` cannot run here, with the install line; None where it can."""
     missing = [name for name in ("torch", "onnx") if importlib.util.find_spec(name) is None]
-    return f"{' and '.join(missing)} not installed; {INSTALL}" if missing else None
+    if missing:
+        return f"{' and '.join(missing)} not installed; {INSTALL}"
+    if backend == "torch-cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            build = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is a CPU build"
+            return f"torch {torch.__version__} {build} and sees no GPU; install a CUDA build of torch"
+    return None
 
 
 class TorchEngine:
     """An engine in torch; see `engine.Engine`."""
 
-    backend = "torch"
-
-    def __init__(self, card: EngineCard, threads: int = 1, device: str = "cpu") -> None:
+    def __init__(self, card: EngineCard, backend: str = "torch", threads: int = 1) -> None:
         import onnx
         import torch
 
@@ -39,8 +47,12 @@ class TorchEngine:
 
         torch.set_num_threads(threads)  # torch knows only a process-wide count
         self.card = card
+        self.backend = backend
         self._torch = torch
-        self._device = device
+        self._device = DEVICES[backend]
+        # Process-wide, too: products of 10 bits would be no reference.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
         try:
             model = onnx.load(str(card.path))
         except Exception as error:  # protobuf raises its own classes

@@ -67,16 +67,17 @@ def mirror(batch: FaceBatch, chosen: np.ndarray) -> FaceBatch:
     return FaceBatch(image, coefficients, head, points, covered)
 
 
-def to_input(image: np.ndarray, rng: np.random.Generator) -> Tensor:
+def to_input(image: np.ndarray, rng: np.random.Generator, style: float = STYLE) -> Tensor:
     """uint8 [B, S, S, 3] to float32 [B, 3, S, S], about -1..1, each as another camera might have taken it.
 
     Brightness, contrast, gamma, colours mixed, a random 3 x 3 filter over some (Xu et al. 2021), noise over
-    some: what renders have in common with each other and not with footage must not be learnt.
+    some: what renders have in common with each other and not with footage must not be learnt. `style` is how
+    far all that goes; at 0 the pixels stay as they are.
     """
     count = len(image)
 
     def normal(deviation: float, *shape: int) -> Tensor:
-        drawn = rng.normal(0.0, deviation * STYLE, (count, *(shape or (1, 1, 1))))
+        drawn = rng.normal(0.0, deviation * style, (count, *(shape or (1, 1, 1))))
         return torch.from_numpy(drawn.astype(np.float32))
 
     def some(share: float) -> Tensor:

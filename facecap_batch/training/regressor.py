@@ -8,6 +8,7 @@ trained at the same time; afterwards the expression half is trained on with the 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ from facecap_batch.networks.face_regressor import (
     patch_places,
 )
 from facecap_batch.synthesis.dataset import FaceShard
-from facecap_batch.training.face_batches import PICTURES, FaceBatch, to_input
+from facecap_batch.training.face_batches import PICTURES, STYLE, FaceBatch, to_input
 
 # Errors of alignment that the expression half must bear: the locator's own, measured on held-out people.
 POINT_NOISE = 0.022  # crop units, about 5 % of the distance between the eyes
@@ -41,6 +42,7 @@ PRESENCE_WEIGHT = 0.15
 OFFSET_WEIGHT = 0.3
 MARKS_WEIGHT = 1.0
 HIDDEN_WEIGHT = 0.05
+TEACHING = 0.6  # share of the teachers in what is learnt, where there are any; the labels have the rest
 
 
 def channel_weights(coefficients: np.ndarray) -> Tensor:
@@ -121,6 +123,30 @@ def hidden_share(covered: Tensor) -> Tensor:
     return torch.stack([covered[:, list(marks)].float().mean(1) for marks in regions], 1)
 
 
+def movement_error(predicted: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+    """Scalar: squared error of coefficients [B, 51], in which what a person's PICTURES share weighs little.
+
+    How a face looks at rest hides where its neutral lies (high brows or raised ones?), so the error that all
+    pictures of a person have in common counts OFFSET_WEIGHT only: what counts is how the face moves.
+    """
+    error = (predicted - wanted).unflatten(0, (-1, PICTURES))
+    shared = error.mean(1, keepdim=True)
+    moving = (error - shared).square() * (PICTURES / (PICTURES - 1))
+    return (weights * (moving + OFFSET_WEIGHT * shared.square())).mean()
+
+
+def taught(teachers: Sequence[Expression], batch: FaceBatch) -> Tensor:
+    """What `teachers` say on average, float32 [B, 51], of patches cut exactly where the labels say, with the
+    style they were rendered in."""
+    patches = [
+        torch.from_numpy(patch).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        for patch in warp_patches(batch.image, batch.head, batch.points)
+    ]
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        said = [teacher(*patches, batch.head[:, :3])[0].float() for teacher in teachers]
+    return torch.stack(said).mean(0)
+
+
 def expression_loss(
     expression: Expression,
     batch: FaceBatch,
@@ -128,19 +154,19 @@ def expression_loss(
     points: Tensor,
     weights: Tensor,
     rng: np.random.Generator,
+    style: float = STYLE,
+    wanted: Tensor | None = None,
 ) -> Tensor:
-    """Scalar loss of what is read from patches cut at `head` and `points`.
+    """Scalar loss of what is read from patches cut at `head` and `points`, thrown about by `style`.
 
-    The batch holds PICTURES of each person, one after the other. How a face looks at rest hides where its
-    neutral lies (high brows or raised ones?), so the error that all pictures of a person share weighs only
-    OFFSET_WEIGHT: what counts is how the face moves.
+    The batch holds PICTURES of each person, one after the other. `wanted` [B, 51] is what teachers say
+    (`taught`): labels tell what cannot be seen, too; of what can be seen several networks are surer than one.
     """
-    left, right, mouth, face = (to_input(patch, rng) for patch in warp_patches(batch.image, head, points))
+    left, right, mouth, face = (
+        to_input(patch, rng, style) for patch in warp_patches(batch.image, head, points)
+    )
     predicted, hidden, said_marks = expression.with_marks(left, right, mouth, face, head[:, :3])
-    error = (predicted - batch.coefficients).unflatten(0, (-1, PICTURES))
-    shared = error.mean(1, keepdim=True)
-    moving = (error - shared).square() * (PICTURES / (PICTURES - 1))
-    loss = (weights * (moving + OFFSET_WEIGHT * shared.square())).mean()
+    loss = movement_error(predicted, batch.coefficients, weights)
     share = hidden_share(batch.covered)
     loss = loss + HIDDEN_WEIGHT * functional.binary_cross_entropy_with_logits(hidden, share)
     shown = (LEFT_EYE_MARKS, RIGHT_EYE_MARKS, MOUTH_MARKS, tuple(range(POINTS)))
@@ -149,7 +175,10 @@ def expression_loss(
     ):
         true = marks_in_patch(batch, centre, head, patch, mirrored)[:, list(marks)]
         loss = loss + MARKS_WEIGHT * functional.smooth_l1_loss(said, true, beta=0.05)
-    return loss
+    if wanted is None:
+        return loss
+    # An error against teachers is about half of one against labels, and is to weigh as much.
+    return (1 - TEACHING) * loss + 2 * TEACHING * movement_error(predicted, wanted, weights)
 
 
 @dataclasses.dataclass(frozen=True)
