@@ -1,6 +1,7 @@
 """MediaPipe's Face Landmarker as an engine set.
 
-In: ``face_landmarker.task``. Out: a folder with ``detector`` and ``regressor``, each an ONNX file and its card.
+In: ``face_landmarker.task``. Out: a folder with ``detector`` and ``regressor``, each an ONNX file and its
+card.
 """
 
 from __future__ import annotations

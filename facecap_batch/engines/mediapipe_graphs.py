@@ -21,7 +21,8 @@ from facecap_batch.engines.head_fit import fit_head
 from facecap_batch.engines.mediapipe_task import BLENDSHAPES, DETECTOR, LANDMARKS, FaceLandmarkerTask
 from facecap_batch.engines.onnx_graph import OnnxGraph
 from facecap_batch.engines.resampling import resampled
-from facecap_batch.engines.tflite_to_onnx import CHANNELS_FIRST, LaidOut, convert, natural
+from facecap_batch.engines.tflite_conversion import CHANNELS_FIRST, LaidOut, natural
+from facecap_batch.engines.tflite_to_onnx import convert
 
 DETECTOR_SIZE, LANDMARKS_SIZE = 128, 256  # pixels, sides of the networks' inputs
 CROP_SIZE = 2 * DETECTOR_SIZE

@@ -56,8 +56,11 @@ def read_task(path: Path) -> FaceLandmarkerTask:
             parts = {name: archive.read(name) for name in needed}
     except (zipfile.BadZipFile, OSError) as error:
         raise EngineError(f"{path} is not a MediaPipe task bundle: {error}") from error
-    networks = [read_tflite(parts[name], f"{path}: {name}") for name in (DETECTOR, LANDMARKS, BLENDSHAPES)]
-    return FaceLandmarkerTask(*networks, *read_geometry(parts[GEOMETRY], f"{path}: {GEOMETRY}"))
+    detector, landmarks, blendshapes = (
+        read_tflite(parts[name], f"{path}: {name}") for name in (DETECTOR, LANDMARKS, BLENDSHAPES)
+    )
+    canonical, weights = read_geometry(parts[GEOMETRY], f"{path}: {GEOMETRY}")
+    return FaceLandmarkerTask(detector, landmarks, blendshapes, canonical, weights)
 
 
 def read_geometry(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:

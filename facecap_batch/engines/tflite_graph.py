@@ -18,7 +18,12 @@ from facecap_batch.errors import BackendUnavailable, EngineError
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every TensorFlow Lite flatbuffer
 INSTALL = "pip install 'facecap-batch[import]'"
 # TensorType of the schema: those that constants of the converted networks have.
-_DTYPES = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 2: np.dtype("<i4"), 4: np.dtype("<i8")}
+_DTYPES: dict[int, np.dtype] = {
+    0: np.dtype("<f4"),
+    1: np.dtype("<f2"),
+    2: np.dtype("<i4"),
+    4: np.dtype("<i8"),
+}
 _PADDING = ("SAME", "VALID")
 _ACTIVATIONS = {0: "NONE", 1: "RELU", 3: "RELU6"}  # of ActivationFunctionType, those that are converted
 
