@@ -8,6 +8,7 @@ arrays. float16 constants stay float16 here; what widens them is the file's own 
 from __future__ import annotations
 
 import dataclasses
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -75,7 +76,7 @@ def read_tflite(data: bytes, name: str) -> TfliteGraph:
         if model.SubgraphsLength() != 1:
             raise EngineError(f"{name} holds {model.SubgraphsLength()} graphs; one can be converted")
         return _graph(tflite, model, name)
-    except (IndexError, ValueError, TypeError, AttributeError, AssertionError) as error:
+    except (IndexError, ValueError, TypeError, AttributeError, struct.error) as error:
         # numpy, struct and the schema package each have their own word for a place beyond the end
         raise EngineError(f"{name} is damaged: {type(error).__name__}: {error}") from error
 

@@ -203,7 +203,7 @@ def _strided_slice(conversion: Conversion, operator: TfliteOperator) -> None:
     conversion.emit(operator, name, value.axes)
 
 
-_KINDS: dict[str, Handler] = {
+KINDS: dict[str, Handler] = {
     "ADD": _elementwise("Add"),
     "CONCATENATION": _concatenation,
     "CONV_2D": _convolution,
@@ -238,11 +238,11 @@ def convert(graph: TfliteGraph, into: OnnxGraph, inputs: Sequence[LaidOut], file
     conversion = Conversion(graph, into, file)
     conversion.values.update(zip(graph.inputs, inputs, strict=True))
     for place, operator in enumerate(graph.operators):
-        if operator.kind not in _KINDS:
+        if operator.kind not in KINDS:
             raise EngineError(
                 f"{file}, operator {place}: {operator.kind} is not converted; those that are: "
-                + ", ".join(sorted(_KINDS))
+                + ", ".join(sorted(KINDS))
             )
         conversion.place = f"{file}, operator {place} ({operator.kind})"
-        _KINDS[operator.kind](conversion, operator)
+        KINDS[operator.kind](conversion, operator)
     return [conversion.laid(number) for number in graph.outputs]
