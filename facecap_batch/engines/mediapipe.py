@@ -26,8 +26,8 @@ LICENCE = "Apache-2.0"  # of the bundle, by its model cards
 # Side of a crop over the longer side of its box: what the landmark network is shown, and a quarter more, for
 # a box that lies off and a head that is turned.
 CROP_SCALE = 1.9
-# Larger batches fall out of a CPU core's cache and take a fifth longer per face.
-BATCH_SIZES = (1, 4)
+# On a CPU core more than two faces at once fall out of its cache and take longer each; the large one is for GPUs.
+BATCH_SIZES = (1, 2, 32)
 
 
 def import_mediapipe(source: Path, folder: Path, name: str = "mediapipe") -> tuple[EngineCard, EngineCard]:

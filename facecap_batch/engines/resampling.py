@@ -40,18 +40,30 @@ def resampled(graph: OnnxGraph, picture: str, size: int, affine: str, side: int)
 
 
 def _with_neighbours(graph: OnnxGraph, picture: str, size: int) -> str:
-    """uint8 [N * size * size, 12]: each pixel, the one right of it, the two below them."""
-    quads = picture
-    for axis in (2, 1):
-        shifted = [graph.slice(quads, axis, first, size) for first in (1, size - 1)]
-        quads = graph.concat([quads, graph.concat(shifted, axis)], 3)
-    return graph.reshape(quads, -1, 12)
+    """uint8 [N * size * size, 12]: each pixel, the one right of it, the two below them; those at even places
+    of a picture first.
+
+    A pixel and the next one lie side by side in memory: cut into twos, from the first and from the second
+    pixel on, a picture is copied in two pieces and not pixel by pixel. What the last of a row has for a
+    right neighbour does not count, for no place lies beyond it.
+    """
+    pixels = size * size
+    flat = graph.reshape(picture, 0, 3 * pixels)
+    moved = graph.concat([graph.slice(flat, 1, 3, 3 * pixels), graph.slice(flat, 1, 0, 3)], 1)
+    shape = (0, 1, size, size // 2, 6)
+    pairs = graph.concat([graph.reshape(part, *shape) for part in (flat, moved)], 1)
+    below = graph.concat([graph.slice(pairs, 2, first, size) for first in (1, size - 1)], 2)
+    return graph.reshape(graph.concat([pairs, below], 4), -1, 12)
 
 
 def _index(graph: OnnxGraph, picture: str, whole: str, size: int) -> str:
     """int64 [N * pixels]: the row of `_with_neighbours` for whole places [N, 2, pixels] of every picture."""
-    strides = graph.constant(np.array([[[1], [size]]], np.float32))
-    inside = graph.node("ReduceSum", graph.node("Mul", whole, strides), graph.integers(1), keepdims=0)
+    across, down = (graph.slice(whole, 1, axis, axis + 1) for axis in (0, 1))
+    pair = graph.node("Floor", graph.node("Mul", across, graph.floats(0.5)))
+    odd = graph.node("Sub", across, graph.node("Mul", pair, graph.floats(2.0)))
+    row = graph.node("Add", down, graph.node("Mul", odd, graph.floats(size)))
+    inside = graph.node("Add", pair, graph.node("Mul", row, graph.floats(size / 2)))
+    inside = graph.reshape(inside, 0, -1)
     items = graph.node("Squeeze", graph.node("Shape", picture, start=0, end=1), graph.integers(0))
     zero, one = (graph.constant(np.array(value, np.int64)) for value in (0, 1))
     first = graph.node("Mul", graph.node("Range", zero, items, one), graph.integers(size * size))
