@@ -26,7 +26,7 @@ LICENCE = "Apache-2.0"  # of the bundle, by its model cards
 # Side of a crop over the longer side of its box: what the landmark network is shown, and a quarter more, for
 # a box that lies off and a head that is turned.
 CROP_SCALE = 1.9
-# On a CPU core more than two faces at once fall out of its cache and take longer each; the large one is for GPUs.
+# More than two faces at once fall out of a CPU core's cache and take longer each; the large one is for GPUs.
 BATCH_SIZES = (1, 2, 32)
 
 
