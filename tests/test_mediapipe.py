@@ -4,7 +4,6 @@ wants, and, where it is there, with the real one on real footage.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from facecap_batch.errors import EngineError
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.manifest import Clip
 from facecap_batch.regression import Regressor
+from facecap_batch.verify import verify
 
 RNG = np.random.default_rng(0)
 TASK = Path(__file__).resolve().parents[2] / "shared" / "peers" / "face_landmarker.task"
@@ -247,12 +247,8 @@ def test_the_real_bundle_says_what_mediapipe_says(
 
 @pytest.mark.footage
 @pytest.mark.skipif(not TASK.is_file(), reason="no face_landmarker.task here")
-def test_the_real_bundle_is_the_same_in_torch(tmp_path: Path) -> None:
-    for card in import_mediapipe(TASK, tmp_path):
-        batch = pictures(card.input.size, 2)
-        outputs = [open_engine(card, backend).run(batch) for backend in ("onnxruntime-cpu", "torch")]
-        for name in card.outputs:
-            np.testing.assert_allclose(
-                outputs[0][name], outputs[1][name], atol=1e-3 if name == "boxes" else 1e-4
-            )
-    assert json.loads((tmp_path / "regressor.json").read_text())["licence"] == "Apache-2.0"
+def test_the_real_bundle_is_the_same_in_torch(footage: Callable[[str], Path], tmp_path: Path) -> None:
+    import_mediapipe(TASK, tmp_path)
+    video = footage("single_face.mp4")
+    for verdict in verify(str(tmp_path), ["onnxruntime-cpu"], "torch", video):
+        assert verdict.parity.within(0.1 if verdict.parity.output == "boxes" else 1e-4), verdict
