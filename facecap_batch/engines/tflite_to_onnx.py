@@ -44,6 +44,9 @@ def _window(conversion: Conversion, operator: TfliteOperator, kernel: tuple[int,
 def _convolution(conversion: Conversion, operator: TfliteOperator) -> None:
     number, weight_number = operator.inputs[:2]
     weight = conversion.constant(weight_number).astype(np.float32)
+    if conversion.value(number).axes != CHANNELS_FIRST and _is_matrix(operator, weight):
+        _matrix(conversion, operator, weight[:, 0, 0])
+        return
     groups = 1
     if operator.kind == "DEPTHWISE_CONV_2D":
         groups = conversion.shape(number)[3]
@@ -59,6 +62,29 @@ def _convolution(conversion: Conversion, operator: TfliteOperator) -> None:
     conversion.emit(
         operator, conversion.into.node("Conv", *inputs, group=groups, **attributes), CHANNELS_FIRST
     )
+
+
+def _is_matrix(operator: TfliteOperator, weight: np.ndarray) -> bool:
+    """Whether the convolution looks at one pixel at a time and at each."""
+    unit = (1, 1)
+    return operator.kind == "CONV_2D" and weight.shape[1:3] == unit and operator.options["strides"] == unit
+
+
+def _matrix(conversion: Conversion, operator: TfliteOperator, weight: np.ndarray) -> None:
+    """A convolution of single pixels by `weight` [O, C] on a value whose channels are its last or last but
+    one axis: a product from the right or from the left, and nothing is moved."""
+    value = conversion.value(operator.inputs[0])
+    into, last = conversion.into, value.axes[-1] == 3
+    axes = value.axes if last or value.axes[-2] == 3 else natural(4)
+    name = conversion.as_axes(value, axes)
+    if axes[-1] == 3:
+        result = into.node("MatMul", name, into.constant(weight.T))
+    else:
+        result = into.node("MatMul", into.constant(weight), name)
+    for number in operator.inputs[2:3]:
+        bias = conversion.constant(number).astype(np.float32)
+        result = into.node("Add", result, into.constant(bias if axes[-1] == 3 else bias[:, None]))
+    conversion.emit(operator, result, axes)
 
 
 def _max_pool(conversion: Conversion, operator: TfliteOperator) -> None:
