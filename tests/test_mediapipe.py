@@ -189,7 +189,7 @@ def test_command_makes_a_set(bundle: Path, tmp_path: Path, capsys: pytest.Captur
     with pytest.raises(SystemExit) as ended:
         main(["engines", "import", str(bundle), str(tmp_path / "mediapipe"), "--name", "face"])
     assert ended.value.code in (0, None)
-    assert '"face-detector"' in capsys.readouterr().out
+    assert "detector face-detector" in capsys.readouterr().out
     assert load_set(tmp_path / "mediapipe").regressor.name == "face-regressor"
 
 
