@@ -112,6 +112,3 @@ class OnnxGraph:
         model = self._onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
         self._onnx.checker.check_model(model)
         return model.SerializeToString()
-
-
-__all__ = ["BATCH", "IR_VERSION", "OPSET", "OnnxGraph"]
