@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from facecap_batch.engines.cards import BATCH, Shape
+from facecap_batch.engines.cards import Shape
 from facecap_batch.errors import BackendUnavailable
 
 OPSET = 18
@@ -41,7 +41,7 @@ class OnnxGraph:
         return self._onnx.helper.make_tensor_value_info(name, kind, list(shape))
 
     def input(self, name: str, dtype: str, shape: Shape) -> str:
-        """An input of the graph; BATCH stands for the free axis."""
+        """An input of the graph; a word in `shape` stands for a free axis."""
         self._inputs.append(self._entry(name, dtype, shape))
         return name
 
