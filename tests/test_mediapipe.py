@@ -122,14 +122,14 @@ def test_coefficients_go_by_name_and_the_head_through_the_crop(engines: EngineSe
     centre = 2 * (BOX[:2] + turn @ [0, BOX_SHIFT * BOX[2]])
     step = 2 * BOX[2] * BOX_GROWTH * RECTANGLE / 256
     wanted_points = (centre + (landmarks()[:, :2] - 128) @ turn.T * step) / 128 - 1
-    np.testing.assert_allclose(said["landmarks"], np.broadcast_to(wanted_points, (3, 478, 2)), atol=1e-4)
+    np.testing.assert_allclose(said["landmarks"], np.broadcast_to(wanted_points, (3, 478, 2)), atol=2e-3)
 
     rotation = matrix_from_euler(np.array([0, 0, -ROLL])) @ matrix_from_euler(ANGLES)
     angles = said["outputs"][:, len(ARKIT_NAMES) : len(ARKIT_NAMES) + len(HEAD_ANGLE_NAMES)]
-    np.testing.assert_allclose(matrix_from_euler(angles), np.broadcast_to(rotation, (3, 3, 3)), atol=1e-4)
+    np.testing.assert_allclose(matrix_from_euler(angles), np.broadcast_to(rotation, (3, 3, 3)), atol=2e-3)
     eyes = wanted_points[list(CORNERS)].mean(0)
     width = np.log(256 / (PER_CM * step))
-    np.testing.assert_allclose(said["outputs"][:, -3:], np.broadcast_to([*eyes, width], (3, 3)), atol=1e-3)
+    np.testing.assert_allclose(said["outputs"][:, -3:], np.broadcast_to([*eyes, width], (3, 3)), atol=2e-3)
 
 
 def test_results_do_not_depend_on_the_batch(engines: EngineSet) -> None:
@@ -249,6 +249,6 @@ def test_the_real_bundle_says_what_mediapipe_says(
 @pytest.mark.skipif(not TASK.is_file(), reason="no face_landmarker.task here")
 def test_the_real_bundle_is_the_same_in_torch(footage: Callable[[str], Path], tmp_path: Path) -> None:
     import_mediapipe(TASK, tmp_path)
-    video = footage("single_face.mp4")
-    for verdict in verify(str(tmp_path), ["onnxruntime-cpu"], "torch", video):
-        assert verdict.parity.within(0.1 if verdict.parity.output == "boxes" else 1e-4), verdict
+    videos = [footage("single_face.mp4")]
+    for comparison in verify(str(tmp_path), ["onnxruntime-cpu"], "torch", videos, crops=20, pictures=4):
+        assert comparison.ok, comparison

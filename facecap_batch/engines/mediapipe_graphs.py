@@ -36,6 +36,7 @@ BOX_SHIFT = -0.056  # fitted: from the box's centre to that of the landmarks' bo
 BOX_GROWTH = 1.12  # fitted: longer side of the landmarks' bounds over the box's side
 BOX_WIDTH = 0.92  # fitted: their width over it
 RECTANGLE = 1.5  # side of the square that the landmark network sees over the longer side of the bounds
+PLACE_GRID, STEP_GRID = 16, 1024  # of the square's middle and of its steps, per pixel of the crop
 POINTS = 478
 CORNERS = (33, 133, 263, 362)  # landmarks: corners of the right and the left eye
 CENTRE_PULL = 32.0  # logits per squared half crop: what an anchor loses for lying off the middle
@@ -147,8 +148,15 @@ def _upright_square(graph: OnnxGraph, task: FaceLandmarkerTask, crop: str) -> st
     shift = graph.node("Mul", side, graph.floats(scale * BOX_SHIFT))
     centre = graph.node("Add", centre, graph.node("Mul", down, shift))
     step = graph.node("Mul", side, graph.floats(scale * RECTANGLE * BOX_GROWTH / LANDMARKS_SIZE))
-    columns = [graph.node("Mul", across, step), graph.node("Mul", down, step), centre]
+    steps = [_snapped(graph, graph.node("Mul", direction, step), STEP_GRID) for direction in (across, down)]
+    columns = [*steps, _snapped(graph, centre, PLACE_GRID)]
     return graph.concat([graph.reshape(column, 0, 2, 1) for column in columns], 2)
+
+
+def _snapped(graph: OnnxGraph, values: str, grid: int) -> str:
+    """To whole multiples of 1 / grid, with which float32 reckons exactly: every backend resamples alike."""
+    whole = graph.node("Add", graph.node("Mul", values, graph.floats(grid)), graph.floats(0.5))
+    return graph.node("Mul", graph.node("Floor", whole), graph.floats(1 / grid))
 
 
 def _in_crop(graph: OnnxGraph, said: str, affine: str) -> str:
