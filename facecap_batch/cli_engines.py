@@ -42,13 +42,15 @@ def engines_import(
         str,
         typer.Argument(
             help="Weights of FaceBoxes or MobileNetV3 (.pth), any .onnx, a card (.json) beside its ONNX "
-            "file, or a set's name."
+            "file, MediaPipe's face_landmarker.task, or a set's name."
         ),
     ],
     folder: Annotated[Path, typer.Argument(help="Folder of the engine set that gets the engine.")],
     kind: Annotated[
         str | None,
-        typer.Option(help="faceboxes, mobilenetv3, onnx, card; else found out.", show_default=False),
+        typer.Option(
+            help="faceboxes, mobilenetv3, onnx, card, mediapipe; else found out.", show_default=False
+        ),
     ] = None,
     num_outputs: Annotated[
         int | None,

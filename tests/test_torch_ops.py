@@ -28,7 +28,7 @@ IMAGE = values(2, 4, 9, 7)
 SPOTS = RNG.uniform(-1.2, 1.2, (2, 5, 6, 2)).astype(np.float32)  # beyond the border too
 CASES: list[tuple[str, list[np.ndarray | None], dict[str, Any]]] = [
     *((name, [values(3, 5)], {}) for name in ("Abs", "Cos", "Erf", "Exp", "HardSwish", "Identity", "Neg")),
-    *((name, [values(3, 5)], {}) for name in ("Floor", "Relu", "Sigmoid", "Sin", "Tanh", "Shape")),
+    *((name, [values(3, 5)], {}) for name in ("Atan", "Floor", "Relu", "Sigmoid", "Sin", "Tanh", "Shape")),
     *((name, [np.abs(values(3, 5)) + 0.1], {}) for name in ("Log", "Reciprocal", "Sqrt")),
     *((name, [values(2, 3, 5), values(3, 1)], {}) for name in ("Add", "Div", "Mul", "Sub", "Max", "Min")),
     ("Div", [ints(7, -7, 9), ints(2, 2, -4)], {}),

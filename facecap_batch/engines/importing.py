@@ -12,6 +12,7 @@ from pathlib import Path
 
 from facecap_batch.engines.cards import ROLES, EngineCard
 from facecap_batch.engines.importers import import_faceboxes, import_mobilenetv3, import_onnx
+from facecap_batch.engines.mediapipe import import_mediapipe
 from facecap_batch.engines.onnx_import import import_bare_onnx
 from facecap_batch.engines.sets import available_sets, is_shipped, load_set
 from facecap_batch.engines.weights import load_state
@@ -53,6 +54,10 @@ def _card(source: Path, folder: Path, wishes: ImportWishes) -> tuple[EngineCard,
     return (import_onnx(source, folder, **_said(wishes)),)  # type: ignore[arg-type]
 
 
+def _mediapipe(source: Path, folder: Path, wishes: ImportWishes) -> tuple[EngineCard, ...]:
+    return import_mediapipe(source, folder, **_said(wishes))  # type: ignore[arg-type]
+
+
 _NAMED = frozenset({"name", "licence"})
 _FED = _NAMED | {"output_names", "size", "mean", "std", "channels", "crop_scale"}
 KINDS: dict[str, Kind] = {
@@ -60,6 +65,7 @@ KINDS: dict[str, Kind] = {
     "mobilenetv3": Kind(WEIGHTS, _mobilenetv3, _FED | {"variant"}, "features.0.0.weight"),
     "onnx": Kind((".onnx",), _onnx, _FED | {"role", "detector_size"}),
     "card": Kind((".json",), _card, _NAMED | {"crop_scale"}),
+    "mediapipe": Kind((".task",), _mediapipe, frozenset({"name"})),
 }
 
 

@@ -217,6 +217,7 @@ def shape(inputs: list[Any], attributes: Attributes) -> Tensor:
 OPERATORS: dict[str, Operator] = {
     "Abs": lambda i, a: i[0].abs(),
     "Add": lambda i, a: i[0] + i[1],
+    "Atan": lambda i, a: i[0].atan(),
     "AveragePool": average_pool,
     "BatchNormalization": batch_normalization,
     "Cast": lambda i, a: i[0].to(CAST[a["to"]]),
