@@ -34,8 +34,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from facecap_batch.worker import ClipWorker  # noqa: E402  the path comes first
 
 if TYPE_CHECKING:
+    from facecap_batch.messages import Done, Failed, Progress
     from facecap_batch.planner import WorkItem
-    from facecap_batch.scheduler import Done, Failed, Progress
 
 DEMO = ROOT / "manifests" / "demo"
 PIECE_S = 0.4  # seconds of video per clip

@@ -49,14 +49,14 @@ class SimulatedWorker(ClipWorker):
     def hello(self) -> Any:
         import ray
 
-        from facecap_batch.scheduler import Hello
+        from facecap_batch.messages import Hello
 
         return Hello(ray.get_runtime_context().get_node_id(), os.getpid(), "simulated")
 
     def work(self, item: WorkItem) -> Iterator[Any]:
         import numpy as np
 
-        from facecap_batch.scheduler import Done, Progress
+        from facecap_batch.messages import Done, Progress
 
         frames = np.random.default_rng(0).integers(0, 255, (4, 360, 640, 3), np.uint8)
         yield Progress(len(frames))
@@ -80,7 +80,7 @@ class Waiting:
         return SimulatedWorker.hello(self)  # type: ignore[arg-type]
 
     def work(self, seconds: float) -> Iterator[Any]:
-        from facecap_batch.scheduler import Done
+        from facecap_batch.messages import Done
 
         time.sleep(seconds)
         yield Done(None)
@@ -112,7 +112,8 @@ def tasks_per_second(nodes: int, tasks: int) -> float:
     from ray.cluster_utils import Cluster
 
     from facecap_batch.cluster import OBJECT_STORE_BYTES, room_for_workers
-    from facecap_batch.scheduler import Scheduler, Task
+    from facecap_batch.messages import Task
+    from facecap_batch.scheduler import Scheduler
 
     size = {"num_cpus": WORKERS_PER_NODE, "object_store_memory": OBJECT_STORE_BYTES}
     cluster = Cluster(initialize_head=True, head_node_args={**size, "include_dashboard": False})

@@ -58,12 +58,12 @@ class SimulatedWorker:
     def hello(self):
         import ray
 
-        from facecap_batch.scheduler import Hello
+        from facecap_batch.messages import Hello
 
         return Hello(ray.get_runtime_context().get_node_id(), os.getpid())
 
     def work(self, item):
-        from facecap_batch.scheduler import Done
+        from facecap_batch.messages import Done
 
         if isinstance(item, WorkItem) and item.clip.clip_id == "long":
             yield Done(self.cuts)

@@ -14,12 +14,12 @@ from typing import Any
 from facecap_batch.clip_outputs import UnknownClip
 from facecap_batch.config import RunConfig, RunOptions, make_config
 from facecap_batch.errors import BadManifest, EngineMismatch
+from facecap_batch.job import Job, RunSummary
 from facecap_batch.ledger import FAILED, Ledger
 from facecap_batch.locks import OutputLock, not_writable
 from facecap_batch.manifest import Clip, read_manifest
 from facecap_batch.planner import Plan, plan
 from facecap_batch.progress import Display, PlainDisplay
-from facecap_batch.runner import Job, RunSummary
 from facecap_batch.status import read_reports
 from facecap_batch.storage import place, remove_leftovers
 

@@ -13,7 +13,7 @@ from facecap_batch.cli_options import Address, Cpus, Gpus, LogJson, Output, Quie
 from facecap_batch.storage import Place, place
 
 if TYPE_CHECKING:
-    from facecap_batch.runner import RunSummary
+    from facecap_batch.job import RunSummary
 
 
 def status(

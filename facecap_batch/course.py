@@ -15,8 +15,8 @@ from collections.abc import Iterable
 
 from facecap_batch.cutting import Cuts
 from facecap_batch.ledger import Record
+from facecap_batch.messages import Outcome, Task
 from facecap_batch.planner import JOIN_SHARE, JoinItem, SegmentItem, WorkItem
-from facecap_batch.scheduler import Outcome, Task
 from facecap_batch.segments import SegmentFolder, SegmentRecord
 from facecap_batch.storage import Place
 

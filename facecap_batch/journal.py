@@ -17,7 +17,7 @@ from facecap_batch.ledger import DONE
 
 if TYPE_CHECKING:
     from facecap_batch.ledger import Record
-    from facecap_batch.scheduler import Hello, Outcome, Progress
+    from facecap_batch.messages import Hello, Outcome, Progress
 
 
 class Journal:

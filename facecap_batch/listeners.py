@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facecap_batch.cluster import NodeKind
-    from facecap_batch.scheduler import Hello, Listener, Outcome, Progress
+    from facecap_batch.messages import Hello, Listener, Outcome, Progress
 
 
 class Several:

@@ -16,7 +16,7 @@ from facecap_batch.ledger import DONE, Record
 from facecap_batch.segments import SegmentRecord
 
 if TYPE_CHECKING:
-    from facecap_batch.scheduler import Hello, Outcome, Progress
+    from facecap_batch.messages import Hello, Outcome, Progress
 
 LABELS = ("node", "backend")
 UNKNOWN = {"node": "", "backend": ""}  # of workers that never became ready

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 if TYPE_CHECKING:
     from facecap_batch.course import Next
     from facecap_batch.ledger import Record
-    from facecap_batch.scheduler import Hello, Outcome, Progress
+    from facecap_batch.messages import Hello, Outcome, Progress
 
 PLAIN_EVERY_S = 10.0  # between two lines where there is no terminal
 BAR_EVERY_S = 0.5

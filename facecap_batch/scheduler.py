@@ -18,7 +18,7 @@ import heapq
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 from ray.exceptions import (
@@ -36,6 +36,7 @@ from ray.exceptions import (
 )
 
 from facecap_batch.errors import WorkerLost
+from facecap_batch.messages import Done, Failed, Hello, Listener, Outcome, Progress, Task
 
 log = logging.getLogger(__name__)
 
@@ -69,70 +70,6 @@ class Limits:
     stall_s: float = 600.0
     # Workers that die before they are ready, in a row: then no worker can live here.
     start_failures: int = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    key: str  # unique
-    payload: Any  # pickled to the worker; small
-    cost: float  # any unit, only the order counts
-
-
-@dataclasses.dataclass(frozen=True)
-class Hello:
-    """A worker is ready."""
-
-    node_id: str
-    pid: int
-    backend: str = ""  # what it computes with, for reports
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """How far a worker is with its task."""
-
-    frames: int  # done so far
-    seconds: float = 0.0  # of video done so far
-
-
-@dataclasses.dataclass(frozen=True)
-class Done:
-    result: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Failed:
-    error_type: str
-    error: str
-    retry: bool = False  # True where another attempt may fare better
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a task ended: with a result, or with an error after its attempts."""
-
-    key: str
-    attempts: int
-    result: Any = None
-    error_type: str = ""
-    error: str = ""
-
-    @property
-    def ok(self) -> bool:
-        return not self.error_type
-
-
-class Listener(Protocol):
-    """Hears what happens while it happens; every method returns at once."""
-
-    def started(self, key: str, worker: Hello) -> None: ...
-    def progress(self, key: str, progress: Progress) -> None: ...
-    def ended(self, outcome: Outcome) -> None: ...
-    def retried(self, key: str, reason: str) -> None: ...
-    def workers(self, count: int) -> None: ...
-    def joined(self, worker: Hello) -> None: ...
-    def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
-        """A worker died or was given up; None: one that never became ready."""
 
 
 @dataclasses.dataclass

@@ -32,6 +32,7 @@ from facecap_batch.errors import EngineMismatch, FacecapError, InputNotReadable,
 from facecap_batch.ledger import DONE, Record
 from facecap_batch.locks import writing
 from facecap_batch.manifest import Clip
+from facecap_batch.messages import Done, Failed, Hello, Progress
 from facecap_batch.planner import JoinItem, SegmentItem, WorkItem
 from facecap_batch.segment_work import cuts_of, do_join, do_segment
 from facecap_batch.segments import SegmentRecord
@@ -40,8 +41,6 @@ from facecap_batch.storage import Place, place
 
 if TYPE_CHECKING:
     from facecap_batch.engines.engine import Engine
-    from facecap_batch.scheduler import Done, Failed, Hello, Progress
-
 HEARTBEAT_S = 1.0  # between two progress records; each costs the driver a millisecond or two
 
 
@@ -220,16 +219,12 @@ class ClipWorker:
         """Take one thread for everything, open the engines. Raises EngineError."""
         import ray
 
-        from facecap_batch.scheduler import Hello
-
         limit_threads()
         backend = self._open().regressor.backend if self.captures else ""
         return Hello(ray.get_runtime_context().get_node_id(), os.getpid(), backend)
 
     def work(self, item: WorkItem | SegmentItem | JoinItem) -> Iterator[Progress | Done | Failed]:
         """Do `item` in a thread of its own and yield its progress, then how it ended."""
-        from facecap_batch.scheduler import Progress
-
         messages: queue.SimpleQueue[Progress | Done | Failed] = queue.SimpleQueue()
         # A daemon, or a decoder that hangs would keep the process from ending.
         threading.Thread(target=self._work, args=(item, messages), daemon=True).start()
@@ -242,8 +237,6 @@ class ClipWorker:
     def _work(
         self, item: WorkItem | SegmentItem | JoinItem, messages: queue.SimpleQueue[Progress | Done | Failed]
     ) -> None:
-        from facecap_batch.scheduler import Done, Failed, Progress
-
         last = time.monotonic()
 
         def progress(frames: int) -> None:

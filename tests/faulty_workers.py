@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from facecap_batch.messages import Done, Failed, Progress
 from facecap_batch.planner import WorkItem
-from facecap_batch.scheduler import Done, Failed, Progress
 from facecap_batch.worker import ClipWorker
 
 

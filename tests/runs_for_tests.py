@@ -16,8 +16,9 @@ from videos import write_video
 
 from facecap_batch.config import RunConfig, RunOptions, make_config
 from facecap_batch.engines.sets import EngineSet
+from facecap_batch.job import RunSummary
 from facecap_batch.progress import PlainDisplay
-from facecap_batch.runner import RunSummary, run
+from facecap_batch.runner import run
 from facecap_batch.solve import SolveSettings
 
 RESULTS = ("raw", "coefficients", "fbx")

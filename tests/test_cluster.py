@@ -23,7 +23,7 @@ from runs_for_tests import half_written, results, rows, run_quietly, write_clips
 
 from facecap_batch.cluster import OBJECT_STORE_BYTES
 from facecap_batch.config import RunConfig
-from facecap_batch.runner import RunSummary
+from facecap_batch.job import RunSummary
 
 PATHS = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 PATIENCE_S = 240.0

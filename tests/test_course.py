@@ -20,9 +20,9 @@ from facecap_batch.cutting import Cuts
 from facecap_batch.errors import FacecapError
 from facecap_batch.ledger import identify
 from facecap_batch.manifest import Clip
+from facecap_batch.messages import Outcome, Task
 from facecap_batch.planner import WorkItem
 from facecap_batch.remote import RemotePath
-from facecap_batch.scheduler import Outcome, Task
 from facecap_batch.segments import SegmentFolder, remove_done
 from facecap_batch.solve import SolveSettings
 from facecap_batch.storage import Place, place

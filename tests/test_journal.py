@@ -9,7 +9,7 @@ import pytest
 
 from facecap_batch.journal import Journal
 from facecap_batch.ledger import DONE, FAILED, Record
-from facecap_batch.scheduler import Hello, Outcome
+from facecap_batch.messages import Hello, Outcome
 
 NODE = Hello("node", 12, "torch")
 

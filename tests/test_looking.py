@@ -21,10 +21,11 @@ from facecap_batch.clip_outputs import UnknownClip, export_clips, preview_clips
 from facecap_batch.compaction import compact
 from facecap_batch.config import RunConfig, RunOptions
 from facecap_batch.errors import BadManifest, EngineMismatch, OutputBusy, OutputNotWritable
+from facecap_batch.job import RunSummary
 from facecap_batch.locks import OutputLock
 from facecap_batch.progress import PlainDisplay
 from facecap_batch.query import query
-from facecap_batch.runner import RunSummary, solve_again
+from facecap_batch.runner import solve_again
 from facecap_batch.solve import SolveSettings
 from facecap_batch.status import NoRun, describe, status, watch
 

@@ -8,8 +8,8 @@ import pytest
 
 from facecap_batch.course import Next
 from facecap_batch.ledger import DONE, Record
+from facecap_batch.messages import Hello, Outcome, Progress
 from facecap_batch.progress import BarDisplay, PlainDisplay, Snapshot, Tally, clock, describe
-from facecap_batch.scheduler import Hello, Outcome, Progress
 from facecap_batch.segments import SegmentRecord
 
 

@@ -11,7 +11,8 @@ import pytest
 import ray
 
 from facecap_batch.errors import WorkerLost
-from facecap_batch.scheduler import Done, Failed, Hello, Limits, Outcome, Progress, Scheduler, Task
+from facecap_batch.messages import Done, Failed, Hello, Outcome, Progress, Task
+from facecap_batch.scheduler import Limits, Scheduler
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
 

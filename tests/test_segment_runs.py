@@ -16,10 +16,10 @@ from ray_for_tests import ROOT
 from runs_for_tests import half_written, results, rows, run_quietly, write_manifest
 from test_run import worker_processes
 
-from facecap_batch import runner
+from facecap_batch import job
 from facecap_batch.config import RunConfig
+from facecap_batch.messages import Hello
 from facecap_batch.progress import Tally
-from facecap_batch.scheduler import Hello
 from facecap_batch.segments import FOLDER
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
@@ -57,7 +57,7 @@ class Spy(Tally):
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     Spy.started_keys = []
-    monkeypatch.setattr(runner, "Tally", Spy)
+    monkeypatch.setattr(job, "Tally", Spy)
     return Spy.started_keys
 
 
@@ -123,13 +123,13 @@ def test_a_segment_that_kills_its_workers_fails_its_clip_only(
     manifest: Path, config: RunConfig, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Spy.started_keys = []
-    monkeypatch.setattr(runner, "Tally", Killer)
+    monkeypatch.setattr(job, "Tally", Killer)
     options = {"workers": 1, "segment_s": SEGMENT_S, "attempts": 2}
     assert run_quietly(manifest, tmp_path, config, **options).exit_code == 1  # type: ignore[arg-type]
     found = rows(tmp_path)
     assert (found["long"]["error_type"], found["long"]["attempts"]) == ("WorkerLost", 2)
     assert found["long"]["error"].startswith("long/segment 1: lost 2 worker(s)")
     assert (found["short"]["status"], found["short"]["attempts"]) == ("done", 1)
-    monkeypatch.setattr(runner, "Tally", Tally)
+    monkeypatch.setattr(job, "Tally", Tally)
     assert run_quietly(manifest, tmp_path, config, segment_s=SEGMENT_S).exit_code == 0
     assert results(tmp_path) == results(whole)
