@@ -116,6 +116,12 @@ def frame_rate(stream: Any) -> Fraction:
     return rate if rate and rate > 0 else DEFAULT_RATE
 
 
+def pixel_aspect(stream: Any) -> Fraction:
+    """Width of a pixel over its height: the container's word, else the codec's, else square."""
+    told = as_fraction(stream.sample_aspect_ratio) or as_fraction(stream.codec_context.sample_aspect_ratio)
+    return told if told and told > 0 else Fraction(1)
+
+
 def time_origin(container: Any, stream: Any) -> Fraction:
     """The container time, seconds, that ranges count from: 0 but for clocks that start anywhere."""
     if _kinds(container) & _ARBITRARY_ORIGIN and stream.start_time is not None:

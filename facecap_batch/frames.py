@@ -110,7 +110,6 @@ class Scalers:
         self.small = VideoReformatter()
         self.piece = VideoReformatter()
         self.crop = VideoReformatter()
-        self.same_size = VideoReformatter()
 
 
 def _scale(scaler: VideoReformatter, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:

@@ -34,6 +34,7 @@ from facecap_batch.container import (
     declared_frames,
     frame_rate,
     open_container,
+    pixel_aspect,
     reason,
     seconds,
     time_origin,
@@ -42,6 +43,7 @@ from facecap_batch.container import (
 from facecap_batch.errors import BadVideo
 from facecap_batch.frames import Frame, Orientation, Scalers
 from facecap_batch.nvdec import HardwareDecoding
+from facecap_batch.picture_size import PictureSize
 
 Damage = Literal["refuse", "keep"]
 
@@ -60,8 +62,8 @@ class VideoInfo:
     """What a video says of itself, and what its first frame shows."""
 
     source: str
-    width: int  # pixels, upright
-    height: int  # pixels, upright
+    width: int  # pixels, upright and square
+    height: int  # pixels, upright and square
     fps: Fraction  # frames per second, the container's average rate
     time_base: Fraction  # seconds per pts unit
     orientation: Orientation  # as the file's display matrix wants it
@@ -193,7 +195,8 @@ class Video:
             )
         picture = first[1]
         orientation = _orientation(picture)
-        width, height = orientation.size(picture.width, picture.height)
+        size = PictureSize(picture, pixel_aspect(self._stream))
+        width, height = orientation.size(size.width, size.height)
         self.info = VideoInfo(
             source=self.source,
             width=width,
@@ -209,19 +212,12 @@ class Video:
 
         def chained() -> Iterator[tuple[int, Any]]:
             for pts, each in _chain(first, rest):
-                same = self._of_same_size(each, picture)
+                if not size.is_coded(each):
+                    self._note(f"the picture changes size at {seconds(pts * self._time_base)}")
+                same = size.of(each)
                 yield pts, same if self._planes is None else self._planes.apart(same)
 
         return chained()
-
-    def _of_same_size(self, picture: Any, first: Any) -> Any:
-        """Streams may change size on the way; boxes are in pixels of the first frame."""
-        if (picture.width, picture.height) == (first.width, first.height):
-            return picture
-        self._note(f"the picture changes size at {seconds(picture.pts and picture.pts * self._time_base)}")
-        return self._scalers.same_size.reformat(
-            picture, width=first.width, height=first.height, format=first.format.name
-        )
 
     # --- decoding -------------------------------------------------------------------------------------------
 

@@ -214,6 +214,33 @@ def test_any_pixel_format_shows_the_same_picture(
 
 
 @pytest.mark.parametrize(
+    ("aspect", "rotation", "size"),
+    [
+        (Fraction(4, 3), 0, (128, 64)),
+        (Fraction(1, 2), 0, (96, 128)),
+        (Fraction(4, 3), 90, (64, 128)),
+        (Fraction(101, 100), 0, (96, 64)),
+        (Fraction(9), 0, (96, 64)),
+    ],
+)
+def test_pixels_that_are_not_square_become_square(
+    tmp_path: Path, aspect: Fraction, rotation: int, size: tuple[int, int]
+) -> None:
+    """Anamorphic pictures are stretched; what is as good as square, or beyond belief, stays."""
+    frames = [picture(number, 96, 64) for number in (5, 170)]
+    path = write_video(tmp_path / "a.mp4", frames, pixel_aspect=aspect, rotation=rotation)
+    with Video(path) as video:
+        assert (video.info.width, video.info.height) == size
+        first, second = video.frames()
+        assert not video.notes
+    assert (first.width, first.height) == (second.width, second.height) == size
+    assert first.rgb().shape == (size[1], size[0], 3)
+    if not rotation:
+        assert (number_of(first.rgb()), number_of(second.rgb())) == (5, 170) and videos.upright(first.rgb())
+    assert first.small(64)[0].shape[:2] == (round(64 * size[1] / max(size)), round(64 * size[0] / max(size)))
+
+
+@pytest.mark.parametrize(
     "pixel_format", ["yuv420p", "nv12", "yuv420p10le", "yuyv422", "gray", "rgb24", "pal8"]
 )
 @pytest.mark.parametrize("orientation", [Orientation(), Orientation(90), Orientation(180, True)])

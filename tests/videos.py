@@ -57,11 +57,13 @@ def write_video(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     audio_seconds: float = 0.0,
+    pixel_aspect: Fraction | int = 1,
 ) -> Path:
     """Encode `frames` (uint8 [H, W, 3] RGB each, or how many of `picture`) to `path`.
 
     `pts` in units of `time_base` (default one unit per frame at `fps`); `rotation` in degrees
-    counterclockwise that a player must turn the picture by (mp4 and mov only).
+    counterclockwise that a player must turn the picture by (mp4 and mov only); `pixel_aspect` is the width
+    of a pixel over its height.
     """
     if isinstance(frames, int):
         frames = [picture(number) for number in range(frames)]
@@ -71,6 +73,7 @@ def write_video(
         stream = container.add_stream(codec, rate=fps, options=options or {})
         stream.pix_fmt = pixel_format
         stream.codec_context.time_base = time_base
+        stream.codec_context.sample_aspect_ratio = Fraction(pixel_aspect)
         sound = container.add_stream("aac", rate=44100) if audio_seconds else None
         for index, image in enumerate(frames):
             if index == 0:
