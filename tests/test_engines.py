@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from engines_for_tests import write_engines
 
 from facecap_batch.engines import backends, load_set, onnxruntime_backend, open_engine, prepare_input
 from facecap_batch.engines.cards import EngineCard, InputSpec, read_card, write_card
-from facecap_batch.engines.engine import fixed_batches
+from facecap_batch.engines.engine import fixed_batches, run_in_one_shape
 from facecap_batch.engines.parity import Limit, compare, difference, limit_of, precision_of
 from facecap_batch.engines.sets import ENGINES_VARIABLE, EngineSet, available_sets, fingerprints
 from facecap_batch.errors import BackendUnavailable, EngineError, EngineMismatch
@@ -109,6 +110,30 @@ def test_changed_file_is_refused(engines: EngineSet, tmp_path: Path) -> None:
     card.path.unlink()
     with pytest.raises(EngineError, match="missing"):
         open_engine(card)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "items", "shape"), [((1, 8, 32), 8, 8), ((1, 2, 32), 8, 2), ((4, 16), 3, 4), ((32, 1), 40, 32)]
+)
+def test_one_shape_is_as_large_as_may_be_and_no_larger(
+    engines: EngineSet, sizes: tuple[int, ...], items: int, shape: int
+) -> None:
+    """Waiting crops are never padded to a batch that is many times as large."""
+
+    class Counting:
+        card = dataclasses.replace(engines.regressor, batch_sizes=sizes)
+        backend = "counting"
+        shapes: ClassVar[list[int]] = []
+
+        def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+            self.shapes.append(len(batch))
+            return {"outputs": batch.astype(np.float32)}
+
+    engine = Counting()
+    given = np.arange(11, dtype=np.uint8)[:, None]
+    said = run_in_one_shape(engine, given, items)["outputs"]
+    np.testing.assert_array_equal(said, given)
+    assert engine.shapes == [shape] * -(-11 // shape)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

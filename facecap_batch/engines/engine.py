@@ -93,13 +93,13 @@ def in_fixed_batches(
 
 
 def run_in_one_shape(engine: Engine, batch: np.ndarray, items: int) -> dict[str, np.ndarray]:
-    """Run `batch` [B, ...] in calls of one shape: the card's tightest that takes `items`, or its largest.
+    """Run `batch` [B, ...] in calls of one shape: the card's largest up to `items`, else its smallest.
 
     Networks round differently in batches of other sizes (the default regressor by 1e-6), so what is computed
     in one shape alone does not depend on what it was batched with. Padding repeats the last item.
     """
     sizes = sorted(engine.card.batch_sizes)
-    size = next((size for size in sizes if size >= items), sizes[-1])
+    size = max((size for size in sizes if size <= items), default=sizes[0])
     pieces = []
     for start in range(0, len(batch), size):
         piece = batch[start : start + size]
