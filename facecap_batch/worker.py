@@ -41,6 +41,7 @@ from facecap_batch.storage import Place, place
 
 if TYPE_CHECKING:
     from facecap_batch.engines.engine import Engine
+
 HEARTBEAT_S = 1.0  # between two progress records; each costs the driver a millisecond or two
 
 
@@ -72,9 +73,8 @@ def open_engines(config: RunConfig) -> Engines:
         metadata[f"{card.role}_sha256"] = card.sha256
         metadata[f"{card.role}_licence"] = card.licence
         metadata[f"{card.role}_backend"] = engine.backend
-        if config.require_certificate:
-            certificates.require(cards, engine.backend)
-        if certificate := certificates.find(cards, engine.backend):
+        look = certificates.require if config.require_certificate else certificates.find
+        if certificate := look(cards, engine.backend):
             metadata[f"{card.role}_certificate"] = str(certificate)
     names = cards.regressor.output_names
     if names and names != OUTPUT_NAMES:

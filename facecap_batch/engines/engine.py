@@ -81,10 +81,7 @@ def in_fixed_batches(
     check_batch(card, batch)
     pieces: list[list[np.ndarray]] = []
     for start, items, size in fixed_batches(len(batch), card.batch_sizes):
-        piece = batch[start : start + items]
-        if items < size:
-            piece = np.concatenate([piece, np.repeat(piece[-1:], size - items, axis=0)])
-        outputs = run(np.ascontiguousarray(piece))
+        outputs = run(np.ascontiguousarray(_padded(batch[start : start + items], size)))
         pieces.append([output[:items] for output in outputs])
     if not pieces:
         return {name: np.zeros((0, *_known(shape)), np.float32) for name, shape in card.outputs.items()}
@@ -103,12 +100,17 @@ def run_in_one_shape(engine: Engine, batch: np.ndarray, items: int) -> dict[str,
     pieces = []
     for start in range(0, len(batch), size):
         piece = batch[start : start + size]
-        padding = np.repeat(piece[-1:], size - len(piece), axis=0)
-        outputs = engine.run(np.concatenate([piece, padding]) if len(padding) else piece)
+        outputs = engine.run(_padded(piece, size))
         pieces.append({name: values[: len(piece)] for name, values in outputs.items()})
     if len(pieces) == 1:
         return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _padded(piece: np.ndarray, size: int) -> np.ndarray:
+    """`piece` [B, ...] with its last item repeated up to `size` items."""
+    missing = size - len(piece)
+    return np.concatenate([piece, np.repeat(piece[-1:], missing, axis=0)]) if missing else piece
 
 
 def _known(shape: Shape) -> Iterator[int]:
