@@ -14,13 +14,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from facecap_batch.errors import OutputNotWritable
 from facecap_batch.ledger import DONE
+from facecap_batch.messages import Hello, Listener, Outcome, Progress
 
 if TYPE_CHECKING:
     from facecap_batch.ledger import Record
-    from facecap_batch.messages import Hello, Outcome, Progress
 
 
-class Journal:
+class Journal(Listener):
     """A listener that writes what it hears, until it is closed."""
 
     def __init__(self, path: Path, run_id: str) -> None:
@@ -74,9 +74,6 @@ class Journal:
 
     def retried(self, key: str, reason: str) -> None:
         self.write("retried", **_what(key), **self._dropped(key), reason=reason)
-
-    def workers(self, count: int) -> None:
-        pass
 
     def joined(self, worker: Hello) -> None:
         self.write("worker_joined", **_who(worker), backend=worker.backend)

@@ -11,12 +11,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from facecap_batch.messages import Hello, Listener, Outcome, Progress
+
 if TYPE_CHECKING:
     from facecap_batch.cluster import NodeKind
-    from facecap_batch.messages import Hello, Listener, Outcome, Progress
 
 
-class Several:
+class Several(Listener):
     """A listener that passes everything on, in order."""
 
     def __init__(self, *listeners: Listener) -> None:
@@ -62,7 +63,7 @@ class _Host:
     lost_workers: int = 0
 
 
-class Roster:
+class Roster(Listener):
     """Remembers where workers lived and what became of them."""
 
     def __init__(self, kind_of: Callable[[str], NodeKind]) -> None:
@@ -72,18 +73,6 @@ class Roster:
         self.retries = 0  # tasks that were given to a worker once more
         self.lost_workers = 0  # all of them, those of lost nodes and those that never became ready included
         self.lost_to_nodes = 0  # of these, because their node went away
-
-    def started(self, key: str, worker: Hello) -> None:
-        pass
-
-    def progress(self, key: str, progress: Progress) -> None:
-        pass
-
-    def ended(self, outcome: Outcome) -> None:
-        pass
-
-    def workers(self, count: int) -> None:
-        pass
 
     def retried(self, key: str, reason: str) -> None:
         self.retries += 1

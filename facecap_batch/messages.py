@@ -6,7 +6,7 @@ In and out: small frozen records that are pickled. Nothing here knows of Ray or 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +60,9 @@ class Outcome:
         return not self.error_type
 
 
-class Listener(Protocol):
-    """Hears what happens while it happens; every method returns at once."""
+class Listener:
+    """Hears what happens while it happens; every method returns at once. What a subclass leaves out it does
+    not listen to."""
 
     def started(self, key: str, worker: Hello) -> None: ...
     def progress(self, key: str, progress: Progress) -> None: ...

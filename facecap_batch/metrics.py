@@ -8,21 +8,17 @@ with `ray_` in front, counters with `_total` behind, where its metrics agent run
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ray.util.metrics import Counter, Gauge
 
 from facecap_batch.ledger import DONE, Record
+from facecap_batch.messages import Hello, Listener, Outcome, Progress
 from facecap_batch.segments import SegmentRecord
-
-if TYPE_CHECKING:
-    from facecap_batch.messages import Hello, Outcome, Progress
 
 LABELS = ("node", "backend")
 UNKNOWN = {"node": "", "backend": ""}  # of workers that never became ready
 
 
-class RunMetrics:
+class RunMetrics(Listener):
     """Counts for Prometheus. Frames are counted as they are done, those of work that is lost and done again
     included: the counters say what the machines did, the tables what came of it.
     """
@@ -73,9 +69,6 @@ class RunMetrics:
 
     def workers(self, count: int) -> None:
         self._workers.set(count)
-
-    def joined(self, worker: Hello) -> None:
-        pass
 
     def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
         self._losses.inc(1, _tags(worker))

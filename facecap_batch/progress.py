@@ -13,10 +13,11 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from facecap_batch.messages import Hello, Listener, Outcome, Progress
+
 if TYPE_CHECKING:
     from facecap_batch.course import Next
     from facecap_batch.ledger import Record
-    from facecap_batch.messages import Hello, Outcome, Progress
 
 PLAIN_EVERY_S = 10.0  # between two lines where there is no terminal
 BAR_EVERY_S = 0.5
@@ -50,7 +51,7 @@ class Display(Protocol):
     def close(self) -> None: ...
 
 
-class Tally:
+class Tally(Listener):
     """Counts what the scheduler tells and has it shown, now and then."""
 
     def __init__(self, clips: int, kept: int, costs: Mapping[str, float], display: Display) -> None:
@@ -116,12 +117,6 @@ class Tally:
         self._workers = count
         self.most_workers = max(self.most_workers, count)
         self._show()
-
-    def joined(self, worker: Hello) -> None:
-        pass
-
-    def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
-        pass
 
     # --- the sum ---
 
