@@ -1,9 +1,10 @@
-"""Blinks close the eye: lids that were read too small are brought to closed.
+"""Blinks close the eye: lids that were read too small are brought to closed, and closed lids do not flicker.
 
 In: the times of the measured rows of a clip and an eyelid's coefficient there. Out: the coefficient,
-stretched above its resting level so that the full blinks of the clip end closed. A spontaneous blink closes
-the lids nearly always and lasts 0.1 to 0.4 s; a network that is unsure of small or shaded eyes says half of
-it, and a half closed eye reads as tired on every character. Clips without blinks are left as they are.
+stretched above its resting level so that the full blinks of the clip end closed, and held where it falls
+open for less time than lids take to open and close again. A spontaneous blink closes the lids nearly always
+and lasts 0.1 to 0.4 s; a network that is unsure of small or shaded eyes says half of it, and a half closed
+eye reads as tired on every character. Clips without blinks are left as they are.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ LEAST_BLINKS = 2  # one may be anything
 FULL_QUANTILE = 0.8  # lids also twitch; this high among a clip's rises are its full blinks
 CLOSED = 0.95  # what a full blink comes to
 MOST_GAIN = 2.0
+SHUT = 0.5  # from here on an eye counts as closed, as blink detectors have it
+FLICKER_S = 0.15  # lids that part and meet again within this never parted: to open and close takes them 0.2 s
 MOST_SAMPLES = 61  # of the lid in that window; at high frame rates not every row is looked at
 BLOCK_ROWS = 4096  # rows handled at once: bounds memory
 
@@ -73,3 +76,16 @@ def closed_lids(time_s: np.ndarray, lid: np.ndarray) -> np.ndarray:
     if not len(lid):
         return lid
     return stretched(lid, closing_gain(lid[find_blinks(time_s, lid)], float(np.median(lid))))
+
+
+def held_shut(time_s: np.ndarray, lid: np.ndarray) -> np.ndarray:
+    """`lid` (float64 [N]) without the dips below SHUT that end within FLICKER_S: they go evenly from the last
+    closed row to the next."""
+    shut = np.flatnonzero(lid >= SHUT)
+    before, after = shut[:-1], shut[1:]
+    brief = (after - before > 1) & (time_s[after] - time_s[before] <= FLICKER_S)
+    held = lid.copy()
+    for first, last in zip(before[brief], after[brief], strict=True):
+        inside = slice(first + 1, last)
+        held[inside] = np.interp(time_s[inside], time_s[[first, last]], lid[[first, last]])
+    return held

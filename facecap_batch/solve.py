@@ -17,7 +17,7 @@ import numpy as np
 
 from facecap_batch import rotations
 from facecap_batch.amplitude import stretched
-from facecap_batch.blinks import closed_lids
+from facecap_batch.blinks import closed_lids, held_shut
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
 from facecap_batch.smoothing import Signals, positive_steps, smooth
@@ -54,7 +54,7 @@ class SolveSettings:
     head_smoothing: float = 1.0  # of rotation and position
     amplitude: float = 1.0  # how much of what the regressor is known to damp is given back; lids apart
     reject_outliers: bool = True  # drop frames whose head pose jumps away and back
-    close_blinks: bool = True  # stretch the lids so that the clip's full blinks close them
+    close_blinks: bool = True  # stretch the lids so that the clip's full blinks close them, without flicker
 
     def __post_init__(self) -> None:
         for name in ("max_gap_s", "smoothing", "lid_smoothing", "head_smoothing", "amplitude"):
@@ -100,7 +100,7 @@ def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> Coeff
     if settings.close_blinks:
         for name in LID_NAMES:
             lid = ARKIT_NAMES.index(name)
-            signals[:, lid] = closed_lids(time_s[rows], signals[:, lid])
+            signals[:, lid] = held_shut(time_s[rows], closed_lids(time_s[rows], signals[:, lid]))
     quaternion = rotations.normalised(signals[:, count : count + 4])
     linear = np.concatenate([signals[:, :count], signals[:, count + 4 :], raw.box[rows]], axis=1)
 

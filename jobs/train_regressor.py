@@ -155,13 +155,12 @@ def train(
             loss = training.locator_loss(module, crops, empty[rng.integers(0, len(empty), batch // 4)], rng)
         else:
             if locator is None:
-                head, points = training.noisy_alignment(crops)
+                alignment = training.noisy_alignment(crops)
             else:
-                with torch.no_grad():
-                    half = np.stack([training.half_size(image) for image in crops.image])
-                    head, points, _ = locator(to_input(half, rng))
+                half = np.stack([training.half_size(image) for image in crops.image])
+                alignment = training.own_alignment(locator, average, crops, to_input(half, rng))
             wanted = training.taught(masters, crops) if masters else None
-            loss = training.expression_loss(module, crops, head, points, weights, rng, style, wanted)
+            loss = training.expression_loss(module, crops, alignment, weights, rng, style, wanted)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), 2.0)

@@ -23,12 +23,14 @@ from facecap_batch.networks.face_regressor import (
     RIGHT_CHANNELS,
     Expression,
     FaceRegressor,
-    cut_patches,
+    cut_face,
+    cut_parts,
     halve,
-    patch_places,
+    mixed_style,
+    points_in_crop,
 )
 from facecap_batch.synthesis import dataset
-from facecap_batch.training import regressor, regressor_export
+from facecap_batch.training import face_batches, regressor, regressor_export
 from facecap_batch.training.face_batches import FaceBatch, FaceBatches, mirror, to_input
 from facecap_batch.training.negatives import negatives
 
@@ -92,13 +94,14 @@ def test_landmarks_under_a_hand_are_known_as_covered(shard, tmp_path):
 
 def patches_of(batch: FaceBatch) -> tuple[torch.Tensor, ...]:
     crop = torch.from_numpy(batch.image)
-    return cut_patches(crop, halve(crop), batch.head, batch.points)
+    face, _ = cut_face(halve(crop), batch.head, batch.points)
+    return *cut_parts(crop, batch.head, batch.points), face
 
 
 def test_patches_of_training_are_those_of_the_network(shard):
     """uint8 warps in training and the exported graph's gathering show the same pixels."""
     batch = batch_of(shard, 16)
-    warped = regressor.warp_patches(batch.image, batch.head, batch.points)
+    warped = regressor.warp_patches(batch.image, regressor.true_alignment(batch))
     for graph, patch, zero in zip(patches_of(batch), warped, (0.0, 0.0, 0.0, 127.5), strict=True):
         pixels = graph.permute(0, 2, 3, 1).numpy() * 127.5 + zero
         # A position halfway between two pixels may be rounded either way.
@@ -114,11 +117,69 @@ def test_the_network_sees_both_eyes_alike(shard):
     left, right, mouth, face = patches_of(batch)
     angles = batch.head[:, :3]
     with torch.inference_mode():
-        said, hidden = expression(left, right, mouth, face, angles)
-        swapped, other = expression(right, left, mouth, face, angles * torch.tensor([-1.0, 1.0, -1.0]))
+        said, hidden, _ = expression(left, right, mouth, face, angles)
+        swapped, other, _ = expression(right, left, mouth, face, angles * torch.tensor([-1.0, 1.0, -1.0]))
     torch.testing.assert_close(hidden, other[:, [1, 0, 2]])
     torch.testing.assert_close(said[:, LEFT_CHANNELS], swapped[:, RIGHT_CHANNELS])
     assert (said[:, LEFT_CHANNELS] - said[:, RIGHT_CHANNELS]).abs().max() > 1e-3
+
+
+def test_aligned_patches_turn_the_head_that_the_whole_crop_shows(shard):
+    torch.manual_seed(0)
+    whole = FaceRegressor().eval()
+    crop = torch.from_numpy(shard.image[:4])
+    turn = torch.tensor([0.1, -0.2, 0.3])
+    torch.nn.init.zeros_(whole.expression.turn_out[-1].weight)
+    with torch.inference_mode():
+        head, *_ = whole.locator(halve(crop))
+        whole.expression.turn_out[-1].bias.copy_(turn)
+        outputs, *_ = whole(crop)
+    torch.testing.assert_close(outputs[:, 51:54], head[:, :3] + turn)
+    torch.testing.assert_close(outputs[:, 54:], head[:, 3:])
+
+
+def test_a_wrong_pose_is_turned_back_by_what_is_learnt(shard):
+    """The loss is least where the turn makes up for the error of the angles."""
+    batch = batch_of(shard, 16)
+    torch.manual_seed(0)
+    expression = Expression().eval()
+    off = torch.tensor([0.1, -0.05, 0.08, 0.0, 0.0, 0.0])
+
+    def loss(turn: torch.Tensor) -> float:
+        with torch.no_grad():
+            expression.turn_out[-1].bias.copy_(turn)
+            rng = np.random.default_rng(2)
+            alignment = regressor.Alignment(batch.head + off, batch.points, batch.points)
+            arguments = (expression, batch, alignment, torch.ones(51))
+            return regressor.expression_loss(*arguments, rng, style=0.0).item()
+
+    assert loss(-off[:3]) < loss(torch.zeros(3)) < loss(off[:3])
+
+
+def test_a_picture_without_colour_has_none(shard, monkeypatch):
+    monkeypatch.setattr(face_batches, "GREY", 1.0)
+    grey = to_input(shard.image[:4], np.random.default_rng(0), style=1e-6)
+    torch.testing.assert_close(grey[:, 0], grey[:, 2], atol=1e-3, rtol=0)
+    plain = to_input(shard.image[:4], np.random.default_rng(0), style=0.0)
+    torch.testing.assert_close(grey.mean(1), plain.mean(1), atol=1e-2, rtol=0)
+    assert (plain[:, 0] - plain[:, 2]).abs().max() > 0.1
+
+
+def test_mixed_style_changes_what_a_channel_s_mean_and_spread_say_and_no_more():
+    torch.manual_seed(0)
+    features = torch.randn(64, 5, 6, 6) * torch.rand(64, 5, 1, 1) + torch.randn(64, 5, 1, 1)
+    mixed = mixed_style(features)
+
+    def shape(maps: torch.Tensor) -> torch.Tensor:
+        centred = maps - maps.mean((2, 3), keepdim=True)
+        return centred / centred.square().mean((2, 3), keepdim=True).sqrt()
+
+    torch.testing.assert_close(shape(mixed), shape(features), atol=1e-2, rtol=0)
+    changed = ((mixed - features).abs().amax((1, 2, 3)) > 1e-3).float().mean()
+    assert 0.25 < changed < 0.75
+    means = features.mean((2, 3))
+    assert (mixed.mean((2, 3)) <= means.amax(0) + 1e-3).all()
+    assert (mixed.mean((2, 3)) >= means.amin(0) - 1e-3).all()
 
 
 def test_a_mirrored_crop_gives_mirrored_patches(shard):
@@ -140,13 +201,15 @@ def test_marks_lie_where_they_are_seen(shard):
     image = np.zeros_like(batch.image)
     corner = ((batch.points[:, 45] + 1) * (dataset.CROP / 2) - 0.5).round().long().numpy()
     for row, (x, y) in enumerate(corner):
-        image[row, y, x] = 255
+        image[row, y : y + 2, x : x + 2] = 255  # wide enough for the nearest pixel to hit it
     drawn = dataclasses.replace(batch, image=image)
-    centre, patch, mirrored, _ = patch_places(batch.points)[0]
-    marks = regressor.marks_in_patch(batch, centre, batch.head, patch, mirrored)[:, 45]
-    for picture, (u, v) in zip(patches_of(drawn)[0], marks.numpy(), strict=True):
-        y, x = divmod(int(picture[0].argmax()), patch[2])
-        step = 2 / patch[2]
+    affine, side, size = regressor.true_alignment(batch).cuts()[0]
+    marks = regressor.marks_in_patch(batch.points, affine, side, size)
+    back = points_in_crop(marks, affine, side, size)
+    torch.testing.assert_close(back, batch.points, atol=1e-4, rtol=0)
+    for picture, (u, v) in zip(patches_of(drawn)[0], marks[:, 45].numpy(), strict=True):
+        y, x = divmod(int(picture[0].argmax()), side)
+        step = 2 / side
         assert picture.max() > 1.9
         assert abs((x + 0.5) * step - 1 - u) < 2 * step and abs((y + 0.5) * step - 1 - v) < 2 * step
 
@@ -163,7 +226,7 @@ def test_an_error_shared_by_all_pictures_of_a_person_weighs_less(shard):
         changed = dataclasses.replace(batch, coefficients=labels)
         with torch.no_grad():
             return regressor.expression_loss(
-                expression, changed, batch.head, batch.points, weights, np.random.default_rng(2)
+                expression, changed, regressor.true_alignment(batch), weights, np.random.default_rng(2)
             ).item()
 
     said = torch.full((16, 51), 0.1)  # what an untrained head says of everything
@@ -265,14 +328,14 @@ def test_a_pupil_is_drawn_to_what_its_teachers_say_of_the_picture_as_it_was(shar
     torch.manual_seed(0)
     expression, weights = Expression().eval(), torch.ones(51)
     said = regressor.taught([expression, expression], batch)
-    patches = regressor.warp_patches(batch.image, batch.head, batch.points)
+    patches = regressor.warp_patches(batch.image, regressor.true_alignment(batch))
     rng = np.random.default_rng(0)
     with torch.no_grad():
-        alone, _ = expression(*(to_input(patch, rng, 0.0) for patch in patches), batch.head[:, :3])
+        alone, *_ = expression(*(to_input(patch, rng, 0.0) for patch in patches), batch.head[:, :3])
     torch.testing.assert_close(said, alone, atol=0.02, rtol=0)  # bfloat16
 
     def loss(wanted: torch.Tensor | None) -> float:
-        arguments = (expression, batch, batch.head, batch.points, weights)
+        arguments = (expression, batch, regressor.true_alignment(batch), weights)
         with torch.no_grad():
             torch.manual_seed(1)
             rng = np.random.default_rng(2)

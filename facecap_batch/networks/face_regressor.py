@@ -1,9 +1,10 @@
 """The default regressor: one network from a square face crop to 57 numbers, landmarks and presence.
 
-A `Locator` sees the whole crop at half resolution and says where the head is (pose, landmarks, scale). From
-that the network cuts upright patches of both eyes, the mouth and the face out of the full-resolution crop,
-and `Expression` reads the coefficients there. Both eyes share their weights: the right eye is seen in a
-mirror. The locator is built from the inverted residuals of MobileNetV3 (Howard et al. 2019), the patches'
+A `Locator` sees the whole crop at half resolution and says where the head is (pose, landmarks, scale). There
+the network cuts an upright patch of the face, in which the landmarks are found again, closer; where those lie
+it cuts both eyes and the mouth out of the full-resolution crop, and `Expression` reads the coefficients in
+the patches and corrects the pose. Both eyes share their weights: the right eye is seen in a mirror. The
+locator is built from the inverted residuals of MobileNetV3 (Howard et al. 2019), the patches'
 networks from plain convolutions.
 """
 
@@ -27,6 +28,7 @@ FACE_PATCH = (0.5, 17.0, 48)
 PLACE_GRID, STEP_GRID = 16, 1024  # of a patch's first pixel and of its steps, per pixel of the crop
 # Means of 2 x 2 pixels 0..255, scaled to a span of 2: kernel of a convolution.
 _HALVING = torch.eye(3)[:, :, None, None].repeat(1, 1, 2, 2) / (4 * 127.5)
+MIXED, MIXED_LAYERS = 0.5, 2  # share of pictures that train with another's style, after how many layers
 LEAST_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 # Landmarks (crop_layout.POINTS) that the eye and mouth patches show: lids, brow and iris; lips.
 LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)
@@ -91,7 +93,25 @@ class Patch(nn.Module):
         """patch: float32 [B, 3, side, side], any range: light and contrast are taken out first."""
         centred = patch - patch.mean((2, 3), keepdim=True)
         contrast = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
-        return self.hidden(self.features(centred / (contrast + LEAST_CONTRAST)))
+        features = centred / (contrast + LEAST_CONTRAST)
+        for number, layer in enumerate(self.features):
+            features = layer(features)
+            if self.training and number < MIXED_LAYERS:
+                features = mixed_style(features)
+        return self.hidden(features)
+
+
+def mixed_style(features: Tensor) -> Tensor:
+    """Features [B, C, H, W], half of them with a mean and spread per channel between their own and another
+    picture's (MixStyle, Zhou et al. 2021): what light, skin and camera decide is not relied on."""
+    count = len(features)
+    spread, mean = torch.std_mean(features.detach().float(), (2, 3), keepdim=True)
+    spread = spread + 1e-4
+    share = torch.distributions.Beta(0.3, 0.3).sample((count, 1, 1, 1)).to(mean)
+    share = torch.where(torch.rand(count, 1, 1, 1, device=mean.device) < MIXED, share, 1.0)
+    other = torch.randperm(count)
+    new_mean, new_spread = mean.lerp(mean[other], 1 - share), spread.lerp(spread[other], 1 - share)
+    return ((features.float() - mean) * (new_spread / spread) + new_mean).to(features.dtype)
 
 
 def _convolution(channels: int, out: int, kernel: int, stride: int) -> nn.Sequential:
@@ -103,7 +123,7 @@ def _convolution(channels: int, out: int, kernel: int, stride: int) -> nn.Sequen
 
 
 class Expression(nn.Module):
-    """Aligned patches and head pose to 51 coefficients."""
+    """Aligned patches and roughly known head pose to 51 coefficients and a better pose."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,8 +132,9 @@ class Expression(nn.Module):
         self.face = Patch(FACE_PATCH[2], 128)
         self.eye_out = _head(160 * 2 + 128 + 3, 128, len(LEFT_CHANNELS))
         self.other_out = _head(192 + 160 + 128 + 3, 192, len(OTHER_CHANNELS))
-        # Landmarks inside each patch are learnt beside the coefficients and not exported: features that
-        # know where lids, brows and lips are carry over to faces unlike the rendered ones.
+        self.turn_out = _head(192 + 160 * 2 + 128 + 3, 128, 3, mean=0.0)
+        # Landmarks inside each patch are learnt beside the coefficients: features that know where lids,
+        # brows and lips are carry over to faces unlike the rendered ones. Those of the face are exported.
         self.eye_hidden, self.mouth_hidden = nn.Linear(160, 1), nn.Linear(192, 1)
         self.eye_marks = nn.Linear(160, 2 * len(LEFT_EYE_MARKS))
         self.mouth_marks = nn.Linear(192, 2 * len(MOUTH_MARKS))
@@ -121,36 +142,57 @@ class Expression(nn.Module):
 
     def forward(
         self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor, angles: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """left, right: float32 [B, 3, 48, 48], the right one mirrored; mouth: [B, 3, 56, 56]; face: [B, 3,
-        48, 48]; angles: [B, 3], yaw, pitch, roll in radians. Returns coefficients [B, 51], nominally 0..1,
-        not clipped, and logits [B, 3] of how much of the left eye, the right eye and the mouth is hidden."""
-        features = self._features(left, right, mouth, face)
-        return self._coefficients(*features, angles), self._hidden(*features[:3])
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`read` of patches that are all cut already; face: float32 [B, 3, 48, 48]."""
+        return self.read(left, right, mouth, self.look(face)[0], angles)
+
+    def look(self, face: Tensor) -> tuple[Tensor, Tensor]:
+        """What the face patch, float32 [B, 3, 48, 48], shows: features [B, 128] and all POINTS in units of
+        the patch (-1..1, v down), [B, POINTS, 2]."""
+        around = self._seen(self.face, face)
+        return around, self.face_marks(around).unflatten(1, (-1, 2))
+
+    def read(
+        self, left: Tensor, right: Tensor, mouth: Tensor, around: Tensor, angles: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """left, right: float32 [B, 3, 48, 48], the right one mirrored; mouth: [B, 3, 56, 56]; around: [B,
+        128] of `look`; angles: [B, 3], yaw, pitch, roll in radians. Returns coefficients [B, 51], nominally
+        0..1, not clipped; logits [B, 3] of how much of the left eye, the right eye and the mouth is hidden;
+        and what is to be added to the angles [B, 3]: aligned patches show the pose better than a whole
+        crop."""
+        return self._said(*self._parts(left, right, mouth), around, angles)
 
     def with_marks(
         self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor, angles: Tensor
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
         """`forward`, and the landmarks in units of each patch (-1..1, v down), [B, n, 2]: LEFT_EYE_MARKS,
         RIGHT_EYE_MARKS (mirrored), MOUTH_MARKS, all POINTS."""
-        features = self._features(left, right, mouth, face)
-        heads = (self.eye_marks, self.eye_marks, self.mouth_marks, self.face_marks)
-        marks = [head(feature).unflatten(1, (-1, 2)) for head, feature in zip(heads, features, strict=True)]
-        coefficients, hidden = self._coefficients(*features, angles), self._hidden(*features[:3])
-        return coefficients, hidden, (marks[0], marks[1], marks[2], marks[3])
+        around, points = self.look(face)
+        left_eye, right_eye, lips = self._parts(left, right, mouth)
+        heads = ((self.eye_marks, left_eye), (self.eye_marks, right_eye), (self.mouth_marks, lips))
+        eye, other, mouth_marks = (head(features).unflatten(1, (-1, 2)) for head, features in heads)
+        return *self._said(left_eye, right_eye, lips, around, angles), (eye, other, mouth_marks, points)
+
+    def _said(
+        self, left_eye: Tensor, right_eye: Tensor, lips: Tensor, around: Tensor, angles: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        turn = self.turn_out(torch.cat([left_eye, right_eye, lips, around, angles], 1))
+        coefficients = self._coefficients(left_eye, right_eye, lips, around, angles)
+        return coefficients, self._hidden(left_eye, right_eye, lips), turn
 
     def _hidden(self, left_eye: Tensor, right_eye: Tensor, lips: Tensor) -> Tensor:
         return torch.cat([self.eye_hidden(left_eye), self.eye_hidden(right_eye), self.mouth_hidden(lips)], 1)
 
-    def _features(
-        self, left: Tensor, right: Tensor, mouth: Tensor, face: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _seen(self, network: Patch, patch: Tensor) -> Tensor:
         # On CPUs with bfloat16 instructions training is a quarter faster with them; the engine is float32.
         with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
-            eyes = self.eye(torch.stack([left, right], 1).flatten(0, 1))
-            lips, around = self.mouth(mouth), self.face(face)
-        left_eye, right_eye = eyes.float().unflatten(0, (-1, 2)).unbind(1)
-        return left_eye, right_eye, lips.float(), around.float()
+            features: Tensor = network(patch)
+        return features.float()
+
+    def _parts(self, left: Tensor, right: Tensor, mouth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        eyes = self._seen(self.eye, torch.stack([left, right], 1).flatten(0, 1))
+        left_eye, right_eye = eyes.unflatten(0, (-1, 2)).unbind(1)
+        return left_eye, right_eye, self._seen(self.mouth, mouth)
 
     def _coefficients(
         self, left_eye: Tensor, right_eye: Tensor, lips: Tensor, around: Tensor, angles: Tensor
@@ -164,10 +206,10 @@ class Expression(nn.Module):
         return joined[:, [order.index(k) for k in range(len(ARKIT_NAMES))]]
 
 
-def _head(features: int, width: int, out: int) -> nn.Sequential:
+def _head(features: int, width: int, out: int, mean: float = MEAN_COEFFICIENT) -> nn.Sequential:
     last = nn.Linear(width, out)
     nn.init.zeros_(last.weight)
-    nn.init.constant_(last.bias, MEAN_COEFFICIENT)
+    nn.init.constant_(last.bias, mean)
     return nn.Sequential(nn.Linear(features, width), nn.ReLU(inplace=True), last)
 
 
@@ -234,37 +276,50 @@ def cut(image: Tensor, affines: list[Tensor], sides: list[int]) -> list[Tensor]:
     ]
 
 
-def cut_patches(
-    crop: Tensor, half: Tensor, head: Tensor, points: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The left eye, the mirrored right eye, the mouth and the face.
+def cut_face(half: Tensor, head: Tensor, rough: Tensor) -> tuple[Tensor, Tensor]:
+    """The face, float32 [B, 3, side, side] in -1..1, and where it was cut: [B, 2, 3], see `patch_affine`.
 
-    float32, the first three in 0..2, the face in -1..1: a patch's own light is taken out later.
-
-    crop: uint8 [B, CROP, CROP, 3]; half: [B, 3, CROP / 2, CROP / 2], the crop at half resolution, from which
-    the face is cut; head: [B, 6]; points: [B, POINTS, 2].
+    half: [B, 3, CROP / 2, CROP / 2], the crop at half resolution; head: [B, 6]; rough: [B, POINTS, 2], the
+    landmarks as the locator finds them.
     """
-    places = patch_places(points)
-    fine = [patch_affine(centre, head, patch, mirror, CROP) for centre, patch, mirror, _ in places[:3]]
-    left, right, mouth = cut(crop, fine, [patch[2] for _, patch, _, _ in places[:3]])
-    centre, patch, mirror, _ = places[3]
-    coarse = patch_affine(centre, head, patch, mirror, CROP // 2)
-    (face,) = cut(half.permute(0, 2, 3, 1), [coarse], [patch[2]])
-    return left, right, mouth, face
+    affine = patch_affine(face_centre(rough), head, FACE_PATCH, False, CROP // 2)
+    (face,) = cut(half.permute(0, 2, 3, 1), [affine], [FACE_PATCH[2]])
+    return face, affine
 
 
-def patch_places(points: Tensor) -> tuple[tuple[Tensor, tuple[float, float, int], bool, bool], ...]:
-    """Centre [B, 2], patch, mirrored, from half resolution: of the left eye, right eye, mouth and face."""
-    left = points[:, list(LEFT_EYE)].mean(1)
-    right = points[:, list(RIGHT_EYE)].mean(1)
-    mouth = points[:, REST_MOUTH]
-    middle = (left + right + 2 * mouth) / 4
+def cut_parts(crop: Tensor, head: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The left eye, the mirrored right eye and the mouth, float32 in 0..2: light is taken out later.
+
+    crop: uint8 [B, CROP, CROP, 3]; head: [B, 6]; points: [B, POINTS, 2].
+    """
+    places = part_places(points)
+    affines = [patch_affine(centre, head, patch, mirrored, CROP) for centre, patch, mirrored in places]
+    left, right, mouth = cut(crop, affines, [patch[2] for _, patch, _ in places])
+    return left, right, mouth
+
+
+def face_centre(points: Tensor) -> Tensor:
+    """Where the face patch is cut, [B, 2]: between the eyes and the mouth."""
+    eyes = points[:, list(LEFT_EYE)].mean(1) + points[:, list(RIGHT_EYE)].mean(1)
+    return (eyes + 2 * points[:, REST_MOUTH]) / 4
+
+
+def part_places(points: Tensor) -> tuple[tuple[Tensor, tuple[float, float, int], bool], ...]:
+    """Centre [B, 2], patch and whether it is mirrored: of the left eye, the right eye and the mouth."""
     return (
-        (left, EYE_PATCH, False, False),
-        (right, EYE_PATCH, True, False),
-        (mouth, MOUTH_PATCH, False, False),
-        (middle, FACE_PATCH, False, True),
+        (points[:, list(LEFT_EYE)].mean(1), EYE_PATCH, False),
+        (points[:, list(RIGHT_EYE)].mean(1), EYE_PATCH, True),
+        (points[:, REST_MOUTH], MOUTH_PATCH, False),
     )
+
+
+def points_in_crop(marks: Tensor, affine: Tensor, side: int, size: int) -> Tensor:
+    """Landmarks in units of a patch, [B, n, 2], to crop units; the patch has `side` pixels and was cut by
+    `affine` (`patch_affine`) from a crop of `size` pixels."""
+    pixels = (marks + 1) * (side / 2) - 0.5
+    across, down, first = affine.unbind(2)
+    there = pixels[:, :, :1] * across[:, None] + pixels[:, :, 1:] * down[:, None] + first[:, None]
+    return (there + 0.5) * (2 / size) - 1
 
 
 class FaceRegressor(nn.Module):
@@ -280,9 +335,13 @@ class FaceRegressor(nn.Module):
         (crop units -1..1, v down), presence [B] (0..1) and how much of the left eye, the right eye and the
         mouth is hidden behind something, [B, 3] (0..1)."""
         half = halve(crop)
-        head, points, presence = self.locator(half)
-        coefficients, hidden = self.expression(*cut_patches(crop, half, head, points), head[:, :3])
-        outputs = torch.cat([coefficients.clamp(0.0, 1.0), head], 1)
+        head, rough, presence = self.locator(half)
+        face, affine = cut_face(half, head, rough)
+        around, marks = self.expression.look(face)
+        points = points_in_crop(marks, affine, FACE_PATCH[2], CROP // 2)
+        parts = cut_parts(crop, head, points)
+        coefficients, hidden, turn = self.expression.read(*parts, around, head[:, :3])
+        outputs = torch.cat([coefficients.clamp(0.0, 1.0), head[:, :3] + turn, head[:, 3:]], 1)
         return outputs, points, torch.sigmoid(presence), torch.sigmoid(hidden)
 
 

@@ -24,6 +24,7 @@ BATCHES_PER_SHARD = 16
 PICTURES = 8  # of one person in a batch
 OCCLUDED = 0.06  # share of crops with a hand or a thing before the face, on top of those rendered with one
 STYLE = 0.5  # how far a picture's style is thrown about; 0 not at all
+GREY = 0.2  # share of pictures without colour
 # Mirror image of each Multi-PIE landmark, the irises and the mouth centre.
 MIRRORED_POINTS = (
     *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
@@ -84,7 +85,9 @@ def to_input(image: np.ndarray, rng: np.random.Generator, style: float = STYLE) 
         return torch.from_numpy((rng.random((count, 1, 1, 1)) < share).astype(np.float32))
 
     kernel = normal(0.06, 3, 3, 3, 3) * some(0.4)[..., None]
-    kernel[..., 1, 1] += torch.eye(3) + normal(0.12, 3, 3)
+    colours = torch.eye(3) + normal(0.12, 3, 3)
+    grey = some(GREY if style else 0.0)[..., 0]
+    kernel[..., 1, 1] += colours * (1 - grey) + colours.mean(1, keepdim=True) * grey
     pixels = torch.from_numpy(image).permute(0, 3, 1, 2).float().mul_(1 / 127.5).sub_(1.0)
     height, width = pixels.shape[2:]
     mixed = functional.conv2d(

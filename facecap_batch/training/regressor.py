@@ -20,28 +20,33 @@ from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.networks.crop_layout import CROP, POINTS
 from facecap_batch.networks.face_regressor import (
+    FACE_PATCH,
     LEFT_EYE_MARKS,
     MOUTH_MARKS,
     RIGHT_EYE_MARKS,
     Expression,
     FaceRegressor,
     Locator,
+    face_centre,
+    part_places,
     patch_affine,
-    patch_places,
+    points_in_crop,
 )
 from facecap_batch.synthesis.dataset import FaceShard
 from facecap_batch.training.face_batches import PICTURES, STYLE, FaceBatch, to_input
 
 # Errors of alignment that the expression half must bear: the locator's own, measured on held-out people.
 POINT_NOISE = 0.022  # crop units, about 5 % of the distance between the eyes
+FINE_NOISE = 0.016  # likewise where landmarks have been found again in the face patch
 ANGLE_NOISE = 0.06  # radians
 WIDTH_NOISE = 0.06  # of ln(width)
 # Weight of a channel is 1 / (variance + floor): every channel counts by what is left unexplained.
 VARIANCE_FLOOR = 0.01
 PRESENCE_WEIGHT = 0.15
 OFFSET_WEIGHT = 0.3
-MARKS_WEIGHT = 1.0
+MARKS_WEIGHTS = (1.0, 1.0, 1.0, 3.0)  # of the landmarks in each patch; by the face's the others are cut
 HIDDEN_WEIGHT = 0.05
+TURN_WEIGHT = 3.0
 TEACHING = 0.6  # share of the teachers in what is learnt, where there are any; the labels have the rest
 
 
@@ -71,34 +76,72 @@ def locator_loss(
     )
 
 
-def noisy_alignment(batch: FaceBatch) -> tuple[Tensor, Tensor]:
-    """The labels' head and points with the locator's kind of errors."""
+@dataclasses.dataclass(frozen=True)
+class Alignment:
+    """By what a batch's patches are cut."""
+
+    head: Tensor  # float32 [B, 6], of which the angles and the width count
+    rough: Tensor  # float32 [B, POINTS, 2], crop units: places the face patch
+    points: Tensor  # float32 [B, POINTS, 2], crop units: places eyes and mouth
+
+    def cuts(self) -> tuple[tuple[Tensor, int, int], ...]:
+        """Affine [B, 2, 3] (`patch_affine`), side of the patch and of the picture it is cut from, both in
+        pixels: of the left eye, the right eye, the mouth and the face."""
+        parts = [
+            (patch_affine(centre, self.head, patch, mirrored, CROP), patch[2], CROP)
+            for centre, patch, mirrored in part_places(self.points)
+        ]
+        face = patch_affine(face_centre(self.rough), self.head, FACE_PATCH, False, CROP // 2)
+        return (*parts, (face, FACE_PATCH[2], CROP // 2))
+
+
+def true_alignment(batch: FaceBatch) -> Alignment:
+    """The labels' own."""
+    return Alignment(batch.head, batch.points, batch.points)
+
+
+def noisy_alignment(batch: FaceBatch) -> Alignment:
+    """The labels' head and points with the network's kind of errors."""
     head = batch.head.clone()
     head[:, :3] += torch.randn(len(head), 3) * ANGLE_NOISE
     head[:, 5] += torch.randn(len(head)) * WIDTH_NOISE
-    shift = torch.randn(len(head), 1, 2) * POINT_NOISE * 0.7
-    points = batch.points + shift + torch.randn_like(batch.points) * POINT_NOISE * 0.7
-    return head, points
+
+    def off(noise: float) -> Tensor:
+        shift = torch.randn(len(head), 1, 2) * noise * 0.7
+        return batch.points + shift + torch.randn_like(batch.points) * noise * 0.7
+
+    return Alignment(head, off(POINT_NOISE), off(FINE_NOISE))
 
 
-def warp_patches(image: np.ndarray, head: Tensor, points: Tensor) -> list[np.ndarray]:
-    """What `face_regressor.cut_patches` cuts, as uint8 [B, side, side, 3] each, from uint8 crops [B, CROP,
-    CROP, 3]."""
-    patches = []
-    for centre, patch, mirrored, halved in patch_places(points):
-        affines = patch_affine(centre, head, patch, mirrored, CROP // 2 if halved else CROP).double().numpy()
-        side = patch[2]
-        out = np.empty((len(image), side, side, 3), np.uint8)
-        for row, affine in enumerate(affines):
-            out[row] = cv2.warpAffine(
-                half_size(image[row]) if halved else image[row],
-                affine,
-                (side, side),
-                flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-        patches.append(out)
-    return patches
+def own_alignment(locator: Locator, expression: Expression, batch: FaceBatch, half: Tensor) -> Alignment:
+    """Where the network itself cuts: `half` is float32 [B, 3, CROP / 2, CROP / 2], the crops at half
+    resolution. Both halves of the network are in evaluation mode."""
+    with torch.no_grad():
+        head, rough, _ = locator(half)
+        face, side, size = Alignment(head, rough, rough).cuts()[3]
+        patch = torch.from_numpy(warp(batch.image, face, side, size)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        _, marks = expression.look(patch)
+        return Alignment(head, rough, points_in_crop(marks, face, side, size))
+
+
+def warp_patches(image: np.ndarray, alignment: Alignment) -> list[np.ndarray]:
+    """What the network cuts of the left eye, the right eye, the mouth and the face, as uint8 [B, side, side,
+    3] each, from uint8 crops [B, CROP, CROP, 3]."""
+    return [warp(image, *place) for place in alignment.cuts()]
+
+
+def warp(image: np.ndarray, affines: Tensor, side: int, size: int) -> np.ndarray:
+    """One patch of every crop, uint8 [B, side, side, 3], cut from the crop at `size` pixels."""
+    out = np.empty((len(image), side, side, 3), np.uint8)
+    for row, affine in enumerate(affines.double().numpy()):
+        out[row] = cv2.warpAffine(
+            image[row] if size == CROP else half_size(image[row]),
+            affine,
+            (side, side),
+            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    return out
 
 
 def half_size(image: np.ndarray) -> np.ndarray:
@@ -106,14 +149,12 @@ def half_size(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (CROP // 2, CROP // 2), interpolation=cv2.INTER_AREA)
 
 
-def marks_in_patch(
-    batch: FaceBatch, centre: Tensor, head: Tensor, patch: tuple[float, float, int], mirrored: bool
-) -> Tensor:
-    """The batch's landmarks in units of a patch (-1..1, v down), float32 [B, POINTS, 2]."""
-    affine = patch_affine(centre, head, patch, mirrored, CROP)
-    crop = (batch.points + 1) * (CROP / 2) - 0.5
+def marks_in_patch(points: Tensor, affine: Tensor, side: int, size: int) -> Tensor:
+    """Landmarks in crop units, float32 [B, n, 2], to units of a patch (-1..1, v down): the inverse of
+    `points_in_crop`."""
+    crop = (points + 1) * (size / 2) - 0.5
     pixels = torch.einsum("bij,bnj->bni", torch.linalg.inv(affine[:, :, :2]), crop - affine[:, None, :, 2])
-    return (pixels + 0.5) * (2 / patch[2]) - 1
+    return (pixels + 0.5) * (2 / side) - 1
 
 
 def hidden_share(covered: Tensor) -> Tensor:
@@ -140,7 +181,7 @@ def taught(teachers: Sequence[Expression], batch: FaceBatch) -> Tensor:
     style they were rendered in."""
     patches = [
         torch.from_numpy(patch).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        for patch in warp_patches(batch.image, batch.head, batch.points)
+        for patch in warp_patches(batch.image, true_alignment(batch))
     ]
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         said = [teacher(*patches, batch.head[:, :3])[0].float() for teacher in teachers]
@@ -150,31 +191,29 @@ def taught(teachers: Sequence[Expression], batch: FaceBatch) -> Tensor:
 def expression_loss(
     expression: Expression,
     batch: FaceBatch,
-    head: Tensor,
-    points: Tensor,
+    alignment: Alignment,
     weights: Tensor,
     rng: np.random.Generator,
     style: float = STYLE,
     wanted: Tensor | None = None,
 ) -> Tensor:
-    """Scalar loss of what is read from patches cut at `head` and `points`, thrown about by `style`.
+    """Scalar loss of what is read from patches cut by `alignment`, thrown about by `style`.
 
     The batch holds PICTURES of each person, one after the other. `wanted` [B, 51] is what teachers say
     (`taught`): labels tell what cannot be seen, too; of what can be seen several networks are surer than one.
     """
-    left, right, mouth, face = (
-        to_input(patch, rng, style) for patch in warp_patches(batch.image, head, points)
-    )
-    predicted, hidden, said_marks = expression.with_marks(left, right, mouth, face, head[:, :3])
+    left, right, mouth, face = (to_input(patch, rng, style) for patch in warp_patches(batch.image, alignment))
+    head = alignment.head
+    predicted, hidden, turn, said_marks = expression.with_marks(left, right, mouth, face, head[:, :3])
     loss = movement_error(predicted, batch.coefficients, weights)
+    angles = head[:, :3] + turn
+    loss = loss + TURN_WEIGHT * functional.smooth_l1_loss(angles, batch.head[:, :3], beta=0.05)
     share = hidden_share(batch.covered)
     loss = loss + HIDDEN_WEIGHT * functional.binary_cross_entropy_with_logits(hidden, share)
     shown = (LEFT_EYE_MARKS, RIGHT_EYE_MARKS, MOUTH_MARKS, tuple(range(POINTS)))
-    for (centre, patch, mirrored, _), said, marks in zip(
-        patch_places(points), said_marks, shown, strict=True
-    ):
-        true = marks_in_patch(batch, centre, head, patch, mirrored)[:, list(marks)]
-        loss = loss + MARKS_WEIGHT * functional.smooth_l1_loss(said, true, beta=0.05)
+    for cut, said, marks, weight in zip(alignment.cuts(), said_marks, shown, MARKS_WEIGHTS, strict=True):
+        true = marks_in_patch(batch.points[:, list(marks)], *cut)
+        loss = loss + weight * functional.smooth_l1_loss(said, true, beta=0.05)
     if wanted is None:
         return loss
     # An error against teachers is about half of one against labels, and is to weigh as much.
