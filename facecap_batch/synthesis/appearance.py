@@ -17,7 +17,6 @@ from facecap_batch.synthesis import attire
 from facecap_batch.synthesis.creases import Creases, random_creases
 from facecap_batch.synthesis.head_model import HeadModel
 from facecap_batch.synthesis.raster import CLOTH, GLASSES, HAIR, LASH, blend_shapes
-from facecap_batch.synthesis.sculpting import sculpted
 from facecap_batch.synthesis.skin_texture import TEXTURE, skin_texture, texel
 
 if TYPE_CHECKING:
@@ -59,7 +58,6 @@ class Person:
     """One identity, ready to be posed: geometry at rest plus its materials."""
 
     rest: np.ndarray  # float32 [V, 3], the head mesh of this identity
-    shape_delta: np.ndarray  # float32 [S, 3], what HeadModel.shape_delta is to this one
     habit: np.ndarray  # float32 [51], how far the face at rest already goes toward each shape
     gain: np.ndarray  # float32 [51], of each shape, so that 1 means the same on every face: closed lids meet
     extra_vertices: np.ndarray  # float32 [E, 3], hair, clothes, glasses: they move with the head only
@@ -187,7 +185,6 @@ def person(
     extra = sum(len(vertices) for vertices, *_ in parts)
     return Person(
         rest=rest.astype(np.float32),
-        shape_delta=sculpted(model, rng),
         habit=_habit(rng),
         gain=_gain(model, rest.astype(np.float32), left_open),
         extra_vertices=np.concatenate([vertices for vertices, *_ in parts]).astype(np.float32),

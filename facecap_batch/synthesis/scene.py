@@ -131,9 +131,7 @@ def draw(
     the head's origin is the midpoint of the eyeballs.
     """
     weights = person.weights(coefficients)
-    face = raster.blend_shapes(
-        person.rest, weights, model.shape_start, model.shape_vertex, person.shape_delta
-    )
+    face = raster.blend_shapes(person.rest, weights, model.shape_start, model.shape_vertex, model.shape_delta)
     for members, eye in ((model.lid_left, 0), (model.lid_right, 1)):
         raster.push_out(face, members, person.eyes[eye], np.float32(person.eye_radius * LID_CLEARANCE))
     place = np.concatenate([person.rest, person.extra_vertices])
