@@ -18,6 +18,8 @@ from facecap_batch.messages import Done, Failed, Progress
 from facecap_batch.planner import WorkItem
 from facecap_batch.worker import ClipWorker
 
+PATIENCE_S = 120.0
+
 
 class DyingWorker(ClipWorker):
     """Leaves a file in ``<output>.marks`` for every attempt at a clip."""
@@ -49,6 +51,21 @@ class GatedWorker(ClipWorker):
     def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
         gate = Path(f"{self.output}.gate")
         while not item.clip.clip_id.startswith("free") and not gate.exists():
+            yield Progress(0)
+            time.sleep(0.2)
+        yield from super().work(item)
+
+
+class TogetherWorker(ClipWorker):
+    """Begins its first clip when another worker is at its own, or after `PATIENCE_S`: else one that is ready
+    early might do all clips alone."""
+
+    def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
+        marks = Path(f"{self.output}.together")
+        marks.mkdir(exist_ok=True)
+        (marks / str(os.getpid())).touch()
+        deadline = time.monotonic() + PATIENCE_S
+        while len(list(marks.iterdir())) < 2 and time.monotonic() < deadline:
             yield Progress(0)
             time.sleep(0.2)
         yield from super().work(item)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -109,11 +110,15 @@ def test_nodes_join_and_die_under_a_run(
 
 
 def free_ports(count: int) -> list[int]:
+    """Below the system's own range, from which connections of Ray's processes would take them again."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for port in random.SystemRandom().sample(range(20_000, max(lowest, 21_000)), count * 8):
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                found.append(port)
+    return found[:count]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -158,7 +163,7 @@ def test_a_job_on_two_nodes_that_want_a_token(
             submit += [f"--address=http://127.0.0.1:{dashboard}", "--"]
             arguments = [manifest, "-o", tmp_path / "out", "--workers", 2]
             arguments += ["--engines", config.engines, "--backend", "onnxruntime-cpu"]
-            job = [sys.executable, ROOT / "jobs/run_manifest.py", *arguments]
+            job = [sys.executable, ROOT / "tests/together_job.py", *arguments]
             done = call([*submit, *job], env)
             assert done.returncode == 0, done.stdout + done.stderr
             assert "3 of 3 clips done" in done.stdout

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from faulty_workers import TogetherWorker
 from ray_for_tests import ROOT
 from runs_for_tests import (
     half_written,
@@ -81,8 +82,9 @@ def test_the_folder_is_the_contract_s(clean: Path, config: RunConfig) -> None:
 
 
 def test_the_same_bytes_with_two_workers(
-    manifest: Path, config: RunConfig, clean: Path, tmp_path: Path
+    manifest: Path, config: RunConfig, clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("facecap_batch.worker.ClipWorker", TogetherWorker)
     assert run_quietly(manifest, tmp_path, config, workers=2).exit_code == 0
     assert json.loads((tmp_path / "run.json").read_text())["workers"] == 2
     assert results(tmp_path) == results(clean)
