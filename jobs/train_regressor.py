@@ -31,7 +31,7 @@ import numpy as np
 import torch
 import typer
 
-from facecap_batch.networks.face_regressor import Expression, FaceRegressor, Locator
+from facecap_batch.networks.face_regressor import MIXED, Expression, FaceRegressor, Locator, Patch
 from facecap_batch.storage import published
 from facecap_batch.synthesis import dataset
 from facecap_batch.training import regressor as training
@@ -108,6 +108,9 @@ def train(
     style: Annotated[
         float, typer.Option(help="how far the style of an expression half's pictures is thrown about")
     ] = STYLE,
+    mixed: Annotated[
+        float, typer.Option(help="share of features that get another picture's style; not for the locator")
+    ] = MIXED,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
@@ -115,6 +118,9 @@ def train(
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     module: torch.nn.Module = Locator() if part is Part.locator else Expression()
+    for layer in module.modules():
+        if isinstance(layer, Patch):
+            layer.mixed = mixed
     module = module.to(memory_format=torch.channels_last)
     average = copy.deepcopy(module).eval()
     name = f"{'locator' if part is Part.locator else 'expression'}.pt"
@@ -127,8 +133,8 @@ def train(
     command = f"train {part.value} --minutes {minutes:g} --rate {rate:g} --batch {batch} --seed {seed}"
     if part is Part.locator:
         command += f" --empty-crops {empty_crops}"
-    elif teachers or style != STYLE:
-        command += f" --style {style:g} with {len(teachers or [])} teachers"
+    else:
+        command += f" --style {style:g} --mixed {mixed:g} with {len(teachers or [])} teachers"
     runs = [*runs, command]
     masters = [_expression(folder) for folder in teachers or []]
     before = samples

@@ -168,7 +168,7 @@ def test_a_picture_without_colour_has_none(shard, monkeypatch):
 def test_mixed_style_changes_what_a_channel_s_mean_and_spread_say_and_no_more():
     torch.manual_seed(0)
     features = torch.randn(64, 5, 6, 6) * torch.rand(64, 5, 1, 1) + torch.randn(64, 5, 1, 1)
-    mixed = mixed_style(features)
+    mixed = mixed_style(features, 0.5)
 
     def shape(maps: torch.Tensor) -> torch.Tensor:
         centred = maps - maps.mean((2, 3), keepdim=True)

@@ -28,7 +28,7 @@ FACE_PATCH = (0.5, 17.0, 48)
 PLACE_GRID, STEP_GRID = 16, 1024  # of a patch's first pixel and of its steps, per pixel of the crop
 # Means of 2 x 2 pixels 0..255, scaled to a span of 2: kernel of a convolution.
 _HALVING = torch.eye(3)[:, :, None, None].repeat(1, 1, 2, 2) / (4 * 127.5)
-MIXED, MIXED_LAYERS = 0.5, 2  # share of pictures that train with another's style, after how many layers
+MIXED, MIXED_LAYERS = 0.5, 2  # share of pictures that train with another's style, after which layers
 LEAST_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 # Landmarks (crop_layout.POINTS) that the eye and mouth patches show: lids, brow and iris; lips.
 LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)
@@ -82,6 +82,7 @@ class Patch(nn.Module):
 
     def __init__(self, side: int, out: int) -> None:
         super().__init__()
+        self.mixed = MIXED
         self.features = nn.Sequential(
             _convolution(3, 32, 4, 4), _convolution(32, 64, 3, 2), _convolution(64, 64, 3, 1),
             _convolution(64, 96, 3, 2),
@@ -97,18 +98,18 @@ class Patch(nn.Module):
         for number, layer in enumerate(self.features):
             features = layer(features)
             if self.training and number < MIXED_LAYERS:
-                features = mixed_style(features)
+                features = mixed_style(features, self.mixed)
         return self.hidden(features)
 
 
-def mixed_style(features: Tensor) -> Tensor:
-    """Features [B, C, H, W], half of them with a mean and spread per channel between their own and another
-    picture's (MixStyle, Zhou et al. 2021): what light, skin and camera decide is not relied on."""
+def mixed_style(features: Tensor, mixed: float) -> Tensor:
+    """Features [B, C, H, W], a share `mixed` of them with a mean and spread per channel between their own and
+    another picture's (MixStyle, Zhou et al. 2021): what light, skin and camera decide is not relied on."""
     count = len(features)
     spread, mean = torch.std_mean(features.detach().float(), (2, 3), keepdim=True)
     spread = spread + 1e-4
     share = torch.distributions.Beta(0.3, 0.3).sample((count, 1, 1, 1)).to(mean)
-    share = torch.where(torch.rand(count, 1, 1, 1, device=mean.device) < MIXED, share, 1.0)
+    share = torch.where(torch.rand(count, 1, 1, 1, device=mean.device) < mixed, share, 1.0)
     other = torch.randperm(count)
     new_mean, new_spread = mean.lerp(mean[other], 1 - share), spread.lerp(spread[other], 1 - share)
     return ((features.float() - mean) * (new_spread / spread) + new_mean).to(features.dtype)
