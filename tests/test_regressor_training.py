@@ -177,6 +177,7 @@ def test_mixed_style_changes_what_a_channel_s_mean_and_spread_say_and_no_more():
     torch.testing.assert_close(shape(mixed), shape(features), atol=1e-2, rtol=0)
     changed = ((mixed - features).abs().amax((1, 2, 3)) > 1e-3).float().mean()
     assert 0.25 < changed < 0.75
+    torch.testing.assert_close(mixed_style(features, 0.0), features)
     means = features.mean((2, 3))
     assert (mixed.mean((2, 3)) <= means.amax(0) + 1e-3).all()
     assert (mixed.mean((2, 3)) >= means.amin(0) - 1e-3).all()
@@ -309,11 +310,12 @@ def test_training_learns_resumes_and_exports(shard, folder, tmp_path):
     kept = ["keep", "--run", str(run), "--output", str(tmp_path / "kept")]
     assert runner.invoke(train_regressor.app, kept).exit_code == 0
     run = tmp_path / "next"
-    teachers = ["--teachers", str(tmp_path / "run"), "--teachers", str(tmp_path / "kept"), "--style", "0.75"]
+    teachers = ["--teachers", str(tmp_path / "run"), "--teachers", str(tmp_path / "kept")]
+    teachers += ["--style", "0.75", "--mixed", "0.25"]
     train("expression", "--warm-start", str(tmp_path / "kept"), *teachers)
     pupil = torch.load(run / "expression.pt", weights_only=True)
     assert pupil["samples"] > state["samples"]
-    assert "--style 0.75 with 2 teachers" in pupil["runs"][-1]
+    assert "--style 0.75 --mixed 0.25 with 2 teachers" in pupil["runs"][-1]
 
     mixed = ["mix", str(tmp_path / "run"), str(run), "--output", str(tmp_path / "mixed")]
     assert runner.invoke(train_regressor.app, mixed).exit_code == 0
