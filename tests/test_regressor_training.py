@@ -301,7 +301,7 @@ def test_training_learns_resumes_and_exports(shard, folder, tmp_path):
     assert set(card.gains) == set(ARKIT_NAMES) and min(card.gains.values()) >= 1
     with torch.inference_mode():
         outputs, points, presence, hidden = network(torch.from_numpy(shard.image[:5]))
-    # A patch whose place lies between two sixteenths of a pixel may be cut at either, whoever computes it.
+    # A patch whose place lies between two quarters of a pixel may be cut at either, whoever computes it.
     assert difference("outputs", outputs.numpy(), said["outputs"]).within(limit_of(card, "outputs", "fp32"))
     np.testing.assert_allclose(said["landmarks"], points, atol=1e-4)
     np.testing.assert_allclose(said["presence"], presence, atol=1e-4)

@@ -25,7 +25,7 @@ MEAN_COEFFICIENT = 0.1  # likewise for every coefficient
 EYE_PATCH = (0.9, 5.4, 48)
 MOUTH_PATCH = (-1.0, 8.4, 56)
 FACE_PATCH = (0.5, 17.0, 48)
-PLACE_GRID, STEP_GRID = 16, 1024  # of a patch's first pixel and of its steps, per pixel of the crop
+PLACE_GRID, STEP_GRID = 4, 256  # of a patch's first pixel and of its steps, per pixel of the crop
 # Means of 2 x 2 pixels 0..255, scaled to a span of 2: kernel of a convolution.
 _HALVING = torch.eye(3)[:, :, None, None].repeat(1, 1, 2, 2) / (4 * 127.5)
 MIXED, MIXED_LAYERS = 0.5, 2  # share of pictures that train with another's style, after which layers
