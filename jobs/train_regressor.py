@@ -31,7 +31,7 @@ import numpy as np
 import torch
 import typer
 
-from facecap_batch.networks.face_regressor import MIXED, Expression, FaceRegressor, Locator, Patch
+from facecap_batch.networks.face_regressor import MIXED, Expression, FaceRegressor, Locator
 from facecap_batch.storage import published
 from facecap_batch.synthesis import dataset
 from facecap_batch.training import regressor as training
@@ -117,10 +117,7 @@ def train(
     """Train one part for some minutes; continues from its checkpoint."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    module: torch.nn.Module = Locator() if part is Part.locator else Expression()
-    for layer in module.modules():
-        if isinstance(layer, Patch):
-            layer.mixed = mixed
+    module: torch.nn.Module = Locator() if part is Part.locator else Expression(mixed)
     module = module.to(memory_format=torch.channels_last)
     average = copy.deepcopy(module).eval()
     name = f"{'locator' if part is Part.locator else 'expression'}.pt"

@@ -178,6 +178,8 @@ def test_mixed_style_changes_what_a_channel_s_mean_and_spread_say_and_no_more():
     changed = ((mixed - features).abs().amax((1, 2, 3)) > 1e-3).float().mean()
     assert 0.25 < changed < 0.75
     torch.testing.assert_close(mixed_style(features, 0.0), features)
+    half = Expression(mixed=0.25)
+    assert {patch.mixed for patch in (half.eye, half.mouth, half.face)} == {0.25}
     means = features.mean((2, 3))
     assert (mixed.mean((2, 3)) <= means.amax(0) + 1e-3).all()
     assert (mixed.mean((2, 3)) >= means.amin(0) - 1e-3).all()
