@@ -50,7 +50,7 @@ class SolveSettings:
     enabled: bool = True  # False: measured values as they are, every gap empty
     max_gap_s: float = 0.5  # seconds between the measured frames on either side; longer gaps stay empty
     smoothing: float = 1.0  # of all coefficients but the lids
-    lid_smoothing: float = 0.5  # of eyeBlinkLeft and eyeBlinkRight: a blink may last a single frame
+    lid_smoothing: float = 1.0  # of eyeBlinkLeft and eyeBlinkRight: a blink may last a single frame
     head_smoothing: float = 1.0  # of rotation and position
     amplitude: float = 1.0  # how much of what the regressor is known to damp is given back; lids apart
     reject_outliers: bool = True  # drop frames whose head pose jumps away and back

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 import typer
 
-from facecap_batch.networks.face_regressor import MIXED, Expression, FaceRegressor, Locator
+from facecap_batch.networks.face_regressor import Expression, FaceRegressor, Locator
 from facecap_batch.storage import published
 from facecap_batch.synthesis import dataset
 from facecap_batch.training import regressor as training
@@ -108,16 +108,13 @@ def train(
     style: Annotated[
         float, typer.Option(help="how far the style of an expression half's pictures is thrown about")
     ] = STYLE,
-    mixed: Annotated[
-        float, typer.Option(help="share of features that get another picture's style; not for the locator")
-    ] = MIXED,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
     """Train one part for some minutes; continues from its checkpoint."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    module: torch.nn.Module = Locator() if part is Part.locator else Expression(mixed)
+    module: torch.nn.Module = Locator() if part is Part.locator else Expression()
     module = module.to(memory_format=torch.channels_last)
     average = copy.deepcopy(module).eval()
     name = f"{'locator' if part is Part.locator else 'expression'}.pt"
@@ -131,7 +128,7 @@ def train(
     if part is Part.locator:
         command += f" --empty-crops {empty_crops}"
     else:
-        command += f" --style {style:g} --mixed {mixed:g} with {len(teachers or [])} teachers"
+        command += f" --style {style:g} with {len(teachers or [])} teachers"
     runs = [*runs, command]
     masters = [_expression(folder) for folder in teachers or []]
     before = samples

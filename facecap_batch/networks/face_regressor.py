@@ -28,7 +28,6 @@ FACE_PATCH = (0.5, 17.0, 48)
 PLACE_GRID, STEP_GRID = 4, 256  # of a patch's first pixel and of its steps, per pixel of the crop
 # Means of 2 x 2 pixels 0..255, scaled to a span of 2: kernel of a convolution.
 _HALVING = torch.eye(3)[:, :, None, None].repeat(1, 1, 2, 2) / (4 * 127.5)
-MIXED, MIXED_LAYERS = 0.5, 2  # share of pictures that train with another's style, after how many layers
 LEAST_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 # Landmarks (crop_layout.POINTS) that the eye and mouth patches show: lids, brow and iris; lips.
 LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)
@@ -80,10 +79,8 @@ class Locator(nn.Module):
 class Patch(nn.Module):
     """A square patch to a feature vector; plain convolutions, which CPUs run faster than separable ones."""
 
-    def __init__(self, side: int, out: int, mixed: float) -> None:
-        """`mixed`: share of pictures that are trained with another's style, see `mixed_style`."""
+    def __init__(self, side: int, out: int) -> None:
         super().__init__()
-        self.mixed = mixed
         self.features = nn.Sequential(
             _convolution(3, 32, 4, 4), _convolution(32, 64, 3, 2), _convolution(64, 64, 3, 1),
             _convolution(64, 96, 3, 2),
@@ -95,25 +92,7 @@ class Patch(nn.Module):
         """patch: float32 [B, 3, side, side], any range: light and contrast are taken out first."""
         centred = patch - patch.mean((2, 3), keepdim=True)
         contrast = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
-        features = centred / (contrast + LEAST_CONTRAST)
-        for number, layer in enumerate(self.features):
-            features = layer(features)
-            if self.training and number < MIXED_LAYERS:
-                features = mixed_style(features, self.mixed)
-        return self.hidden(features)
-
-
-def mixed_style(features: Tensor, mixed: float) -> Tensor:
-    """Features [B, C, H, W], a share `mixed` of them with a mean and spread per channel between their own and
-    another picture's (MixStyle, Zhou et al. 2021): what light, skin and camera decide is not relied on."""
-    count = len(features)
-    spread, mean = torch.std_mean(features.detach().float(), (2, 3), keepdim=True)
-    spread = spread + 1e-4
-    share = torch.distributions.Beta(0.3, 0.3).sample((count, 1, 1, 1)).to(mean)
-    share = torch.where(torch.rand(count, 1, 1, 1, device=mean.device) < mixed, share, 1.0)
-    other = torch.randperm(count)
-    new_mean, new_spread = mean.lerp(mean[other], 1 - share), spread.lerp(spread[other], 1 - share)
-    return ((features.float() - mean) * (new_spread / spread) + new_mean).to(features.dtype)
+        return self.hidden(self.features(centred / (contrast + LEAST_CONTRAST)))
 
 
 def _convolution(channels: int, out: int, kernel: int, stride: int) -> nn.Sequential:
@@ -127,11 +106,11 @@ def _convolution(channels: int, out: int, kernel: int, stride: int) -> nn.Sequen
 class Expression(nn.Module):
     """Aligned patches and roughly known head pose to 51 coefficients and a better pose."""
 
-    def __init__(self, mixed: float = MIXED) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.eye = Patch(EYE_PATCH[2], 160, mixed)
-        self.mouth = Patch(MOUTH_PATCH[2], 192, mixed)
-        self.face = Patch(FACE_PATCH[2], 128, mixed)
+        self.eye = Patch(EYE_PATCH[2], 160)
+        self.mouth = Patch(MOUTH_PATCH[2], 192)
+        self.face = Patch(FACE_PATCH[2], 128)
         self.eye_out = _head(160 * 2 + 128 + 3, 128, len(LEFT_CHANNELS))
         self.other_out = _head(192 + 160 + 128 + 3, 192, len(OTHER_CHANNELS))
         self.turn_out = _head(192 + 160 * 2 + 128 + 3, 128, 3, mean=0.0)

@@ -10,19 +10,19 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.networks.crop_layout import CROP, POINTS
 from facecap_batch.synthesis import dataset, degrade
 
 POOL_SHARDS = 24  # of 1,024 crops: 113 MB each
-BATCHES_PER_SHARD = 16
+BATCHES_PER_SHARD = 64  # until another shard takes the place of the oldest one
 PICTURES = 8  # of one person in a batch
-OCCLUDED = 0.06  # share of crops with a hand or a thing before the face, on top of those rendered with one
+OCCLUDED = 0.02  # share of crops with a hand or a thing before the face, on top of those rendered with one
 STYLE = 0.5  # how far a picture's style is thrown about; 0 not at all
 GREY = 0.2  # share of pictures without colour
 # Mirror image of each Multi-PIE landmark, the irises and the mouth centre.
@@ -57,7 +57,8 @@ class FaceBatch:
 def mirror(batch: FaceBatch, chosen: np.ndarray) -> FaceBatch:
     """The batch with the crops `chosen` (bool [B]) mirrored and their labels swapped."""
     image = batch.image.copy()
-    image[chosen] = image[chosen, :, ::-1]
+    for row in np.flatnonzero(chosen):
+        image[row] = cv2.flip(image[row], 1)
     rows = torch.from_numpy(chosen)
     coefficients, head, points = batch.coefficients.clone(), batch.head.clone(), batch.points.clone()
     coefficients[rows] = batch.coefficients[rows][:, list(MIRRORED_CHANNELS)]
@@ -75,30 +76,36 @@ def to_input(image: np.ndarray, rng: np.random.Generator, style: float = STYLE) 
     some: what renders have in common with each other and not with footage must not be learnt. `style` is how
     far all that goes; at 0 the pixels stay as they are.
     """
+    if not style:
+        return torch.from_numpy(image).permute(0, 3, 1, 2).float().mul_(1 / 127.5).sub_(1.0)
     count = len(image)
+    curves = _curves(rng, count, style)
+    colours = np.eye(3, dtype=np.float32) + _normal(rng, 0.12 * style, count, 3, 3)
+    grey = rng.random(count) < GREY
+    colours[grey] = colours[grey].mean(1, keepdims=True)
+    kernels = _normal(rng, 0.06 * style, count, 3, 3)
+    kernels[rng.random(count) >= 0.4] = 0.0
+    kernels[:, 1, 1] += 1.0
+    noise = _normal(rng, 0.06 * style, count)
+    noise[rng.random(count) >= 0.4] = 0.0
+    seen = np.empty(image.shape, np.float32)
+    for row, pixels in enumerate(image):
+        coloured = cv2.transform(cv2.LUT(pixels, curves[row]), colours[row])
+        cv2.filter2D(coloured, -1, kernels[row], dst=seen[row])
+        if noise[row]:
+            seen[row] += _normal(rng, noise[row], *pixels.shape)
+    return torch.from_numpy(seen).permute(0, 3, 1, 2)
 
-    def normal(deviation: float, *shape: int) -> Tensor:
-        drawn = rng.normal(0.0, deviation * style, (count, *(shape or (1, 1, 1))))
-        return torch.from_numpy(drawn.astype(np.float32))
 
-    def some(share: float) -> Tensor:
-        return torch.from_numpy((rng.random((count, 1, 1, 1)) < share).astype(np.float32))
+def _curves(rng: np.random.Generator, count: int, style: float) -> np.ndarray:
+    """What brightness and gamma make of each of 256 values: float32 [count, 256], -1..1."""
+    light = np.linspace(0.0, 1.0, 256, dtype=np.float32) + _normal(rng, 0.04 * style, count, 1)
+    return light.clip(1e-4, 1.0) ** np.exp(_normal(rng, 0.25 * style, count, 1)) * 2 - 1
 
-    kernel = normal(0.06, 3, 3, 3, 3) * some(0.4)[..., None]
-    colours = torch.eye(3) + normal(0.12, 3, 3)
-    grey = some(GREY if style else 0.0)[..., 0]
-    kernel[..., 1, 1] += colours * (1 - grey) + colours.mean(1, keepdim=True) * grey
-    pixels = torch.from_numpy(image).permute(0, 3, 1, 2).float().mul_(1 / 127.5).sub_(1.0)
-    height, width = pixels.shape[2:]
-    mixed = functional.conv2d(
-        pixels.reshape(1, 3 * count, height, width),
-        kernel.reshape(3 * count, 3, 3, 3),
-        padding=1,
-        groups=count,
-    )
-    light = ((mixed.reshape(pixels.shape) + normal(0.08)).clamp_(-1.0, 1.0) + 1) / 2
-    curved = light.clamp_min_(1e-4).pow(torch.exp(normal(0.25))) * 2 - 1
-    return curved + torch.randn_like(curved) * some(0.4) * normal(0.06).abs()
+
+def _normal(rng: np.random.Generator, deviation: float, *shape: int) -> np.ndarray:
+    """float32 of that shape."""
+    return rng.standard_normal(shape, np.float32) * np.float32(deviation)
 
 
 class FaceBatches:
