@@ -26,12 +26,13 @@ from facecap_batch.engines import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.storage import publish_bytes
-from facecap_batch.synthesis import dataset, degrade
+from facecap_batch.synthesis import dataset, degrade, raster
 from facecap_batch.synthesis.appearance import person
 from facecap_batch.synthesis.scene import View, random_light, render
 from facecap_batch.synthesis.sources import Sources
 from facecap_batch.training import judged
 from facecap_batch.training.regressor import Quality, hidden_share, measure
+from facecap_batch.training.teaching import mirrored_name
 
 BATCH = 32
 TONES = ((0.0, 0.33), (0.33, 0.66), (0.66, 1.01))  # fair, medium, deep
@@ -42,6 +43,8 @@ RETAKES = 4  # of every crop, for jitter
 COLUMNS, ROWS = 6, 2  # of the picture
 CLOSED = 0.5  # an eye is closed above this
 RESTING_PEOPLE = 64
+PEOPLE_ALONE, ALONE = 12, 0.8  # people who do one thing alone, and how far
+ONE_SIDED = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")  # all else both sides of a face do together
 LEAST_CROPS = 30  # of a slice that is worth a figure
 FIELDS = [field.name for field in dataclasses.fields(dataset.FaceShard)]
 
@@ -78,6 +81,32 @@ def _joined(folder: Path) -> dataset.FaceShard:
     if len(joined.image) < LEAST_CROPS:
         raise typer.BadParameter(f"{folder} holds {len(joined.image)} crops, too few to judge by")
     return joined
+
+
+def _together(name: str) -> np.ndarray:
+    """The face that does `name` as far as ALONE, and what the other side does with it: float32 [51]."""
+    other = name if name in ONE_SIDED else mirrored_name(name)
+    if name.startswith(("eyeLookIn", "eyeLookOut")):  # both eyes look the same way
+        other = other.replace("In", "Out") if "In" in other else other.replace("Out", "In")
+    return np.isin(ARKIT_NAMES, (name, other)).astype(np.float32) * np.float32(ALONE)
+
+
+def _alone(engine, sources: Sources) -> np.ndarray:
+    """What is said of each coefficient, beyond what is said at rest, where a frontal face does it and nothing
+    else (`_together`): float64 [51], mean over unseen people."""
+    model, skins = sources.load()
+    rng = np.random.default_rng(4711)
+    faces = [np.zeros(len(ARKIT_NAMES), np.float32), *map(_together, ARKIT_NAMES)]
+    said = np.zeros(len(ARKIT_NAMES))
+    for _ in range(PEOPLE_ALONE):
+        who, light = person(model, rng, skins=skins), random_light(rng)
+        rotation = matrix_from_euler(rng.normal(0, [0.15, 0.1, 0.05]))
+        view = View(rotation, float(rng.uniform(50, 120)), dataset.CROP, np.zeros(2), 1.0)
+        backdrop = degrade.background(rng, dataset.CROP)
+        rendered = [render(model, who, face, view, light) for face in faces]
+        outputs = _run(engine, np.stack([raster.over(one.rgba, backdrop) for one in rendered]))["outputs"]
+        said += np.diagonal(outputs[1:, : len(ARKIT_NAMES)]) - outputs[0, : len(ARKIT_NAMES)]
+    return said / PEOPLE_ALONE
 
 
 def _resting(engine, sources: Sources) -> float:
@@ -156,9 +185,12 @@ def markdown(figures: dict[str, Any], picture: str | None) -> str:
         )
     lines += ["", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value:.3f} |" for name, value in figures["single"].items()]
-    lines += ["", "| coefficient | r |", "| --- | --- |"]
+    alone = figures["alone"]
+    heading = f"said where a face does {ALONE} of it alone" if alone else ""
+    lines += ["", f"| coefficient | r | {heading} |", "| --- | --- | --- |"]
     lines += [
-        f"| `{name}` | {r:.2f} |" for name, r in sorted(figures["r"].items(), key=lambda pair: -pair[1])
+        f"| `{name}` | {r:.2f} | {f'{alone[name]:.2f}' if alone else ''} |"
+        for name, r in sorted(figures["r"].items(), key=lambda pair: -pair[1])
     ]
     if picture is not None:
         lines += [
@@ -208,10 +240,12 @@ def main(
     shapes, degrees = _jitter(engine, shard.image)
     single["taken again a pixel off: standard deviation of the 51, mean"] = shapes
     single["taken again a pixel off: standard deviation of an angle, degrees"] = degrees
+    alone: dict[str, float] = {}
     if ict is not None:
-        resting = _resting(engine, Sources(ict, makehuman, cache))
-        single["at rest, mean absolute value of the 51"] = resting
-    figures = {"engines": engines, "slices": slices, "r": per_channel, "single": single}
+        sources = Sources(ict, makehuman, cache)
+        single["at rest, mean absolute value of the 51"] = _resting(engine, sources)
+        alone = dict(zip(ARKIT_NAMES, _alone(engine, sources).round(4).tolist(), strict=True))
+    figures = {"engines": engines, "slices": slices, "r": per_channel, "alone": alone, "single": single}
     drawn = None
     if picture is not None:
         drawn = os.path.relpath(picture, report.parent) if report is not None else str(picture)

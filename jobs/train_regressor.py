@@ -3,8 +3,9 @@
     python jobs/train_regressor.py train locator    --data data/faces --run runs/regressor --minutes 30
     python jobs/train_regressor.py train expression --data data/faces --run runs/regressor --minutes 60
     python jobs/train_regressor.py train joint      --data data/faces --run runs/regressor --minutes 15
-    python jobs/train_regressor.py train expression --data data/faces --run runs/pupil --warm-start runs/a \\
-        --teachers runs/a --teachers runs/b --style 0.75
+    python jobs/train_regressor.py teach --data data/faces --engines engines/a --engines engines/b \\
+        --output data/taught
+    python jobs/train_regressor.py train expression --data data/faces --run runs/pupil --taught data/taught
     python jobs/train_regressor.py mix runs/a runs/pupil --output runs/mixed
     python jobs/train_regressor.py keep --run runs/regressor --output engines/checkpoints
     python jobs/train_regressor.py export --run runs/regressor --heldout heldout/faces \\
@@ -12,9 +13,9 @@
 
 Each part keeps its checkpoint in --run and continues from it, or begins from --warm-start
 engines/checkpoints; the learning rate falls along a cosine over --minutes. `joint` trains the expression
-half on the locator's own cuts. With --teachers the expression half learns what several others say together,
-beside the labels; `mix` averages the weights of halves that began with the same ones. One thread per process
-is fastest on small CPUs.
+half on the locator's own cuts. `teach` writes down what regressors of any kind say of the crops; with
+--taught the expression half learns that beside the labels. `mix` averages the weights of halves that began
+with the same ones. One thread per process is fastest on small CPUs.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ import numpy as np
 import torch
 import typer
 
+from facecap_batch.engines import load_set, open_engine
 from facecap_batch.networks.face_regressor import Expression, FaceRegressor, Locator
 from facecap_batch.storage import published
 from facecap_batch.synthesis import dataset
 from facecap_batch.training import regressor as training
+from facecap_batch.training import teaching
 from facecap_batch.training.face_batches import STYLE, FaceBatches, to_input
 from facecap_batch.training.negatives import NEGATIVES, negatives
 
@@ -101,9 +104,8 @@ def train(
     warm_start: Annotated[
         Path | None, typer.Option(help="folder of weights to begin with where the run has no checkpoint")
     ] = None,
-    teachers: Annotated[
-        list[Path] | None,
-        typer.Option(help="run whose expression half teaches; again for more; not for the locator"),
+    taught: Annotated[
+        Path | None, typer.Option(help="folder of what `teach` wrote of the data; not for the locator")
     ] = None,
     style: Annotated[
         float, typer.Option(help="how far the style of an expression half's pictures is thrown about")
@@ -128,9 +130,8 @@ def train(
     if part is Part.locator:
         command += f" --empty-crops {empty_crops}"
     else:
-        command += f" --style {style:g} with {len(teachers or [])} teachers"
+        command += f" --style {style:g}" + (" taught" if taught else "")
     runs = [*runs, command]
-    masters = [_expression(folder) for folder in teachers or []]
     before = samples
     locator = None
     if part is Part.joint:
@@ -144,7 +145,7 @@ def train(
     start = logged = saved = time.monotonic()
     losses: list[float] = []
     module.train()
-    for crops in FaceBatches(data, batch, seed=samples + seed):
+    for crops in FaceBatches(data, batch, seed=samples + seed, taught=taught):
         progress = (time.monotonic() - start) / (60 * minutes)
         if progress >= 1:
             break
@@ -159,8 +160,7 @@ def train(
             else:
                 half = np.stack([training.half_size(image) for image in crops.image])
                 alignment = training.own_alignment(locator, average, crops, to_input(half, rng))
-            wanted = training.taught(masters, crops) if masters else None
-            loss = training.expression_loss(module, crops, alignment, weights, rng, style, wanted)
+            loss = training.expression_loss(module, crops, alignment, weights, rng, style)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), 2.0)
@@ -194,6 +194,19 @@ def train(
             saved = now
     _save(checkpoint, module, average, samples, [*runs[:-1], f"{runs[-1]}  # {samples - before} samples"])
     print(f"done: {samples} samples, loss {np.mean(losses[-200:]):.4f}")
+
+
+@app.command()
+def teach(
+    data: Annotated[Path, typer.Option(help="folder of faces_*.npz")],
+    engines: Annotated[list[str], typer.Option(help="engine set whose regressor teaches; again for more")],
+    output: Annotated[Path, typer.Option(help="folder of what they say")],
+    backend: Annotated[str, typer.Option(help="what runs them")] = "auto",
+) -> None:
+    """Write down what engines say, on average, of every crop and its mirror image; shards done are kept."""
+    teachers = [open_engine(load_set(name).regressor, backend) for name in engines]
+    count = teaching.teach(teachers, data, output)
+    print(f"{count} shards of {data} taught into {output}")
 
 
 @app.command()

@@ -8,6 +8,7 @@ of shards is held in memory and turned over as training goes on.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -15,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.networks.crop_layout import CROP, POINTS
 from facecap_batch.synthesis import dataset, degrade
+from facecap_batch.training import teaching
+from facecap_batch.training.teaching import MIRRORED_CHANNELS
 
 POOL_SHARDS = 24  # of 1,024 crops: 113 MB each
 BATCHES_PER_SHARD = 64  # until another shard takes the place of the oldest one
@@ -34,15 +36,6 @@ MIRRORED_POINTS = (
 assert len(MIRRORED_POINTS) == POINTS
 
 
-def _mirrored_name(name: str) -> str:
-    if name.endswith("Left"):
-        return name[: -len("Left")] + "Right"
-    return name[: -len("Right")] + "Left" if name.endswith("Right") else name
-
-
-MIRRORED_CHANNELS = tuple(ARKIT_NAMES.index(_mirrored_name(name)) for name in ARKIT_NAMES)
-
-
 @dataclasses.dataclass(frozen=True)
 class FaceBatch:
     """Crops and their labels."""
@@ -52,6 +45,7 @@ class FaceBatch:
     head: Tensor  # float32 [B, 6]
     points: Tensor  # float32 [B, POINTS, 2]
     covered: Tensor  # bool [B, POINTS], landmarks behind something
+    taught: Tensor | None = None  # float32 [B, 51], what teachers say
 
 
 def mirror(batch: FaceBatch, chosen: np.ndarray) -> FaceBatch:
@@ -66,7 +60,11 @@ def mirror(batch: FaceBatch, chosen: np.ndarray) -> FaceBatch:
     points[rows] = batch.points[rows][:, list(MIRRORED_POINTS)] * points.new_tensor([-1.0, 1.0])
     covered = batch.covered.clone()
     covered[rows] = batch.covered[rows][:, list(MIRRORED_POINTS)]
-    return FaceBatch(image, coefficients, head, points, covered)
+    taught = None
+    if batch.taught is not None:
+        taught = batch.taught.clone()
+        taught[rows] = batch.taught[rows][:, list(MIRRORED_CHANNELS)]
+    return FaceBatch(image, coefficients, head, points, covered, taught)
 
 
 def to_input(image: np.ndarray, rng: np.random.Generator, style: float = STYLE) -> Tensor:
@@ -111,25 +109,32 @@ def _normal(rng: np.random.Generator, deviation: float, *shape: int) -> np.ndarr
 class FaceBatches:
     """Iterator of augmented batches; see the module's docstring."""
 
-    def __init__(self, folder: Path, size: int, seed: int) -> None:
+    def __init__(self, folder: Path, size: int, seed: int, taught: Path | None = None) -> None:
+        """`taught`: folder of what teachers say of the shards (`teaching`); only those that they saw are
+        drawn."""
         if size % PICTURES:
             raise ValueError(f"a batch holds whole groups of {PICTURES} pictures of a person, not {size}")
-        self._folder = folder
+        self._folder, self._taught = folder, taught
         self._size = size
         self._rng = np.random.default_rng(seed)
-        self._pool: list[dataset.FaceShard] = []
+        self._pool: list[tuple[dataset.FaceShard, np.ndarray | None]] = []
         self._queue: list[Path] = []
         self._served = 0
 
-    def _next_shard(self) -> dataset.FaceShard:
+    def _next_shard(self) -> tuple[dataset.FaceShard, np.ndarray | None]:
         if not self._queue:
             self._queue = sorted(self._folder.glob("faces_*.npz"))
+            if self._taught is not None:
+                self._queue = [path for path in self._queue if teaching.path_of(self._taught, path).exists()]
             if not self._queue:
+                wanted = "" if self._taught is None else f" that {self._taught} says anything of (`teach`)"
                 raise FileNotFoundError(
-                    f"{self._folder} holds no faces_*.npz; make some with jobs/synthesise.py"
+                    f"{self._folder} holds no faces_*.npz{wanted}; make some with jobs/synthesise.py"
                 )
             self._rng.shuffle(self._queue)
-        return dataset.load_faces(self._queue.pop())
+        path = self._queue.pop()
+        taught = None if self._taught is None else np.load(teaching.path_of(self._taught, path))
+        return dataset.load_faces(path), taught
 
     def _person(self, crops: int) -> np.ndarray:
         """Rows of a shard of `crops` that show one of its people."""
@@ -145,15 +150,21 @@ class FaceBatches:
         self._served += 1
         people = self._size // PICTURES
         chosen = [self._pool[k] for k in self._rng.integers(0, len(self._pool), people)]
-        rows = [self._person(len(shard.image)) for shard in chosen]
+        rows = [self._person(len(shard.image)) for shard, _ in chosen]
 
-        def gather(name: str) -> Tensor:
+        def gather(arrays: Iterable[np.ndarray]) -> Tensor:
             return torch.from_numpy(
-                np.concatenate([getattr(shard, name)[row] for shard, row in zip(chosen, rows, strict=True)])
+                np.concatenate([part[row] for part, row in zip(arrays, rows, strict=True)])
             )
 
-        names = ("coefficients", "head", "points", "covered")
-        batch = FaceBatch(gather("image").numpy(), *(gather(name) for name in names))
+        batch = FaceBatch(
+            image=gather(shard.image for shard, _ in chosen).numpy(),
+            coefficients=gather(shard.coefficients for shard, _ in chosen),
+            head=gather(shard.head for shard, _ in chosen),
+            points=gather(shard.points for shard, _ in chosen),
+            covered=gather(shard.covered for shard, _ in chosen),
+            taught=None if self._taught is None else gather(said for _, said in chosen if said is not None),
+        )
         batch = mirror(batch, np.repeat(self._rng.random(people) < 0.5, PICTURES))
         for row in np.flatnonzero(self._rng.random(self._size) < OCCLUDED):
             red, green, blue = (float(v) for v in batch.image[row, CROP // 2, CROP // 2])

@@ -8,7 +8,6 @@ trained at the same time; afterwards the expression half is trained on with the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -176,18 +175,6 @@ def movement_error(predicted: Tensor, wanted: Tensor, weights: Tensor) -> Tensor
     return (weights * (moving + OFFSET_WEIGHT * shared.square())).mean()
 
 
-def taught(teachers: Sequence[Expression], batch: FaceBatch) -> Tensor:
-    """What `teachers` say on average, float32 [B, 51], of patches cut exactly where the labels say, with the
-    style they were rendered in."""
-    patches = [
-        torch.from_numpy(patch).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        for patch in warp_patches(batch.image, true_alignment(batch))
-    ]
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        said = [teacher(*patches, batch.head[:, :3])[0].float() for teacher in teachers]
-    return torch.stack(said).mean(0)
-
-
 def expression_loss(
     expression: Expression,
     batch: FaceBatch,
@@ -195,12 +182,10 @@ def expression_loss(
     weights: Tensor,
     rng: np.random.Generator,
     style: float = STYLE,
-    wanted: Tensor | None = None,
 ) -> Tensor:
     """Scalar loss of what is read from patches cut by `alignment`, thrown about by `style`.
 
-    The batch holds PICTURES of each person, one after the other. `wanted` [B, 51] is what teachers say
-    (`taught`): labels tell what cannot be seen, too; of what can be seen several networks are surer than one.
+    The batch holds PICTURES of each person, one after the other, and perhaps what teachers say of them.
     """
     left, right, mouth, face = (to_input(patch, rng, style) for patch in warp_patches(batch.image, alignment))
     head = alignment.head
@@ -214,10 +199,10 @@ def expression_loss(
     for cut, said, marks, weight in zip(alignment.cuts(), said_marks, shown, MARKS_WEIGHTS, strict=True):
         true = marks_in_patch(batch.points[:, list(marks)], *cut)
         loss = loss + weight * functional.smooth_l1_loss(said, true, beta=0.05)
-    if wanted is None:
+    if batch.taught is None:
         return loss
     # An error against teachers is about half of one against labels, and is to weigh as much.
-    return (1 - TEACHING) * loss + 2 * TEACHING * movement_error(predicted, wanted, weights)
+    return (1 - TEACHING) * loss + 2 * TEACHING * movement_error(predicted, batch.taught, weights)
 
 
 @dataclasses.dataclass(frozen=True)
