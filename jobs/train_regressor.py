@@ -33,7 +33,9 @@ import torch
 import typer
 
 from facecap_batch.engines import load_set, open_engine
+from facecap_batch.errors import EngineMismatch
 from facecap_batch.networks.face_regressor import Expression, FaceRegressor, Locator
+from facecap_batch.regression import Regressor
 from facecap_batch.storage import published
 from facecap_batch.synthesis import dataset
 from facecap_batch.training import regressor as training
@@ -204,8 +206,11 @@ def teach(
     backend: Annotated[str, typer.Option(help="what runs them")] = "auto",
 ) -> None:
     """Write down what engines say, on average, of every crop and its mirror image; shards done are kept."""
-    teachers = [open_engine(load_set(name).regressor, backend) for name in engines]
-    count = teaching.teach(teachers, data, output)
+    teachers = [Regressor(open_engine(load_set(name).regressor, backend), teaching.BATCH) for name in engines]
+    try:
+        count = teaching.teach(teachers, data, output)
+    except EngineMismatch as error:
+        raise typer.BadParameter(str(error)) from error
     print(f"{count} shards of {data} taught into {output}")
 
 

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES
 from facecap_batch.engines import load_set, open_engine
 from facecap_batch.engines.parity import difference, limit_of
+from facecap_batch.errors import EngineMismatch
 from facecap_batch.networks.face_regressor import (
     LEFT_CHANNELS,
     RIGHT_CHANNELS,
@@ -29,6 +30,7 @@ from facecap_batch.networks.face_regressor import (
     halve,
     points_in_crop,
 )
+from facecap_batch.regression import Regressor
 from facecap_batch.synthesis import dataset
 from facecap_batch.training import face_batches, judged, regressor, regressor_export, teaching
 from facecap_batch.training.face_batches import FaceBatch, FaceBatches, mirror, to_input
@@ -314,11 +316,20 @@ def test_training_learns_resumes_and_exports(shard, folder, random_engines, tmp_
 
 def test_teachers_say_of_a_mirrored_crop_what_they_say_of_the_crop(shard, random_engines):
     engine = open_engine(load_set(str(random_engines.folder)).regressor, "onnxruntime-cpu")
-    plain, mirrored = (teaching.said([engine], crops) for crops in (shard.image, shard.image[:, :, ::-1]))
+    teacher = Regressor(engine, teaching.BATCH)
+    plain, mirrored = (teaching.said([teacher], crops) for crops in (shard.image, shard.image[:, :, ::-1]))
     np.testing.assert_allclose(mirrored[:, list(MIRRORED_CHANNELS)], plain, atol=1e-6)
-    alone = engine.run(shard.image)[engine.card.main_output][:, :51]
+    alone = teacher.read(list(shard.image)).coefficients
     assert np.abs(plain - alone).max() > 1e-6
-    np.testing.assert_allclose(teaching.said([engine, engine], shard.image), plain, atol=1e-6)
+    np.testing.assert_allclose(teaching.said([teacher, teacher], shard.image), plain, atol=1e-6)
+
+
+def test_a_regressor_that_takes_other_crops_cannot_teach(shard, random_engines):
+    engine = open_engine(load_set(str(random_engines.folder)).regressor, "onnxruntime-cpu")
+    teacher = Regressor(engine)
+    teacher.crop_scale = 1.9
+    with pytest.raises(EngineMismatch, match=r"1\.9 times the face.*cannot teach"):
+        teaching.said([teacher], shard.image)
 
 
 def test_batches_bring_what_was_taught_of_their_own_crops(shard, folder, tmp_path):
