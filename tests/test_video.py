@@ -173,6 +173,9 @@ def test_places_follow_the_picture(rotation: int, mirrored: bool) -> None:
 
 # --- pixels --------------------
 
+# Where it may reorder two pictures, x265 now and then has the first decoded after it is shown.
+CAREFUL = {"libx264": {"crf": "10"}, "libx265": {"crf": "10", "x265-params": "bframes=0"}}
+
 
 @pytest.mark.parametrize(
     ("codec", "pixel_format", "width", "height"),
@@ -200,7 +203,7 @@ def test_any_pixel_format_shows_the_same_picture(
         [picture(k, width, height) for k in (5, 170)],
         codec=codec,
         pixel_format=pixel_format,
-        options={"crf": "10"} if codec.startswith("libx26") else {},
+        options=CAREFUL.get(codec, {}),
     )
     first, second = decode(path)
     assert (number_of(first.rgb()), number_of(second.rgb())) == (5, 170)
