@@ -219,6 +219,8 @@ def main(
     picture: Annotated[Path | None, typer.Option(help="also draw twelve crops here, .jpg or .png")] = None,
 ) -> None:
     """Print the figures; see the module's docstring."""
+    if picture is not None and picture.suffix not in (".jpg", ".png"):
+        raise typer.BadParameter(f"{picture}: a picture ends in .jpg or .png")
     engine = open_engine(load_set(engines).regressor, backend)
     shard = _joined(heldout)
     outputs = _run(engine, shard.image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from facecap_batch.engines.sets import EngineSet
 
 if TYPE_CHECKING:
     from object_store import ObjectStore
+
+    from facecap_batch.synthesis.dataset import FaceShard
 
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
@@ -62,3 +65,23 @@ def footage() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def shard() -> FaceShard:
+    """Crops of the crude head, rendered once."""
+    from head_for_tests import head_for_tests
+
+    from facecap_batch.synthesis import dataset
+
+    return dataset.face_shard(head_for_tests(), 1, 32)
+
+
+@pytest.fixture(scope="session")
+def folder(shard: FaceShard, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `shard` in it, as `jobs/synthesise.py` leaves one."""
+    from facecap_batch.synthesis import dataset
+
+    folder = tmp_path_factory.mktemp("faces")
+    dataset.save(folder / "faces_0001.npz", dataclasses.asdict(shard))
+    return folder

@@ -4,16 +4,12 @@ engine."""
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
-import typer
-from head_for_tests import head_for_tests
 from typer.testing import CliRunner
 
 from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES
@@ -32,26 +28,18 @@ from facecap_batch.networks.face_regressor import (
 )
 from facecap_batch.regression import Regressor
 from facecap_batch.synthesis import dataset
-from facecap_batch.training import face_batches, judged, regressor, regressor_export, teaching
+from facecap_batch.training import face_batches, regressor, regressor_export, teaching
 from facecap_batch.training.face_batches import FaceBatch, FaceBatches, mirror, to_input
 from facecap_batch.training.negatives import negatives
 from facecap_batch.training.teaching import MIRRORED_CHANNELS
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "jobs"))
-import evaluate
 import train_regressor
 
 
-@pytest.fixture(scope="module")
-def shard():
-    return dataset.face_shard(head_for_tests(), 1, 32)
-
-
-@pytest.fixture(scope="module")
-def folder(shard, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faces")
-    dataset.save(folder / "faces_0001.npz", dataclasses.asdict(shard))
-    return folder
+def true_alignment(batch: FaceBatch) -> regressor.Alignment:
+    """Cuts where the labels say."""
+    return regressor.Alignment(batch.head, batch.points, batch.points)
 
 
 def batch_of(shard: dataset.FaceShard, count: int) -> FaceBatch:
@@ -105,7 +93,7 @@ def patches_of(batch: FaceBatch) -> tuple[torch.Tensor, ...]:
 def test_patches_of_training_are_those_of_the_network(shard):
     """uint8 warps in training and the exported graph's gathering show the same pixels."""
     batch = batch_of(shard, 16)
-    warped = regressor.warp_patches(batch.image, regressor.true_alignment(batch))
+    warped = regressor.warp_patches(batch.image, true_alignment(batch))
     for graph, patch, zero in zip(patches_of(batch), warped, (0.0, 0.0, 0.0, 127.5), strict=True):
         pixels = graph.permute(0, 2, 3, 1).numpy() * 127.5 + zero
         # A position halfway between two pixels may be rounded either way.
@@ -190,7 +178,7 @@ def test_marks_lie_where_they_are_seen(shard):
     for row, (x, y) in enumerate(corner):
         image[row, y : y + 2, x : x + 2] = 255  # wide enough for the nearest pixel to hit it
     drawn = dataclasses.replace(batch, image=image)
-    affine, side, size = regressor.true_alignment(batch).cuts()[0]
+    affine, side, size = true_alignment(batch).cuts()[0]
     marks = regressor.marks_in_patch(batch.points, affine, side, size)
     back = points_in_crop(marks, affine, side, size)
     torch.testing.assert_close(back, batch.points, atol=1e-4, rtol=0)
@@ -213,7 +201,7 @@ def test_an_error_shared_by_all_pictures_of_a_person_weighs_less(shard):
         changed = dataclasses.replace(batch, coefficients=labels)
         with torch.no_grad():
             return regressor.expression_loss(
-                expression, changed, regressor.true_alignment(batch), weights, np.random.default_rng(2)
+                expression, changed, true_alignment(batch), weights, np.random.default_rng(2)
             ).item()
 
     said = torch.full((16, 51), 0.1)  # what an untrained head says of everything
@@ -347,7 +335,7 @@ def test_a_pupil_is_drawn_to_what_its_teachers_say(shard):
     batch = batch_of(shard, 16)
     torch.manual_seed(0)
     expression, weights = Expression().eval(), torch.ones(51)
-    patches = regressor.warp_patches(batch.image, regressor.true_alignment(batch))
+    patches = regressor.warp_patches(batch.image, true_alignment(batch))
     rng = np.random.default_rng(0)
     with torch.no_grad():
         said, *_ = expression(*(to_input(patch, rng, 0.0) for patch in patches), batch.head[:, :3])
@@ -356,7 +344,7 @@ def test_a_pupil_is_drawn_to_what_its_teachers_say(shard):
         lesson = dataclasses.replace(batch, taught=taught)
         with torch.no_grad():
             rng = np.random.default_rng(2)
-            arguments = (expression, lesson, regressor.true_alignment(batch), weights, rng)
+            arguments = (expression, lesson, true_alignment(batch), weights, rng)
             return regressor.expression_loss(*arguments, style=0.0).item()
 
     own = (1 - regressor.TEACHING) * loss(None)
@@ -380,81 +368,3 @@ def test_a_whole_regressor_gives_the_contract(shard):
     assert outputs.shape == (2, 57) and points.shape == (2, 71, 2) and presence.shape == (2,)
     assert hidden.shape == (2, 3) and (hidden >= 0).all() and (hidden <= 1).all()
     assert (outputs[:, :51] >= 0).all() and (outputs[:, :51] <= 1).all()
-
-
-def test_an_engine_is_judged_on_every_channel(folder, random_engines, tmp_path, capsys):
-    report, figures = tmp_path / "quality.md", tmp_path / "quality.json"
-    picture = tmp_path / "images" / "quality.jpg"
-    engines = str(random_engines.folder)
-    evaluate.main(folder, engines, "onnxruntime-cpu", None, None, tmp_path, figures, report, picture)
-    text = report.read_text()
-    assert "](images/quality.jpg)" in text
-    drawn = cv2.imread(str(picture))
-    assert drawn.shape[1] == evaluate.COLUMNS * judged.TILE and drawn.std() > 20
-    assert text in capsys.readouterr().out
-    assert "| all | 32 |" in text and "closed eyes, F1" in text
-    assert all(f"| `{name}` |" in text for name in ARKIT_NAMES)
-    said = json.loads(figures.read_text())
-    assert set(said["r"]) == set(ARKIT_NAMES) and said["slices"]["all"]["crops"] == 32
-    sizes = [said["slices"][f"face of {pixels} pixels"] for pixels in evaluate.FACES]
-    assert all(size["crops"] == 32 for size in sizes)
-    assert len({size["landmarks_percent"] for size in (*sizes, said["slices"]["all"])}) == 4
-    assert all(value > 0 for name, value in said["single"].items() if name.startswith("taken again"))
-
-
-def test_faces_that_do_one_thing_alone_are_rendered_and_read(random_engines, monkeypatch):
-    monkeypatch.setattr(evaluate, "PEOPLE_ALONE", 1)
-
-    @dataclasses.dataclass(frozen=True)
-    class HeadOnly:
-        def load(self):
-            return head_for_tests(), None
-
-    engine = open_engine(load_set(str(random_engines.folder)).regressor, "onnxruntime-cpu")
-    said = evaluate._alone(engine, HeadOnly())
-    assert said.shape == (len(ARKIT_NAMES),) and np.isfinite(said).all()
-    assert np.abs(said).max() > 0
-    done = {name: set(np.array(ARKIT_NAMES)[evaluate._together(name) > 0]) for name in ARKIT_NAMES}
-    assert done["jawLeft"] == {"jawLeft"} and done["browInnerUp"] == {"browInnerUp"}
-    assert done["mouthSmileLeft"] == {"mouthSmileLeft", "mouthSmileRight"}
-    assert done["eyeLookInRight"] == {"eyeLookInRight", "eyeLookOutLeft"}
-    assert done["eyeLookOutLeft"] == done["eyeLookInRight"]
-    np.testing.assert_array_equal(evaluate._alone(engine, HeadOnly()), said)
-
-
-def test_a_face_from_small_footage_has_lost_what_is_finer(shard):
-    crops = shard.image[:4]
-
-    def detail(pictures: np.ndarray) -> float:
-        return float(np.abs(np.diff(pictures.astype(float), axis=2)).mean())
-
-    details = [detail(judged.from_smaller_faces(crops, pixels)) for pixels in (24, 48, 96)]
-    assert details == sorted(details) and details[-1] < detail(crops)
-    assert judged.from_smaller_faces(crops, 24).shape == crops.shape
-
-
-def test_a_crop_that_is_taken_again_is_the_same_face_elsewhere(shard):
-    crops = shard.image[:4]
-    again = judged.taken_again(crops, np.random.default_rng(0))
-    assert again.shape == crops.shape and again.dtype == np.uint8 and (again != crops).mean() > 0.5
-    here, there = (
-        pictures.reshape(4, 24, 8, 24, 8, 3).astype(float).mean((2, 4)) for pictures in (crops, again)
-    )
-    assert np.abs(here - there).mean() < 8
-
-
-def test_the_picture_goes_from_the_best_crop_to_the_worst(shard):
-    said = shard.coefficients.copy()
-    said[:, 0] += np.linspace(0.0, 1.0, len(said), dtype=np.float32)
-    drawn = judged.picture(shard, said, shard.points, 3, 1)
-    best = cv2.resize(shard.image[0], (judged.TILE, judged.TILE), interpolation=cv2.INTER_CUBIC)
-    worst = cv2.resize(shard.image[-1], (judged.TILE, judged.TILE), interpolation=cv2.INTER_CUBIC)
-    for tile, crop in ((drawn[:, : judged.TILE], best), (drawn[:, -judged.TILE :], worst)):
-        assert (tile[: judged.TILE] == crop).mean() > 0.8  # all but the landmarks
-
-
-def test_a_handful_of_crops_is_no_judgement(shard, random_engines, tmp_path):
-    few = dataset.FaceShard(*(getattr(shard, name)[:8] for name in evaluate.FIELDS))
-    dataset.save(tmp_path / "faces_0001.npz", dataclasses.asdict(few))
-    with pytest.raises(typer.BadParameter, match="too few"):
-        evaluate.main(tmp_path, str(random_engines.folder))

@@ -94,11 +94,6 @@ class Alignment:
         return (*parts, (face, FACE_PATCH[2], CROP // 2))
 
 
-def true_alignment(batch: FaceBatch) -> Alignment:
-    """The labels' own."""
-    return Alignment(batch.head, batch.points, batch.points)
-
-
 def noisy_alignment(batch: FaceBatch) -> Alignment:
     """The labels' head and points with the network's kind of errors."""
     head = batch.head.clone()
