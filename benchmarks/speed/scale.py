@@ -46,12 +46,12 @@ DRIVE = (
 class SimulatedWorker(ClipWorker):
     """Everything of a worker but pictures and networks."""
 
-    def hello(self) -> Any:
+    def ready(self) -> Any:
         import ray
 
-        from facecap_batch.scheduling.messages import Hello
+        from facecap_batch.scheduling.messages import WorkerReady
 
-        return Hello(ray.get_runtime_context().get_node_id(), os.getpid(), "simulated")
+        return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid(), "simulated")
 
     def work(self, item: WorkItem) -> Iterator[Any]:
         import numpy as np
@@ -76,8 +76,8 @@ class SimulatedWorker(ClipWorker):
 class Waiting:
     """A worker whose work is to wait."""
 
-    def hello(self) -> Any:
-        return SimulatedWorker.hello(self)  # type: ignore[arg-type]
+    def ready(self) -> Any:
+        return SimulatedWorker.ready(self)  # type: ignore[arg-type]
 
     def work(self, seconds: float) -> Iterator[Any]:
         from facecap_batch.scheduling.messages import Done

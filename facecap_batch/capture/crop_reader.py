@@ -1,7 +1,7 @@
 """Crops on their way to the regressor: cut at once, read in batches, written down in order.
 
-In: frames and the boxes of faces in them. Out: rows of `Readings`. A crop whose head lies far off its nominal
-place was cut from a crude box: it is cut again while its frame is there, and read again, once.
+In: frames and the boxes of faces in them. Out: rows of `ReadingBuffer`. A crop whose head lies far off its
+nominal place was cut from a crude box: it is cut again while its frame is there, and read again, once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from facecap_batch.capture.regressor import Regressor
-from facecap_batch.capture.subject import Readings, fill
+from facecap_batch.capture.subject import ReadingBuffer, fill
 from facecap_batch.capture.tracker import TrackedBox
 from facecap_batch.video.frame import Crop, Frame
 
@@ -27,7 +27,7 @@ class CropReader:
         self.most_waiting = most_waiting
         self._waiting: list[tuple[Frame, Crop, np.void]] = []
         self._again: list[tuple[Crop, np.void]] = []
-        self.readings = Readings(len(reader.extra_names))
+        self.readings = ReadingBuffer(len(reader.extra_names))
 
     def add(self, frame: Frame, box: TrackedBox) -> None:
         """Cut the face at `box` out of `frame`; its row comes after those that were added before."""

@@ -40,7 +40,7 @@ def sample_stride(number: int) -> int:
     return 1 << max(0, number.bit_length() - (SAMPLES - 1).bit_length())
 
 
-class Uprighting:
+class OrientationWatcher:
     """Watches the detections of a clip until its orientation is beyond doubt."""
 
     def __init__(self, detector: Detector, regressor: Regressor) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from facecap_batch.capture.crop_reader import CropReader
 from facecap_batch.capture.detector import FOLLOW_SHARE, Detection, Detector
-from facecap_batch.capture.orientation import Uprighting
+from facecap_batch.capture.orientation import OrientationWatcher
 from facecap_batch.capture.regressor import Regressor
 from facecap_batch.capture.subject import subject_table
 from facecap_batch.capture.tracker import LOOKAHEAD, TrackedBox, Tracker
@@ -63,7 +63,7 @@ class CaptureSettings:
             raise ValueError(f"damage must be 'refuse' or 'keep', not {self.damage!r}")
 
 
-def capture(
+def capture_clip(
     clip: Clip,
     detector: Engine,
     regressor: Engine,
@@ -80,11 +80,11 @@ def capture(
     """
     settings = settings or CaptureSettings()
     finder, reader = networks(detector, regressor, settings)
-    watch = Uprighting(finder, reader) if settings.try_turns else None
+    watch = OrientationWatcher(finder, reader) if settings.try_turns else None
     turn = 0
     while True:
         with open_video(clip, settings) as video:
-            passage = Passage(finder, reader, settings, watch, turn, progress)
+            passage = CapturePass(finder, reader, settings, watch, turn, progress)
             found = passage.run(video)
             if not found:
                 pts = np.array(passage.pts, np.int64)
@@ -158,24 +158,24 @@ def _constant_rate(video: VideoInfo, pts: np.ndarray) -> Fraction:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pace:
+class BatchingLimits:
     """How often is detected and read, so that no more frames than allowed are held."""
 
     detect_every: int  # frames
     regress_batch: int  # crops
 
     @staticmethod
-    def of(settings: CaptureSettings, frame_bytes: int) -> Pace:
+    def of(settings: CaptureSettings, frame_bytes: int) -> BatchingLimits:
         """Detect more often, and regress sooner, where so few frames may be held that waiting is too dear."""
         frames = max(1, settings.held_bytes // max(1, frame_bytes))
         waiting = frames * 3 // 4 // (LOOKAHEAD + 1 + settings.detect_batch)
-        return Pace(
+        return BatchingLimits(
             max(1, min(settings.detect_every, waiting)), max(1, min(settings.regress_batch, frames // 4))
         )
 
 
 @dataclasses.dataclass(frozen=True)
-class Looked:
+class DetectedFrame:
     """What the detector saw in one frame."""
 
     frame_index: int
@@ -188,7 +188,7 @@ class Looked:
         return [face.scaled(1 / self.scale) for face in self.faces]
 
 
-class Passage:
+class CapturePass:
     """One way through a clip's frames, in one orientation."""
 
     def __init__(
@@ -196,7 +196,7 @@ class Passage:
         finder: Detector,
         reader: Regressor,
         settings: CaptureSettings,
-        watch: Uprighting | None,
+        watch: OrientationWatcher | None,
         turn: int,
         progress: Callable[[int], None] | None,
     ) -> None:
@@ -236,7 +236,7 @@ class Passage:
         """Detect or hold one frame; return the turn as soon as it is known, else 0."""
         frame = frame.turned(self._turn)
         if not self.pts:
-            self._set_pace(Pace.of(self._settings, frame.nbytes))
+            self._set_pace(BatchingLimits.of(self._settings, frame.nbytes))
         self.pts.append(frame.pts)
         if frame.index % self._every:
             self._intervals[-1].append(frame)
@@ -246,7 +246,7 @@ class Passage:
         self._begin_interval(frame)
         return 0
 
-    def _set_pace(self, pace: Pace) -> None:
+    def _set_pace(self, pace: BatchingLimits) -> None:
         self._every, self.crops.most_waiting = pace.detect_every, pace.regress_batch
 
     def _begin_interval(self, frame: Frame) -> None:
@@ -259,13 +259,13 @@ class Passage:
         threshold = self._finder.score_threshold * FOLLOW_SHARE
         found = self._finder.detect([image for _, image, _ in waiting], threshold)
         for (index, image, scale), faces in zip(waiting, found, strict=True):
-            if turn := self._saw(Looked(index, image, scale, faces)):
+            if turn := self._saw(DetectedFrame(index, image, scale, faces)):
                 return turn
             if self._tracker.steps > self._emitted + LOOKAHEAD:
                 self._emit()
         return 0
 
-    def _saw(self, looked: Looked) -> int:
+    def _saw(self, looked: DetectedFrame) -> int:
         """Take note of one detection; return the turn as soon as it is known, else 0."""
         if self._watch is not None:
             turn = self._watch.observe(self._tracker.steps, looked.image, looked.faces)

@@ -27,7 +27,7 @@ DEFAULT_HIDDEN_THRESHOLD = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class RegressorOutput:
     """What the regressor said of a batch of crops; NaN where it has no output for it."""
 
     coefficients: np.ndarray  # float32 [B, 51], 0..1, ARKIT_NAMES order
@@ -65,7 +65,7 @@ class Regressor:
         side = self.crop_scale * max(box[2] - box[0], box[3] - box[1])
         return frame.crop((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, side, self.size)
 
-    def read(self, crops: Sequence[np.ndarray]) -> Reading:
+    def read(self, crops: Sequence[np.ndarray]) -> RegressorOutput:
         """What the engine says of `crops` (uint8 [S, S, 3] RGB each)."""
         batch = np.stack(crops)
         outputs = run_in_one_shape(self.engine, prepare_input(self.engine.card, batch), self.batch)
@@ -78,7 +78,7 @@ class Regressor:
             hidden = np.zeros((len(batch), len(REGION_CHANNELS)), np.float32)
         presence = presence.reshape(len(batch)).astype(np.float32)
         pose = _taken(said, self._columns.pose)
-        return Reading(
+        return RegressorOutput(
             coefficients=np.clip(_taken(said, self._columns.coefficients), 0.0, 1.0),
             angles=pose[:, :3],
             place=pose[:, 3:],

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.capture.regressor import Reading, head_columns
+from facecap_batch.capture.regressor import RegressorOutput, head_columns
 from facecap_batch.capture.tracker import TrackedBox, importance
 from facecap_batch.coefficients import ARKIT_NAMES, REGION_CHANNELS, ClipInfo, CoefficientTable
 from facecap_batch.geometry import unwrap
@@ -47,8 +47,9 @@ _BLOCK_ROWS = 2048
 READ = ("square", "presence", "hidden", "coefficients", "pose", "extra")
 
 
-def fill(row: np.void, square: tuple[float, float, float], said: Reading, number: int) -> None:
-    """Write into a row of `Readings` which square was cut and what was said of it, at `number` in `said`."""
+def fill(row: np.void, square: tuple[float, float, float], said: RegressorOutput, number: int) -> None:
+    """Write into a row of `ReadingBuffer` which square was cut and what was said of it, at `number` in
+    `said`."""
     row["square"], row["presence"] = square, said.presence[number]
     row["coefficients"], row["hidden"] = said.coefficients[number], said.hidden[number]
     row["pose"][:3], row["pose"][3:] = said.angles[number], said.place[number]
@@ -60,7 +61,7 @@ def row_type(extra: int) -> np.dtype:
     return np.dtype([*((name, ROW[name]) for name in ROW.names or ()), ("extra", np.float32, (extra,))])
 
 
-class Readings:
+class ReadingBuffer:
     """Every crop that was read: tracks mixed, frames rising within a track; about 300 bytes a row."""
 
     def __init__(self, extra: int = 0) -> None:

@@ -31,7 +31,7 @@ FOLDER = "certificates"
 REFERENCE = "torch"  # on the CPU; what others are measured by needs no certificate
 AGREES, DIFFERS = "agrees", "differs"
 # A comparison on fewer says too little to be kept.
-LEAST_CROPS, LEAST_PICTURES = 100, 20
+MIN_CROPS, MIN_PICTURES = 100, 20
 # Distributions whose versions decide what a backend computes, by the first word of its name.
 LIBRARIES = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),

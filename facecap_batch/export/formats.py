@@ -6,13 +6,13 @@ import importlib
 from collections.abc import Callable
 
 from facecap_batch.coefficients import CoefficientTable
-from facecap_batch.storage.publish import Place
+from facecap_batch.storage.publish import StoragePath
 
-Exporter = Callable[[CoefficientTable, Place], None]
+Exporter = Callable[[CoefficientTable, StoragePath], None]
 
 
 def _lazily(module: str, function: str) -> Exporter:
-    def export(table: CoefficientTable, path: Place) -> None:
+    def export(table: CoefficientTable, path: StoragePath) -> None:
         getattr(importlib.import_module(f"facecap_batch.export.{module}"), function)(table, path)
 
     export.__name__ = function

@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
-from facecap_batch.storage.publish import Place, publish_bytes
+from facecap_batch.storage.publish import StoragePath, publish_bytes
 from facecap_batch.timecode import parse_time
 
 SHAPE_COUNT = 61  # what the app writes in BlendShapeCount: 52 shapes and 9 angles
@@ -72,7 +72,7 @@ def eye_angles(coefficients: np.ndarray) -> np.ndarray:
     return angles
 
 
-def write_livelink_csv(table: CoefficientTable, path: Place) -> None:
+def write_livelink_csv(table: CoefficientTable, path: StoragePath) -> None:
     """Publish `table` at `path` as Live Link Face CSV, atomically.
 
     A frame without values keeps its line, with a BlendShapeCount of 0 and empty fields, as the format has no

@@ -20,7 +20,7 @@ import numpy as np
 from facecap_batch.coefficients import CoefficientTable, read_parquet
 from facecap_batch.errors import FacecapError
 from facecap_batch.export.overlay import GROUND, Panel, annotate
-from facecap_batch.storage.publish import Place, place, published
+from facecap_batch.storage.publish import StoragePath, published, storage_path
 from facecap_batch.video.decoder import Video
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
@@ -34,11 +34,11 @@ class BadPreview(FacecapError):
 
 
 def preview(
-    table_path: str | Place,
+    table_path: str | StoragePath,
     video_path: str | Path,
-    output: str | Place,
+    output: str | StoragePath,
     *,
-    raw_path: str | Place | None = None,
+    raw_path: str | StoragePath | None = None,
     height: int = 720,
     every: int = 1,
     sheet_frames: int = 12,
@@ -54,13 +54,13 @@ def preview(
     Raises BadPreview, BadVideo, or OSError where the output cannot be written. The output appears when
     complete.
     """
-    table = read_parquet(place(table_path))
-    raw = None if raw_path is None else read_parquet(place(raw_path))
+    table = read_parquet(storage_path(table_path))
+    raw = None if raw_path is None else read_parquet(storage_path(raw_path))
     if raw is not None and not np.array_equal(raw.pts, table.pts):
         raise BadPreview(f"{raw_path} is not the raw table of {table_path}: their frames differ")
     if every < 1 or sheet_frames < 1 or height < 32:
         raise BadPreview("every and sheet_frames must be at least 1, height at least 32 pixels")
-    output = place(output)
+    output = storage_path(output)
     kind = output.suffix.lower()
     if kind in VIDEO_SUFFIXES:
         pictures = _with_panel(video_path, table, raw, range(0, len(table), every), height)
@@ -133,7 +133,7 @@ def _with_panel(
 
 
 def _write_video(
-    output: Place,
+    output: StoragePath,
     table: CoefficientTable,
     pictures: Iterator[tuple[int, np.ndarray]],
     progress: Callable[[int], None] | None,
@@ -167,7 +167,7 @@ def _write_video(
 
 
 def _write_sheet(
-    output: Place, cells: Iterator[tuple[int, np.ndarray]], progress: Callable[[int], None] | None
+    output: StoragePath, cells: Iterator[tuple[int, np.ndarray]], progress: Callable[[int], None] | None
 ) -> int:
     pictures = []
     for _, picture in cells:
@@ -187,7 +187,7 @@ def _write_sheet(
 
 
 def _write_folder(
-    output: Place,
+    output: StoragePath,
     table: CoefficientTable,
     pictures: Iterator[tuple[int, np.ndarray]],
     progress: Callable[[int], None] | None,
@@ -201,7 +201,7 @@ def _write_folder(
     return drawn
 
 
-def _write_image(path: Place, picture: np.ndarray) -> None:
+def _write_image(path: StoragePath, picture: np.ndarray) -> None:
     done, data = cv2.imencode(path.suffix.lower(), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     if not done:
         raise OSError(f"{path} cannot be encoded")

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from facecap_batch.errors import OutputBusy, OutputNotWritable
-from facecap_batch.storage.publish import Place
+from facecap_batch.storage.publish import StoragePath
 from facecap_batch.storage.remote import RemotePath
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ SETTLE_S = 1.0  # how long two requests that were made together may take
 class OutputLock:
     """Holds an output folder for one run, from ``with`` to its end."""
 
-    def __init__(self, output: Place) -> None:
+    def __init__(self, output: StoragePath) -> None:
         self._lock = _RemoteLock(output) if isinstance(output, RemotePath) else _LocalLock(output)
 
     def __enter__(self) -> OutputLock:
@@ -53,7 +53,7 @@ class OutputLock:
         self._lock.release()
 
 
-def is_held(output: Place) -> bool:
+def is_held(output: StoragePath) -> bool:
     """True while a run holds the folder. Raises OSError where a remote one cannot be asked."""
     if isinstance(output, RemotePath):
         holder = _read(output / LOCK_NAME)
@@ -69,7 +69,7 @@ def is_held(output: Place) -> bool:
 
 
 @contextlib.contextmanager
-def writing(path: Place) -> Iterator[Place]:
+def writing(path: StoragePath) -> Iterator[StoragePath]:
     """Name the file and the way out when the storage refuses; whether it may pass is kept in the cause."""
     try:
         yield path
@@ -80,7 +80,7 @@ def writing(path: Place) -> Iterator[Place]:
         ) from error
 
 
-def not_writable(folder: Place, error: OSError) -> OutputNotWritable:
+def not_writable(folder: StoragePath, error: OSError) -> OutputNotWritable:
     """The error of a run whose output folder refuses."""
     return OutputNotWritable(
         f"{folder}: the output folder cannot be written: {error.strerror or error}; "

@@ -26,7 +26,7 @@ from facecap_batch.output.ledger import DONE, FAILED, Record
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.manifest import Clip
 from facecap_batch.scheduling.cluster import usable_cpus
-from facecap_batch.storage.publish import Place, publish_bytes, published
+from facecap_batch.storage.publish import StoragePath, publish_bytes, published
 
 CLIPS_NAME, RUN_NAME = "clips.parquet", "run.json"
 PENDING = "pending"  # neither done nor failed: interrupted, or the run is still going
@@ -66,7 +66,7 @@ PACKAGES = (
 )
 
 
-def write_clips(output: Place, clips: Sequence[Clip], records: Mapping[str, Record]) -> None:
+def write_clips(output: StoragePath, clips: Sequence[Clip], records: Mapping[str, Record]) -> None:
     """Publish ``clips.parquet``: one row per clip, in the manifest's order; raises OSError.
 
     Columns of the manifest that this project does not know follow as text; one that bears the name of a
@@ -156,10 +156,10 @@ class RunReport:
     retries: int = 0  # work given to a worker once more, by this run
     lost_workers: int = 0  # in this run, for any reason
     lost_to_nodes: int = 0  # of these, because their node went away
-    hosts: Sequence[Mapping[str, Any]] = ()  # as `listeners.Roster.host_kinds`
+    hosts: Sequence[Mapping[str, Any]] = ()  # as `listeners.WorkerRoster.host_kinds`
 
 
-def write_run(output: Place, config: RunConfig, report: RunReport) -> None:
+def write_run(output: StoragePath, config: RunConfig, report: RunReport) -> None:
     """Publish ``run.json``; raises OSError."""
     description = {
         **dataclasses.asdict(report),

@@ -20,9 +20,9 @@ from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
 from facecap_batch.output.lock import is_held
 from facecap_batch.output.reports import CLIPS_NAME, PENDING, RUN_NAME
 from facecap_batch.runs.observers.progress import clock
-from facecap_batch.storage.publish import Place, arrow_source
+from facecap_batch.storage.publish import StoragePath, arrow_source
 
-MOST_ERRORS = 10  # kinds of error that are listed
+MAX_ERRORS = 10  # kinds of error that are listed
 
 
 class NoRun(FacecapError):
@@ -54,7 +54,7 @@ class Status:
     errors: tuple[ErrorKind, ...]  # most frequent first
 
 
-def status(output: Place) -> Status:
+def status(output: StoragePath) -> Status:
     """Read `output`. Raises NoRun."""
     run, rows = read_reports(output)
     running = is_held(output)
@@ -95,7 +95,7 @@ def status(output: Place) -> Status:
     )
 
 
-def watch(output: Place, every_s: float) -> Iterator[Status]:
+def watch(output: StoragePath, every_s: float) -> Iterator[Status]:
     """The status now, and again every `every_s` seconds until no run is going on. Raises NoRun."""
     while True:
         found = status(output)
@@ -108,7 +108,7 @@ def watch(output: Place, every_s: float) -> Iterator[Status]:
 _FROM_RECORD = ("status", "frames", "frames_with_face", "seconds", "error_type", "error")
 
 
-def read_reports(output: Place) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def read_reports(output: StoragePath) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """``run.json``, and ``clips.parquet`` row by row. Raises NoRun."""
     try:
         run = json.loads((output / RUN_NAME).read_bytes())
@@ -152,7 +152,7 @@ def _kinds(failures: list[tuple[str, str, str]]) -> tuple[ErrorKind, ...]:
     for error_type, clip_id, error in failures:
         by_type[error_type].append((clip_id, error))
     kinds = [ErrorKind(name, len(found), *found[0]) for name, found in by_type.items()]
-    return tuple(sorted(kinds, key=lambda kind: (-kind.count, kind.error_type))[:MOST_ERRORS])
+    return tuple(sorted(kinds, key=lambda kind: (-kind.count, kind.error_type))[:MAX_ERRORS])
 
 
 def _elapsed(run: dict[str, Any]) -> float:

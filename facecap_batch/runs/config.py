@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facecap_batch import __version__
-from facecap_batch.storage.publish import Place
+from facecap_batch.storage.publish import StoragePath
 
 if TYPE_CHECKING:
     from facecap_batch.capture.pipeline import CaptureSettings
@@ -90,7 +90,7 @@ class RunConfig:
 class RunOptions:
     """How a run is carried out; none of it changes a result."""
 
-    output: Place
+    output: StoragePath
     workers: int | None = None  # None: as many as the CPUs (or GPU shares) of the cluster allow
     ray_address: str | None = None  # None: a local Ray is started and stopped by the run
     cpus_per_worker: float = 1.0

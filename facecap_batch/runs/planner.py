@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.capture.segments.cut_points import Cuts, Segment
+from facecap_batch.capture.segments.cut_points import SegmentPlan, Segment
 from facecap_batch.output.ledger import DONE, FAILED, InputIdentity, Ledger, Record, identify_all
 from facecap_batch.runs.manifest import Clip
 
@@ -38,7 +38,7 @@ class SegmentItem:
     """One segment of a clip to be done by one worker."""
 
     clip: Clip
-    cuts: Cuts  # with this segment alone
+    cuts: SegmentPlan  # with this segment alone
 
     @property
     def segment(self) -> Segment:
@@ -51,7 +51,7 @@ class JoinItem:
 
     clip: Clip
     input_key: str
-    cuts: Cuts
+    cuts: SegmentPlan
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ every task, in order of completion; after each, more tasks may be added. Workers
 first: each holds at most one, so when a worker dies the task that was in its hands is known. Attempts
 belong to the driver: Ray itself restarts and retries nothing.
 
-A worker is an actor with two methods: ``hello() -> Hello`` makes it ready, and ``work(payload)`` is a
+A worker is an actor with two methods: ``ready() -> WorkerReady`` makes it ready, and ``work(payload)`` is a
 generator of `Progress` records that ends with one `Done` or `Failed`. Progress is the heartbeat: a worker
 that says nothing for `Limits.stall_s` is killed and replaced.
 """
@@ -36,7 +36,7 @@ from ray.exceptions import (
 )
 
 from facecap_batch.errors import WorkerLost
-from facecap_batch.scheduling.messages import Done, Failed, Hello, Listener, Outcome, Progress, Task
+from facecap_batch.scheduling.messages import Done, Failed, Listener, Outcome, Progress, Task, WorkerReady
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class _Slot:
 
     actor: Any
     stream: Any = None  # what it owes: the reference of its Hello, or the generator of its task
-    hello: Hello | None = None
+    ready: WorkerReady | None = None
     job: _Waiting | None = None
     heard: float = dataclasses.field(default_factory=time.monotonic)
     unreachable: str = ""  # why it is given up, once Ray knows whether its node is gone
@@ -140,7 +140,7 @@ class Scheduler:
     def run(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
         """Yield an outcome for every task that is not dropped. Closing the generator stops all workers.
 
-        Raises WorkerLost when no worker can be started, and whatever ``hello`` raises.
+        Raises WorkerLost when no worker can be started, and whatever ``ready`` raises.
         """
         self.add(tasks)
         try:
@@ -166,16 +166,16 @@ class Scheduler:
     def _staff(self) -> None:
         """Start the workers that there is room and work for; give each free one the next task."""
         for slot in self._slots:
-            if slot.hello and slot.stream is None and slot.job is None and self._queue:
+            if slot.ready and slot.stream is None and slot.job is None and self._queue:
                 _, slot.job = heapq.heappop(self._queue)
                 slot.heard = time.monotonic()
                 slot.stream = slot.actor.work.options(num_returns="streaming").remote(slot.job.task.payload)
-                self.listener.started(slot.job.task.key, slot.hello)
-        starting = sum(1 for slot in self._slots if slot.hello is None)
+                self.listener.started(slot.job.task.key, slot.ready)
+        starting = sum(1 for slot in self._slots if slot.ready is None)
         room = self.wanted() - len(self._slots)
         for _ in range(min(room, len(self._queue) - starting)):
             actor = self.start_worker()
-            self._slots.append(_Slot(actor, stream=actor.hello.remote()))
+            self._slots.append(_Slot(actor, stream=actor.ready.remote()))
 
     def _ready_slots(self) -> list[_Slot]:
         """Slots with something to hear; waits at most a tick for the first."""
@@ -194,16 +194,16 @@ class Scheduler:
     def _hear(self, slot: _Slot) -> Outcome | None:
         """Take one message from a worker."""
         try:
-            if slot.hello is None:
-                slot.hello = ray.get(slot.stream)
+            if slot.ready is None:
+                slot.ready = ray.get(slot.stream)
                 slot.stream = None
                 self._start_failures = 0
-                self.listener.joined(slot.hello)
+                self.listener.joined(slot.ready)
                 self._count()
                 return None
             message = ray.get(next(slot.stream))
         except RayTaskError as error:
-            if slot.hello is None:
+            if slot.ready is None:
                 raise error.as_instanceof_cause() from None
             message = Failed(type(error.cause).__name__, f"a bug, please report it: {error.cause!r}")
         except StopIteration:
@@ -234,7 +234,7 @@ class Scheduler:
         self._slots.remove(slot)
         with contextlib.suppress(Exception):
             ray.kill(slot.actor)
-        self.listener.lost(slot.hello, reason, node_died)
+        self.listener.lost(slot.ready, reason, node_died)
         self._count()
         if slot.job is None:
             self._start_failures += 0 if node_died else 1
@@ -283,20 +283,20 @@ class Scheduler:
         """True when the worker went because its node did: preemption, not a crash."""
         if isinstance(error, NodeDiedError) or getattr(error, "preempted", False):
             return True
-        return slot.hello is not None and not self._lives_on(slot)
+        return slot.ready is not None and not self._lives_on(slot)
 
     @staticmethod
     def _lives_on(slot: _Slot) -> bool:
         """True while the worker's node, or one that it may have been started on, is there."""
         alive = {node["NodeID"]: node["Alive"] for node in ray.nodes()}
-        return slot.hello is None or alive.get(slot.hello.node_id, False)
+        return slot.ready is None or alive.get(slot.ready.node_id, False)
 
     def _count(self) -> None:
-        self.listener.workers(sum(1 for slot in self._slots if slot.hello))
+        self.listener.workers(sum(1 for slot in self._slots if slot.ready))
 
     def _dismiss(self) -> None:
         """Stop every worker: busy ones at once; idle ones are asked, waited for, then killed."""
-        idle = [slot for slot in self._slots if slot.job is None and slot.hello is not None]
+        idle = [slot for slot in self._slots if slot.job is None and slot.ready is not None]
         for slot in self._slots:
             if slot not in idle:
                 self._kill(slot)

@@ -62,7 +62,7 @@ class SolveSettings:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
 
 
-def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> CoefficientTable:
+def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) -> CoefficientTable:
     """Final table of a clip from its raw one.
 
     Rows are those of `raw`. `face_found` stays true where the frame was measured and believed; a filled row

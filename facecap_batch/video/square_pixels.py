@@ -15,14 +15,14 @@ from av.video.reformatter import VideoReformatter
 
 # Width over height of a pixel. What lies beyond is a mistake of the file; what is this close to square
 # (1 / 50) cannot be seen, and some files carry it as a rounding error.
-MOST_ASPECT = Fraction(4)
+MAX_ASPECT = Fraction(4)
 SQUARE_WITHIN = Fraction(1, 50)
 
 
 def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
     """Width and height, pixels, of a picture of `width` by `height` pixels that are `aspect` times as wide as
     high. Nothing is thrown away: the side that is too short grows, to an even number."""
-    if not 1 / MOST_ASPECT <= aspect <= MOST_ASPECT or abs(aspect - 1) <= SQUARE_WITHIN:
+    if not 1 / MAX_ASPECT <= aspect <= MAX_ASPECT or abs(aspect - 1) <= SQUARE_WITHIN:
         return width, height
     if aspect > 1:
         return round(width * aspect / 2) * 2, height

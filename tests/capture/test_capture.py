@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facecap_batch.capture.pipeline import CaptureSettings, capture, clip_info
+from facecap_batch.capture.pipeline import CaptureSettings, capture_clip, clip_info
 from facecap_batch.coefficients import CoefficientTable, read_parquet, write_parquet
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import EngineSet
@@ -45,7 +45,7 @@ def disc_video(
 
 def taken(path: Path, settings: CaptureSettings | None = None, **clip: object) -> CoefficientTable:
     given = Clip("clip", str(path), **clip)  # type: ignore[arg-type]
-    return capture(given, DiscDetector(), DiscRegressor(), settings)
+    return capture_clip(given, DiscDetector(), DiscRegressor(), settings)
 
 
 def assert_all_missing(table: CoefficientTable, rows: np.ndarray) -> None:
@@ -127,7 +127,7 @@ def test_a_face_that_goes_and_comes_is_null_in_between(tmp_path: Path) -> None:
 def test_a_clip_without_a_face_is_all_null_and_cheap(tmp_path: Path) -> None:
     path = write_video(tmp_path / "empty.mp4", [scene(WIDTH, HEIGHT, shade=90 + k % 7) for k in range(400)])
     detector, regressor = DiscDetector(), DiscRegressor()
-    table = capture(Clip("clip", str(path)), detector, regressor)
+    table = capture_clip(Clip("clip", str(path)), detector, regressor)
     assert len(table) == 400 and not table.face_found.any()
     assert_all_missing(table, np.ones(400, bool))
     assert regressor.crops == 0
@@ -149,7 +149,7 @@ def test_a_clip_on_its_side_is_set_upright(turn: int, tmp_path: Path) -> None:
 def test_an_upright_face_that_the_detector_doubts_is_not_looked_for_sideways(tmp_path: Path) -> None:
     detector = DiscDetector(score=0.6)
     path = disc_video(tmp_path / "walk.mp4", walk(60))
-    assert capture(Clip("clip", str(path)), detector, DiscRegressor()).face_found.all()
+    assert capture_clip(Clip("clip", str(path)), detector, DiscRegressor()).face_found.all()
     assert detector.images <= 60 / 6 + 2
 
 
@@ -217,8 +217,8 @@ def test_a_crude_box_is_cut_again(tmp_path: Path) -> None:
     places[:, 0] += 25 * np.sin(np.arange(60) * np.pi / 6)  # zero in every detected frame
     path = disc_video(tmp_path / "shaken.mp4", places)
     plain, crude = DiscRegressor(), DiscRegressor(nominal_u=0.0, nominal_v=0.0, nominal_s=float(np.log(21)))
-    without = capture(Clip("clip", str(path)), DiscDetector(), plain)
-    corrected = capture(Clip("clip", str(path)), DiscDetector(), crude)
+    without = capture_clip(Clip("clip", str(path)), DiscDetector(), plain)
+    corrected = capture_clip(Clip("clip", str(path)), DiscDetector(), crude)
     assert crude.crops > plain.crops
     truth = -focal_length(WIDTH, HEIGHT) * DIAMETER_CM / (2 * places[:, 2])
     error = [np.abs(table.head[:, 5] - truth).max() for table in (without, corrected)]
@@ -228,7 +228,7 @@ def test_a_crude_box_is_cut_again(tmp_path: Path) -> None:
 def test_progress_rises_to_the_number_of_frames(tmp_path: Path) -> None:
     seen: list[int] = []
     path = disc_video(tmp_path / "walk.mp4", walk(50))
-    capture(Clip("clip", str(path)), DiscDetector(), DiscRegressor(), progress=seen.append)
+    capture_clip(Clip("clip", str(path)), DiscDetector(), DiscRegressor(), progress=seen.append)
     assert seen == sorted(seen) and seen[-1] == 50 and len(seen) >= 8
 
 
@@ -247,7 +247,7 @@ def test_tiny_videos_survive_real_engines(size: int, random_engines: EngineSet, 
     engines = [
         open_engine(card, "onnxruntime-cpu") for card in (random_engines.detector, random_engines.regressor)
     ]
-    assert len(capture(Clip("clip", str(path)), *engines)) == 3
+    assert len(capture_clip(Clip("clip", str(path)), *engines)) == 3
 
 
 def test_one_frame_is_a_clip(tmp_path: Path) -> None:
@@ -262,8 +262,8 @@ def test_real_engines_give_a_full_table(random_engines: EngineSet, tmp_path: Pat
     path = disc_video(tmp_path / "walk.mp4", walk(40))
     detector = open_engine(random_engines.detector, "onnxruntime-cpu")
     regressor = open_engine(random_engines.regressor, "onnxruntime-cpu")
-    first = capture(Clip("clip", str(path)), detector, regressor)
-    again = capture(Clip("clip", str(path)), detector, regressor)
+    first = capture_clip(Clip("clip", str(path)), detector, regressor)
+    again = capture_clip(Clip("clip", str(path)), detector, regressor)
     assert len(first) == 40 and first.face_found.any()
     for name in ("score", "box", "coefficients", "head"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
@@ -296,5 +296,5 @@ def test_real_clips_have_one_row_per_frame(footage: Callable[[str], Path], rando
         open_engine(card, "onnxruntime-cpu") for card in (random_engines.detector, random_engines.regressor)
     ]
     path = footage("intel_asl_no.mkv")
-    table = capture(Clip("clip", str(path)), *engines)
+    table = capture_clip(Clip("clip", str(path)), *engines)
     assert table.pts.tolist() == videos.container_pts(path)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from facecap_batch.capture.orientation import sample_stride
-from facecap_batch.capture.pipeline import CaptureSettings, capture
-from facecap_batch.capture.segments.cut_points import WARM_UP, Cuts, cut, may_be_long, packet_times
+from facecap_batch.capture.pipeline import CaptureSettings, capture_clip
+from facecap_batch.capture.segments.cut_points import WARM_UP, SegmentPlan, cut, may_be_long, packet_times
 from facecap_batch.capture.segments.join import CannotJoin, Joined, join
 from facecap_batch.capture.segments.segment import SegmentResult, capture_segment, survey
 from facecap_batch.coefficients import CoefficientTable
@@ -34,7 +34,7 @@ SEGMENT_S = 2.0
 class Taken:
     """A clip taken in segments."""
 
-    cuts: Cuts
+    cuts: SegmentPlan
     results: list[SegmentResult]
     joined: Joined
     read: int  # crops that the join looked at
@@ -73,7 +73,7 @@ def assert_same(cut_table: CoefficientTable, whole: CoefficientTable) -> None:
 
 def assert_cuts_are_invisible(clip: Clip, settings: CaptureSettings | None = None, **how: object) -> Taken:
     taken = in_segments(clip, settings, **how)  # type: ignore[arg-type]
-    assert_same(taken.joined.table, capture(clip, DiscDetector(), DiscRegressor(), settings))
+    assert_same(taken.joined.table, capture_clip(clip, DiscDetector(), DiscRegressor(), settings))
     return taken
 
 
@@ -125,7 +125,7 @@ def test_the_default_engines_on_a_speaking_face(tmp_path: Path) -> None:
     clip = Clip("clip", str(path))
     taken = in_segments(clip, segment_s=1.5, detector=detector, regressor=regressor)
     assert len(taken.cuts.segments) >= 3
-    whole = capture(clip, detector, regressor)
+    whole = capture_clip(clip, detector, regressor)
     assert whole.face_found.mean() > 0.9
     assert_same(taken.joined.table, whole)
 
@@ -181,7 +181,7 @@ def test_what_the_segments_could_not_know_is_read_by_the_join(tmp_path: Path) ->
     clip = Clip("clip", str(write_video(tmp_path / "faint.mp4", frames, **CLOSED)))  # type: ignore[arg-type]
     taken = in_segments(clip, detector=FaintDetector(5))
     assert taken.read > 100
-    assert_same(taken.joined.table, capture(clip, FaintDetector(5), DiscRegressor()))
+    assert_same(taken.joined.table, capture_clip(clip, FaintDetector(5), DiscRegressor()))
 
     crowd = [
         scene(WIDTH, HEIGHT, (25, 60, 22 - k / 25), (80, 60, 16), (135, 60, 10 + k / 25))
@@ -229,7 +229,7 @@ def test_settings_that_change_the_pace(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_cut_stays_whole(tmp_path: Path) -> None:
-    def cuts_of(path: Path, segment_s: float = SEGMENT_S) -> Cuts | None:
+    def cuts_of(path: Path, segment_s: float = SEGMENT_S) -> SegmentPlan | None:
         clip = Clip("clip", str(path))
         return survey(clip, DiscDetector(), DiscRegressor(), CaptureSettings(), segment_s, "key")
 
@@ -250,7 +250,7 @@ def test_segments_that_do_not_fit_are_not_joined(tmp_path: Path) -> None:
     clip, settings = Clip("clip", str(path)), CaptureSettings()
     taken = in_segments(clip)
 
-    def refusal(changed: SegmentResult, cuts: Cuts = taken.cuts) -> str:
+    def refusal(changed: SegmentResult, cuts: SegmentPlan = taken.cuts) -> str:
         results = [changed if result.number == changed.number else result for result in taken.results]
         with pytest.raises(CannotJoin) as error:
             join(clip, cuts, results, DiscDetector(), DiscRegressor(), settings)

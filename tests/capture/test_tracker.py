@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 
 from facecap_batch.capture.detector import Detection
-from facecap_batch.capture.regressor import Reading
-from facecap_batch.capture.subject import Readings, fill, main_subject, subject_table
+from facecap_batch.capture.regressor import RegressorOutput
+from facecap_batch.capture.subject import ReadingBuffer, fill, main_subject, subject_table
 from facecap_batch.capture.tracker import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.coefficients import ARKIT_NAMES, ClipInfo
 
@@ -129,13 +129,13 @@ def test_memory_of_a_long_clip_is_bounded() -> None:
 
 def readings(*tracks: tuple[range, float]) -> np.ndarray:
     """Tracks of (frames, box size), all seen with certainty."""
-    collected = Readings()
+    collected = ReadingBuffer()
     for track, (frames, size) in enumerate(tracks):
         boxes = [TrackedBox(track, np.array([0, 0, size, size]), 1.0) for _ in frames]
         count = len(frames)
         place, hidden = np.zeros((count, 3)), np.zeros((count, 3), bool)
         shapes, angles, extra = (np.zeros((count, columns)) for columns in (51, 3, 0))
-        said = Reading(shapes, angles, place, np.ones(count), hidden, extra)
+        said = RegressorOutput(shapes, angles, place, np.ones(count), hidden, extra)
         for number, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
             fill(collected.expect(frame, box), (0.0, 0.0, 1.0), said, number)
     return collected.take()
@@ -149,7 +149,7 @@ def tracks_chosen(given: np.ndarray, count: int) -> list[int]:
 def test_readings_come_out_in_the_order_they_went_in() -> None:
     given = readings((range(0, 5000), 40.0), (range(7, 9), 30.0))
     assert given["frame"].tolist() == [*range(5000), 7, 8]
-    assert len(Readings().take()) == 0
+    assert len(ReadingBuffer().take()) == 0
 
 
 def test_the_subject_is_the_largest_face_over_the_whole_clip() -> None:

@@ -19,7 +19,7 @@ from facecap_batch.output import compaction, reports
 from facecap_batch.output.compact_index import (
     INDEX_NAME,
     IndexDamaged,
-    cross_out,
+    invalidate,
     read_clip,
     read_index,
     table_file,
@@ -187,7 +187,7 @@ def test_a_compacted_clip_counts_as_done(output: Path, tmp_path: Path) -> None:
 
 def test_what_is_done_again_is_read_from_its_own_file(output: Path, tmp_path: Path) -> None:
     compact(output, remove_originals=True)
-    cross_out(output, {"coefficients/take 2.parquet", "raw/take 2.parquet"})
+    invalidate(output, {"coefficients/take 2.parquet", "raw/take 2.parquet"})
     gone = query(output, COUNT)
     assert gone["clip_id"].to_pylist() == ["a", "it's", "take 10", "Ärger"]
     (item,) = plan(clips_of(tmp_path), Ledger(output), CONFIG).items

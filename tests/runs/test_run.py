@@ -32,7 +32,7 @@ from facecap_batch.output.exports import UnknownClip, UnknownFormat, export_clip
 from facecap_batch.output.status import NoRun, describe, status
 from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.observers.progress import PlainDisplay
-from facecap_batch.runs.start import solve_again
+from facecap_batch.runs.start import resolve_run
 from facecap_batch.solve.solver import SolveSettings
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
@@ -121,7 +121,7 @@ def test_another_solve_needs_no_decoding(
     assert run_quietly(manifest, tmp_path, config).exit_code == 0
     raw = {path: path.stat().st_mtime_ns for path in (tmp_path / "raw").iterdir()}
     with Path(os.devnull).open("w") as nowhere:
-        summary = solve_again(SolveSettings(smoothing=0.0), RunOptions(tmp_path), PlainDisplay(nowhere))
+        summary = resolve_run(SolveSettings(smoothing=0.0), RunOptions(tmp_path), PlainDisplay(nowhere))
     assert summary.exit_code == 0 and summary.done == len(LENGTHS)
     by_solve = results(tmp_path)
     assert by_solve != results(clean)

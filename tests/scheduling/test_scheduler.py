@@ -11,7 +11,7 @@ import pytest
 import ray
 
 from facecap_batch.errors import WorkerLost
-from facecap_batch.scheduling.messages import Done, Failed, Hello, Outcome, Progress, Task
+from facecap_batch.scheduling.messages import Done, Failed, Outcome, Progress, Task, WorkerReady
 from facecap_batch.scheduling.scheduler import Limits, Scheduler
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
@@ -24,12 +24,12 @@ class Toy:
     def __init__(self, mood: str = "") -> None:
         self.mood = mood
 
-    def hello(self) -> Hello:
+    def ready(self) -> WorkerReady:
         if self.mood == "refuses":
             raise FileNotFoundError("no such engine")
         if self.mood == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
-        return Hello(ray.get_runtime_context().get_node_id(), os.getpid())
+        return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid())
 
     def work(self, payload: tuple[str, str]):
         order, place = payload
@@ -62,10 +62,10 @@ class Ear:
         self.retries: list[str] = []
         self.heartbeats = 0
         self.counts: list[int] = []
-        self.joined_workers: list[Hello] = []
-        self.losses: list[tuple[Hello | None, str, bool]] = []
+        self.joined_workers: list[WorkerReady] = []
+        self.losses: list[tuple[WorkerReady | None, str, bool]] = []
 
-    def started(self, key: str, worker: Hello) -> None:
+    def started(self, key: str, worker: WorkerReady) -> None:
         self.started_keys.append(key)
 
     def progress(self, key: str, progress: Progress) -> None:
@@ -80,10 +80,10 @@ class Ear:
     def workers(self, count: int) -> None:
         self.counts.append(count)
 
-    def joined(self, worker: Hello) -> None:
+    def joined(self, worker: WorkerReady) -> None:
         self.joined_workers.append(worker)
 
-    def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
+    def lost(self, worker: WorkerReady | None, reason: str, node_died: bool) -> None:
         self.losses.append((worker, reason, node_died))
 
 

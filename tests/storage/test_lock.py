@@ -20,9 +20,9 @@ from tests.support.object_store import BUCKET, ObjectStore
 HOLD = """
 import sys, time
 from facecap_batch import locks
-from facecap_batch.storage import place
+from facecap_batch.storage import storage_path
 locks.SETTLE_S = 0.2
-with locks.OutputLock(place(sys.argv[1])):
+with locks.OutputLock(storage_path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """

@@ -1,8 +1,8 @@
 """Where a long clip is cut: into segments that begin at keyframes and can be decoded by themselves.
 
-In: a clip, the capture settings, how long a segment should be. Out: `Cuts`, or None for a clip that stays in
-one piece. The packets of the file are listed without decoding; from their timestamps follows the number of
-every frame. Nothing but the clip and the configuration decides where cuts lie.
+In: a clip, the capture settings, how long a segment should be. Out: `SegmentPlan`, or None for a clip that
+stays in one piece. The packets of the file are listed without decoding; from their timestamps follows the
+number of every frame. Nothing but the clip and the configuration decides where cuts lie.
 
 A segment is decoded from a keyframe on, but its own frames begin `WARM_UP` detections later: until then the
 tracker settles, and what was decoded is compared with what the segment before decoded there.
@@ -35,7 +35,7 @@ WARM_UP = MAX_MISSED + 3
 SHORTEST_REST = Fraction(1, 2)
 PROGRESS_EVERY = 500  # packets
 # Seeks of a file that may miss before no further cut is tried.
-MOST_MISSES = 3
+MAX_MISSES = 3
 # Before a range that begins inside a file: its first frames may lie behind a packet that is shown later.
 LIST_EARLIER_S = SEEK_MARGINS_S[1]
 
@@ -53,7 +53,7 @@ class Segment:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cuts:
+class SegmentPlan:
     """How a clip is cut."""
 
     key: str  # of input and configuration that they were made for
@@ -68,15 +68,15 @@ class Cuts:
         """What results must carry to belong to these cuts."""
         return f"{self.key}-{self.turn}"
 
-    def only(self, segment: Segment) -> Cuts:
+    def only(self, segment: Segment) -> SegmentPlan:
         """What the worker of one segment needs to know."""
         return dataclasses.replace(self, segments=(segment,))
 
-    def whole(self) -> Cuts:
+    def whole(self) -> SegmentPlan:
         """The clip is left in one piece after all."""
         return dataclasses.replace(self, segments=())
 
-    def turned(self, turn: int) -> Cuts:
+    def turned(self, turn: int) -> SegmentPlan:
         """The same cuts in the orientation that the clip turned out to have."""
         return dataclasses.replace(self, turn=turn, turn_known=True)
 
@@ -180,7 +180,7 @@ def cut(clip: Clip, times: PacketTimes, detect_every: int, segment_s: float) -> 
                 break
             if times.seconds(first, len(times.pts) - 1) < SHORTEST_REST * Fraction(segment_s):
                 break
-            if times.seconds(begin, first) < segment_s or misses > MOST_MISSES:
+            if times.seconds(begin, first) < segment_s or misses > MAX_MISSES:
                 continue
             if not _lands(container, stream, times, lead, segment_s):
                 misses += 1

@@ -22,12 +22,12 @@ import numpy as np
 
 from facecap_batch.capture.crop_reader import CropReader
 from facecap_batch.capture.detector import Detection, Detector
-from facecap_batch.capture.orientation import Uprighting
-from facecap_batch.capture.pipeline import CaptureSettings, Pace, clip_info, networks, open_video
+from facecap_batch.capture.orientation import OrientationWatcher
+from facecap_batch.capture.pipeline import BatchingLimits, CaptureSettings, clip_info, networks, open_video
 from facecap_batch.capture.regressor import Regressor
-from facecap_batch.capture.segments.cut_points import WARM_UP, Cuts, Segment
+from facecap_batch.capture.segments.cut_points import WARM_UP, Segment, SegmentPlan
 from facecap_batch.capture.segments.segment import SegmentResult, open_segment
-from facecap_batch.capture.subject import READ, Readings, subject_table
+from facecap_batch.capture.subject import READ, ReadingBuffer, subject_table
 from facecap_batch.capture.tracker import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.engines.batching import Engine
@@ -53,7 +53,7 @@ class Joined:
 
 def join(
     clip: Clip,
-    cuts: Cuts,
+    cuts: SegmentPlan,
     results: Iterable[SegmentResult],
     detector: Engine,
     regressor: Engine,
@@ -66,7 +66,7 @@ def join(
     of life: the frames were counted with their segments.
     """
     finder, reader = networks(detector, regressor, settings)
-    watch = None if cuts.turn_known else Uprighting(finder, reader)
+    watch = None if cuts.turn_known else OrientationWatcher(finder, reader)
     sequence = _Sequence(cuts, finder, reader, settings.max_faces)
     notes: list[str] = []
     backends: list[tuple[str, str]] = []
@@ -108,7 +108,7 @@ def join(
     )
 
 
-def _watch_again(watch: Uprighting, result: SegmentResult) -> None:
+def _watch_again(watch: OrientationWatcher, result: SegmentResult) -> None:
     """Show the samples of a segment to the watch that looks at the whole clip."""
     for row, number in enumerate(result.sample_at.tolist()):
         score = float(result.sample_scores[row])
@@ -129,7 +129,7 @@ class _Known:
 class _Sequence:
     """The whole clip's tracker, and its readings taken from those of the segments."""
 
-    def __init__(self, cuts: Cuts, finder: Detector, reader: Regressor, max_faces: int) -> None:
+    def __init__(self, cuts: SegmentPlan, finder: Detector, reader: Regressor, max_faces: int) -> None:
         self._cuts, self._max_faces = cuts, max_faces
         self._tracker = Tracker(finder.score_threshold)
         self._looked: list[int] = []  # frame of each detection
@@ -137,7 +137,7 @@ class _Sequence:
         self._before: SegmentResult | None = None
         self._known: collections.deque[_Known] = collections.deque()
         self.pts = array.array("q")
-        self.readings = Readings(len(reader.extra_names))
+        self.readings = ReadingBuffer(len(reader.extra_names))
         # By number of segment: faces that it did not read, and their rows.
         self.missing: dict[int, list[tuple[int, TrackedBox, np.void]]] = collections.defaultdict(list)
 
@@ -208,7 +208,7 @@ def _detections(result: SegmentResult, segment: Segment) -> Iterator[tuple[int, 
 
 def _read_missing(
     clip: Clip,
-    cuts: Cuts,
+    cuts: SegmentPlan,
     sequence: _Sequence,
     reader: Regressor,
     settings: CaptureSettings,
@@ -225,7 +225,7 @@ def _read_missing(
             for decoded in video.frames():
                 if progress is not None:
                     progress(0)
-                crops.most_waiting = Pace.of(settings, decoded.nbytes).regress_batch
+                crops.most_waiting = BatchingLimits.of(settings, decoded.nbytes).regress_batch
                 for box, row in wanted.pop(decoded.index, ()):
                     if decoded.pts != sequence.pts[decoded.index]:
                         raise CannotJoin(f"segment {number} is numbered differently when it is read again")

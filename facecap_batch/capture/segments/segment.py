@@ -1,8 +1,8 @@
 """Capture in pieces: where a clip is cut, and one segment of it to what the join needs.
 
-In: a clip of the manifest and two engines. Out: `Cuts`, and for each segment a `SegmentResult`: when its
-frames are shown, what the detector saw, and what the regressor said of the faces that a tracker expects who
-knows the segment and its lead alone. Whether the whole clip's tracker expects them at the same places is
+In: a clip of the manifest and two engines. Out: `SegmentPlan`, and for each segment a `SegmentResult`: when
+its frames are shown, what the detector saw, and what the regressor said of the faces that a tracker expects
+who knows the segment and its lead alone. Whether the whole clip's tracker expects them at the same places is
 found out by the join (`joining`), which reads again what differs.
 """
 
@@ -16,10 +16,24 @@ from collections.abc import Callable
 import numpy as np
 
 from facecap_batch.capture.detector import FOLLOW_SHARE, Detection, Detector
-from facecap_batch.capture.orientation import SAMPLES, Uprighting, sample_stride
-from facecap_batch.capture.pipeline import CaptureSettings, Looked, Pace, Passage, networks, open_video
+from facecap_batch.capture.orientation import SAMPLES, OrientationWatcher, sample_stride
+from facecap_batch.capture.pipeline import (
+    BatchingLimits,
+    CapturePass,
+    CaptureSettings,
+    DetectedFrame,
+    networks,
+    open_video,
+)
 from facecap_batch.capture.regressor import Regressor
-from facecap_batch.capture.segments.cut_points import WARM_UP, Cuts, Segment, cut, may_be_long, packet_times
+from facecap_batch.capture.segments.cut_points import (
+    WARM_UP,
+    Segment,
+    SegmentPlan,
+    cut,
+    may_be_long,
+    packet_times,
+)
 from facecap_batch.capture.tracker import LOOKAHEAD, TrackedBox
 from facecap_batch.engines.batching import Engine
 from facecap_batch.errors import BadVideo
@@ -43,7 +57,7 @@ class SegmentResult:
     face_at: np.ndarray  # int32 [F], rising, 0..D-1
     face_boxes: np.ndarray  # float32 [F, 4], pixels of the upright frame
     face_scores: np.ndarray  # float64 [F]
-    sample_at: np.ndarray  # int64 [P], numbers of detections as `Uprighting.observe` counts them
+    sample_at: np.ndarray  # int64 [P], numbers of detections as `OrientationWatcher.observe` counts them
     samples: np.ndarray  # uint8 [P, h, w, 3] RGB, the small pictures of these detections
     sample_boxes: np.ndarray  # float32 [P, 4], the best face there, pixels of the small picture
     sample_scores: np.ndarray  # float64 [P], its score; NaN where there is none
@@ -59,7 +73,7 @@ def survey(
     segment_s: float,
     key: str,
     progress: Callable[[int], None] | None = None,
-) -> Cuts | None:
+) -> SegmentPlan | None:
     """Where to cut `clip`, None where it stays in one piece. Raises EngineMismatch.
 
     A file that cannot be read is left in one piece, too: capturing it tells what is wrong. `progress` is
@@ -77,7 +91,7 @@ def survey(
         segments = cut(clip, times, detect_every, segment_s)
     except BadVideo:
         return None
-    return Cuts(key, detect_every, turn, known, len(times.pts), segments) if segments else None
+    return SegmentPlan(key, detect_every, turn, known, len(times.pts), segments) if segments else None
 
 
 def _first_look(
@@ -85,10 +99,10 @@ def _first_look(
 ) -> tuple[int, int, bool]:
     """Frames between detections; the turn as far as the first detections tell it, and whether they do."""
     detect_every = settings.detect_every
-    watch = Uprighting(finder, reader)
+    watch = OrientationWatcher(finder, reader)
     for frame in video.frames():
         if frame.index == 0:
-            detect_every = Pace.of(settings, frame.nbytes).detect_every
+            detect_every = BatchingLimits.of(settings, frame.nbytes).detect_every
             if not settings.try_turns:
                 return detect_every, 0, True
         if frame.index % detect_every:
@@ -111,7 +125,7 @@ def open_segment(clip: Clip, segment: Segment, settings: CaptureSettings) -> Vid
 
 def capture_segment(
     clip: Clip,
-    cuts: Cuts,
+    cuts: SegmentPlan,
     segment: Segment,
     detector: Engine,
     regressor: Engine,
@@ -121,12 +135,12 @@ def capture_segment(
     """Decode `segment` of `clip` with its surroundings, detect and read. Raises BadVideo."""
     finder, reader = networks(detector, regressor, settings)
     with open_segment(clip, segment, settings) as video:
-        passage = _SegmentPassage(finder, reader, settings, cuts, segment, progress)
+        passage = _SegmentPass(finder, reader, settings, cuts, segment, progress)
         passage.run(video)
         return passage.result(video, (detector.backend, regressor.backend))
 
 
-class _SegmentPassage(Passage):
+class _SegmentPass(CapturePass):
     """The way through a segment: read are its own frames, remembered is what the join needs."""
 
     def __init__(
@@ -134,7 +148,7 @@ class _SegmentPassage(Passage):
         finder: Detector,
         reader: Regressor,
         settings: CaptureSettings,
-        cuts: Cuts,
+        cuts: SegmentPlan,
         segment: Segment,
         progress: Callable[[int], None] | None,
     ) -> None:
@@ -142,7 +156,7 @@ class _SegmentPassage(Passage):
         self._cuts, self._segment = cuts, segment
         self._looked: list[tuple[int, list[Detection]]] = []  # frame, faces in its pixels
         self._digests: list[int] = []
-        self._samples: list[tuple[int, Looked]] = []
+        self._samples: list[tuple[int, DetectedFrame]] = []
         self._boxes = array.array("d")
 
     def run(self, video: Video) -> int:
@@ -157,14 +171,14 @@ class _SegmentPassage(Passage):
                 return 0
         return self._end()
 
-    def _set_pace(self, pace: Pace) -> None:
+    def _set_pace(self, pace: BatchingLimits) -> None:
         super()._set_pace(dataclasses.replace(pace, detect_every=self._cuts.detect_every))
 
     def _begin_interval(self, frame: Frame) -> None:
         super()._begin_interval(frame)
         self._digests.append(zlib.crc32(frame.rgb().data) if self._is_shared(frame.index) else 0)
 
-    def _saw(self, looked: Looked) -> int:
+    def _saw(self, looked: DetectedFrame) -> int:
         number = self._segment.lead // self._cuts.detect_every + len(self._looked)
         self._looked.append((looked.frame_index, looked.in_frame()))
         wanted = not self._cuts.turn_known and number % sample_stride(number) == 0

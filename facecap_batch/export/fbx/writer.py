@@ -18,7 +18,7 @@ from facecap_batch.export.fbx import binary
 from facecap_batch.export.fbx.animation import Motion, animation, motion
 from facecap_batch.export.fbx.binary import Node, node
 from facecap_batch.export.fbx.scene import head_scene, properties, tagged
-from facecap_batch.storage.publish import Place, publish_bytes
+from facecap_batch.storage.publish import StoragePath, publish_bytes
 
 CREATOR = "facecap-batch"
 CUSTOM_RATE = 14
@@ -210,7 +210,7 @@ def fbx_bytes(table: CoefficientTable) -> bytes:
     )
 
 
-def write_fbx(table: CoefficientTable, path: Place) -> None:
+def write_fbx(table: CoefficientTable, path: StoragePath) -> None:
     """Publish the animation of `table` at `path`, atomically.
 
     One key per frame with a value, at its time since the first frame; a clip without any face gives the head

@@ -1,6 +1,6 @@
 """What a person sees while a run is going: a bar on a terminal, plain lines elsewhere.
 
-In: the scheduler's events (`Tally` is its listener). Out: text on standard error. Time left is told only
+In: the scheduler's events (`ProgressCounter` is its listener). Out: text on standard error. Time left is told only
 when something has been finished, and from what was finished.
 """
 
@@ -13,10 +13,10 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from facecap_batch.scheduling.messages import Hello, Listener, Outcome, Progress
+from facecap_batch.scheduling.messages import WorkerReady, Listener, Outcome, Progress
 
 if TYPE_CHECKING:
-    from facecap_batch.runs.workflow import Next
+    from facecap_batch.runs.workflow import WorkflowStep
     from facecap_batch.output.ledger import Record
 
 PLAIN_EVERY_S = 10.0  # between two lines where there is no terminal
@@ -51,7 +51,7 @@ class Display(Protocol):
     def close(self) -> None: ...
 
 
-class Tally(Listener):
+class ProgressCounter(Listener):
     """Counts what the scheduler tells and has it shown, now and then."""
 
     def __init__(self, clips: int, kept: int, costs: Mapping[str, float], display: Display) -> None:
@@ -69,7 +69,7 @@ class Tally(Listener):
 
     # --- the scheduler's listener ---
 
-    def started(self, key: str, worker: Hello) -> None:
+    def started(self, key: str, worker: WorkerReady) -> None:
         self._under_way[key] = 0
 
     def progress(self, key: str, progress: Progress) -> None:
@@ -85,7 +85,7 @@ class Tally(Listener):
 
     # --- the clips' course ---
 
-    def follow(self, step: Next) -> None:
+    def follow(self, step: WorkflowStep) -> None:
         """Count what an outcome means for its clip."""
         costs, clip_id = self._costs, step.clip_id
         if step.video_s is not None:  # now that it is known, it counts instead of what was expected

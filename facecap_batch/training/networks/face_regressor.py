@@ -28,7 +28,7 @@ FACE_PATCH = (0.5, 17.0, 48)
 PLACE_GRID, STEP_GRID = 4, 256  # of a patch's first pixel and of its steps, per pixel of the crop
 # Means of 2 x 2 pixels 0..255, scaled to a span of 2: kernel of a convolution.
 _HALVING = torch.eye(3)[:, :, None, None].repeat(1, 1, 2, 2) / (4 * 127.5)
-LEAST_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
+MIN_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 # Landmarks (crop_layout.POINTS) that the eye and mouth patches show: lids, brow and iris; lips.
 LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)
 RIGHT_EYE_MARKS = (39, 38, 37, 36, 41, 40, 21, 20, 19, 18, 17, 69)  # each the mirror image of the left one
@@ -92,7 +92,7 @@ class Patch(nn.Module):
         """patch: float32 [B, 3, side, side], any range: light and contrast are taken out first."""
         centred = patch - patch.mean((2, 3), keepdim=True)
         contrast = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
-        return self.hidden(self.features(centred / (contrast + LEAST_CONTRAST)))
+        return self.hidden(self.features(centred / (contrast + MIN_CONTRAST)))
 
 
 def _convolution(channels: int, out: int, kernel: int, stride: int) -> nn.Sequential:
