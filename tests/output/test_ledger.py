@@ -173,7 +173,7 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from facecap_batch.locks import OutputLock
+from facecap_batch.output.lock import OutputLock
 with OutputLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -19,10 +19,10 @@ from tests.support.object_store import BUCKET, ObjectStore
 
 HOLD = """
 import sys, time
-from facecap_batch import locks
-from facecap_batch.storage import storage_path
-locks.SETTLE_S = 0.2
-with locks.OutputLock(storage_path(sys.argv[1])):
+from facecap_batch.output import lock
+from facecap_batch.storage.publish import storage_path
+lock.SETTLE_S = 0.2
+with lock.OutputLock(storage_path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """

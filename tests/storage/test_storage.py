@@ -124,12 +124,12 @@ def test_a_folder_that_was_made_by_hand_is_empty(store: ObjectStore) -> None:
 LOCAL_ONLY = """
 import sys
 from pathlib import Path
-from facecap_batch.config import RunConfig
-from facecap_batch.ledger import Ledger, identify
-from facecap_batch.locks import OutputLock
-from facecap_batch.manifest import read_manifest
-from facecap_batch.storage import storage_path, publish_bytes, remove_leftovers
-from facecap_batch.video import decode
+from facecap_batch.runs.config import RunConfig
+from facecap_batch.output.ledger import Ledger, identify
+from facecap_batch.output.lock import OutputLock
+from facecap_batch.runs.manifest import read_manifest
+from facecap_batch.storage.publish import storage_path, publish_bytes, remove_leftovers
+from facecap_batch.video.decoder import decode
 
 folder = Path(sys.argv[1])
 publish_bytes(storage_path(str(folder / "manifest.csv")), b"path\\na.mp4\\n")
