@@ -31,7 +31,7 @@ from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.registry import BACKENDS, open_engine, unavailable_because
 from facecap_batch.engines.sets import EngineSet, load_set
 from facecap_batch.errors import BackendUnavailable
-from facecap_batch.export.formats import EXPORTERS
+from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.runs.manifest import Clip
 from facecap_batch.runs.worker import limit_threads
 from facecap_batch.solve.solver import solve_table

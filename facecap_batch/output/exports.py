@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from facecap_batch.errors import FacecapError
-from facecap_batch.export.formats import EXPORTERS
+from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.output.compact_index import read_clip, table_file, table_name
 from facecap_batch.output.ledger import DONE, Ledger
 from facecap_batch.output.reports import clips_of
@@ -56,7 +56,7 @@ def preview_clips(
     The videos are looked for where the manifest of the run named them. Raises NoRun, UnknownClip, and what
     `preview.preview` raises.
     """
-    from facecap_batch.export.preview import preview
+    from facecap_batch.exporting.preview import preview
 
     run, rows = read_reports(output)
     manifest_folder = storage_path(run["manifest"]).parent

@@ -123,7 +123,7 @@ def _publish(
     item: WorkItem | JoinItem, raw: CoefficientTable, config: RunConfig, output: StoragePath
 ) -> dict[str, int]:
     """Solve and write the clip's files; their names and sizes in bytes."""
-    from facecap_batch.export.fbx.writer import write_fbx
+    from facecap_batch.exporting.fbx.writer import write_fbx
 
     names = output_names(item.clip.clip_id)
     if not (isinstance(item, WorkItem) and item.reuse_raw):

@@ -24,9 +24,9 @@ from facecap_batch.coefficients import (
 from facecap_batch.engines.batching import Engine
 from facecap_batch.engines.output_columns import POSE_NAMES, output_columns
 from facecap_batch.errors import EngineError
-from facecap_batch.export.fbx.writer import write_fbx
-from facecap_batch.export.livelink import write_livelink_csv
-from facecap_batch.export.overlay import LOST, annotate
+from facecap_batch.exporting.fbx.writer import write_fbx
+from facecap_batch.exporting.livelink import write_livelink_csv
+from facecap_batch.exporting.overlay import LOST, annotate
 from facecap_batch.output.query import query
 from facecap_batch.runs.manifest import Clip
 from facecap_batch.solve.solver import GAINS_METADATA, SolveSettings, solve_table

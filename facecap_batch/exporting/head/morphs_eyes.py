@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.export.head.grid import LidOpening
-from facecap_batch.export.head.rig import Rig
-from facecap_batch.export.head.surface import EYE_CENTRE
+from facecap_batch.exporting.head.grid import LidOpening
+from facecap_batch.exporting.head.rig import Rig
+from facecap_batch.exporting.head.surface import EYE_CENTRE
 
 # Degrees that the eye turns at weight 1.
 LOOK_UP, LOOK_DOWN, LOOK_SIDE = 24.0, 28.0, 32.0

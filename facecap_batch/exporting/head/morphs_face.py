@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.export.head.grid import LidOpening
-from facecap_batch.export.head.morphs_eyes import lids
-from facecap_batch.export.head.rig import Rig, smoothstep
+from facecap_batch.exporting.head.grid import LidOpening
+from facecap_batch.exporting.head.morphs_eyes import lids
+from facecap_batch.exporting.head.rig import Rig, smoothstep
 
 
 def around(rig: Rig, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.export.livelink import COLUMNS, timecode, write_livelink_csv
+from facecap_batch.exporting.livelink import COLUMNS, timecode, write_livelink_csv
 from tests.support.animations import constant_rate, variable_rate
 
 HEADER = (

@@ -16,8 +16,8 @@ from fractions import Fraction
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
-from facecap_batch.export.fbx.binary import Encoded, Node, array, node
-from facecap_batch.export.fbx.scene import Scene, connect, properties, tagged
+from facecap_batch.exporting.fbx.binary import Encoded, Node, array, node
+from facecap_batch.exporting.fbx.scene import Scene, connect, properties, tagged
 
 TICKS_PER_SECOND = 46_186_158_000  # FBX's KTime
 LINEAR_KEYS = 0x6104  # KeyAttrFlags: linear interpolation

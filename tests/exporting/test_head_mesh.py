@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.export.head import HeadModel, head_model
-from facecap_batch.export.head.grid import COLUMNS, EYE_INDEX, MOUTH_COLUMN, MOUTH_ROW, build_skin
-from facecap_batch.export.head.mesh import build_head
-from facecap_batch.export.head.surface import EYE_CENTRE, EYE_RADIUS
+from facecap_batch.exporting.head import HeadModel, head_model
+from facecap_batch.exporting.head.grid import COLUMNS, EYE_INDEX, MOUTH_COLUMN, MOUTH_ROW, build_skin
+from facecap_batch.exporting.head.mesh import build_head
+from facecap_batch.exporting.head.surface import EYE_CENTRE, EYE_RADIUS
 
 FLIP = np.array([-1.0, 1.0, 1.0])
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facecap_batch.coefficients import ClipInfo, CoefficientTable, write_parquet
-from facecap_batch.export.preview import BadPreview, preview
+from facecap_batch.exporting.preview import BadPreview, preview
 from facecap_batch.storage.publish import TEMPORARY_PREFIX
 
 WIDTH, HEIGHT, FRAMES = 160, 96, 24

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.export.fbx.animation import TICKS_PER_SECOND, joint_rotation, key_ticks, motion
-from facecap_batch.export.fbx.writer import fbx_bytes, time_mode, write_fbx
-from facecap_batch.export.formats import EXPORTERS
+from facecap_batch.exporting.fbx.animation import TICKS_PER_SECOND, joint_rotation, key_ticks, motion
+from facecap_batch.exporting.fbx.writer import fbx_bytes, time_mode, write_fbx
+from facecap_batch.exporting.formats import EXPORTERS
 from tests.support.animations import constant_rate, make_table, variable_rate
 from tests.support.fbx_readers import check, find, matrices, parse, read_back
 

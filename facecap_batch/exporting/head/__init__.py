@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 
-from facecap_batch.export.head.model import HeadModel, Material, Morph
+from facecap_batch.exporting.head.model import HeadModel, Material, Morph
 
 
 @functools.cache
 def head_model() -> HeadModel:
     """The packaged head; built at the first call in a process (about a second), then the same object."""
-    from facecap_batch.export.head.mesh import build_head
+    from facecap_batch.exporting.head.mesh import build_head
 
     return build_head()
 

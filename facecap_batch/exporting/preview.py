@@ -19,7 +19,7 @@ import numpy as np
 
 from facecap_batch.coefficients import CoefficientTable, read_parquet
 from facecap_batch.errors import FacecapError
-from facecap_batch.export.overlay import GROUND, Panel, annotate
+from facecap_batch.exporting.overlay import GROUND, Panel, annotate
 from facecap_batch.storage.publish import StoragePath, published, storage_path
 from facecap_batch.video.decoder import Video
 

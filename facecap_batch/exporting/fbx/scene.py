@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facecap_batch.export.fbx.binary import Encoded, Node, Property, array, node
-from facecap_batch.export.head import HeadModel, Material, Morph, head_model
+from facecap_batch.exporting.fbx.binary import Encoded, Node, Property, array, node
+from facecap_batch.exporting.head import HeadModel, Material, Morph, head_model
 
 MESH_NAME = "head"
 JOINT_NAME = "head_joint"

@@ -12,7 +12,7 @@ import itertools
 
 import numpy as np
 
-from facecap_batch.export.head.surface import EYE_CENTRE, EYE_RADIUS, meet
+from facecap_batch.exporting.head.surface import EYE_CENTRE, EYE_RADIUS, meet
 
 # Columns of the left half, degrees around the head from the middle of the face to the middle of the nape.
 COLUMNS = np.array(

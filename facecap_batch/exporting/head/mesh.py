@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.export.head.model import HeadModel, Material, Morph
-from facecap_batch.export.head.morphs_eyes import eye_offsets
-from facecap_batch.export.head.morphs_face import face_offsets
-from facecap_batch.export.head.morphs_mouth import mouth_offsets
-from facecap_batch.export.head.rig import Rig, build_rig
+from facecap_batch.exporting.head.model import HeadModel, Material, Morph
+from facecap_batch.exporting.head.morphs_eyes import eye_offsets
+from facecap_batch.exporting.head.morphs_face import face_offsets
+from facecap_batch.exporting.head.morphs_mouth import mouth_offsets
+from facecap_batch.exporting.head.rig import Rig, build_rig
 
 MATERIALS = (
     Material("skin", (0.72, 0.46, 0.35), 0.25),

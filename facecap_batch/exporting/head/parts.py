@@ -10,8 +10,8 @@ import dataclasses
 
 import numpy as np
 
-from facecap_batch.export.head.grid import locate
-from facecap_batch.export.head.surface import EYE_CENTRE, EYE_RADIUS, meet
+from facecap_batch.exporting.head.grid import locate
+from facecap_batch.exporting.head.surface import EYE_CENTRE, EYE_RADIUS, meet
 
 UPPER_TEETH_Y = (-5.6, -6.66)  # gum line and edge, cm
 NOSTRIL = np.array([0.55, -4.45, 2.9])  # a point above the middle of the left nostril

@@ -14,10 +14,10 @@ from fractions import Fraction
 import numpy as np
 
 from facecap_batch.coefficients import ANGLE_CONVENTION, CoefficientTable
-from facecap_batch.export.fbx import binary
-from facecap_batch.export.fbx.animation import Motion, animation, motion
-from facecap_batch.export.fbx.binary import Node, node
-from facecap_batch.export.fbx.scene import head_scene, properties, tagged
+from facecap_batch.exporting.fbx import binary
+from facecap_batch.exporting.fbx.animation import Motion, animation, motion
+from facecap_batch.exporting.fbx.binary import Node, node
+from facecap_batch.exporting.fbx.scene import head_scene, properties, tagged
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 
 CREATOR = "facecap-batch"

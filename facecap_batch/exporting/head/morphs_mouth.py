@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.export.head.grid import MOUTH_ROW
-from facecap_batch.export.head.morphs_face import around
-from facecap_batch.export.head.rig import Rig, smoothstep
+from facecap_batch.exporting.head.grid import MOUTH_ROW
+from facecap_batch.exporting.head.morphs_face import around
+from facecap_batch.exporting.head.rig import Rig, smoothstep
 
 JAW_HINGE = np.array([0.0, -1.6, -7.8])  # the axis through both jaw joints, cm
 JAW_OPEN = 17.0  # degrees at weight 1

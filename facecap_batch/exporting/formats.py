@@ -13,10 +13,10 @@ Exporter = Callable[[CoefficientTable, StoragePath], None]
 
 def _lazily(module: str, function: str) -> Exporter:
     def export(table: CoefficientTable, path: StoragePath) -> None:
-        getattr(importlib.import_module(f"facecap_batch.export.{module}"), function)(table, path)
+        getattr(importlib.import_module(f"facecap_batch.exporting.{module}"), function)(table, path)
 
     export.__name__ = function
-    export.__doc__ = f"`export.{module}.{function}`, imported at the first call."
+    export.__doc__ = f"`exporting.{module}.{function}`, imported at the first call."
     return export
 
 

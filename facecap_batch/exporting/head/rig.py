@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from facecap_batch.export.head import grid, parts
+from facecap_batch.exporting.head import grid, parts
 
 _FOLLOW = {1: 1.0, 2: 0.6, 3: 0.2, 4: 0.0}  # how far the inside of the mouth follows the lip, by depth
 
