@@ -30,7 +30,7 @@ from facecap_batch.output.compact_index import (
 )
 from facecap_batch.output.ledger import DONE, Ledger
 from facecap_batch.output.lock import OutputLock, not_writable
-from facecap_batch.output.status import read_reports
+from facecap_batch.output.reports import read_reports
 from facecap_batch.storage.publish import StoragePath, arrow_source, published, remove_leftovers, storage_path
 
 KINDS = ("coefficients", "raw")

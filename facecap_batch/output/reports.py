@@ -22,11 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facecap_batch import __version__
+from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import DONE, FAILED, Record
-from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.manifest import Clip
 from facecap_batch.scheduling.cluster import usable_cpus
-from facecap_batch.storage.publish import StoragePath, publish_bytes, published
+from facecap_batch.storage.publish import StoragePath, arrow_source, publish_bytes, published
 
 CLIPS_NAME, RUN_NAME = "clips.parquet", "run.json"
 PENDING = "pending"  # neither done nor failed: interrupted, or the run is still going
@@ -134,9 +134,13 @@ def clips_of(rows: Sequence[Mapping[str, Any]]) -> list[Clip]:
     ]
 
 
-@dataclasses.dataclass(frozen=True)
+class NoRun(FacecapError):
+    """The folder is not the output folder of a run."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """What ``run.json`` says beside the configuration."""
+    """What ``run.json`` says of a run; versions and the driver's hardware are added when it is written."""
 
     run_id: str  # as in the log
     state: str  # running | finished | interrupted | broken
@@ -157,20 +161,34 @@ class RunReport:
     lost_workers: int = 0  # in this run, for any reason
     lost_to_nodes: int = 0  # of these, because their node went away
     hosts: Sequence[Mapping[str, Any]] = ()  # as `listeners.WorkerRoster.host_kinds`
+    fingerprint: str  # of what decides every result, as in the records
+    capture_fingerprint: str  # of what decides the raw tables
+    config: Mapping[str, Any]  # plain JSON values; the runs floor knows their names
 
 
-def write_run(output: StoragePath, config: RunConfig, report: RunReport) -> None:
+def write_run(output: StoragePath, report: RunReport) -> None:
     """Publish ``run.json``; raises OSError."""
     description = {
         **dataclasses.asdict(report),
         "tool_version": __version__,
-        "fingerprint": config.fingerprint(),
-        "capture_fingerprint": config.capture_fingerprint(),
-        "config": config.describe(),
         "versions": versions(),
         "hardware": hardware(),
     }
     publish_bytes(output / RUN_NAME, (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_reports(output: StoragePath) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """``run.json``, and ``clips.parquet`` row by row. Raises NoRun."""
+    try:
+        run = json.loads((output / RUN_NAME).read_bytes())
+        rows = pq.read_table(arrow_source(output / CLIPS_NAME)).to_pylist()
+    except FileNotFoundError as error:
+        raise NoRun(
+            f"{output} is not the output folder of a run: it has no {RUN_NAME}/{CLIPS_NAME}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise NoRun(f"{output}: the reports cannot be read: {error}") from error
+    return run, rows
 
 
 def utc_now() -> str:

@@ -20,7 +20,7 @@ from facecap_batch.output.lock import OutputLock, not_writable
 from facecap_batch.runs.manifest import Clip, read_manifest
 from facecap_batch.runs.planner import Plan, plan
 from facecap_batch.runs.observers.progress import Display, PlainDisplay
-from facecap_batch.output.status import read_reports
+from facecap_batch.output.reports import read_reports
 from facecap_batch.storage.publish import storage_path, remove_leftovers
 
 MAX_NAMED = 5  # clips in one message

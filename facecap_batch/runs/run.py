@@ -226,7 +226,6 @@ class Run:
         ended = state != "running"
         reports.write_run(
             self.ledger.output,
-            self.config,
             reports.RunReport(
                 run_id=self.run_id,
                 state=state,
@@ -247,6 +246,9 @@ class Run:
                 lost_workers=self.roster.lost_workers,
                 lost_to_nodes=self.roster.lost_to_nodes,
                 hosts=self.roster.host_kinds(),
+                fingerprint=self.config.fingerprint(),
+                capture_fingerprint=self.config.capture_fingerprint(),
+                config=self.config.describe(),
             ),
         )
 

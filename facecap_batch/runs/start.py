@@ -23,7 +23,7 @@ from facecap_batch.runs.planner import Plan, WorkItem, plan, raw_is_intact
 from facecap_batch.runs.observers.progress import Display, PlainDisplay
 from facecap_batch.output.segment_store import remove_segments
 from facecap_batch.solve.solver import SolveSettings
-from facecap_batch.output.status import read_reports
+from facecap_batch.output.reports import read_reports
 from facecap_batch.storage.publish import StoragePath, storage_path, remove_leftovers
 
 

@@ -77,8 +77,17 @@ def output(tmp_path: Path) -> Path:
     counts = {"clips": len(clips), "done": len(clips), "failed": 0, "pending": 0, "kept": 0}
     reports.write_run(
         output,
-        CONFIG,
-        reports.RunReport("id", "finished", "manifest.csv", workers=1, started_at="", **counts),
+        reports.RunReport(
+            run_id="id",
+            state="finished",
+            manifest="manifest.csv",
+            workers=1,
+            started_at="",
+            fingerprint=CONFIG.fingerprint(),
+            capture_fingerprint=CONFIG.capture_fingerprint(),
+            config=CONFIG.describe(),
+            **counts,
+        ),
     )
     return output
 

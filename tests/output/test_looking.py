@@ -19,7 +19,8 @@ from facecap_batch.output.compaction import compact
 from facecap_batch.output.exports import UnknownClip, export_clips, preview_clips
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.query import query
-from facecap_batch.output.status import NoRun, describe, status, watch
+from facecap_batch.output.reports import NoRun
+from facecap_batch.output.status import describe, status, watch
 from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.observers.progress import PlainDisplay
 from facecap_batch.runs.retry import ManifestChanged, retry_run

@@ -29,7 +29,8 @@ from tests.support.runs import (
 from facecap_batch.coefficients import read_parquet
 from facecap_batch.engines.sets import EngineSet
 from facecap_batch.output.exports import UnknownClip, UnknownFormat, export_clips, preview_clips
-from facecap_batch.output.status import NoRun, describe, status
+from facecap_batch.output.reports import NoRun
+from facecap_batch.output.status import describe, status
 from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.observers.progress import PlainDisplay
 from facecap_batch.runs.start import resolve_run
