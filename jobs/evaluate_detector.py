@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import typer
 
-from facecap_batch.capture.detector import Detection, Detector, iou
+from facecap_batch.capturing.detector import Detection, Detector, iou
 from facecap_batch.engines.cards import read_card, write_card
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.video.decoder import decode

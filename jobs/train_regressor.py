@@ -32,7 +32,7 @@ import numpy as np
 import torch
 import typer
 
-from facecap_batch.capture.regressor import Regressor
+from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.errors import EngineMismatch

@@ -33,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facecap_batch.capture.pipeline import capture_clip
+from facecap_batch.capturing.pipeline import capture_clip
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set

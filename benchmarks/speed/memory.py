@@ -46,7 +46,7 @@ def repeated(source: Path, target: Path, seconds: float) -> None:
 def measure(video: Path, engines: str) -> dict[str, float]:
     """Capture `video` in this process; frames, faces, seconds taken and peak resident memory in MiB."""
     sys.path.insert(0, str(ROOT))
-    from facecap_batch.capture.pipeline import capture_clip
+    from facecap_batch.capturing.pipeline import capture_clip
     from facecap_batch.engines.registry import open_engine
     from facecap_batch.engines.sets import load_set
     from facecap_batch.runs.manifest import Clip

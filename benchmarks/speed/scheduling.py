@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from facecap_batch.capture.segments.cut_points import Segment, SegmentPlan
+from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
 from facecap_batch.output import reports
 from facecap_batch.output.ledger import DONE, Ledger, Record
 from facecap_batch.output.segment_store import SegmentRecord

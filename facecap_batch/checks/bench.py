@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.capture.detector import letterbox
-from facecap_batch.capture.pipeline import CaptureSettings, capture_clip
+from facecap_batch.capturing.detector import letterbox
+from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.checks import mediapipe_peer
 from facecap_batch.checks.output_parity import precision_of
 from facecap_batch.checks.stage_timer import Stopwatch

@@ -123,7 +123,7 @@ def run(
     from facecap_batch.runs.manifest import read_manifest
 
     read_manifest(manifest)  # its faults are told first, before engines are looked at
-    from facecap_batch.capture.pipeline import CaptureSettings
+    from facecap_batch.capturing.settings import CaptureSettings
     from facecap_batch.runs.config import RunOptions, make_config, worker_threads
     from facecap_batch.runs.observers.progress import make_display
     from facecap_batch.runs.start import start_run

@@ -20,9 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from facecap_batch.capture.segments.cut_points import Segment, SegmentPlan
-from facecap_batch.capture.segments.join import CannotJoin
-from facecap_batch.capture.segments.segment import SegmentResult
+from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
+from facecap_batch.capturing.segments.result import CannotJoin, SegmentResult
 from facecap_batch.storage.publish import StoragePath, publish_bytes, published
 from facecap_batch.storage.remote import RemotePath
 

@@ -18,7 +18,7 @@ from facecap_batch import __version__
 from facecap_batch.storage.publish import StoragePath
 
 if TYPE_CHECKING:
-    from facecap_batch.capture.pipeline import CaptureSettings
+    from facecap_batch.capturing.settings import CaptureSettings
     from facecap_batch.solve.solver import SolveSettings
 
 # Networks take little time on a GPU, so a worker there waits for its decoder unless that has threads.
@@ -63,7 +63,7 @@ class RunConfig:
     @staticmethod
     def from_description(description: Mapping[str, Any]) -> RunConfig:
         """The inverse of `describe`."""
-        from facecap_batch.capture.pipeline import CaptureSettings
+        from facecap_batch.capturing.settings import CaptureSettings
         from facecap_batch.solve.solver import SolveSettings
 
         return RunConfig(
@@ -134,7 +134,7 @@ def make_config(
 
     Raises EngineError where the set is missing or damaged.
     """
-    from facecap_batch.capture.pipeline import CaptureSettings
+    from facecap_batch.capturing.settings import CaptureSettings
     from facecap_batch.engines.sets import fingerprints, load_set
     from facecap_batch.solve.solver import SolveSettings
 

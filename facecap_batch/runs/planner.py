@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.capture.segments.cut_points import SegmentPlan, Segment
+from facecap_batch.capturing.segments.plan import SegmentPlan, Segment
 from facecap_batch.output.ledger import DONE, FAILED, InputIdentity, Ledger, Record, identify_all
 from facecap_batch.runs.manifest import Clip
 

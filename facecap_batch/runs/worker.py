@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facecap_batch import __version__
-from facecap_batch.capture.pipeline import capture_clip
+from facecap_batch.capturing.pipeline import capture_clip
 from facecap_batch.coefficients import OUTPUT_NAMES, CoefficientTable, write_parquet
 from facecap_batch.output.compact_index import read_clip, size_of
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.capture.segments.cut_points import SegmentPlan
+from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.errors import EngineMismatch, FacecapError, InputNotReadable, OutputNotWritable, is_permanent
 from facecap_batch.output.ledger import DONE, Record
 from facecap_batch.output.lock import writing

@@ -13,7 +13,7 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
-from facecap_batch.capture.segments.cut_points import SegmentPlan
+from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.output.ledger import Record
 from facecap_batch.scheduling.messages import Outcome, Task
 from facecap_batch.runs.planner import JOIN_SHARE, JoinItem, SegmentItem, WorkItem

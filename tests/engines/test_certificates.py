@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facecap_batch.capture.detector import Detection
+from facecap_batch.capturing.detector import Detection
 from facecap_batch.checks import verify
 from facecap_batch.checks.face_parity import FACE_LIMITS, compare_faces
 from facecap_batch.checks.output_parity import LIMITS, Limit, compare, difference, joined, precision_of

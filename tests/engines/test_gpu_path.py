@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from facecap_batch.capture.pipeline import CaptureSettings
+from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.checks.doctor import findings
 from facecap_batch.cli.app import main
 from facecap_batch.engines.backends import cuda, onnxruntime_backend

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from facecap_batch.capture.pipeline import capture_clip
+from facecap_batch.capturing.pipeline import capture_clip
 from facecap_batch.coefficients import (
     ARKIT_NAMES,
     OUTPUT_NAMES,

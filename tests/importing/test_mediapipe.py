@@ -12,8 +12,8 @@ import onnxruntime
 import pyarrow.parquet as pq
 import pytest
 
-from facecap_batch.capture.pipeline import capture_clip
-from facecap_batch.capture.regressor import Regressor
+from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.checks.verify import verify
 from facecap_batch.cli.app import main
 from facecap_batch.coefficients import ARKIT_NAMES, HEAD_ANGLE_NAMES, OUTPUT_NAMES

@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from facecap_batch.capture.pipeline import CaptureSettings
+from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.coefficients import SCHEMA, CoefficientTable, read_parquet, write_parquet
 from facecap_batch.errors import OutputBusy
 from facecap_batch.output import compaction, reports

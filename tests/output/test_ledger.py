@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from facecap_batch.capture.pipeline import CaptureSettings
+from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.errors import OutputBusy, OutputNotWritable
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record, identify
 from facecap_batch.output.lock import OutputLock

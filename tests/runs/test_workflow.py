@@ -13,8 +13,8 @@ from tests.support.runs import results
 from tests.support.long_clips import CLOSED, pictures
 from tests.support.videos import write_video
 
-from facecap_batch.capture.pipeline import CaptureSettings
-from facecap_batch.capture.segments.cut_points import SegmentPlan
+from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import identify
 from facecap_batch.output.segment_store import SegmentFolder, remove_done

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facecap_batch.capture.orientation import sample_stride
-from facecap_batch.capture.pipeline import CaptureSettings, capture_clip
-from facecap_batch.capture.segments.cut_points import WARM_UP, SegmentPlan, cut, may_be_long, packet_times
-from facecap_batch.capture.segments.join import CannotJoin, Joined, join
-from facecap_batch.capture.segments.segment import SegmentResult, capture_segment, survey
+from facecap_batch.capturing.orientation import sample_stride
+from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.segments.cut_points import WARM_UP, cut, may_be_long, packet_times
+from facecap_batch.capturing.segments.join import Joined, join
+from facecap_batch.capturing.segments.plan import SegmentPlan
+from facecap_batch.capturing.segments.result import CannotJoin, SegmentResult
+from facecap_batch.capturing.segments.segment import capture_segment, survey
+from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.engines.batching import Engine
 from facecap_batch.engines.registry import open_engine

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import av
 import numpy as np
 
-from facecap_batch.capture.detector import Detection, Detector
-from facecap_batch.capture.regressor import Regressor
+from facecap_batch.capturing.detector import Detection, Detector
+from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.video.frame import Frame, Orientation, Scalers
 
 EARLY = 4  # samples after which a clip is settled if it shows faces

@@ -23,7 +23,8 @@ from typing import Any
 import av
 import numpy as np
 
-from facecap_batch.capture.tracker import LOOKAHEAD, MAX_MISSED
+from facecap_batch.capturing.segments.plan import Segment
+from facecap_batch.capturing.tracker import LOOKAHEAD, MAX_MISSED
 from facecap_batch.runs.manifest import Clip
 from facecap_batch.video.container import as_fraction, declared_frames, opened, time_origin, video_stream
 from facecap_batch.video.decoder import SEEK_MARGINS_S
@@ -38,47 +39,6 @@ PROGRESS_EVERY = 500  # packets
 MAX_MISSES = 3
 # Before a range that begins inside a file: its first frames may lie behind a packet that is shown later.
 LIST_EARLIER_S = SEEK_MARGINS_S[1]
-
-
-@dataclasses.dataclass(frozen=True)
-class Segment:
-    """A piece of a clip. Frames are numbered as in the whole clip."""
-
-    number: int  # from 0
-    start: Fraction | None  # where decoding begins, seconds as `manifest.Clip.start`; None: at the beginning
-    lead: int  # first frame decoded; detected, as every `detect_every`-th frame of the clip
-    first: int  # first frame that is the segment's own; detected
-    end: int | None  # first frame of the next segment; None for the last one
-    seconds: float  # of video, its own
-
-
-@dataclasses.dataclass(frozen=True)
-class SegmentPlan:
-    """How a clip is cut."""
-
-    key: str  # of input and configuration that they were made for
-    detect_every: int  # frames from one detection to the next
-    turn: int  # degrees counterclockwise by which frames are turned beyond what the file asks
-    turn_known: bool  # False: the segments must bring what decides about it
-    frames: int  # of the whole clip
-    segments: tuple[Segment, ...]  # none: the clip stays in one piece
-
-    @property
-    def token(self) -> str:
-        """What results must carry to belong to these cuts."""
-        return f"{self.key}-{self.turn}"
-
-    def only(self, segment: Segment) -> SegmentPlan:
-        """What the worker of one segment needs to know."""
-        return dataclasses.replace(self, segments=(segment,))
-
-    def whole(self) -> SegmentPlan:
-        """The clip is left in one piece after all."""
-        return dataclasses.replace(self, segments=())
-
-    def turned(self, turn: int) -> SegmentPlan:
-        """The same cuts in the orientation that the clip turned out to have."""
-        return dataclasses.replace(self, turn=turn, turn_known=True)
 
 
 @dataclasses.dataclass(frozen=True)

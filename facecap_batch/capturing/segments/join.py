@@ -20,27 +20,23 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from facecap_batch.capture.crop_reader import CropReader
-from facecap_batch.capture.detector import Detection, Detector
-from facecap_batch.capture.orientation import OrientationWatcher
-from facecap_batch.capture.pipeline import BatchingLimits, CaptureSettings, clip_info, networks, open_video
-from facecap_batch.capture.regressor import Regressor
-from facecap_batch.capture.segments.cut_points import WARM_UP, Segment, SegmentPlan
-from facecap_batch.capture.segments.segment import SegmentResult, open_segment
-from facecap_batch.capture.subject import READ, ReadingBuffer, subject_table
-from facecap_batch.capture.tracker import LOOKAHEAD, TrackedBox, Tracker
+from facecap_batch.capturing.crop_reader import CropReader
+from facecap_batch.capturing.detector import Detection, Detector
+from facecap_batch.capturing.orientation import OrientationWatcher
+from facecap_batch.capturing.pipeline import BatchingLimits, clip_info, networks, open_video
+from facecap_batch.capturing.readings import READ, ReadingBuffer
+from facecap_batch.capturing.regressor import Regressor
+from facecap_batch.capturing.segments.cut_points import WARM_UP
+from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
+from facecap_batch.capturing.segments.result import CannotJoin, SegmentResult
+from facecap_batch.capturing.segments.segment import open_segment
+from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.capturing.subject import subject_table
+from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.engines.batching import Engine
 from facecap_batch.runs.manifest import Clip
 from facecap_batch.video.decoder import add_note
-
-
-class CannotJoin(Exception):
-    """These segments do not make the clip. With a `turn`, it should be cut again, turned; else left whole."""
-
-    def __init__(self, reason: str, turn: int = 0) -> None:
-        super().__init__(reason)
-        self.turn = turn  # degrees counterclockwise
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,10 +7,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from facecap_batch.capture.detector import Detection
-from facecap_batch.capture.regressor import RegressorOutput
-from facecap_batch.capture.subject import ReadingBuffer, fill, main_subject, subject_table
-from facecap_batch.capture.tracker import LOOKAHEAD, TrackedBox, Tracker
+from facecap_batch.capturing.detector import Detection
+from facecap_batch.capturing.readings import ReadingBuffer, fill
+from facecap_batch.capturing.regressor import RegressorOutput
+from facecap_batch.capturing.subject import main_subject, subject_table
+from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.coefficients import ARKIT_NAMES, ClipInfo
 
 EVERY = 6

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facecap_batch.capture.detector import Detection, iou
+from facecap_batch.capturing.detector import Detection, iou
 
 LOOKAHEAD = 2  # detections after a frame that its boxes may depend on
 # Weight of each neighbour when a detected box is smoothed; removes a detector's flicker, keeps a nod.

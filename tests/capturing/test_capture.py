@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facecap_batch.capture.pipeline import CaptureSettings, capture_clip, clip_info
+from facecap_batch.capturing.pipeline import capture_clip, clip_info
+from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.coefficients import CoefficientTable, read_parquet, write_parquet
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import EngineSet

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.capture.regressor import Regressor
-from facecap_batch.capture.subject import ReadingBuffer, fill
-from facecap_batch.capture.tracker import TrackedBox
+from facecap_batch.capturing.readings import ReadingBuffer, fill
+from facecap_batch.capturing.regressor import Regressor
+from facecap_batch.capturing.tracker import TrackedBox
 from facecap_batch.video.frame import Crop, Frame
 
 # A second look counts only if the regressor is about as sure as at the first.

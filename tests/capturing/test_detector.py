@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from facecap_batch.capture.detector import Detector, iou, letterbox, non_maximum_suppression
+from facecap_batch.capturing.detector import Detector, iou, letterbox, non_maximum_suppression
 from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import EngineSet

@@ -15,54 +15,31 @@ from collections.abc import Callable
 
 import numpy as np
 
-from facecap_batch.capture.detector import FOLLOW_SHARE, Detection, Detector
-from facecap_batch.capture.orientation import SAMPLES, OrientationWatcher, sample_stride
-from facecap_batch.capture.pipeline import (
+from facecap_batch.capturing.detector import FOLLOW_SHARE, Detection, Detector
+from facecap_batch.capturing.orientation import SAMPLES, OrientationWatcher, sample_stride
+from facecap_batch.capturing.pipeline import (
     BatchingLimits,
     CapturePass,
-    CaptureSettings,
     DetectedFrame,
     networks,
     open_video,
 )
-from facecap_batch.capture.regressor import Regressor
-from facecap_batch.capture.segments.cut_points import (
+from facecap_batch.capturing.regressor import Regressor
+from facecap_batch.capturing.segments.cut_points import (
     WARM_UP,
-    Segment,
-    SegmentPlan,
     cut,
     may_be_long,
     packet_times,
 )
-from facecap_batch.capture.tracker import LOOKAHEAD, TrackedBox
+from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
+from facecap_batch.capturing.segments.result import SegmentResult
+from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox
 from facecap_batch.engines.batching import Engine
 from facecap_batch.errors import BadVideo
 from facecap_batch.runs.manifest import Clip
 from facecap_batch.video.decoder import Video
 from facecap_batch.video.frame import Frame
-
-
-@dataclasses.dataclass(frozen=True)
-class SegmentResult:
-    """What one segment yields. D detections (looked-at frames), F faces in them, P pictures, R crops read."""
-
-    number: int
-    picture: str  # what the video says of itself and its first frame shows; the same in every segment
-    steady: bool  # nothing odd was met; see `Video.steady`
-    notes: tuple[str, ...]
-    backends: tuple[str, str]  # of detector and regressor
-    pts: np.ndarray  # int64 [N], of every frame decoded, the lead and the look ahead included
-    looked: np.ndarray  # int32 [D], frames shown to the detector
-    digests: np.ndarray  # uint32 [D], of the pixels where the neighbours decode the same frames, else 0
-    face_at: np.ndarray  # int32 [F], rising, 0..D-1
-    face_boxes: np.ndarray  # float32 [F, 4], pixels of the upright frame
-    face_scores: np.ndarray  # float64 [F]
-    sample_at: np.ndarray  # int64 [P], numbers of detections as `OrientationWatcher.observe` counts them
-    samples: np.ndarray  # uint8 [P, h, w, 3] RGB, the small pictures of these detections
-    sample_boxes: np.ndarray  # float32 [P, 4], the best face there, pixels of the small picture
-    sample_scores: np.ndarray  # float64 [P], its score; NaN where there is none
-    rows: np.ndarray  # subject.row_type [R], of the segment's own frames
-    boxes: np.ndarray  # float64 [R, 4], the boxes of `rows` unrounded
 
 
 def survey(
