@@ -47,9 +47,9 @@ def measure(video: Path, engines: str) -> dict[str, float]:
     """Capture `video` in this process; frames, faces, seconds taken and peak resident memory in MiB."""
     sys.path.insert(0, str(ROOT))
     from facecap_batch.capturing.pipeline import capture_clip
+    from facecap_batch.clip import Clip
     from facecap_batch.engines.registry import open_engine
     from facecap_batch.engines.sets import load_set
-    from facecap_batch.runs.manifest import Clip
 
     chosen = load_set(engines)
     detector = open_engine(chosen.detector, DETECTOR_BACKEND)

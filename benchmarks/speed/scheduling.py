@@ -28,11 +28,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
+from facecap_batch.clip import Clip
 from facecap_batch.output import reports
 from facecap_batch.output.ledger import DONE, Ledger, Record
 from facecap_batch.output.segment_store import SegmentRecord
 from facecap_batch.runs.config import make_config
-from facecap_batch.runs.manifest import Clip, read_manifest
+from facecap_batch.runs.manifest import read_manifest
 from facecap_batch.runs.observers.progress import PlainDisplay, ProgressCounter
 from facecap_batch.runs.planner import JOIN_SHARE, JoinItem, SegmentItem, WorkItem, plan
 from facecap_batch.scheduling import cluster

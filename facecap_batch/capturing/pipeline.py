@@ -32,7 +32,7 @@ from facecap_batch.video.decoder import Video, VideoInfo
 from facecap_batch.video.frame import Frame
 
 if TYPE_CHECKING:
-    from facecap_batch.runs.manifest import Clip
+    from facecap_batch.clip import Clip
 
 
 def capture_clip(

@@ -19,7 +19,6 @@ from facecap_batch.coefficients import OUTPUT_NAMES, REGION_CHANNELS
 from facecap_batch.engines.batching import Engine, prepare_input, run_in_one_shape
 from facecap_batch.engines.default_crop import CROP_SCALE
 from facecap_batch.engines.output_columns import output_columns
-from facecap_batch.geometry import euler_from_matrix, head_pose
 from facecap_batch.video.frame import Crop, Frame
 
 DEFAULT_PRESENCE_THRESHOLD = 0.5
@@ -110,11 +109,3 @@ def _taken(said: np.ndarray, columns: np.ndarray) -> np.ndarray:
     taken = said[:, columns]
     taken[:, columns < 0] = np.nan
     return taken
-
-
-def head_columns(
-    squares: np.ndarray, angles: np.ndarray, place: np.ndarray, width: int, height: int
-) -> np.ndarray:
-    """float32 [N, 6]: yaw pitch roll (radians), x y z (centimetres), camera frame; see `head_pose`."""
-    rotation, position = head_pose(squares, angles, place, width, height)
-    return np.concatenate([euler_from_matrix(rotation), position], axis=1).astype(np.float32)

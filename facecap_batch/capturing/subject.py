@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.capturing.regressor import head_columns
 from facecap_batch.capturing.tracker import importance
 from facecap_batch.coefficients import REGION_CHANNELS, ClipInfo, CoefficientTable
-from facecap_batch.geometry import unwrap
+from facecap_batch.geometry import head_columns, unwrap
 
 # A track that is seen together with the subject for more than this share of its frames is somebody else.
 MAX_SHARED = 0.2

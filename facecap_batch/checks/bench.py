@@ -26,6 +26,7 @@ from facecap_batch.checks import mediapipe_peer
 from facecap_batch.checks.output_parity import precision_of
 from facecap_batch.checks.stage_timer import Stopwatch
 from facecap_batch.checks.synthetic_faces import painted_crops, painted_pictures
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import write_parquet
 from facecap_batch.engines.batching import prepare_input
 from facecap_batch.engines.cards import EngineCard
@@ -33,7 +34,6 @@ from facecap_batch.engines.registry import BACKENDS, open_engine, unavailable_be
 from facecap_batch.engines.sets import EngineSet, load_set
 from facecap_batch.errors import BackendUnavailable
 from facecap_batch.exporting.formats import EXPORTERS
-from facecap_batch.runs.manifest import Clip
 from facecap_batch.runs.worker import limit_threads
 from facecap_batch.solve.solver import solve_table
 from facecap_batch.video.decoder import decode

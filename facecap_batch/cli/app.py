@@ -31,7 +31,7 @@ from facecap_batch.errors import FacecapError
 from facecap_batch.storage.publish import storage_path
 
 if TYPE_CHECKING:
-    from facecap_batch.solve.solver import SolveSettings
+    from facecap_batch.solve.settings import SolveSettings
 
 WRONG, INTERRUPTED = 2, 130
 
@@ -251,7 +251,7 @@ def _solve_settings(
     amplitude: float,
     measured_lids: bool,
 ) -> SolveSettings:
-    from facecap_batch.solve.solver import SolveSettings
+    from facecap_batch.solve.settings import SolveSettings
 
     return SolveSettings(
         enabled=not no_solve,

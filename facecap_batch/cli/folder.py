@@ -89,7 +89,7 @@ def compact(
 
 
 def conclude(summary: RunSummary, output: StoragePath) -> None:
-    from facecap_batch.runs.observers.progress import clock
+    from facecap_batch.timecode import clock
 
     parts = [f"{summary.done} of {summary.clips} clips done"]
     if summary.kept:

@@ -29,9 +29,16 @@ from facecap_batch.output.compact_index import (
     write_index,
 )
 from facecap_batch.output.ledger import DONE, Ledger
-from facecap_batch.output.lock import OutputLock, not_writable
+from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.reports import read_reports
-from facecap_batch.storage.publish import StoragePath, arrow_source, published, remove_leftovers, storage_path
+from facecap_batch.storage.publish import (
+    StoragePath,
+    arrow_source,
+    not_writable,
+    published,
+    remove_leftovers,
+    storage_path,
+)
 
 KINDS = ("coefficients", "raw")
 FILE_BYTES = 128 * 10**6  # a file is closed once it is as large: few to open, enough for many readers

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from facecap_batch.clip import resolve_source
 from facecap_batch.errors import FacecapError
 from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.output.compact_index import read_clip, table_file, table_name
 from facecap_batch.output.ledger import DONE, Ledger
 from facecap_batch.output.reports import clips_of, read_reports
-from facecap_batch.runs.manifest import resolve_source
 from facecap_batch.storage.publish import StoragePath, storage_path
 
 

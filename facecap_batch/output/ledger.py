@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from facecap_batch.clip import Clip
 from facecap_batch.output import compact_index
-from facecap_batch.runs.manifest import Clip
 from facecap_batch.storage.publish import TEMPORARY_PREFIX, StoragePath, publish_bytes
 from facecap_batch.storage.remote import RemotePath, is_uri
 from facecap_batch.storage.remote_video import RemoteInput, look_up

@@ -20,12 +20,11 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from facecap_batch.errors import OutputBusy, OutputNotWritable
-from facecap_batch.storage.publish import StoragePath
+from facecap_batch.errors import OutputBusy
+from facecap_batch.storage.publish import StoragePath, not_writable
 from facecap_batch.storage.remote import RemotePath
 
 log = logging.getLogger(__name__)
@@ -66,26 +65,6 @@ def is_held(output: StoragePath) -> bool:
     except OSError:
         return True
     return False
-
-
-@contextlib.contextmanager
-def writing(path: StoragePath) -> Iterator[StoragePath]:
-    """Name the file and the way out when the storage refuses; whether it may pass is kept in the cause."""
-    try:
-        yield path
-    except OSError as error:
-        raise OutputNotWritable(
-            f"cannot write {path}: {error.strerror or error}; nothing half-written is left, "
-            "run the same command again when there is room"
-        ) from error
-
-
-def not_writable(folder: StoragePath, error: OSError) -> OutputNotWritable:
-    """The error of a run whose output folder refuses."""
-    return OutputNotWritable(
-        f"{folder}: the output folder cannot be written: {error.strerror or error}; "
-        "make it writable (or free space), or choose another --output"
-    )
 
 
 class _LocalLock:

@@ -8,24 +8,18 @@ begins and when it ends, so that a folder always says what it is.
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import importlib.metadata
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facecap_batch import __version__
+from facecap_batch import __version__, machine
+from facecap_batch.clip import Clip
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import DONE, FAILED, Record
-from facecap_batch.runs.manifest import Clip
-from facecap_batch.scheduling.cluster import usable_cpus
 from facecap_batch.storage.publish import StoragePath, arrow_source, publish_bytes, published
 
 CLIPS_NAME, RUN_NAME = "clips.parquet", "run.json"
@@ -53,16 +47,6 @@ SCHEMA = pa.schema(
         pa.field("error_type", pa.string()),
         pa.field("error", pa.string()),
     ]
-)
-PACKAGES = (
-    "av",
-    "numpy",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "opencv-python-headless",
-    "pyarrow",
-    "ray",
-    "torch",
 )
 
 
@@ -171,8 +155,8 @@ def write_run(output: StoragePath, report: RunReport) -> None:
     description = {
         **dataclasses.asdict(report),
         "tool_version": __version__,
-        "versions": versions(),
-        "hardware": hardware(),
+        "versions": machine.versions(),
+        "hardware": machine.hardware(),
     }
     publish_bytes(output / RUN_NAME, (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode())
 
@@ -189,55 +173,3 @@ def read_reports(output: StoragePath) -> tuple[dict[str, Any], list[dict[str, An
     except (OSError, ValueError) as error:
         raise NoRun(f"{output}: the reports cannot be read: {error}") from error
     return run, rows
-
-
-def utc_now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that touch results; absent ones are left out."""
-    found = {"python": platform.python_version(), "facecap-batch": __version__}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def hardware() -> dict[str, Any]:
-    """The driver's machine."""
-    return {
-        "system": f"{platform.system()} {platform.release()}",
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cpus": usable_cpus(),
-        "memory_bytes": _memory(),
-        "gpus": _gpus(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def _gpus() -> list[str]:
-    """Names of NVIDIA GPUs, as the driver's files tell them; no library is loaded for it."""
-    names = []
-    for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        for line in information.read_text().splitlines():
-            if line.startswith("Model:"):
-                names.append(line.split(":", 1)[1].strip())
-    return names

@@ -15,8 +15,8 @@ from typing import Any
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
 from facecap_batch.output.lock import is_held
 from facecap_batch.output.reports import PENDING, read_reports
-from facecap_batch.runs.observers.progress import clock
 from facecap_batch.storage.publish import StoragePath
+from facecap_batch.timecode import clock
 
 MAX_ERRORS = 10  # kinds of error that are listed
 

@@ -19,7 +19,7 @@ from facecap_batch.storage.publish import StoragePath
 
 if TYPE_CHECKING:
     from facecap_batch.capturing.settings import CaptureSettings
-    from facecap_batch.solve.solver import SolveSettings
+    from facecap_batch.solve.settings import SolveSettings
 
 # Networks take little time on a GPU, so a worker there waits for its decoder unless that has threads.
 GPU_DECODE_THREADS = 4
@@ -64,7 +64,7 @@ class RunConfig:
     def from_description(description: Mapping[str, Any]) -> RunConfig:
         """The inverse of `describe`."""
         from facecap_batch.capturing.settings import CaptureSettings
-        from facecap_batch.solve.solver import SolveSettings
+        from facecap_batch.solve.settings import SolveSettings
 
         return RunConfig(
             engines=description["engines"],
@@ -136,7 +136,7 @@ def make_config(
     """
     from facecap_batch.capturing.settings import CaptureSettings
     from facecap_batch.engines.sets import fingerprints, load_set
-    from facecap_batch.solve.solver import SolveSettings
+    from facecap_batch.solve.settings import SolveSettings
 
     engine_set = load_set(engines)
     return RunConfig(

@@ -22,6 +22,7 @@ from fractions import Fraction
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from facecap_batch.clip import Clip, resolve_source
 from facecap_batch.errors import BadManifest
 from facecap_batch.storage.remote import is_uri
 from facecap_batch.storage.publish import StoragePath, storage_path
@@ -36,25 +37,6 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 # One row as text; None for a line whose fault is told already, so that the rows after it keep their number.
 Row = dict[str, str] | None
 _VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mxf", ".jpg", ".jpeg", ".png"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Clip:
-    """One row of the manifest: one video, or a time range of it."""
-
-    clip_id: str  # unique in the manifest, safe as a file name
-    path: str  # absolute local path, or a URI
-    start: Fraction | None = None  # seconds on the scale of `time_s`, inclusive; None: the beginning
-    end: Fraction | None = None  # seconds on the scale of `time_s`, exclusive; None: the end
-    actor: str | None = None
-    timecode: str | None = None  # of the clip's first frame, as the manifest gives it
-    extra: dict[str, str] = dataclasses.field(default_factory=dict)  # carried columns
-    row: int = 0  # 1-based row of the manifest, header and blank lines not counted
-    source: str = ""  # path as the manifest gives it; defaults to `path`
-
-    def __post_init__(self) -> None:
-        if not self.source:
-            object.__setattr__(self, "source", self.path)
 
 
 def read_manifest(path: str | StoragePath) -> list[Clip]:
@@ -123,16 +105,6 @@ def _clip(
         row=number,
         source=source,
     )
-
-
-def resolve_source(source: str, folder: StoragePath) -> str:
-    """Where a manifest in `folder` means by its `path` column: an absolute local path, or a URI as it is.
-
-    Relative paths are relative to the folder, on a local disk or behind a URI.
-    """
-    if source.startswith("file://"):
-        return unquote(urlsplit(source).path)
-    return source if is_uri(source) or Path(source).is_absolute() else str(folder / source)
 
 
 def _explicit_ids(rows: list[Row], problems: list[str]) -> set[str]:

@@ -16,8 +16,10 @@ from facecap_batch.runs.config import RunConfig, RunOptions, make_config
 from facecap_batch.errors import BadManifest, EngineMismatch
 from facecap_batch.runs.run import Run, RunSummary
 from facecap_batch.output.ledger import FAILED, Ledger
-from facecap_batch.output.lock import OutputLock, not_writable
-from facecap_batch.runs.manifest import Clip, read_manifest
+from facecap_batch.output.lock import OutputLock
+from facecap_batch.storage.publish import not_writable
+from facecap_batch.runs.manifest import read_manifest
+from facecap_batch.clip import Clip
 from facecap_batch.runs.planner import Plan, plan
 from facecap_batch.runs.observers.progress import Display, PlainDisplay
 from facecap_batch.output.reports import read_reports

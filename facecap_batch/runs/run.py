@@ -17,13 +17,14 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from facecap_batch import machine
 from facecap_batch.scheduling import cluster
 from facecap_batch.output import compact_index, reports
 from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.observers.event_log import EventLog
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
 from facecap_batch.scheduling.listeners import WorkerRoster, ListenerGroup
-from facecap_batch.runs.manifest import Clip
+from facecap_batch.clip import Clip
 from facecap_batch.runs.planner import Plan, WorkItem
 from facecap_batch.runs.observers.progress import Display, ProgressCounter
 from facecap_batch.output.segment_store import SegmentFolder, remove_done
@@ -73,7 +74,7 @@ class Run:
     ) -> None:
         self.manifest, self.clips, self.todo = manifest, clips, todo
         self.config, self.options, self.ledger = config, options, ledger
-        self.started, self.started_at = started, reports.utc_now()
+        self.started, self.started_at = started, machine.utc_now()
         self.records: dict[str, Record] = dict(todo.kept)
         self.items = {item.clip.clip_id: item for item in todo.items}
         costs = {clip_id: item.cost_s for clip_id, item in self.items.items()}
@@ -191,7 +192,7 @@ class Run:
             input_key=item.input_key,
             capture_fingerprint=self.config.capture_fingerprint(),
             fingerprint=self.config.fingerprint(),
-            finished_at=reports.utc_now(),
+            finished_at=machine.utc_now(),
             error_type=error_type,
             error=error,
         )
@@ -237,7 +238,7 @@ class Run:
                 pending=summary.pending,
                 kept=summary.kept,
                 started_at=self.started_at,
-                finished_at=reports.utc_now() if ended else None,
+                finished_at=machine.utc_now() if ended else None,
                 elapsed_s=round(summary.elapsed_s, 3) if ended else None,
                 frames=summary.frames,
                 video_s=summary.video_s,

@@ -15,7 +15,7 @@ from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.errors import BadVideo
 from facecap_batch.capturing.segments.result import CannotJoin
 from facecap_batch.capturing.segments.join import Joined, join
-from facecap_batch.output.lock import writing
+from facecap_batch.storage.publish import writing
 from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
 from facecap_batch.capturing.segments.segment import capture_segment, survey
 from facecap_batch.output.segment_store import SegmentFolder, SegmentRecord, cuts_key

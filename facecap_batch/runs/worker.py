@@ -30,8 +30,8 @@ from facecap_batch.runs.config import RunConfig
 from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.errors import EngineMismatch, FacecapError, InputNotReadable, OutputNotWritable, is_permanent
 from facecap_batch.output.ledger import DONE, Record
-from facecap_batch.output.lock import writing
-from facecap_batch.runs.manifest import Clip
+from facecap_batch.storage.publish import writing
+from facecap_batch.clip import Clip
 from facecap_batch.scheduling.messages import Done, Failed, WorkerReady, Progress
 from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
 from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from facecap_batch.errors import OutputNotWritable
 from facecap_batch.storage.remote import OBJECT_STORES, TEMPORARY_PREFIX, RemotePath, is_uri, temporary_room
 
 if TYPE_CHECKING:
@@ -75,6 +76,26 @@ def publish_bytes(path: StoragePath, data: bytes) -> None:
     """Write `data` to `path` atomically."""
     with published(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def writing(path: StoragePath) -> Iterator[StoragePath]:
+    """Name the file and the way out when the storage refuses; whether it may pass is kept in the cause."""
+    try:
+        yield path
+    except OSError as error:
+        raise OutputNotWritable(
+            f"cannot write {path}: {error.strerror or error}; nothing half-written is left, "
+            "run the same command again when there is room"
+        ) from error
+
+
+def not_writable(folder: StoragePath, error: OSError) -> OutputNotWritable:
+    """The error of a run whose output folder refuses."""
+    return OutputNotWritable(
+        f"{folder}: the output folder cannot be written: {error.strerror or error}; "
+        "make it writable (or free space), or choose another --output"
+    )
 
 
 def arrow_source(path: StoragePath) -> Path | pa.BufferReader:

@@ -12,12 +12,12 @@ import pytest
 
 from facecap_batch.capturing.pipeline import capture_clip, clip_info
 from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable, read_parquet, write_parquet
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import EngineSet
 from facecap_batch.errors import BadVideo, NoVideoStream
 from facecap_batch.geometry import euler_from_matrix, focal_length, ray_rotation
-from facecap_batch.runs.manifest import Clip
 from facecap_batch.video.decoder import probe
 from tests.support import videos
 from tests.support.discs import DIAMETER_CM, DiscDetector, DiscRegressor, scene

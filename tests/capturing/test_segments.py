@@ -18,11 +18,11 @@ from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.capturing.segments.result import CannotJoin, SegmentResult
 from facecap_batch.capturing.segments.segment import capture_segment, survey
 from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.engines.batching import Engine
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
-from facecap_batch.runs.manifest import Clip
 from facecap_batch.video.decoder import decode
 from tests.support import videos
 from tests.support.discs import DiscDetector, DiscRegressor, scene

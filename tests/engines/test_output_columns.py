@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import (
     ARKIT_NAMES,
     OUTPUT_NAMES,
@@ -28,8 +29,8 @@ from facecap_batch.exporting.fbx.writer import write_fbx
 from facecap_batch.exporting.livelink import write_livelink_csv
 from facecap_batch.exporting.overlay import LOST, annotate
 from facecap_batch.output.query import query
-from facecap_batch.runs.manifest import Clip
-from facecap_batch.solve.solver import GAINS_METADATA, SolveSettings, solve_table
+from facecap_batch.solve.settings import SolveSettings
+from facecap_batch.solve.solver import GAINS_METADATA, solve_table
 from tests.support.animations import constant_rate
 from tests.support.discs import DiscDetector, DiscRegressor, scene
 from tests.support.fbx_readers import check

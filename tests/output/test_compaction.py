@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import SCHEMA, CoefficientTable, read_parquet, write_parquet
 from facecap_batch.errors import OutputBusy
 from facecap_batch.output import compaction, reports
@@ -29,9 +30,8 @@ from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record, identify
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.query import query
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.runs.manifest import Clip
 from facecap_batch.runs.planner import plan
-from facecap_batch.solve.solver import SolveSettings
+from facecap_batch.solve.settings import SolveSettings
 from tests.support.tables import noise, still, table
 
 CONFIG = RunConfig("default", {"detector": "d", "regressor": "r"}, CaptureSettings(), SolveSettings())

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.clip import Clip
 from facecap_batch.errors import OutputBusy, OutputNotWritable
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record, identify
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.runs.config import RunConfig, RunOptions
-from facecap_batch.runs.manifest import Clip
 from facecap_batch.runs.planner import plan
-from facecap_batch.solve.solver import SolveSettings
+from facecap_batch.solve.settings import SolveSettings
 
 CONFIG = RunConfig(
     engines="default",

@@ -26,7 +26,7 @@ from facecap_batch.runs.observers.progress import PlainDisplay
 from facecap_batch.runs.retry import ManifestChanged, retry_run
 from facecap_batch.runs.run import RunSummary
 from facecap_batch.runs.start import resolve_run
-from facecap_batch.solve.solver import SolveSettings
+from facecap_batch.solve.settings import SolveSettings
 from tests.support.local_ray import local_ray
 from tests.support.runs import results, rows, run_quietly, write_clips
 

@@ -34,7 +34,7 @@ from facecap_batch.output.status import describe, status
 from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.observers.progress import PlainDisplay
 from facecap_batch.runs.start import resolve_run
-from facecap_batch.solve.solver import SolveSettings
+from facecap_batch.solve.settings import SolveSettings
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
 

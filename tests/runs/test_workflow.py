@@ -19,12 +19,12 @@ from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import identify
 from facecap_batch.output.segment_store import SegmentFolder, remove_done
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.runs.manifest import Clip
+from facecap_batch.clip import Clip
 from facecap_batch.runs.planner import WorkItem
 from facecap_batch.runs.worker import Engines, classify_error, process
 from facecap_batch.runs.workflow import ClipWorkflow
 from facecap_batch.scheduling.messages import Outcome, Task
-from facecap_batch.solve.solver import SolveSettings
+from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.storage.publish import StoragePath, storage_path
 from facecap_batch.storage.remote import RemotePath
 

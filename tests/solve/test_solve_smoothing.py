@@ -11,7 +11,8 @@ import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.geometry import matrix_from_euler
-from facecap_batch.solve.solver import SolveSettings, solve_table
+from facecap_batch.solve.settings import SolveSettings
+from facecap_batch.solve.solver import solve_table
 from tests.support.tables import BLINK, JAW, noise, pulse, roughness, still, table
 
 REFEREE = Path(__file__).resolve().parents[3] / "shared" / "clips" / "referee" / "referee_rbx_m.npz"

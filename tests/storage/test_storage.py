@@ -18,6 +18,7 @@ import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from facecap_batch.clip import Clip
 from facecap_batch.errors import (
     BadManifest,
     BadVideo,
@@ -28,7 +29,7 @@ from facecap_batch.errors import (
 from facecap_batch.output.ledger import identify, identify_all
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.query import query
-from facecap_batch.runs.manifest import Clip, read_manifest
+from facecap_batch.runs.manifest import read_manifest
 from facecap_batch.runs.worker import classify_error
 from facecap_batch.storage import remote
 from facecap_batch.storage.publish import (

@@ -18,7 +18,7 @@ from facecap_batch.runs.config import RunConfig, RunOptions, make_config
 from facecap_batch.runs.observers.progress import PlainDisplay
 from facecap_batch.runs.run import RunSummary
 from facecap_batch.runs.start import start_run
-from facecap_batch.solve.solver import SolveSettings
+from facecap_batch.solve.settings import SolveSettings
 from tests.support.videos import write_video
 
 RESULTS = ("raw", "coefficients", "fbx")

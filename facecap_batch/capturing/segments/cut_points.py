@@ -25,7 +25,7 @@ import numpy as np
 
 from facecap_batch.capturing.segments.plan import Segment
 from facecap_batch.capturing.tracker import LOOKAHEAD, MAX_MISSED
-from facecap_batch.runs.manifest import Clip
+from facecap_batch.clip import Clip
 from facecap_batch.video.container import as_fraction, declared_frames, opened, time_origin, video_stream
 from facecap_batch.video.decoder import SEEK_MARGINS_S
 

@@ -33,9 +33,9 @@ from facecap_batch.capturing.segments.segment import open_segment
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.capturing.subject import subject_table
 from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox, Tracker
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.engines.batching import Engine
-from facecap_batch.runs.manifest import Clip
 from facecap_batch.video.decoder import add_note
 
 

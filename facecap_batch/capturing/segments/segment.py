@@ -35,9 +35,9 @@ from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
 from facecap_batch.capturing.segments.result import SegmentResult
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox
+from facecap_batch.clip import Clip
 from facecap_batch.engines.batching import Engine
 from facecap_batch.errors import BadVideo
-from facecap_batch.runs.manifest import Clip
 from facecap_batch.video.decoder import Video
 from facecap_batch.video.frame import Frame
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from facecap_batch.timecode import clock
 from facecap_batch.scheduling.messages import WorkerReady, Listener, Outcome, Progress
 
 if TYPE_CHECKING:
@@ -212,10 +213,3 @@ def describe(snapshot: Snapshot) -> str:
     if snapshot.left_s is not None:
         parts.append(f"{clock(snapshot.left_s)} left")
     return ", ".join(parts)
-
-
-def clock(seconds: float) -> str:
-    """``0:07``, ``12:34``, ``3:00:00``."""
-    minutes, rest = divmod(int(seconds + 0.5), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
