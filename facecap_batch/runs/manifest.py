@@ -11,7 +11,6 @@ Columns: ``path`` (required: local path or URI, relative to the manifest's folde
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 import re
@@ -24,8 +23,8 @@ from urllib.parse import unquote, urlsplit
 
 from facecap_batch.clip import Clip, resolve_source
 from facecap_batch.errors import BadManifest
-from facecap_batch.storage.remote import is_uri
 from facecap_batch.storage.publish import StoragePath, storage_path
+from facecap_batch.storage.remote import is_uri
 from facecap_batch.timecode import is_time, parse_time
 
 KNOWN_COLUMNS = ("path", "clip_id", "start", "end", "actor", "timecode", "timecode_fps")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from facecap_batch.runs.config import RunConfig
-from facecap_batch.capturing.segments.plan import SegmentPlan, Segment
-from facecap_batch.output.ledger import DONE, FAILED, InputIdentity, Ledger, Record, identify_all
+from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
 from facecap_batch.clip import Clip
+from facecap_batch.output.ledger import DONE, FAILED, InputIdentity, Ledger, Record, identify_all
+from facecap_batch.runs.config import RunConfig
 
 # Expected length where the manifest gives no range: files are not opened to plan (100,000 of them would
 # take many minutes), and 4 Mbit/s is a common rate of 720p to 1080p video. Only the order depends on it.

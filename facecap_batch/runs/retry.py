@@ -11,19 +11,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facecap_batch.output.exports import UnknownClip
-from facecap_batch.runs.config import RunConfig, RunOptions, make_config
+from facecap_batch.clip import Clip
 from facecap_batch.errors import BadManifest, EngineMismatch
-from facecap_batch.runs.run import Run, RunSummary
+from facecap_batch.output.exports import UnknownClip
 from facecap_batch.output.ledger import FAILED, Ledger
 from facecap_batch.output.lock import OutputLock
-from facecap_batch.storage.publish import not_writable
-from facecap_batch.runs.manifest import read_manifest
-from facecap_batch.clip import Clip
-from facecap_batch.runs.planner import Plan, plan
-from facecap_batch.runs.observers.progress import Display, PlainDisplay
 from facecap_batch.output.reports import read_reports
-from facecap_batch.storage.publish import storage_path, remove_leftovers
+from facecap_batch.runs.config import RunConfig, RunOptions, make_config
+from facecap_batch.runs.manifest import read_manifest
+from facecap_batch.runs.observers.progress import Display, PlainDisplay
+from facecap_batch.runs.planner import Plan, plan
+from facecap_batch.runs.run import Run, RunSummary
+from facecap_batch.storage.publish import not_writable, remove_leftovers, storage_path
 
 MAX_NAMED = 5  # clips in one message
 
@@ -32,7 +31,9 @@ class ManifestChanged(BadManifest):
     """The manifest is no longer the one that the folder was made from."""
 
 
-def retry_run(options: RunOptions, clip_ids: Sequence[str] = (), display: Display | None = None) -> RunSummary:
+def retry_run(
+    options: RunOptions, clip_ids: Sequence[str] = (), display: Display | None = None
+) -> RunSummary:
     """Do the failed clips of `options.output` again; or those named, whatever became of them before.
 
     Clips that were never reached stay so: the command of the run goes on with them. Raises NoRun,

@@ -18,16 +18,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from facecap_batch import machine
-from facecap_batch.scheduling import cluster
+from facecap_batch.clip import Clip
 from facecap_batch.output import compact_index, reports
+from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
+from facecap_batch.output.segment_store import SegmentFolder, remove_done
 from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.observers.event_log import EventLog
-from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
-from facecap_batch.scheduling.listeners import WorkerRoster, ListenerGroup
-from facecap_batch.clip import Clip
-from facecap_batch.runs.planner import Plan, WorkItem
 from facecap_batch.runs.observers.progress import Display, ProgressCounter
-from facecap_batch.output.segment_store import SegmentFolder, remove_done
+from facecap_batch.runs.planner import Plan, WorkItem
+from facecap_batch.scheduling import cluster
+from facecap_batch.scheduling.listeners import ListenerGroup, WorkerRoster
 from facecap_batch.storage.publish import remove_leftovers
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class Run:
         joined = cluster.connected(options.ray_address, self._local_cpus(), options.gpus_per_worker)
         with joined, _interruptible():
             # Ray is imported here and not before: see cluster._authenticate.
-            from facecap_batch.runs.workflow import ClipWorkflow
             from facecap_batch.runs.observers.metrics import RunMetrics
+            from facecap_batch.runs.workflow import ClipWorkflow
             from facecap_batch.scheduling.scheduler import Limits, Scheduler
 
             metrics = RunMetrics()

@@ -1,7 +1,7 @@
 """A worker's steps for a long clip: how it is cut, one segment, the join.
 
-In: items as `course` hands them out. Out: what lies in the clip's folder below ``segments/``, and `SegmentPlan`
-wherever the clip must go on in another way than it began: turned, or in one piece.
+In: items as `workflow` hands them out. Out: what lies in the clip's folder below ``segments/``, and
+`SegmentPlan` wherever the clip must go on in another way than it began: turned, or in one piece.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from facecap_batch.runs.config import RunConfig
-from facecap_batch.capturing.segments.plan import SegmentPlan
-from facecap_batch.errors import BadVideo
-from facecap_batch.capturing.segments.result import CannotJoin
 from facecap_batch.capturing.segments.join import Joined, join
-from facecap_batch.storage.publish import writing
-from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
+from facecap_batch.capturing.segments.plan import SegmentPlan
+from facecap_batch.capturing.segments.result import CannotJoin
 from facecap_batch.capturing.segments.segment import capture_segment, survey
+from facecap_batch.errors import BadVideo
 from facecap_batch.output.segment_store import SegmentFolder, SegmentRecord, cuts_key
-from facecap_batch.storage.publish import StoragePath
+from facecap_batch.runs.config import RunConfig
+from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
+from facecap_batch.storage.publish import StoragePath, writing
 
 if TYPE_CHECKING:
     from facecap_batch.runs.worker import Engines
@@ -67,7 +66,11 @@ def do_segment(
 
 
 def do_join(
-    item: JoinItem, config: RunConfig, output: StoragePath, engines: Engines, progress: Callable[[int], None] | None
+    item: JoinItem,
+    config: RunConfig,
+    output: StoragePath,
+    engines: Engines,
+    progress: Callable[[int], None] | None,
 ) -> Joined | SegmentPlan:
     """The clip's raw table; other cuts where its segments do not make one."""
     folder = SegmentFolder(output, item.clip.clip_id)

@@ -12,21 +12,20 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
-from facecap_batch.output import reports
+from facecap_batch.clip import Clip
 from facecap_batch.engines.certificates import require_for
-from facecap_batch.runs.config import RunConfig, RunOptions
-from facecap_batch.runs.run import Run, RunSummary
+from facecap_batch.output import reports
 from facecap_batch.output.ledger import DONE, Ledger
 from facecap_batch.output.lock import OutputLock
-from facecap_batch.storage.publish import not_writable
-from facecap_batch.runs.manifest import read_manifest
-from facecap_batch.clip import Clip
-from facecap_batch.runs.planner import Plan, WorkItem, plan, raw_is_intact
-from facecap_batch.runs.observers.progress import Display, PlainDisplay
-from facecap_batch.output.segment_store import remove_segments
-from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.output.reports import read_reports
-from facecap_batch.storage.publish import StoragePath, storage_path, remove_leftovers
+from facecap_batch.output.segment_store import remove_segments
+from facecap_batch.runs.config import RunConfig, RunOptions
+from facecap_batch.runs.manifest import read_manifest
+from facecap_batch.runs.observers.progress import Display, PlainDisplay
+from facecap_batch.runs.planner import Plan, WorkItem, plan, raw_is_intact
+from facecap_batch.runs.run import Run, RunSummary
+from facecap_batch.solve.settings import SolveSettings
+from facecap_batch.storage.publish import StoragePath, not_writable, remove_leftovers, storage_path
 
 
 def start_run(

@@ -1,9 +1,9 @@
 """One clip from start to end, or one step of a long clip, in one process that holds the engines.
 
 In: a `WorkItem`. Out: ``raw/``, ``coefficients/`` and ``fbx/`` of that clip, each published complete or not
-at all, and a small `Record`. A long clip comes back as `SegmentPlan` instead; its `SegmentItem`s and at last its
-`JoinItem` follow (see `course`). `ClipWorker` is the same as a Ray actor that reports how far it is; frames
-never leave it.
+at all, and a small `Record`. A long clip comes back as `SegmentPlan` instead; its `SegmentItem`s and at last
+its `JoinItem` follow (see `workflow`). `ClipWorker` is the same as a Ray actor that reports how far it is;
+frames never leave it.
 """
 
 from __future__ import annotations
@@ -24,20 +24,25 @@ import numpy as np
 
 from facecap_batch import __version__
 from facecap_batch.capturing.pipeline import capture_clip
-from facecap_batch.coefficients import OUTPUT_NAMES, CoefficientTable, write_parquet
-from facecap_batch.output.compact_index import read_clip, size_of
-from facecap_batch.runs.config import RunConfig
 from facecap_batch.capturing.segments.plan import SegmentPlan
-from facecap_batch.errors import EngineMismatch, FacecapError, InputNotReadable, OutputNotWritable, is_permanent
-from facecap_batch.output.ledger import DONE, Record
-from facecap_batch.storage.publish import writing
 from facecap_batch.clip import Clip
-from facecap_batch.scheduling.messages import Done, Failed, WorkerReady, Progress
+from facecap_batch.coefficients import OUTPUT_NAMES, CoefficientTable, write_parquet
+from facecap_batch.errors import (
+    EngineMismatch,
+    FacecapError,
+    InputNotReadable,
+    OutputNotWritable,
+    is_permanent,
+)
+from facecap_batch.output.compact_index import read_clip, size_of
+from facecap_batch.output.ledger import DONE, Record
+from facecap_batch.output.segment_store import SegmentRecord
+from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
 from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment
-from facecap_batch.output.segment_store import SegmentRecord
+from facecap_batch.scheduling.messages import Done, Failed, Progress, WorkerReady
 from facecap_batch.solve.solver import GAINS_METADATA, solve_table
-from facecap_batch.storage.publish import StoragePath, storage_path
+from facecap_batch.storage.publish import StoragePath, storage_path, writing
 
 if TYPE_CHECKING:
     from facecap_batch.engines.batching import Engine

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 
 from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.output.ledger import Record
-from facecap_batch.scheduling.messages import Outcome, Task
-from facecap_batch.runs.planner import JOIN_SHARE, JoinItem, SegmentItem, WorkItem
 from facecap_batch.output.segment_store import SegmentFolder, SegmentRecord
+from facecap_batch.runs.planner import JOIN_SHARE, JoinItem, SegmentItem, WorkItem
+from facecap_batch.scheduling.messages import Outcome, Task
 from facecap_batch.storage.publish import StoragePath
 
 

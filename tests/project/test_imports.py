@@ -1,4 +1,4 @@
-"""What importing the package costs and where torch may stand: facts that the direction of imports cannot say."""
+"""What importing the package costs and where torch may stand: what import-linter cannot check."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 
 from facecap_batch.output.ledger import DONE, FAILED, Record
 from facecap_batch.runs.observers.event_log import EventLog
-from facecap_batch.scheduling.messages import WorkerReady, Outcome
+from facecap_batch.scheduling.messages import Outcome, WorkerReady
 
 NODE = WorkerReady("node", 12, "torch")
 

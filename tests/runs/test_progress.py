@@ -8,10 +8,16 @@ import pytest
 
 from facecap_batch.output.ledger import DONE, Record
 from facecap_batch.output.segment_store import SegmentRecord
-from facecap_batch.runs.observers.progress import BarDisplay, PlainDisplay, Snapshot, ProgressCounter, describe
-from facecap_batch.timecode import clock
+from facecap_batch.runs.observers.progress import (
+    BarDisplay,
+    PlainDisplay,
+    ProgressCounter,
+    Snapshot,
+    describe,
+)
 from facecap_batch.runs.workflow import WorkflowStep
-from facecap_batch.scheduling.messages import WorkerReady, Outcome, Progress
+from facecap_batch.scheduling.messages import Outcome, Progress, WorkerReady
+from facecap_batch.timecode import clock
 
 
 class Memory:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.processes import is_descendant, worker_processes
-
 import json
 import os
 import signal
@@ -14,17 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.faulty_workers import TogetherWorker
-from tests.support.local_ray import ROOT
-from tests.support.runs import (
-    half_written,
-    make_config_of,
-    results,
-    rows,
-    run_quietly,
-    write_clips,
-    write_manifest,
-)
 
 from facecap_batch.coefficients import read_parquet
 from facecap_batch.engines.sets import EngineSet
@@ -35,6 +22,18 @@ from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.observers.progress import PlainDisplay
 from facecap_batch.runs.start import resolve_run
 from facecap_batch.solve.settings import SolveSettings
+from tests.support.faulty_workers import TogetherWorker
+from tests.support.local_ray import ROOT
+from tests.support.processes import worker_processes
+from tests.support.runs import (
+    half_written,
+    make_config_of,
+    results,
+    rows,
+    run_quietly,
+    write_clips,
+    write_manifest,
+)
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
 
@@ -131,10 +130,6 @@ def test_another_solve_needs_no_decoding(
     assert run_quietly(manifest, tmp_path, config).exit_code == 0
     assert results(tmp_path) == results(clean)
     assert raw == {path: path.stat().st_mtime_ns for path in (tmp_path / "raw").iterdir()}
-
-
-
-
 
 
 def test_a_killed_worker_costs_an_attempt_and_nothing_else(

@@ -11,16 +11,16 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support import videos
-from tests.support.local_ray import ROOT
-from tests.support.runs import half_written, results, rows, run_quietly, write_manifest
-from tests.support.processes import worker_processes
 
 from facecap_batch.output.segment_store import FOLDER
 from facecap_batch.runs import run
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.observers.progress import ProgressCounter
 from facecap_batch.scheduling.messages import WorkerReady
+from tests.support import videos
+from tests.support.local_ray import ROOT
+from tests.support.processes import worker_processes
+from tests.support.runs import half_written, results, rows, run_quietly, write_manifest
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
 

@@ -12,8 +12,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.support.object_store import BUCKET, ObjectStore
-from tests.support.runs import RESULTS, results, write_clips
 
 from facecap_batch.cli.app import main
 from facecap_batch.output.ledger import DONE, Ledger
@@ -21,8 +19,10 @@ from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.manifest import read_manifest
 from facecap_batch.runs.planner import WorkItem
 from facecap_batch.runs.worker import open_engines, process
-from facecap_batch.storage.publish import StoragePath, storage_path, publish_bytes
+from facecap_batch.storage.publish import StoragePath, publish_bytes, storage_path
 from facecap_batch.storage.remote import RemotePath
+from tests.support.object_store import BUCKET, ObjectStore
+from tests.support.runs import RESULTS, results, write_clips
 
 pytestmark = pytest.mark.usefixtures("store", "ray_floor")
 

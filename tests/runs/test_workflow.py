@@ -7,19 +7,14 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from tests.support import videos
-from tests.support.discs import DiscDetector, DiscRegressor
-from tests.support.runs import results
-from tests.support.long_clips import CLOSED, pictures
-from tests.support.videos import write_video
 
-from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.capturing.segments.plan import SegmentPlan
+from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.clip import Clip
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import identify
 from facecap_batch.output.segment_store import SegmentFolder, remove_done
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.clip import Clip
 from facecap_batch.runs.planner import WorkItem
 from facecap_batch.runs.worker import Engines, classify_error, process
 from facecap_batch.runs.workflow import ClipWorkflow
@@ -27,6 +22,11 @@ from facecap_batch.scheduling.messages import Outcome, Task
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.storage.publish import StoragePath, storage_path
 from facecap_batch.storage.remote import RemotePath
+from tests.support import videos
+from tests.support.discs import DiscDetector, DiscRegressor
+from tests.support.long_clips import CLOSED, pictures
+from tests.support.runs import results
+from tests.support.videos import write_video
 
 SEGMENT_S = 2.0
 CONFIG = RunConfig("discs", {}, CaptureSettings(), SolveSettings())

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from facecap_batch.errors import OutputNotWritable
 from facecap_batch.output.ledger import DONE
-from facecap_batch.scheduling.messages import WorkerReady, Listener, Outcome, Progress
+from facecap_batch.scheduling.messages import Listener, Outcome, Progress, WorkerReady
 
 if TYPE_CHECKING:
     from facecap_batch.output.ledger import Record

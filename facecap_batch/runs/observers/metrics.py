@@ -11,8 +11,8 @@ from __future__ import annotations
 from ray.util.metrics import Counter, Gauge
 
 from facecap_batch.output.ledger import DONE, Record
-from facecap_batch.scheduling.messages import WorkerReady, Listener, Outcome, Progress
 from facecap_batch.output.segment_store import SegmentRecord
+from facecap_batch.scheduling.messages import Listener, Outcome, Progress, WorkerReady
 
 LABELS = ("node", "backend")
 UNKNOWN = {"node": "", "backend": ""}  # of workers that never became ready

@@ -1,7 +1,7 @@
 """What a person sees while a run is going: a bar on a terminal, plain lines elsewhere.
 
-In: the scheduler's events (`ProgressCounter` is its listener). Out: text on standard error. Time left is told only
-when something has been finished, and from what was finished.
+In: the scheduler's events (`ProgressCounter` is its listener). Out: text on standard error.
+Time left is shown only when something has been finished, and from what was finished.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from facecap_batch.scheduling.messages import Listener, Outcome, Progress, WorkerReady
 from facecap_batch.timecode import clock
-from facecap_batch.scheduling.messages import WorkerReady, Listener, Outcome, Progress
 
 if TYPE_CHECKING:
-    from facecap_batch.runs.workflow import WorkflowStep
     from facecap_batch.output.ledger import Record
+    from facecap_batch.runs.workflow import WorkflowStep
 
 PLAIN_EVERY_S = 10.0  # between two lines where there is no terminal
 BAR_EVERY_S = 0.5
