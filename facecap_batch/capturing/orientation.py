@@ -18,7 +18,9 @@ import numpy as np
 
 from facecap_batch.capturing.detector import Detection, Detector
 from facecap_batch.capturing.regressor import Regressor
-from facecap_batch.video.frame import Frame, Orientation, Scalers
+from facecap_batch.video.frame import Frame
+from facecap_batch.video.orientation import Orientation
+from facecap_batch.video.scaling import FrameScalers
 
 EARLY = 4  # samples after which a clip is settled if it shows faces
 SAMPLES = 16  # small images kept at most; every second one is dropped when they are full
@@ -46,7 +48,7 @@ class OrientationWatcher:
     def __init__(self, detector: Detector, regressor: Regressor) -> None:
         self._detector = detector
         self._regressor = regressor
-        self._scalers = Scalers()
+        self._scalers = FrameScalers()
         self._samples: list[tuple[np.ndarray, Detection | None]] = []  # small image, its best face upright
         self.settled = False
 
@@ -81,7 +83,7 @@ class OrientationWatcher:
         needed = TURNED_ADVANTAGE * float(upright[::step].sum())
         best = 0
         for turn in TURNS:
-            turned = [frame.turned(turn) for frame, _ in frames[::step]]
+            turned = [frame.rotated(turn) for frame, _ in frames[::step]]
             faces = [self._best(seen) for seen in self._detector.detect([frame.rgb() for frame in turned])]
             _, sure = self._sure(list(zip(turned, faces, strict=True)))
             seen = sum(face is not None for face in faces)
@@ -113,5 +115,5 @@ class OrientationWatcher:
         return seen, sure
 
 
-def _as_frame(image: np.ndarray, scalers: Scalers) -> Frame:
+def _as_frame(image: np.ndarray, scalers: FrameScalers) -> Frame:
     return Frame(0, 0, av.VideoFrame.from_ndarray(image, format="rgb24"), Orientation(), scalers)

@@ -112,7 +112,7 @@ def clip_info(clip_id: str, source: str, video: VideoInfo, pts: np.ndarray, turn
         height=video.width if sideways else video.height,
         fps=video.fps if variable else _constant_rate(video, pts),
         time_base=video.time_base,
-        rotation=video.orientation.turned(turn).rotation,
+        rotation=video.orientation.rotated(turn).rotation,
         variable_rate=variable,
     )
 
@@ -206,7 +206,7 @@ class CapturePass:
 
     def _take(self, frame: Frame) -> int:
         """Detect or hold one frame; return the turn as soon as it is known, else 0."""
-        frame = frame.turned(self._turn)
+        frame = frame.rotated(self._turn)
         if not self.pts:
             self._set_pace(BatchingLimits.of(self._settings, frame.nbytes))
         self.pts.append(frame.pts)

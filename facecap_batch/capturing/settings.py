@@ -10,8 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from facecap_batch.video.decoder import Damage
-    from facecap_batch.video.nvdec import HardwareDecoding
+    from facecap_batch.video.options import Damage, HardwareDecoding
 
 
 @dataclasses.dataclass(frozen=True)

@@ -109,7 +109,7 @@ def matched_frames(
             while place < len(wanted) and row > wanted[place]:
                 place += 1  # a row whose frame did not decode this time
             if place < len(wanted) and row == wanted[place]:
-                picture = frame.turned(turn).rgb()
+                picture = frame.rotated(turn).rgb()
                 if picture.shape[1::-1] != size:
                     picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
                 yield row, picture

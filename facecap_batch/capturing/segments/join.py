@@ -36,7 +36,7 @@ from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.engines.batching import Engine
-from facecap_batch.video.decoder import add_note
+from facecap_batch.video.damage import add_note
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,7 +225,7 @@ def _read_missing(
                 for box, row in wanted.pop(decoded.index, ()):
                     if decoded.pts != sequence.pts[decoded.index]:
                         raise CannotJoin(f"segment {number} is numbered differently when it is read again")
-                    crops.add(decoded.turned(cuts.turn), box)
+                    crops.add(decoded.rotated(cuts.turn), box)
                     rows.append(row)
                 if not wanted:
                     break
