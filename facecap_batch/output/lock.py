@@ -35,6 +35,10 @@ BEAT_S = 30.0
 # that share a folder must agree to within a part of it.
 STALE_S = 300.0
 SETTLE_S = 1.0  # how long two requests that were made together may take
+# `is_held` asks the operating system through a shared lock, which it holds for microseconds; a run that begins
+# waits so long for it to be gone, and takes what is still locked then for another run's.
+ONLOOKER_S = 1.0
+ONLOOKER_RETRY_S = 0.005
 
 
 class OutputLock:
@@ -79,7 +83,7 @@ class _LocalLock:
         except OSError as error:
             raise not_writable(self.path.parent, error) from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_exclusively(file)
         except OSError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"
@@ -101,6 +105,19 @@ class _LocalLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _lock_exclusively(file: IO[str]) -> None:
+    """Lock `file` for this process alone; OSError where another run holds it."""
+    deadline = time.monotonic() + ONLOOKER_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(ONLOOKER_RETRY_S)
 
 
 @dataclasses.dataclass(frozen=True)
