@@ -169,7 +169,7 @@ class Run:
         now = time.monotonic()
         if now - self.room_at >= ROOM_S:
             self.room_at = now
-            self.room = cluster.room_for_workers(self.options.cpus_per_worker, self.options.gpus_per_worker)
+            self.room = cluster.worker_capacity(self.options.cpus_per_worker, self.options.gpus_per_worker)
         return self.room
 
     def _keep(self, record: Record) -> None:

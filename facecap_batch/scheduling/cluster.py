@@ -195,7 +195,7 @@ def node_kind(node_id: str) -> NodeKind:
     )
 
 
-def room_for_workers(cpus_per_worker: float, gpus_per_worker: float) -> int:
+def worker_capacity(cpus_per_worker: float, gpus_per_worker: float) -> int:
     """How many workers of this size the connected cluster holds now, node by node; at least 1."""
     import ray
 
