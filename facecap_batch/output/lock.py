@@ -35,8 +35,8 @@ BEAT_S = 30.0
 # that share a folder must agree to within a part of it.
 STALE_S = 300.0
 SETTLE_S = 1.0  # how long two requests that were made together may take
-# `is_held` asks the operating system through a shared lock, which it holds for microseconds; a run that begins
-# waits so long for it to be gone, and takes what is still locked then for another run's.
+# `is_held` asks the operating system through a shared lock that it holds for microseconds. A run that begins
+# waits this long for such locks to go; a folder that is locked even then belongs to another run.
 ONLOOKER_S = 1.0
 ONLOOKER_RETRY_S = 0.005
 

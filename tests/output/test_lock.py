@@ -1,4 +1,4 @@
-"""An output folder on a local disk belongs to one run at a time, and whoever only looks is in nobody's way."""
+"""An output folder on a local disk belongs to one run at a time; whoever only looks disturbs nobody."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_lock_holds_until_its_run_ends(tmp_path: Path) -> None:
 
 
 def test_a_run_begins_although_its_folder_is_being_looked_at(tmp_path: Path) -> None:
-    """What `status --watch` asks again and again must not make a run believe that another holds the folder."""
+    """What `status --watch` asks again and again must not look like another run."""
     with OutputLock(tmp_path):
         pass
     ended = threading.Event()
