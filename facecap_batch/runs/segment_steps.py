@@ -21,7 +21,7 @@ from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
 from facecap_batch.storage.publish import StoragePath, writing
 
 if TYPE_CHECKING:
-    from facecap_batch.runs.worker import Engines
+    from facecap_batch.runs.opened_engines import Engines
 
 
 def cuts_of(

@@ -14,9 +14,10 @@ from facecap_batch.clip import Clip
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import identify
 from facecap_batch.output.segment_store import SegmentFolder, remove_done
+from facecap_batch.runs.clip_steps import classify_error, process
 from facecap_batch.runs.config import RunConfig
+from facecap_batch.runs.opened_engines import Engines
 from facecap_batch.runs.planner import WorkItem
-from facecap_batch.runs.worker import Engines, classify_error, process
 from facecap_batch.runs.workflow import ClipWorkflow
 from facecap_batch.scheduling.messages import Outcome, Task
 from facecap_batch.solve.settings import SolveSettings

@@ -29,8 +29,8 @@ from facecap_batch.errors import (
 from facecap_batch.output.ledger import identify, identify_all
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.query import query
+from facecap_batch.runs.clip_steps import classify_error
 from facecap_batch.runs.manifest import read_manifest
-from facecap_batch.runs.worker import classify_error
 from facecap_batch.storage import remote
 from facecap_batch.storage.publish import (
     StoragePath,
