@@ -330,6 +330,14 @@ def test_tiny_videos_decode(size: int, tmp_path: Path) -> None:
         assert frame.crop(0.5, 0.5, 1.0, 192).image.shape == (192, 192, 3)
 
 
+def test_a_title_that_is_no_utf8_does_not_matter(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mkv", 3)
+    data = path.read_bytes()
+    assert data.count(b"Lavf") > 0
+    path.write_bytes(data.replace(b"Lavf", b"L\xe9\xfff"))
+    assert [number_of(frame.rgb()) for frame in decode(path)] == [0, 1, 2]
+
+
 def test_names_that_look_like_something_else(tmp_path: Path) -> None:
     for name in ("a b – ü 顔.mp4", "concat:x.mp4", "%03d.mp4", "-i.mp4", "data:,x.mp4"):
         source = write_video(tmp_path / "plain.mp4", 3)
