@@ -24,7 +24,7 @@ class Clip:
     end: Fraction | None = None  # seconds on the scale of `time_s`, exclusive; None: the end
     actor: str | None = None
     timecode: str | None = None  # of the clip's first frame, as the manifest gives it
-    extra: dict[str, str] = dataclasses.field(default_factory=dict)  # carried columns
+    extra: dict[str, str] = dataclasses.field(default_factory=dict, hash=False)  # carried columns
     row: int = 0  # 1-based row of the manifest, header and blank lines not counted
     source: str = ""  # path as the manifest gives it; defaults to `path`
 

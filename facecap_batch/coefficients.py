@@ -82,7 +82,7 @@ class ClipInfo:
     variable_rate: bool  # True where pts steps differ by more than a rounding of the time base
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class CoefficientTable:
     """One track of one clip: one row for every decoded frame, found or not.
 
@@ -105,8 +105,30 @@ class CoefficientTable:
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)  # engines, hashes, licence ...
 
     def __post_init__(self) -> None:
-        if not self.extra_names:
+        """Raises ValueError where the columns do not belong together."""
+        if not self.extra_names and not self.extra.size:
             object.__setattr__(self, "extra", np.zeros((len(self), 0), np.float32))
+        rows = len(self.frame_index)
+        shapes: dict[str, tuple[int, ...]] = {
+            "frame_index": (rows,),
+            "pts": (rows,),
+            "face_found": (rows,),
+            "score": (rows,),
+            "box": (rows, len(BOX_NAMES)),
+            "coefficients": (rows, len(ARKIT_NAMES)),
+            "head": (rows, len(HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES)),
+            "extra": (rows, len(self.extra_names)),
+        }
+        wrong = [
+            f"{name} is {list(getattr(self, name).shape)}, not {list(shape)}"
+            for name, shape in shapes.items()
+            if getattr(self, name).shape != shape
+        ]
+        if wrong:
+            raise ValueError(
+                f"clip {self.info.clip_id!r}: a table of {rows} frames needs one row per frame in every "
+                f"column: {'; '.join(wrong)}"
+            )
 
     def __len__(self) -> int:
         return len(self.frame_index)

@@ -26,7 +26,7 @@ DEFAULT_TOP_K = 16
 _CANDIDATES = 400  # boxes that enter non-maximum suppression
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Detection:
     """One face in one image."""
 

@@ -146,7 +146,7 @@ class BatchingLimits:
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class DetectedFrame:
     """What the detector saw in one frame."""
 

@@ -25,7 +25,7 @@ DEFAULT_PRESENCE_THRESHOLD = 0.5
 DEFAULT_HIDDEN_THRESHOLD = 0.5
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class RegressorOutput:
     """What the regressor said of a batch of crops; NaN where it has no output for it."""
 

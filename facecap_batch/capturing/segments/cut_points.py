@@ -41,7 +41,7 @@ MAX_MISSES = 3
 LIST_EARLIER_S = SEEK_MARGINS_S[1]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class PacketTimes:
     """When the frames of a clip are shown, as its packets say."""
 

@@ -113,7 +113,7 @@ def _watch_again(watch: OrientationWatcher, result: SegmentResult) -> None:
             raise CannotJoin("the clip lies on its side", turn)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Known:
     """What a segment has read."""
 

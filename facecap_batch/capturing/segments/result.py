@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class SegmentResult:
     """What one segment yields. D detections (looked-at frames), F faces in them, P pictures, R crops read."""
 

@@ -26,7 +26,7 @@ FALLBACK_RATE = Fraction(30)  # for a source that states no frame rate, such as 
 AXES = ("X", "Y", "Z")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Motion:
     """A clip's animation in FBX's units; NaN where nothing is known."""
 

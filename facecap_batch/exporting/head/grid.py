@@ -78,7 +78,7 @@ class LidOpening:
     meet: float = 0.0  # 1: the lower lid's edge takes the shape of the upper one's, so that closed lids touch
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Skin:
     """The skin of the whole head at rest. Vertex `i` of the left half is mirrored at `mirror[i]`."""
 

@@ -16,7 +16,7 @@ class Material:
     shine: float  # 0 matte .. 1 glossy
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Morph:
     """One morph target at weight 1, as differences from the neutral head at the vertices it changes."""
 
@@ -26,7 +26,7 @@ class Morph:
     normal_offsets: np.ndarray  # float64 [M, 3]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class HeadModel:
     """A neutral head and its 51 morph targets, in the head frame of the capture.
 

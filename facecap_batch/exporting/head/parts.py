@@ -18,7 +18,7 @@ NOSTRIL = np.array([0.55, -4.45, 2.9])  # a point above the middle of the left n
 LOWER_TEETH_Y = (-7.45, -6.58)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Part:
     """A separate mesh in the head frame."""
 

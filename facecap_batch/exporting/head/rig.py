@@ -14,7 +14,7 @@ from facecap_batch.exporting.head import grid, parts
 _FOLLOW = {1: 1.0, 2: 0.6, 3: 0.2, 4: 0.0}  # how far the inside of the mouth follows the lip, by depth
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Rig:
     """Vertices, faces and fields of the whole head. [V] runs over all vertices, skin first."""
 
