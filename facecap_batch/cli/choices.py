@@ -45,7 +45,7 @@ class Format(str, Enum):
 
 
 class Hwaccel(str, Enum):
-    """Whether the GPU decodes: `video.nvdec.HardwareDecoding`."""
+    """Whether the GPU decodes: `video.options.HardwareDecoding`."""
 
     none = "none"
     auto = "auto"

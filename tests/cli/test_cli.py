@@ -22,7 +22,7 @@ from facecap_batch.engines.tensorrt.backend import PRECISIONS
 from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.importing.kinds import KINDS
 from facecap_batch.importing.options import VARIANTS
-from facecap_batch.video.nvdec import HardwareDecoding
+from facecap_batch.video.options import HardwareDecoding
 from tests.support.commands import call
 from tests.support.local_ray import local_ray
 from tests.support.runs import write_clips
