@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.exporting.fbx.animation import TICKS_PER_SECOND, joint_rotation, key_ticks, motion
-from facecap_batch.exporting.fbx.writer import fbx_bytes, time_mode, write_fbx
+from facecap_batch.exporting.fbx.animation import joint_rotation, motion
+from facecap_batch.exporting.fbx.key_times import TICKS_PER_SECOND
+from facecap_batch.exporting.fbx.writer import fbx_bytes, write_fbx
 from facecap_batch.exporting.formats import EXPORTERS
 from tests.support.animations import constant_rate, make_table, variable_rate
 from tests.support.fbx_readers import check, find, matrices, parse, read_back
@@ -117,28 +118,6 @@ def test_structure_is_what_the_strictest_readers_need() -> None:
 
 def test_the_same_table_gives_the_same_bytes() -> None:
     assert fbx_bytes(constant_rate(Fraction(25), 20)) == fbx_bytes(constant_rate(Fraction(25), 20))
-
-
-def test_time_modes() -> None:
-    expected = {
-        "24": 11,
-        "24000/1001": 13,
-        "25": 10,
-        "30000/1001": 9,
-        "30": 6,
-        "48": 5,
-        "50": 4,
-        "60000/1001": 17,
-    }
-    expected |= {"60": 3, "96": 15, "100": 2, "120": 1, "120000/1001": 18, "15": 14, "2997/100": 9}
-    assert {rate: time_mode(Fraction(rate)) for rate in expected} == expected
-
-
-def test_milliseconds_of_a_container_are_kept_and_equal_times_are_parted() -> None:
-    table = make_table(np.array([0, 33, 67, 67, 100]), Fraction(1, 1000), Fraction(30))
-    ticks = key_ticks(table, table.info.fps)
-    assert list(ticks[[0, 1, 2]]) == [round(Fraction(t, 1000) * TICKS_PER_SECOND) for t in (0, 33, 67)]
-    assert (np.diff(ticks) > 0).all()
 
 
 def test_rotation_stays_continuous_through_a_full_turn() -> None:

@@ -17,12 +17,10 @@ import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.exporting.fbx.binary import Encoded, Node, array, node
+from facecap_batch.exporting.fbx.key_times import frame_rate, key_ticks
 from facecap_batch.exporting.fbx.scene import Scene, connect, properties, tagged
 
-TICKS_PER_SECOND = 46_186_158_000  # FBX's KTime
 LINEAR_KEYS = 0x6104  # KeyAttrFlags: linear interpolation
-GRID_TOLERANCE = Fraction(1, 1_000_000)  # seconds; PTS this close to the frame grid are the frame grid
-FALLBACK_RATE = Fraction(30)  # for a source that states no frame rate, such as a single image
 AXES = ("X", "Y", "Z")
 
 
@@ -36,37 +34,6 @@ class Motion:
     rotation: np.ndarray  # float32 [3, N], degrees, x y z of Rz Ry Rx, unwrapped
     translation: np.ndarray  # float32 [3, N], centimetres
     extra: dict[str, np.ndarray]  # name of an output of the regressor's own -> float32 [N], as it is
-
-
-def key_ticks(table: CoefficientTable, rate: Fraction) -> np.ndarray:
-    """int64 [N]: KTime of each row, from 0 at the first row.
-
-    A row's time is its PTS times the time base, exactly. Where the PTS are the frame grid, to within a
-    microsecond, the grid's own k / rate is used, so that keys of a constant-rate clip lie on frames. PTS that
-    a container rounded more coarsely (Matroska's milliseconds) are kept: the value was seen then. Every time
-    is rounded once, from the exact rational. Rows that share a time are pushed apart by one tick, because FBX
-    wants increasing times.
-    """
-    if len(table) == 0:
-        return np.zeros(1, np.int64)
-    base = table.info.time_base
-    frames = (np.asarray(table.frame_index, np.int64) - int(table.frame_index[0])).tolist()
-    steps = (np.asarray(table.pts, np.int64) - int(table.pts[0])).tolist()
-    # Whole numbers throughout: as fractions, ten thousand rows would cost more than all the curves.
-    by_pts, by_grid = base.numerator * rate.numerator, base.denominator * rate.denominator
-    limit = int(GRID_TOLERANCE * base.denominator * rate.numerator)
-    on_grid = all(abs(s * by_pts - f * by_grid) <= limit for s, f in zip(steps, frames, strict=True))
-    counts, unit = (frames, 1 / rate) if on_grid else (steps, base)
-    above, below = TICKS_PER_SECOND * unit.numerator, unit.denominator
-    ticks = np.array([_rounded(count * above, below) for count in counts], np.int64)
-    order = np.arange(len(ticks))
-    return np.maximum.accumulate(ticks - order) + order
-
-
-def _rounded(above: int, below: int) -> int:
-    """The whole number nearest above / below; halves go to the even one, as `round` does."""
-    whole, rest = divmod(above, below)
-    return whole + (2 * rest > below or (2 * rest == below and whole % 2 == 1))
 
 
 def joint_rotation(head: np.ndarray) -> np.ndarray:
@@ -108,22 +75,9 @@ def _nearest_branches(first: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def _frame_rate(table: CoefficientTable) -> Fraction:
-    """The rate that tools show the take at: the clip's own, a whole number where the clip has no frame grid.
-
-    Keys of a variable-rate clip stand at their own times under any rate; Blender's Python importer, however,
-    drops the fraction of a custom rate and would play the take slower or faster by it.
-    """
-    if table.info.fps <= 0:
-        return FALLBACK_RATE
-    if table.info.variable_rate:
-        return Fraction(max(1, round(table.info.fps)))
-    return table.info.fps
-
-
 def motion(table: CoefficientTable) -> Motion:
     """The animation of `table`; an empty table gives one frame without values."""
-    rate = _frame_rate(table)
+    rate = frame_rate(table)
     count = max(1, len(table))
     ticks = key_ticks(table, rate)
     percents = np.full((len(ARKIT_NAMES), count), np.nan, np.float32)

@@ -9,7 +9,6 @@ sees the head where the video shows it. See `fbx_animation` for what happens at 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fractions import Fraction
 
 import numpy as np
 
@@ -17,35 +16,11 @@ from facecap_batch.coefficients import ANGLE_CONVENTION, CoefficientTable
 from facecap_batch.exporting.fbx import binary
 from facecap_batch.exporting.fbx.animation import Motion, animation, motion
 from facecap_batch.exporting.fbx.binary import Node, node
+from facecap_batch.exporting.fbx.key_times import CUSTOM_RATE, time_mode
 from facecap_batch.exporting.fbx.scene import head_scene, properties, tagged
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 
 CREATOR = "facecap-batch"
-CUSTOM_RATE = 14
-TIME_MODES: dict[Fraction, int] = {
-    Fraction(24): 11,
-    Fraction(24000, 1001): 13,
-    Fraction(25): 10,
-    Fraction(30000, 1001): 9,
-    Fraction(30): 6,
-    Fraction(48): 5,
-    Fraction(50): 4,
-    Fraction(60000, 1001): 17,
-    Fraction(60): 3,
-    Fraction(96): 15,
-    Fraction(100): 2,
-    Fraction(120): 1,
-    Fraction(120000, 1001): 18,
-}
-RATE_TOLERANCE = Fraction(1, 10_000)  # frames per second; 29.97 written as 2997/100 is 30000/1001
-
-
-def time_mode(rate: Fraction) -> int:
-    """FBX's TimeMode for `rate` in frames per second; 14 (custom) when it has no number of its own."""
-    for known, mode in TIME_MODES.items():
-        if abs(rate - known) <= RATE_TOLERANCE:
-            return mode
-    return CUSTOM_RATE
 
 
 def _header(table: CoefficientTable) -> Node:
