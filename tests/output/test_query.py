@@ -87,10 +87,10 @@ def test_missing_kinds_are_empty_views(folder: Path):
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("SELEC 1", r'syntax error at or near "SELEC"\n\nLINE 1: SELEC 1\n        \^'),
+        ("SELEC 1", r'syntax error at or near "SELEC"(.|\n)*LINE 1: SELEC 1\n        \^'),
         ("SELECT nothing FROM raw", r'"nothing" not found(.|\n)*LINE 1: SELECT nothing FROM raw\n {15}\^'),
         ("SELECT * FROM elsewhere", r"elsewhere does not exist(.|\n)*LINE 1: (.|\n)*\^"),
-        ("SELECT CAST('x' AS INT)", r"Could not convert string(.|\n)*LINE 1: "),
+        ("SELECT CAST('x' AS INT)", "Could not convert string"),
         ("SELECT 1; SELECT nothing FROM raw", '"nothing" not found'),
         ("", "the query is empty"),
         ("-- nothing", "the query is empty"),
