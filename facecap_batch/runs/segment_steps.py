@@ -15,7 +15,7 @@ from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.capturing.segments.result import CannotJoin
 from facecap_batch.capturing.segments.segment import capture_segment, survey
 from facecap_batch.errors import BadVideo
-from facecap_batch.output.segment_store import SegmentFolder, SegmentRecord, cuts_key
+from facecap_batch.output.segment_store import SegmentFolder, SegmentRecord, plan_key
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
 from facecap_batch.storage.publish import StoragePath, writing
@@ -34,8 +34,8 @@ def cuts_of(
 ) -> SegmentPlan | None:
     """How the clip is cut, as was decided before or is now; None where it is not."""
     folder = SegmentFolder(output, item.clip.clip_id)
-    key = cuts_key(item.input_key, config.capture_fingerprint(), segment_s)
-    cuts = folder.cuts(key)
+    key = plan_key(item.input_key, config.capture_fingerprint(), segment_s)
+    cuts = folder.plan(key)
     if cuts is None:
         cuts = survey(
             item.clip, engines.detector, engines.regressor, config.capture, segment_s, key, progress

@@ -161,8 +161,8 @@ def test_a_damaged_clip_ends_as_in_one_piece(damage: str, long_clip: Path, tmp_p
 def test_cuts_come_back_as_they_were_written(long_clip: Path, tmp_path: Path) -> None:
     cuts = process(work_item(long_clip), CONFIG, tmp_path, lambda: ENGINES, None, SEGMENT_S)
     assert isinstance(cuts, SegmentPlan)
-    assert SegmentFolder(tmp_path, "clip").cuts(cuts.key) == cuts
-    assert SegmentFolder(tmp_path, "clip").cuts("another") is None
+    assert SegmentFolder(tmp_path, "clip").plan(cuts.key) == cuts
+    assert SegmentFolder(tmp_path, "clip").plan("another") is None
 
 
 def test_segments_behind_a_uri(long_clip: Path, whole: dict[str, bytes]) -> None:
