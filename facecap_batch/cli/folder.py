@@ -6,13 +6,20 @@ level.
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facecap_batch.cli.choices import Format, choice_option
 from facecap_batch.cli.options import Clips, Output
 from facecap_batch.storage.publish import storage_path
+
+if TYPE_CHECKING:
+    from facecap_batch.output.exports import ExportedClip
+
+SOME_FAILED = 1  # exit code
 
 
 def status(
@@ -68,12 +75,15 @@ def preview(
     sheet: Annotated[bool, typer.Option("--sheet", help="One image per clip instead of a video.")] = False,
     height: Annotated[int, typer.Option(min=64, help="Height of the video in pixels.")] = 720,
 ) -> None:
-    """Draw face box, head axes and coefficients over the source videos."""
+    """Draw face box, head axes and coefficients over the source videos.
+
+    Exit code: 1 if some clips failed; the others have their preview.
+    """
     from facecap_batch.output.exports import preview_clips
 
     folder = storage_path(to) if to else storage_path(output) / "preview"
-    for path in preview_clips(storage_path(output), clip or [], folder, ".jpg" if sheet else ".mp4", height):
-        print(path)
+    suffix = ".jpg" if sheet else ".mp4"
+    _print_results(preview_clips(storage_path(output), clip or [], folder, suffix, height))
 
 
 def export(
@@ -87,12 +97,29 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write the animation in OUT in another format."""
+    """Write the animation in OUT in another format.
+
+    Exit code: 1 if some clips failed; the others have their file.
+    """
     from facecap_batch.output.exports import export_clips
 
     folder = storage_path(to) if to else storage_path(output) / format.value
-    for path in export_clips(storage_path(output), clip or [], folder, format.value):
-        print(path)
+    _print_results(export_clips(storage_path(output), clip or [], folder, format.value))
+
+
+def _print_results(results: Iterator[ExportedClip]) -> None:
+    """Print the file of every clip, or its error; exit with 1 where there was one."""
+    made = failed = 0
+    for result in results:
+        if result.error is None:
+            made += 1
+            print(result.path, flush=True)
+        else:
+            failed += 1
+            print(f"facecap-batch: {result.clip_id}: {result.error}", file=sys.stderr)
+    if failed:
+        print(f"facecap-batch: {failed} of {made + failed} clips failed", file=sys.stderr)
+        raise typer.Exit(SOME_FAILED)
 
 
 def compact(
