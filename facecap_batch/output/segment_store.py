@@ -2,7 +2,8 @@
 
 In: a `SegmentPlan`, and the `SegmentResult` of each segment. Out: the same, read back by another worker or
 by a rerun, which takes what has a record that fits the plan and does the rest. ``cuts.json`` holds the
-plan; ``0003.npz`` holds the result of segment 3, and ``0003.json`` its record, published after it.
+plan; ``0003.npz`` holds the result of segment 3, whose fields that are no arrays are JSON in ``plain``, and
+``0003.json`` its record, published after it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from facecap_batch.storage.remote import RemotePath
 
 FOLDER = "segments"
 PLAN_NAME = "cuts.json"
-_PLAIN = "plain"  # in a result's file: the fields that are no arrays, as JSON
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +76,12 @@ class SegmentFolder:
         """Publish the result of a segment, then its record."""
         path = self._result(result.number)
         fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(SegmentResult)}
-        arrays = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
-        plain = json.dumps({name: value for name, value in fields.items() if name not in arrays})
+        arrays: dict[str, Any] = {}
+        plain: dict[str, Any] = {}
+        for name, value in fields.items():
+            (arrays if isinstance(value, np.ndarray) else plain)[name] = value
         with published(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **{_PLAIN: np.array(plain)}, **arrays)
+            np.savez(file, plain=np.array(json.dumps(plain)), **arrays)
         end = plan.frames if segment.end is None else segment.end
         record = SegmentRecord(
             plan.token, result.number, path.stat().st_size, end - segment.first, round(wall_s, 3)
@@ -102,7 +104,7 @@ class SegmentFolder:
         try:
             with np.load(io.BytesIO(self._result(number).read_bytes()), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            plain = json.loads(str(arrays.pop(_PLAIN)))
+            plain = json.loads(str(arrays.pop("plain")))
             lists = {name: tuple(value) for name, value in plain.items() if isinstance(value, list)}
             return SegmentResult(**{**plain, **lists}, **arrays)
         except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
