@@ -129,8 +129,6 @@ def matched_frames(
     with Video(video_path, _start_of(video_path, table, wanted), damage="keep") as video:
         rotation_degrees = table.info.rotation - video.info.orientation.rotation
         for frame in video.frames():
-            if not wanted:
-                return
             candidates = rows_at.get(frame.pts)
             if not candidates:
                 continue
@@ -143,6 +141,8 @@ def matched_frames(
                 if image.shape[1::-1] != size:
                     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
                 yield row, image
+            if not wanted:
+                return
 
 
 def _start_of(video_path: str | Path, table: CoefficientTable, rows: Sequence[int]) -> Fraction | None:
