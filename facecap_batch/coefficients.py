@@ -60,6 +60,8 @@ REGION_CHANNELS = tuple(
         (("jaw", "mouth", "cheekPuff"), ""),
     )
 )
+# Metadata key of a raw table: the regressor's gains (see `EngineCard.gains`) as JSON; the solve applies them.
+GAINS_METADATA = "regressor_gains"
 # Written into every file: the axes and angles of the six head columns.
 ANGLE_CONVENTION = (
     "R = Ry(headYaw) Rx(headPitch) Rz(headRoll), radians, unwrapped over time; x_camera = R x_head + "

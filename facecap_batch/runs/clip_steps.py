@@ -10,21 +10,19 @@ from __future__ import annotations
 import datetime
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.segments.plan import SegmentPlan
-from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable, write_parquet
 from facecap_batch.errors import FacecapError, InputNotReadable, OutputNotWritable, is_permanent
 from facecap_batch.output.compact_index import read_clip, size_of
 from facecap_batch.output.ledger import DONE, Record
 from facecap_batch.output.segment_store import SegmentRecord
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.runs.opened_engines import Engines
 from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
 from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment
 from facecap_batch.solve.solver import solve_table
@@ -35,7 +33,7 @@ def process(
     item: WorkItem | SegmentItem | JoinItem,
     config: RunConfig,
     output: StoragePath,
-    engines: Callable[[], Engines],
+    engines: Callable[[], FaceCapture],
     progress: Callable[[int], None] | None = None,
     segment_s: float = 0.0,
 ) -> Record | SegmentPlan | SegmentRecord:
@@ -47,21 +45,19 @@ def process(
     """
     started = time.monotonic()
     if isinstance(item, SegmentItem):
-        return do_segment(item, config, output, engines(), progress)
+        return do_segment(item, output, engines(), progress)
     if isinstance(item, JoinItem):
-        joined = do_join(item, config, output, engines(), progress)
+        joined = do_join(item, output, engines(), progress)
         if isinstance(joined, SegmentPlan):
             return joined
-        used = dict(zip(("detector_backend", "regressor_backend"), joined.backends, strict=True))
-        raw = _described(joined.table, item.clip, config, {**engines().metadata, **used})
+        raw = with_capture_fingerprint(joined, config)
     elif item.reuse_raw:
         raw = read_clip(output, output_names(item.clip.clip_id)["raw"])
     else:
         cuts = cuts_of(item, config, output, engines(), progress, segment_s) if segment_s else None
         if cuts is not None and cuts.segments:
             return cuts
-        raw = capture_clip(item.clip, engines().detector, engines().regressor, config.capture, progress)
-        raw = _described(raw, item.clip, config, engines().metadata)
+        raw = with_capture_fingerprint(engines().capture(item.clip, progress), config)
     outputs = _publish(item, raw, config, output)
     return _record(item, config, raw, outputs, time.monotonic() - started)
 
@@ -76,13 +72,23 @@ def _publish(
     if not (isinstance(item, WorkItem) and item.reuse_raw):
         with writing(output / names["raw"]) as path:
             write_parquet(raw, path)
-    final = solve_table(raw, config.solve)
-    final = final.replace(metadata={**final.metadata, "fingerprint": config.fingerprint()})
+    final = final_table(raw, config)
     with writing(output / names["coefficients"]) as path:
         write_parquet(final, path)
     with writing(output / names["fbx"]) as path:
         write_fbx(final, path)
     return {name: size_of(output, name) for name in names.values()}
+
+
+def with_capture_fingerprint(raw: CoefficientTable, config: RunConfig) -> CoefficientTable:
+    """A raw table as it is written: with the digest of the configuration that it was captured under."""
+    return raw.replace(metadata={**raw.metadata, "capture_fingerprint": config.capture_fingerprint()})
+
+
+def final_table(raw: CoefficientTable, config: RunConfig) -> CoefficientTable:
+    """The solved table as it is written: with the digest of the whole configuration."""
+    final = solve_table(raw, config.solve)
+    return final.replace(metadata={**final.metadata, "fingerprint": config.fingerprint()})
 
 
 def output_names(clip_id: str) -> dict[str, str]:
@@ -92,20 +98,6 @@ def output_names(clip_id: str) -> dict[str, str]:
         "coefficients": f"coefficients/{clip_id}.parquet",
         "fbx": f"fbx/{clip_id}.fbx",
     }
-
-
-def _described(
-    raw: CoefficientTable, clip: Clip, config: RunConfig, engines: Mapping[str, str]
-) -> CoefficientTable:
-    about = {"actor": clip.actor or "", "timecode": clip.timecode or ""}
-    return raw.replace(
-        metadata={
-            **raw.metadata,
-            **engines,
-            **{name: value for name, value in about.items() if value},
-            "capture_fingerprint": config.capture_fingerprint(),
-        }
-    )
 
 
 def _record(

@@ -12,9 +12,10 @@ import threading
 import time
 from collections.abc import Iterator
 
+from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.runs.clip_steps import classify_error, process
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.runs.opened_engines import Engines, open_engines
+from facecap_batch.runs.opened_engines import open_engines
 from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
 from facecap_batch.scheduling.messages import Done, Failed, Progress, WorkerReady
 from facecap_batch.storage.publish import storage_path
@@ -31,14 +32,14 @@ class ClipWorker:
         self.segment_s = segment_s
         self.captures = captures
         self.output = storage_path(output)
-        self._engines: Engines | None = None
+        self._engines: FaceCapture | None = None
 
     def ready(self) -> WorkerReady:
         """Take one thread for everything, open the engines. Raises EngineError."""
         import ray
 
         limit_threads()
-        backend = self._open().regressor.backend if self.captures else ""
+        backend = self._open().backend if self.captures else ""
         return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid(), backend)
 
     def work(self, item: WorkItem | SegmentItem | JoinItem) -> Iterator[Progress | Done | Failed]:
@@ -70,7 +71,7 @@ class ClipWorker:
         except BaseException as error:  # whatever it is, the driver must hear of it
             messages.put(Failed(*classify_error(error)))
 
-    def _open(self) -> Engines:
+    def _open(self) -> FaceCapture:
         if self._engines is None:
             self._engines = open_engines(self.config)
         return self._engines

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facecap_batch.capturing.pipeline import clip_info
+from facecap_batch.capturing.clip_info import clip_info
 from facecap_batch.errors import BadVideo, NoVideoStream
 from facecap_batch.video.decoder import Video, decode, probe
 from facecap_batch.video.frame import Frame
