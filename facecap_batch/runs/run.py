@@ -149,6 +149,7 @@ class Run:
         actor = ray.remote(ClipWorker).options(
             num_cpus=self.options.cpus_per_worker,
             num_gpus=self.options.gpus_per_worker,
+            memory=self._memory_per_worker(),
             max_restarts=0,
             max_task_retries=0,
         )
@@ -163,13 +164,19 @@ class Run:
             return None
         return max(1, -(-self.options.workers * self.options.cpus_per_worker // 1))
 
+    def _memory_per_worker(self) -> int:
+        """Bytes; 0 where the number of workers was given: whoever gives it has decided what fits."""
+        return cluster.memory_per_worker() if self.options.workers is None else 0
+
     def _wanted(self) -> int:
         if self.options.workers is not None:
             return self.options.workers
         now = time.monotonic()
         if now - self.room_at >= ROOM_S:
             self.room_at = now
-            self.room = cluster.worker_capacity(self.options.cpus_per_worker, self.options.gpus_per_worker)
+            self.room = cluster.worker_capacity(
+                self.options.cpus_per_worker, self.options.gpus_per_worker, self._memory_per_worker()
+            )
         return self.room
 
     def _keep(self, record: Record) -> None:

@@ -18,9 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facecap_batch.errors import FacecapError
-from facecap_batch.machine import usable_cpus
+from facecap_batch.machine import usable_cpus, usable_memory_bytes
 
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB; frames never pass through it
+# A worker's share of its node's memory. Measured: 0.2 GiB for VGA, 0.4 GiB for 4K of 8 bit, and 0.15 GiB for
+# a worker of Ray's; the rest is for frames of higher bit depth and blocks of a remote video (48 MiB).
+WORKER_MEMORY_BYTES = 768 * 2**20
+# What the driver, Ray's own processes and its object store take of a machine on which a run starts Ray.
+DRIVER_MEMORY_BYTES = 2**30
 # Ray puts Unix sockets below its folder, and their paths may have 107 characters; Ray adds about 65.
 LONGEST_FOLDER = 40
 START_ATTEMPTS = 3
@@ -98,6 +103,7 @@ def _start(cpus: float, folder: Path) -> None:
                 num_cpus=cpus,  # type: ignore[arg-type]
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
+                _memory=_memory_for_workers(),
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 _temp_dir=str(folder / str(attempt)),
@@ -110,6 +116,13 @@ def _start(cpus: float, folder: Path) -> None:
                     f"Ray could not be started in {attempt} attempts; is the machine overloaded, or "
                     f"{folder.parent} full? The last error: {error}"
                 ) from error
+
+
+def _memory_for_workers() -> int | None:
+    """Bytes that a local Ray may give to workers; Ray itself sees no limit of a nested control group. None:
+    the system does not tell, Ray is to find out."""
+    usable = usable_memory_bytes()
+    return None if usable is None else max(usable - DRIVER_MEMORY_BYTES, WORKER_MEMORY_BYTES)
 
 
 def _already_connected() -> bool:
@@ -195,19 +208,30 @@ def node_kind(node_id: str) -> NodeKind:
     )
 
 
-def worker_capacity(cpus_per_worker: float, gpus_per_worker: float) -> int:
-    """How many workers of this size the connected cluster holds now, node by node; at least 1."""
+def memory_per_worker() -> int:
+    """Bytes to ask Ray for with every worker: `WORKER_MEMORY_BYTES`, or all that the largest node of the
+    connected cluster has where that is less, so that one worker always fits."""
     import ray
 
+    most = max((int(node["Resources"].get("memory", 0)) for node in ray.nodes() if node["Alive"]), default=0)
+    return min(most, WORKER_MEMORY_BYTES)
+
+
+def worker_capacity(cpus_per_worker: float, gpus_per_worker: float, memory_per_worker: int = 0) -> int:
+    """How many workers of this size the connected cluster holds now, node by node; at least 1.
+
+    Args:
+        cpus_per_worker: CPUs; 0: not counted.
+        gpus_per_worker: GPUs; 0: not counted.
+        memory_per_worker: Bytes; 0: not counted.
+    """
+    import ray
+
+    wanted = {"CPU": cpus_per_worker, "GPU": gpus_per_worker, "memory": memory_per_worker}
     count = 0
     for node in ray.nodes():
-        if not node["Alive"]:
-            continue
-        resources = node["Resources"]
-        fits = []
-        if cpus_per_worker > 0:
-            fits.append(int(resources.get("CPU", 0) / cpus_per_worker + 1e-9))
-        if gpus_per_worker > 0:
-            fits.append(int(resources.get("GPU", 0) / gpus_per_worker + 1e-9))
-        count += min(fits, default=1)
+        if node["Alive"]:
+            resources = node["Resources"]
+            fits = [int(resources.get(name, 0) / each + 1e-9) for name, each in wanted.items() if each > 0]
+            count += min(fits, default=1)
     return max(count, 1)
