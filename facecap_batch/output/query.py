@@ -18,8 +18,9 @@ from facecap_batch.coefficients import SCHEMA
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.compact_index import Entry, read_index
 from facecap_batch.output.reports import CLIPS_NAME
+from facecap_batch.storage.connection import open_storage
 from facecap_batch.storage.publish import StoragePath, arrow_source, storage_path
-from facecap_batch.storage.remote import TEMPORARY_PREFIX, RemotePath, open_storage
+from facecap_batch.storage.remote import TEMPORARY_PREFIX, RemotePath
 
 if TYPE_CHECKING:
     import duckdb
