@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer.main
 
 from facecap_batch import __version__
 from facecap_batch.cli import choices
+from facecap_batch.cli.app import make_app
 from facecap_batch.engines.cards import CHANNELS, ROLES
 from facecap_batch.engines.registry import BACKENDS
 from facecap_batch.engines.sets import EngineSet
@@ -145,6 +149,27 @@ def test_choices_are_those_of_the_rooms_that_own_them() -> None:
     }
     for kind, names in owned.items():
         assert [member.value for member in kind] == list(names), kind
+
+
+def test_every_option_is_in_the_documentation() -> None:
+    root = Path(__file__).resolve().parents[2]
+    pages = [root / "README.md", *(root / "docs").glob("*.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    missing = [
+        f"{name} {option}"
+        for name, command in commands_of(typer.main.get_command(make_app()))
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("--") and not re.search(rf"{option}(?![\w-])", text)
+    ]
+    assert missing == []
+
+
+def commands_of(command: Any, name: str = "facecap-batch") -> Iterator[tuple[str, Any]]:
+    """Every command below `command`, itself included, with its full name."""
+    yield name, command
+    for part, inner in getattr(command, "commands", {}).items():
+        yield from commands_of(inner, f"{name} {part}")
 
 
 @pytest.mark.parametrize(
