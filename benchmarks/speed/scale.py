@@ -112,8 +112,9 @@ def tasks_per_second(nodes: int, tasks: int) -> float:
     import ray
     from ray.cluster_utils import Cluster
 
-    from facecap_batch.scheduling.cluster import OBJECT_STORE_BYTES, worker_capacity
+    from facecap_batch.scheduling.cluster import OBJECT_STORE_BYTES
     from facecap_batch.scheduling.messages import Task
+    from facecap_batch.scheduling.nodes import worker_capacity
     from facecap_batch.scheduling.scheduler import Scheduler
 
     size = {"num_cpus": WORKERS_PER_NODE, "object_store_memory": OBJECT_STORE_BYTES}

@@ -1,15 +1,15 @@
 """SQL over an output folder.
 
 In: the folder of a run and a query. Out: an Arrow table. The query sees the views ``coefficients`` and
-``raw`` (all clips, the columns of `coefficients.SCHEMA` and of the regressor's own) and ``clips`` (one row
-per manifest row). Nothing is copied: DuckDB reads the Parquet files where they lie, compact ones where there
-are, and only the columns that the query names; behind a URI it does so through fsspec.
+``raw`` (all clips; the columns of `coefficients.SCHEMA`, then the regressor's own) and ``clips`` (one row
+per manifest row). Nothing is copied: DuckDB reads the Parquet files in place, compact ones where there are,
+and only the columns that the query names; behind a URI it does so through fsspec.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -144,8 +144,14 @@ def _may_mix_regressors(folder: StoragePath) -> bool:
 def connect(folder: str | StoragePath, mixed: bool = False) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB connection with the views of an output folder, for more than one query.
 
-    The views have the columns of the first table; `mixed` looks into every table, which takes longer, and
-    gives the columns that any has. Raises BadQuery, IndexDamaged.
+    Args:
+        folder: the ``--output`` of a run, a local folder or a URI.
+        mixed: give the views the columns of all tables, not only those of the first one; this opens every
+            file.
+
+    Raises:
+        BadQuery: DuckDB is not installed, or the folder is not the output of a run or cannot be read.
+        IndexDamaged: the index of the compact files cannot be read.
     """
     try:
         import duckdb
@@ -180,8 +186,8 @@ def connect(folder: str | StoragePath, mixed: bool = False) -> duckdb.DuckDBPyCo
 
 
 def _sources(folder: StoragePath, kind: str, compacted: Sequence[Entry], mixed: bool) -> list[str]:
-    """Queries that together give every table of `kind` once: from compact files what they hold and was not
-    done again since, the rest from the small files. `mixed` as in `connect`.
+    """Queries that together give every table of `kind` once: those with a valid entry from compact files, the
+    others from their small files. `mixed` as in `connect`.
     """
 
     def source(files: list[StoragePath]) -> str:
@@ -189,15 +195,15 @@ def _sources(folder: StoragePath, kind: str, compacted: Sequence[Entry], mixed: 
 
     entries = [entry for entry in compacted if entry.kind == kind]
     valid = {entry.name for entry in entries if entry.valid}
-    old = [entry.clip_id for entry in entries if not entry.valid]
+    invalid = [entry.clip_id for entry in entries if not entry.valid]
     small = [path for path in _files(folder / kind) if f"{kind}/{path.name}" not in valid]
     large = [folder / file for file in sorted({entry.file for entry in entries if entry.valid})]
-    without = f" WHERE clip_id NOT IN ({', '.join(map(_text, old))})" if old else ""
-    return ([source(large) + without] if large else []) + ([source(small)] if small else [])
+    where = f" WHERE clip_id NOT IN ({', '.join(map(_text, invalid))})" if invalid else ""
+    return ([source(large) + where] if large else []) + ([source(small)] if small else [])
 
 
 def _files(folder: StoragePath) -> list[StoragePath]:
-    """The finished tables of a folder, in order; files that are being written have another beginning."""
+    """The finished tables of a folder, in order; the names of files in the making begin differently."""
     found: list[StoragePath] = [
         path for path in folder.glob("*.parquet") if not path.name.startswith(TEMPORARY_PREFIX)
     ]
@@ -205,13 +211,13 @@ def _files(folder: StoragePath) -> list[StoragePath]:
 
 
 def _text(value: str) -> str:
-    """A string in SQL."""
+    """`value` as a string in SQL."""
     return "'{}'".format(value.replace("'", "''"))
 
 
 def _quoted(files: list[StoragePath]) -> str:
-    """SQL strings. Characters that DuckDB would take for a pattern are put in brackets, where they mean
-    themselves.
+    """The paths as SQL strings. Characters that make a pattern for DuckDB are put in brackets, where they
+    stand for themselves.
     """
     return ", ".join(_text(_literal(str(file))) for file in files)
 
@@ -220,8 +226,8 @@ def _literal(path: str) -> str:
     return "".join(f"[{character}]" if character in "*?[" else character for character in path)
 
 
-def _create_empty(connection: Any, name: str) -> None:
-    """A view without rows where a run has produced nothing of this kind, so that queries still make sense."""
+def _create_empty(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """A view without rows where a run has made no table of this kind, so that queries still have it."""
     plain = pa.schema([pa.field(f.name, pa.string() if f.name == "clip_id" else f.type) for f in SCHEMA])
     connection.register(f"no_{name}", plain.empty_table())
     connection.execute(f"CREATE VIEW {name} AS SELECT * FROM no_{name}")

@@ -1,4 +1,4 @@
-"""What a run tells of itself: retry by the folder's own words, logs for programs, metrics, the report."""
+"""What can be done with a finished folder; the log, the metrics and the report of a run."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def logged(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_the_log_tells_a_run_line_by_line(folder: Path) -> None:
+def test_the_log_describes_a_run_line_by_line(folder: Path) -> None:
     lines = logged(folder / "log.jsonl")
     run = json.loads((folder / "out/run.json").read_text())
     assert {line["run"] for line in lines} == {run["run_id"]}
@@ -227,8 +227,8 @@ def test_a_compacted_folder_stays_good_for_everything(
     folder: Path, config: RunConfig, tmp_path: Path
 ) -> None:
     manifest, output, plain = folder / "manifest.csv", tmp_path / "out", tmp_path / "plain"
-    for place in (output, plain):
-        shutil.copytree(folder / "out", place)
+    for copy in (output, plain):
+        shutil.copytree(folder / "out", copy)
     asked = "SELECT clip_id, frame_index, jawOpen FROM coefficients ORDER BY 1, 2"
     compact(output, remove_originals=True)
     assert not list(output.glob("raw/*")) and query(output, asked) == query(plain, asked)
@@ -239,8 +239,8 @@ def test_a_compacted_folder_stays_good_for_everything(
     assert fbx.path is not None and fbx.path.read_bytes() == (plain / "fbx/two.fbx").read_bytes()
 
     with Path(os.devnull).open("w") as nowhere:
-        for place in (output, plain):
-            options = RunOptions(place, workers=1)
+        for copy in (output, plain):
+            options = RunOptions(copy, workers=1)
             assert resolve_run(SolveSettings(smoothing=0.0), options, PlainDisplay(nowhere)).exit_code == 0
     assert query(output, asked) == query(plain, asked)
     solved = {name: data for name, data in results(plain).items() if not name.startswith("raw/")}

@@ -8,8 +8,9 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from facecap_batch.scheduling import cluster
-from facecap_batch.scheduling.cluster import DRIVER_MEMORY_BYTES, OBJECT_STORE_BYTES, WORKER_MEMORY_BYTES
+from facecap_batch.scheduling import cluster, nodes
+from facecap_batch.scheduling.cluster import DRIVER_MEMORY_BYTES, OBJECT_STORE_BYTES
+from facecap_batch.scheduling.nodes import WORKER_MEMORY_BYTES
 from tests.support.local_ray import importable
 
 
@@ -31,12 +32,12 @@ def small_node() -> Iterator[Cluster]:
 
 
 def test_nodes_hold_as_many_workers_as_fit_into_their_memory(small_node: Cluster) -> None:
-    each = cluster.memory_per_worker()
+    each = nodes.memory_per_worker()
     assert each == WORKER_MEMORY_BYTES
-    assert cluster.worker_capacity(1.0, 0.0, each) == 2
-    assert cluster.worker_capacity(1.0, 0.0) == 8
+    assert nodes.worker_capacity(1.0, 0.0, each) == 2
+    assert nodes.worker_capacity(1.0, 0.0) == 8
     small_node.add_node(**node(1, 20 * WORKER_MEMORY_BYTES))
-    assert cluster.worker_capacity(1.0, 0.0, each) == 3
+    assert nodes.worker_capacity(1.0, 0.0, each) == 3
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,6 @@ def test_a_ray_of_our_own_knows_the_memory_of_its_container(
     """However small it is: one worker always fits."""
     monkeypatch.setattr(cluster, "usable_memory_bytes", lambda: usable)
     with importable(), cluster.connected(num_cpus=8):
-        assert cluster.worker_capacity(1.0, 0.0, cluster.memory_per_worker()) == workers
-        worker = ray.remote(num_cpus=1, memory=cluster.memory_per_worker())(lambda: "fits")
+        assert nodes.worker_capacity(1.0, 0.0, nodes.memory_per_worker()) == workers
+        worker = ray.remote(num_cpus=1, memory=nodes.memory_per_worker())(lambda: "fits")
         assert ray.get(worker.remote(), timeout=120) == "fits"
