@@ -277,5 +277,5 @@ def test_damage_and_other_runs_are_named(output: Path) -> None:
     path.unlink()
     compact(output)
     (output / INDEX_NAME).write_bytes(b"nonsense")
-    with pytest.raises(IndexDamaged, match=r"bring it back"):
+    with pytest.raises(IndexDamaged, match=r"restore it from a copy"):
         query(output, COUNT)
