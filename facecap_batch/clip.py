@@ -32,6 +32,11 @@ class Clip:
         if not self.source:
             object.__setattr__(self, "source", self.path)
 
+    @property
+    def file_name(self) -> str:
+        """Name of the video file, without folders and without the query of a URI."""
+        return Path(unquote(urlsplit(self.path).path) if is_uri(self.path) else self.path).name
+
 
 def resolve_source(source: str, folder: StoragePath) -> str:
     """Where a manifest in `folder` means by its `path` column: an absolute local path, or a URI as it is.

@@ -75,7 +75,7 @@ class ClipInfo:
     """What is true of a whole clip."""
 
     clip_id: str
-    source: str  # path or URI as the manifest gives it
+    source: str  # name of the video file
     width: int  # pixels, upright
     height: int  # pixels, upright
     fps: Fraction  # frames per second, the container's average rate

@@ -9,18 +9,17 @@ from fractions import Fraction
 
 import numpy as np
 
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import ClipInfo
 from facecap_batch.video.decoder import VideoInfo
 
 
-def clip_info(
-    clip_id: str, source: str, video: VideoInfo, pts: np.ndarray, rotation_degrees: int = 0
-) -> ClipInfo:
+def clip_info(clip: Clip, video: VideoInfo, pts: np.ndarray, rotation_degrees: int = 0) -> ClipInfo:
     """What is recorded of a clip.
 
     Args:
-        clip_id: Name of the clip.
-        source: Path or URI as the manifest gives it.
+        clip: The clip; of its path only the file's name is recorded, so that the same video gives the same
+            table wherever it lies.
         video: What the container reports.
         pts: int64 [N], of every decoded frame, units of `video.time_base`.
         rotation_degrees: 0, 90, 180 or 270 counterclockwise, beyond what the file asks for.
@@ -30,8 +29,8 @@ def clip_info(
     # Steps of a constant rate differ by at most one unit, the rounding to the time base.
     variable = bool(len(steps) and steps.max() - steps.min() > 1)
     return ClipInfo(
-        clip_id=clip_id,
-        source=source,
+        clip_id=clip.clip_id,
+        source=clip.file_name,
         width=video.height if sideways else video.width,
         height=video.width if sideways else video.height,
         fps=video.fps if variable else _constant_rate(video, pts),

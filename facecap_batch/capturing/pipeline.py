@@ -88,7 +88,7 @@ class FaceCapture:
                 needed = capture_pass.run(video)
                 if not needed:
                     pts = capture_pass.pts()
-                    info = clip_info(clip.clip_id, clip.source, video.info, pts, rotation)
+                    info = clip_info(clip, video.info, pts, rotation)
                     table = subject_table(
                         info,
                         pts,

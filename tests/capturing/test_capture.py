@@ -104,7 +104,7 @@ def test_the_rate_is_that_of_the_frames(
     told = dataclasses.replace(
         probe(write_video(tmp_path / "clip.mp4", 2)), fps=Fraction(said), time_base=Fraction(time_base)
     )
-    assert clip_info("a", "a.mp4", told, np.array(pts, np.int64)).fps == Fraction(rate)
+    assert clip_info(Clip("a", "a.mp4"), told, np.array(pts, np.int64)).fps == Fraction(rate)
 
 
 def test_a_face_that_goes_and_comes_is_null_in_between(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from facecap_batch.capturing.clip_info import clip_info
+from facecap_batch.clip import Clip
 from facecap_batch.errors import BadVideo, NoVideoStream
 from facecap_batch.video.decoder import Video, decode, probe
 from facecap_batch.video.frame import Frame
@@ -88,7 +89,7 @@ def test_variable_times_survive_to_the_millisecond(tmp_path: Path) -> None:
 def test_variable_rate_is_told_from_rounding(kind: str, varies: bool, tmp_path: Path) -> None:
     path = make(kind, tmp_path)
     pts = np.array([frame.pts for frame in decode(path)], np.int64)
-    info = clip_info("clip", str(path), probe(path), pts)
+    info = clip_info(Clip("clip", str(path)), probe(path), pts)
     assert info.variable_rate is varies
     if kind == "ntsc":
         assert info.fps == Fraction(24000, 1001)

@@ -94,7 +94,7 @@ def join(
         raise CannotJoin("the file has changed")
     pts = np.array(sequence.pts, np.int64)
     table = subject_table(
-        clip_info(clip.clip_id, clip.source, info, pts, plan.rotation_degrees),
+        clip_info(clip, info, pts, plan.rotation_degrees),
         pts,
         sequence.readings.take(),
         context.regressor.presence_threshold,
