@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.exporting.fbx.animation import joint_rotation, motion
+from facecap_batch.exporting.fbx.animation import clip_motion, joint_rotation
 from facecap_batch.exporting.fbx.key_times import TICKS_PER_SECOND
 from facecap_batch.exporting.fbx.writer import fbx_bytes, write_fbx
 from facecap_batch.exporting.formats import EXPORTERS
@@ -138,9 +138,9 @@ def test_rotation_stays_continuous_through_a_full_turn() -> None:
 def test_a_gap_keeps_its_rotation_keys_so_that_readers_agree() -> None:
     table = constant_rate(Fraction(30), 20)
     table.head[5:15] = np.nan
-    moving = motion(table)
-    assert np.isfinite(moving.rotation).all()
-    assert np.isnan(moving.translation[:, 5:15]).all()
+    motion = clip_motion(table)
+    assert np.isfinite(motion.rotation).all()
+    assert np.isnan(motion.translation[:, 5:15]).all()
 
 
 def test_every_exporter_writes_and_leaves_nothing_else(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.exporting.fbx.key_times import TICKS_PER_SECOND, key_ticks, time_mode
@@ -28,7 +28,7 @@ def disc_clip(
     """The raw table of a real file with a face in every frame."""
     frames = [scene(128, 96, (64, 48, 20))] * count
     write_video(path, frames, fps=fps, codec=codec, options=FAST[codec], **how)  # type: ignore[arg-type]
-    return capture_clip(Clip("clip", str(path)), DiscDetector(), DiscRegressor())
+    return FaceCapture(DiscDetector(), DiscRegressor()).capture(Clip("clip", str(path)))
 
 
 def written_key_times(table: CoefficientTable) -> list[int]:

@@ -1,10 +1,10 @@
-"""The moving part of the FBX: key times, values and curves of a clip.
+"""The animated part of the FBX: values and curves of a clip.
 
 In: a `CoefficientTable`. Out: `Motion` (times, percents, joint rotation and translation as arrays) and from
 it the nodes of one stack, one layer and their curves. Keys are linear, one per frame that has a value. Frames
-where nothing is known get no key: blendshapes and translation run straight from the last known value to the
-next, a gap at the clip's start or end holds the nearest one, and a clip in which nothing is known rests. The
-joint's rotation keeps its keys through a gap (see `_bridged`).
+without values get no key: blendshapes and translation run straight from the last known value to the next, a
+gap at the clip's start or end holds the nearest value, and a clip without any value shows the resting head.
+The joint's rotation keeps its keys through a gap (see `_bridged`).
 """
 
 from __future__ import annotations
@@ -33,17 +33,23 @@ class Motion:
     percents: np.ndarray  # float32 [51, N], 0..100, ARKIT_NAMES order
     rotation: np.ndarray  # float32 [3, N], degrees, x y z of Rz Ry Rx, unwrapped
     translation: np.ndarray  # float32 [3, N], centimetres
-    extra: dict[str, np.ndarray]  # name of an output of the regressor's own -> float32 [N], as it is
+    extra: dict[str, np.ndarray]  # an output of the regressor's own, by name -> float32 [N], unscaled
 
 
 def joint_rotation(head: np.ndarray) -> np.ndarray:
-    """float64 [3, N]: degrees about x, y, z with R = Rz Ry Rx, unwrapped over time; NaN where `head` is.
+    """The head's rotation in the order of FBX's joints.
 
-    `head` is float [N, 6] (`CoefficientTable.head`), whose R = Ry(yaw) Rx(pitch) Rz(roll). Of the two triples
-    that give a rotation, and of their whole turns, the one nearest the row before is taken.
+    Of the two triples of angles that give a rotation, and of their whole turns, the one nearest to the row
+    before is taken.
+
+    Args:
+        head: float [N, 6] (`CoefficientTable.head`), radians and centimetres, R = Ry(yaw) Rx(pitch) Rz(roll).
+
+    Returns:
+        float64 [3, N], degrees about x, y, z with R = Rz Ry Rx, unwrapped over time; NaN where `head` is.
     """
     yaw, pitch, roll = (np.asarray(head[:, column], np.float64) for column in range(3))
-    result = np.full((3, len(head)), np.nan)
+    result: np.ndarray = np.full((3, len(head)), np.nan)
     known = np.flatnonzero(~np.isnan(head[:, :3]).any(axis=1))
     if len(known) == 0:
         return result
@@ -63,20 +69,20 @@ def joint_rotation(head: np.ndarray) -> np.ndarray:
 
 
 def _nearest_branches(first: np.ndarray) -> np.ndarray:
-    """Choose between (x, y, z) and (x + 180°, 180° - y, z + 180°) row by row, near a turn of 90°."""
+    """Choose between (x, y, z) and (x + 180°, 180° - y, z + 180°) row by row, near a pitch of 90°."""
     second = np.stack([first[0] + np.pi, np.pi - first[1], first[2] + np.pi])
-    chosen = first.copy()
-    turn = 2.0 * np.pi
+    chosen: np.ndarray = first.copy()
+    whole_turn = 2.0 * np.pi
     for column in range(1, first.shape[1]):
         before = chosen[:, column - 1]
         candidates = np.stack([first[:, column], second[:, column]])
-        candidates += turn * np.round((before - candidates) / turn)
+        candidates += whole_turn * np.round((before - candidates) / whole_turn)
         chosen[:, column] = candidates[np.argmin(np.abs(candidates - before).sum(axis=1))]
     return chosen
 
 
-def motion(table: CoefficientTable) -> Motion:
-    """The animation of `table`; an empty table gives one frame without values."""
+def clip_motion(table: CoefficientTable) -> Motion:
+    """The animation of `table` in FBX's units; an empty table gives one frame without values."""
     rate = frame_rate(table)
     count = max(1, len(table))
     ticks = key_ticks(table, rate)
@@ -151,12 +157,21 @@ class _Curves:
         )
 
 
-def animation(moving: Motion, scene: Scene, take: str) -> tuple[list[Node], list[Node]]:
-    """Objects and connections of one stack called `take` that animates `scene` with `moving`."""
+def animation(motion: Motion, scene: Scene, take: str) -> tuple[list[Node], list[Node]]:
+    """Make one stack that animates `scene`.
+
+    Args:
+        motion: the clip's animation.
+        scene: the objects that the curves attach to.
+        take: name of the stack.
+
+    Returns:
+        Nodes for Objects, and nodes for Connections.
+    """
     ids = itertools.count(scene.next_id)
     stack, layer = next(ids), next(ids)
-    stop = np.int64(moving.ticks[-1])
-    curves = _Curves(moving.ticks)
+    stop = np.int64(motion.ticks[-1])
+    curves = _Curves(motion.ticks)
     objects = [
         node(
             "AnimationStack",
@@ -177,7 +192,7 @@ def animation(moving: Motion, scene: Scene, take: str) -> tuple[list[Node], list
     ]
     connections = [connect(layer, stack)]
 
-    def curve_node(name: str, owner: int, place: str, fields: dict[str, np.ndarray]) -> None:
+    def curve_node(name: str, owner: int, target: str, fields: dict[str, np.ndarray]) -> None:
         group = next(ids)
         made = {field: curves.curve(next(ids), values) for field, values in fields.items()}
         rows = [(field, "Number", "", "A", curve.children[0].properties[0]) for field, curve in made.items()]
@@ -190,19 +205,19 @@ def animation(moving: Motion, scene: Scene, take: str) -> tuple[list[Node], list
                 children=[properties(*rows)],
             )
         )
-        connections.extend([connect(group, layer), connect(group, owner, place)])
+        connections.extend([connect(group, layer), connect(group, owner, target)])
         for field, curve in made.items():
             objects.append(curve)
             connections.append(connect(int(curve.properties[0]), group, field))  # type: ignore[arg-type]
 
-    for name, values in zip(ARKIT_NAMES, moving.percents, strict=True):
+    for name, values in zip(ARKIT_NAMES, motion.percents, strict=True):
         curve_node("DeformPercent", scene.channel_ids[name], "DeformPercent", {"d|DeformPercent": values})
-    for name, place, block in (
-        ("T", "Lcl Translation", moving.translation),
-        ("R", "Lcl Rotation", moving.rotation),
+    for name, target, block in (
+        ("T", "Lcl Translation", motion.translation),
+        ("R", "Lcl Rotation", motion.rotation),
     ):
         fields = {f"d|{axis}": values for axis, values in zip(AXES, block, strict=True)}
-        curve_node(name, scene.joint_id, place, fields)
-    for name, values in moving.extra.items():
+        curve_node(name, scene.joint_id, target, fields)
+    for name, values in motion.extra.items():
         curve_node(name, scene.joint_id, name, {f"d|{name}": values})
     return objects, connections
