@@ -62,6 +62,8 @@ REGION_CHANNELS = tuple(
 )
 # Metadata key of a raw table: the regressor's gains (see `EngineCard.gains`) as JSON; the solve applies them.
 GAINS_METADATA = "regressor_gains"
+# And where its coefficients rest (`EngineCard.rest`): the solve stretches movements about it.
+REST_METADATA = "regressor_rest"
 # Written into every file: the axes and angles of the six head columns.
 ANGLE_CONVENTION = (
     "R = Ry(headYaw) Rx(headPitch) Rz(headRoll), radians, unwrapped over time; x_camera = R x_head + "

@@ -86,6 +86,8 @@ class EngineCard:
     postprocess: dict[str, float] = dataclasses.field(default_factory=dict)  # thresholds, crop_scale ...
     # Regressor: what its movements are too small by, measured on people it does not know; 1 where not named.
     gains: dict[str, float] = dataclasses.field(default_factory=dict)
+    # Regressor: its outputs for faces at rest, measured on such people; 0 where not named.
+    rest: dict[str, float] = dataclasses.field(default_factory=dict)
     architecture: dict[str, Any] = dataclasses.field(default_factory=dict)  # network and its sizes
     training: dict[str, Any] = dataclasses.field(default_factory=dict)  # data, command, seed
     quality: dict[str, Any] = dataclasses.field(default_factory=dict)  # measured figures
@@ -105,8 +107,9 @@ class EngineCard:
         return "outputs" if "outputs" in others else others[0]
 
     def use_digest(self) -> str:
-        """SHA-256 of what, besides the file, decides results: input, outputs, batches, thresholds, gains."""
-        names = ("input", "outputs", "output_names", "batch_sizes", "postprocess", "gains")
+        """SHA-256 of what, besides the file, decides results: input, outputs, batches, thresholds, gains,
+        rest."""
+        names = ("input", "outputs", "output_names", "batch_sizes", "postprocess", "gains", "rest")
         said = {name: value for name, value in dataclasses.asdict(self).items() if name in names}
         if self.head_frame != HEAD_FRAMES[0]:
             said["head_frame"] = self.head_frame
@@ -179,6 +182,9 @@ def _check_fields(card: EngineCard) -> None:
     wrong = [name for name, gain in card.gains.items() if not (isinstance(gain, int | float) and gain > 0)]
     if wrong:
         problems.append(f"gains of {', '.join(wrong)} are not above 0")
+    wrong = [name for name, at in card.rest.items() if not (isinstance(at, int | float) and 0 <= at < 1)]
+    if wrong:
+        problems.append(f"rest of {', '.join(wrong)} is not from 0 to below 1")
     problems += _role_problems(card)
     if Path(card.file).name != card.file:
         problems.append(f"file is {card.file!r}, expected a plain name in the card's folder")

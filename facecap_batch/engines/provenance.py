@@ -1,7 +1,7 @@
 """What a table records of the engines that made it.
 
 In: open engines. Out: metadata of a raw table: who computed it and under which licence, and what later steps
-need to know of the regressor (its own names, its gains).
+need to know of the regressor (its own names, its gains, where it rests).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 
 from facecap_batch import __version__
-from facecap_batch.coefficients import GAINS_METADATA, OUTPUT_NAMES
+from facecap_batch.coefficients import GAINS_METADATA, OUTPUT_NAMES, REST_METADATA
 from facecap_batch.engines.batching import Engine
 
 
@@ -29,4 +29,6 @@ def engine_metadata(engines: Iterable[Engine]) -> dict[str, str]:
             metadata["regressor_outputs"] = json.dumps(card.output_names)
         if card.gains:
             metadata[GAINS_METADATA] = json.dumps(card.gains, sort_keys=True)
+        if card.rest:
+            metadata[REST_METADATA] = json.dumps(card.rest, sort_keys=True)
     return metadata

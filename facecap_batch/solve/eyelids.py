@@ -1,10 +1,9 @@
-"""Eyelids: blinks close the eye, and closed lids do not flicker.
+"""Eyelids: where blinks are, the gain that closes them, and closed lids that do not flicker.
 
-In: the times of the measured rows of a clip and an eyelid's coefficient there. Out: the coefficient,
-stretched above its resting level so that the full blinks of the clip end closed, and held where it falls open
-for less time than lids take to open and close again. A spontaneous blink closes the lids nearly always and
-lasts 0.1 to 0.4 s; a network that is unsure of small or shaded eyes sees half of it, and a half closed eye
-looks tired on every character. Clips without blinks are left as they are.
+In: the times of the measured rows of a clip and an eyelid's coefficient there. Out: its blinks; the gain with
+which full ones end closed; the coefficient held where it falls open for less time than lids take to open and
+close again. A spontaneous blink closes the lids nearly always and lasts 0.1 to 0.4 s; a network that is
+unsure of small or shaded eyes sees half of it, and a half closed eye looks tired on every character.
 """
 
 from __future__ import annotations
@@ -12,14 +11,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facecap_batch.solve.gains import stretched
+from facecap_batch.coefficients import ARKIT_NAMES
 
+LIDS = (ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight"))
 REST_WINDOW_S = 2.0  # the median over this long around a frame is where the lid rests
 MIN_RISE = 0.12  # above rest: what is lower is no blink
 MAX_REST = 0.3  # a lid that rests higher than this is half closed already: its rises need not be blinks
 MAX_BLINK_S = 0.5  # at half height; what lasts longer is a look down or a rest of the eyes
 MIN_BLINKS = 2  # one may be anything
-FULL_QUANTILE = 0.8  # lids also twitch; this high among a clip's rises are its full blinks
+FULL_QUANTILE = 0.8  # lids also twitch; this high among the rises are the full blinks
 CLOSED = 0.95  # the coefficient of a full blink
 MAX_GAIN = 2.0
 SHUT = 0.5  # from here on an eye counts as closed, as blink detectors have it
@@ -68,27 +68,18 @@ def _resting(time_s: NDArray[np.float64], lid: NDArray[np.float64]) -> NDArray[n
     return rest
 
 
-def closing_gain(peaks: NDArray[np.float64], rest: float) -> float:
-    """The gain above `rest`, 1..MAX_GAIN, with which the full blinks of a lid end at CLOSED.
+def closing_gain(peaks: NDArray[np.float64], rest: float) -> float | None:
+    """The gain above `rest`, 1..MAX_GAIN, with which the full blinks of a lid end at CLOSED; None where there
+    are too few to tell.
 
     Args:
         peaks: float64 [B], the lid's coefficient at the peaks of its blinks.
         rest: The lid's coefficient at rest.
     """
     if len(peaks) < MIN_BLINKS:
-        return 1.0
+        return None
     full = float(np.quantile(peaks, FULL_QUANTILE, method="higher"))  # of few blinks the highest
-    return float(np.clip((CLOSED - rest) / (full - rest), 1.0, MAX_GAIN)) if full > rest else 1.0
-
-
-def with_closed_blinks(time_s: NDArray[np.float64], lid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The lid (float64 [N] at `time_s` seconds) with its full blinks closed, not clipped.
-
-    Values at rest and below stay as they are.
-    """
-    if not len(lid):
-        return lid
-    return stretched(lid, closing_gain(lid[find_blinks(time_s, lid)], float(np.median(lid))))
+    return float(np.clip((CLOSED - rest) / (full - rest), 1.0, MAX_GAIN)) if full > rest else None
 
 
 def without_flicker(time_s: NDArray[np.float64], lid: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,9 +3,9 @@
 In: the raw `CoefficientTable` of a clip. Out: another one with the same rows. Frames whose head pose cannot
 be true are dropped; coefficients of parts of the face that were hidden are interpolated from where they were
 last seen to where they are seen next; measured frames are smoothed (see `smoothing`), movements that the
-regressor is known to damp are stretched above where each coefficient rests, blinks closed (see `eyelids`),
-short gaps are filled between their smoothed ends, long gaps stay empty, coefficients are clipped to 0..1 and
-angles unwrapped. The raw table is not touched, so this can be redone without decoding a frame.
+regressor is known to damp are stretched above where each coefficient rests (see `calibration`), short gaps
+are filled between their smoothed ends, long gaps stay empty, coefficients are clipped to 0..1 and angles
+unwrapped. The raw table is not touched, so this can be redone without decoding a frame.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
 from facecap_batch.solve import quaternions
-from facecap_batch.solve.eyelids import with_closed_blinks, without_flicker
-from facecap_batch.solve.gains import stretched
+from facecap_batch.solve.calibration import Calibration, calibrated, of_card
+from facecap_batch.solve.eyelids import LIDS, without_flicker
 from facecap_batch.solve.outliers import outliers
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.solve.smoothing import Signals, positive_steps, smooth
@@ -30,14 +30,13 @@ COEFFICIENT_NOISE = (0.003, 0.05)
 QUATERNION_NOISE = (np.radians(0.05) / 2, np.radians(2.0) / 2)  # a quaternion moves by half the angle
 POSITION_NOISE_CM = (0.01, 2.0)
 
-# Metadata of a raw table: the gains of the regressor's card that undo its known damping, as JSON.
-GAINS_METADATA = "regressor_gains"
-LID_NAMES = ("eyeBlinkLeft", "eyeBlinkRight")
 # A gap of just the longest length counts as short, however its ends round.
 _GAP_TOLERANCE_S = 1e-6
 
 
-def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) -> CoefficientTable:
+def solve_table(
+    raw: CoefficientTable, settings: SolveSettings | None = None, calibration: Calibration | None = None
+) -> CoefficientTable:
     """Make the final table of a clip from its raw one.
 
     `face_found` stays true where the frame was measured and believed; a filled row has values, an
@@ -49,6 +48,8 @@ def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) ->
     Args:
         raw: The table as captured.
         settings: What the solve may do; None: the defaults.
+        calibration: Of the 51 coefficients and the extra columns of `raw`, for an actor; None: that of the
+            regressor's card.
 
     Returns:
         A table with the rows of `raw`. Its metadata gain `solve`: the settings and how many rows were
@@ -78,11 +79,10 @@ def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) ->
     shapes, unseen = _interpolated(time_s[rows], shapes[rows].astype(np.float64))
     signals = np.concatenate([shapes, quaternion, position], axis=1)
     signals = smooth(time_s[rows], signals, _signals(settings, len(raw.extra_names)))
-    signals[:, :count] = stretched(signals[:, :count], _gains(raw, settings.amplitude))
+    signals[:, :count] = calibrated(signals[:, :count], _applied(calibration or of_card(raw), settings))
     if settings.close_blinks:
-        for name in LID_NAMES:
-            lid = ARKIT_NAMES.index(name)
-            signals[:, lid] = without_flicker(time_s[rows], with_closed_blinks(time_s[rows], signals[:, lid]))
+        for lid in LIDS:
+            signals[:, lid] = without_flicker(time_s[rows], signals[:, lid])
     quaternion = quaternions.normalised(signals[:, count : count + 4])
     linear = np.concatenate([signals[:, :count], signals[:, count + 4 :], raw.box[rows]], axis=1)
 
@@ -136,12 +136,12 @@ def _interpolated(
     return shapes, unseen
 
 
-def _gains(raw: CoefficientTable, amplitude: float) -> NDArray[np.float64]:
-    """The gain of each coefficient and extra column, float64 [C]; lids have `eyelids` instead."""
-    of_card = json.loads(raw.metadata.get(GAINS_METADATA, "{}"))
-    names = (*ARKIT_NAMES, *raw.extra_names)
-    gains = np.array([1.0 if name in LID_NAMES else of_card.get(name, 1.0) for name in names])
-    return 1 + amplitude * (gains - 1)
+def _applied(calibration: Calibration, settings: SolveSettings) -> Calibration:
+    """What the settings leave of a calibration: `amplitude` of it, of the lids all or nothing."""
+    gain = 1 + settings.amplitude * (calibration.gain - 1)
+    lids = list(LIDS)
+    gain[lids] = calibration.gain[lids] if settings.close_blinks else 1.0
+    return Calibration(calibration.rest, gain)
 
 
 def _signals(settings: SolveSettings, extra: int) -> Signals:
@@ -149,8 +149,9 @@ def _signals(settings: SolveSettings, extra: int) -> Signals:
     decision for all four), the position.
     """
     count = len(ARKIT_NAMES) + extra
-    strengths = [settings.lid_smoothing if name in LID_NAMES else settings.smoothing for name in ARKIT_NAMES]
-    strengths += [settings.smoothing] * extra
+    strengths = [settings.smoothing] * count
+    for lid in LIDS:
+        strengths[lid] = settings.lid_smoothing
     low, high = (
         np.concatenate(
             [

@@ -8,7 +8,14 @@ import json
 import numpy as np
 import pytest
 
-from facecap_batch.coefficients import ARKIT_NAMES, GAINS_METADATA, from_arrow, to_arrow
+from facecap_batch.coefficients import (
+    ARKIT_NAMES,
+    GAINS_METADATA,
+    REST_METADATA,
+    CoefficientTable,
+    from_arrow,
+    to_arrow,
+)
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.solve.solver import solve_table
 from tests.support.tables import BLINK, JAW, noise, still, table
@@ -98,23 +105,48 @@ def test_a_found_row_without_numbers_is_a_gap():
     assert np.isfinite(solved.coefficients).all()
 
 
-def test_damped_movements_are_stretched_about_rest():
+def damped(coefficients: np.ndarray) -> CoefficientTable:
+    """A raw table whose regressor rests at 0.1 and damps the jaw by a third and the lids by half."""
+    gains, rest = {"jawOpen": 1.5, "eyeBlinkLeft": 2.0}, {"jawOpen": 0.1, "eyeBlinkLeft": 0.1}
+    metadata = {GAINS_METADATA: json.dumps(gains), REST_METADATA: json.dumps(rest)}
+    return table(coefficients).replace(metadata=metadata)
+
+
+def test_damped_movements_are_stretched_about_the_rest_of_the_card():
     coefficients = still(90, 0.1)
     coefficients[30:60, JAW] = 0.4
-    coefficients[30:60, BLINK] = 0.4  # lids are closed by their blinks, not by this
-    raw = table(coefficients)
-    raw = raw.replace(metadata={GAINS_METADATA: json.dumps({"jawOpen": 1.5, "eyeBlinkLeft": 2.0})})
+    coefficients[30:60, BLINK] = 0.4
+    raw = damped(coefficients)
     settings = SolveSettings(smoothing=0, lid_smoothing=0)
     solved = solve_table(raw, settings)
     np.testing.assert_allclose(solved.coefficients[30:60, JAW], 0.1 + 0.3 * 1.5, atol=1e-6)
-    np.testing.assert_allclose(
-        np.delete(solved.coefficients, JAW, axis=1), np.delete(coefficients, JAW, 1), atol=1e-6
-    )
+    np.testing.assert_allclose(solved.coefficients[30:60, BLINK], 0.1 + 0.3 * 2.0, atol=1e-6)
+    others = np.delete(np.arange(51), [JAW, BLINK])
+    np.testing.assert_allclose(solved.coefficients[:, others], coefficients[:, others], atol=1e-6)
     np.testing.assert_allclose(solved.coefficients[:30, JAW], 0.1, atol=1e-6)
     half = solve_table(raw, dataclasses.replace(settings, amplitude=0.5))
     np.testing.assert_allclose(half.coefficients[30:60, JAW], 0.1 + 0.3 * 1.25, atol=1e-6)
-    measured = solve_table(raw, dataclasses.replace(settings, amplitude=0.0))
+    measured = solve_table(raw, dataclasses.replace(settings, amplitude=0.0, close_blinks=False))
     np.testing.assert_allclose(measured.coefficients, raw.coefficients, atol=1e-6)
+
+
+def test_a_take_and_a_part_of_it_are_stretched_alike():
+    """A take that mostly speaks and a part in which the mouth is shut: the same frames, the same values."""
+    coefficients = still(300, 0.1)
+    coefficients[100:, JAW] = 0.3 + 0.2 * np.sin(np.arange(200) / 5)
+    coefficients[150::40, BLINK] = 0.6
+    settings = SolveSettings(smoothing=0, lid_smoothing=0)
+    whole = solve_table(damped(coefficients), settings).coefficients
+    part = solve_table(damped(coefficients[:160]), settings).coefficients
+    np.testing.assert_array_equal(part, whole[:160])
+
+
+def test_stretched_values_bend_toward_1_and_none_is_cut_off():
+    coefficients = still(90, 0.1)
+    coefficients[:, JAW] = np.linspace(0, 1, 90)
+    solved = solve_table(damped(coefficients), SolveSettings(smoothing=0, lid_smoothing=0))
+    jaw = solved.coefficients[:, JAW].astype(np.float64)
+    assert (np.diff(jaw) > 0).all() and jaw[-1] == pytest.approx(1.0, abs=1e-6) and (jaw == 1).sum() <= 1
 
 
 def test_a_hidden_part_goes_evenly_from_what_was_seen_to_what_is_seen_next():

@@ -1,0 +1,83 @@
+"""Calibration: movements that are known to be estimated too small are stretched about where they rest.
+
+In: coefficients over a clip, one column each, with a rest and a gain for each. Out: the same, 0..1 where they
+were 0..1. A regressor that is unsure underestimates a movement, and errs least at rest. Rest and gain come
+from the regressor's card, measured on people it was not trained on, or from all clips of one actor
+(`actors`), never from the clip itself: a take and a part of it get the same values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facecap_batch.coefficients import (
+    ARKIT_NAMES,
+    GAINS_METADATA,
+    REST_METADATA,
+    CoefficientTable,
+)
+
+# From here on stretched values bend so that the largest possible one comes to 1: nothing is cut off.
+KNEE = 0.85
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Calibration:
+    """Where each coefficient and extra column rests, and what its movements are multiplied by."""
+
+    rest: NDArray[np.float64]  # [C], 0..1
+    gain: NDArray[np.float64]  # [C], above 0; 1 changes nothing
+
+
+def of_card(raw: CoefficientTable) -> Calibration:
+    """The calibration that a raw table's metadata hold of its regressor's card.
+
+    Args:
+        raw: As captured; what its metadata do not name rests at 0 and has a gain of 1.
+
+    Returns:
+        A calibration of the 51 coefficients, then of the table's extra columns.
+    """
+    names = (*ARKIT_NAMES, *raw.extra_names)
+    rest, gains = (json.loads(raw.metadata.get(key, "{}")) for key in (REST_METADATA, GAINS_METADATA))
+    return Calibration(
+        np.array([rest.get(name, 0.0) for name in names], np.float64),
+        np.array([gains.get(name, 1.0) for name in names], np.float64),
+    )
+
+
+def calibrated(values: NDArray[np.float64], calibration: Calibration) -> NDArray[np.float64]:
+    """Multiply what lies above each column's rest by its gain, and bend what comes near 1.
+
+    Args:
+        values: float64 [N, C], finite.
+        calibration: Of the C columns.
+
+    Returns:
+        float64 [N, C]; of values in 0..1 all are in 0..1.
+    """
+    rest, gain = calibration.rest, calibration.gain
+    stretched = np.where(values > rest, rest + (values - rest) * gain, values)
+    return bent(stretched, rest + (1 - rest) * gain)
+
+
+def bent(values: NDArray[np.float64], highest: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bring `highest` down to 1, and nothing below KNEE anywhere.
+
+    Above KNEE values follow t / (1 + c t), t being what they are above it: of slope 1 at KNEE, ever flatter,
+    and 1 at `highest`. Division alone gives the same bytes on every processor.
+
+    Args:
+        values: float64 [N, C], up to `highest`.
+        highest: float64 [C]; where it is below 1 values are left alone.
+
+    Returns:
+        float64 [N, C].
+    """
+    curve = 1 / (1 - KNEE) - 1 / (np.maximum(highest, 1.0) - KNEE)
+    above = np.maximum(values - KNEE, 0.0)
+    return np.where(above > 0, KNEE + above / (1 + curve * above), values)
