@@ -1,4 +1,4 @@
-"""How far an output folder is, during a run and after it.
+"""The progress of an output folder, during a run and after it.
 
 In: an output folder. Out: a `Status`. Only reads: the reports of the run and the records of the ledger.
 """
@@ -23,6 +23,8 @@ MAX_ERRORS = 10  # kinds of error that are listed
 
 @dataclasses.dataclass(frozen=True)
 class ErrorKind:
+    """Clips that failed with the same type of error."""
+
     error_type: str
     count: int
     clip_id: str  # an example
@@ -31,7 +33,7 @@ class ErrorKind:
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """How far a run is."""
+    """The progress of a run."""
 
     state: str  # running | finished | interrupted | broken | killed
     clips: int
@@ -42,14 +44,16 @@ class Status:
     frames_with_face: int
     video_s: float  # seconds of video, of all done clips
     fps: float  # frames per second of wall time, of this run; 0: not known
-    left_s: float | None  # seconds of wall time; None: not known, or nothing is going on
+    left_s: float | None  # seconds of wall time; None: not known, or no run is going on
     errors: tuple[ErrorKind, ...]  # most frequent first
 
 
 def status(output: StoragePath) -> Status:
-    """Read `output`. Raises NoRun."""
+    """The status of the output folder now. Raises NoRun; OSError where a remote folder cannot be read."""
+    running = is_held(
+        output
+    )  # first: a run that ends meanwhile is "running", and none that ended is "killed"
     run, rows = read_reports(output)
-    running = is_held(output)
     ledger = Ledger(output).as_of_now()
     counts: collections.Counter[str] = collections.Counter()
     frames = with_face = 0
@@ -88,7 +92,7 @@ def status(output: StoragePath) -> Status:
 
 
 def watch(output: StoragePath, every_s: float) -> Iterator[Status]:
-    """The status now, and again every `every_s` seconds until no run is going on. Raises NoRun."""
+    """Yield the status now, and every `every_s` seconds until no run is going on. Raises as `status`."""
     while True:
         found = status(output)
         yield found
@@ -122,7 +126,7 @@ def describe(status: Status) -> str:
 
 def _is_of(record: Record, run: dict[str, Any]) -> bool:
     """True for a record that the latest run wrote."""
-    return record.fingerprint == run["fingerprint"] and record.finished_at >= run["started_at"]
+    return bool(record.fingerprint == run["fingerprint"] and record.finished_at >= run["started_at"])
 
 
 def _kinds(failures: list[tuple[str, str, str]]) -> tuple[ErrorKind, ...]:
