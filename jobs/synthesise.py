@@ -34,7 +34,9 @@ def _make(task: tuple[str, int, Sources, Path]) -> str:
     start = time.perf_counter()
     model, skins = sources.load()
     if kind == "faces":
-        arrays = dataclasses.asdict(dataset.face_shard(model, number, FACES_PER_SHARD, skins=skins))
+        arrays = dataclasses.asdict(
+            dataset.face_shard(model, number, FACES_PER_SHARD, skins=skins, takes=sources.performances())
+        )
     else:
         arrays = dataset.head_shard(model, number, HEADS_PER_SHARD, skins)
     dataset.save(path, arrays)
@@ -48,6 +50,9 @@ def main(
         Path | None,
         typer.Option(help="folder of MakeHuman's skins and brows; without it all skin is procedural"),
     ] = None,
+    takes: Annotated[
+        Path | None, typer.Option(help="folder of Live Link Face CSV files that faces are taken from, too")
+    ] = None,
     output: Annotated[Path, typer.Option(help="where shards go")] = Path("data"),
     faces: Annotated[int, typer.Option(help=f"shards of {FACES_PER_SHARD} face crops")] = 100,
     heads: Annotated[int, typer.Option(help=f"shards of {HEADS_PER_SHARD} head tiles")] = 20,
@@ -59,7 +64,7 @@ def main(
     """Render shards; see the module's docstring."""
     from facecap_batch.synthesis.sources import Sources
 
-    sources = Sources(ict, makehuman, output)
+    sources = Sources(ict, makehuman, output, takes)
     sources.load()
     wanted = [
         (kind, number, sources, output / kind / f"{kind}_{number:04d}.npz")

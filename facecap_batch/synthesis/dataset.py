@@ -76,7 +76,12 @@ def finish(
 
 
 def face_shard(
-    model: HeadModel, number: int, count: int, tone: float | None = None, skins: Skins | None = None
+    model: HeadModel,
+    number: int,
+    count: int,
+    tone: float | None = None,
+    skins: Skins | None = None,
+    takes: np.ndarray | None = None,
 ) -> FaceShard:
     """Shard `number` of `count` face crops; boxes are off by what a detector and a track are off by."""
     rng = np.random.default_rng([7, number])
@@ -85,7 +90,7 @@ def face_shard(
         if position % PICTURES_PER_PERSON == 0:
             who = person(model, rng, tone, skins)
             backdrops = [degrade.background(rng, CROP) for _ in range(3)]
-        values = sample(rng)
+        values = sample(rng, takes)
         rendered = render(model, who, values, _random_view(rng, CROP, 0.05, 0.12), random_light(rng))
         backdrop = backdrops[rng.integers(len(backdrops))]
         backdrop = np.roll(backdrop, rng.integers(0, CROP, 2), axis=(0, 1))[:, :: rng.choice([1, -1])]

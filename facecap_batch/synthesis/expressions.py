@@ -1,17 +1,25 @@
-"""What faces do: random coefficient vectors with the co-occurrence of real ones, and continuous performances.
+"""What faces do: random coefficient vectors with the co-occurrence of real ones.
 
-Out: 51 values in 0..1 in ARKit order. The mixture holds many near-neutral faces, speech, smiles, other
-emotions, blinks, gaze with lids that follow it, and independent random mixtures so that no channel is known
-by its company only.
+In: a random generator and, where there are any, rows of real takes. Out: 51 values in 0..1 in ARKit order.
+The mixture holds near-neutral faces, every movement alone and on one side alone, speech, emotions, real
+takes, lids and gaze on their own, and independent mixtures so that no channel is known by its company only.
 """
 
 from __future__ import annotations
+
+import csv
+from pathlib import Path
 
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
 
 INDEX = {name: position for position, name in enumerate(ARKIT_NAMES)}
+MIRRORED = tuple(
+    INDEX[name.replace("Left", "Right") if "Left" in name else name.replace("Right", "Left")]
+    for name in ARKIT_NAMES
+)  # the channel that each one is in a mirror
+UPPER = np.array([name.startswith(("eye", "brow")) for name in ARKIT_NAMES])
 GAZE_YAW_FULL = np.radians(32.0)  # eyeball rotation at eyeLookIn/Out = 1
 GAZE_PITCH_FULL = np.radians(25.0)  # eyeball rotation at eyeLookUp/Down = 1
 
@@ -30,6 +38,13 @@ PATTERNS: dict[str, dict[str, float]] = {
     "puff": {"cheekPuff": 1.0, "mouthPucker": 0.3, "mouthPress": 0.3},
     "fear": {"browInnerUp": 0.9, "browOuterUp": 0.4, "eyeWide": 0.8, "mouthStretch": 0.8, "jawOpen": 0.2},
     "bite": {"mouthRollLower": 0.8, "mouthRollUpper": 0.3, "mouthPress": 0.3},
+    "worry": {"browInnerUp": 1.0, "browDown": 0.4, "mouthFrown": 0.3, "mouthPress": 0.3},
+    "cry": {"browInnerUp": 0.8, "browDown": 0.5, "mouthFrown": 0.9, "mouthStretch": 0.6, "mouthLowerDown": 0.5,
+            "eyeSquint": 0.5, "cheekSquint": 0.3, "mouthShrugLower": 0.5, "jawOpen": 0.2},
+    "open laugh": {"mouthSmile": 0.9, "jawOpen": 0.6, "mouthUpperUp": 0.5, "mouthLowerDown": 0.5,
+                   "browOuterUp": 0.3, "eyeWide": 0.3},
+    "sneer": {"noseSneer": 0.8, "mouthUpperUp": 0.7, "cheekSquint": 0.3},
+    "smirk": {"mouthSmile": 0.7, "mouthDimple": 0.5, "cheekSquint": 0.2},
     "skeptic": {"mouthShrugLower": 0.7, "mouthShrugUpper": 0.6, "browOuterUp": 0.4, "mouthFrown": 0.4},
 }  # fmt: skip
 VISEMES: dict[str, dict[str, float]] = {
@@ -55,34 +70,54 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("cheekSquintLeft", "cheekSquintRight"), ("noseSneerLeft", "noseSneerRight"),
     ("eyeSquintLeft", "eyeSquintRight"), ("eyeWideLeft", "eyeWideRight"),
 )  # fmt: skip
-EXCLUSIVE = {"jawLeft", "mouthLeft"}  # to one side or the other, never both
+EXCLUSIVE = ("jawLeft", "mouthLeft")  # to one side or the other, never both
 # Hardly anybody does these, so chance alone would show too few of them to learn from.
 SELDOM = {"jawLeft", "jawForward", "mouthLeft", "mouthDimpleLeft", "mouthPressLeft", "mouthShrugUpper"}
+LIDS = (("eyeBlinkLeft", "eyeBlinkRight"),)
+PAIRED = tuple(group for group in GROUPS + LIDS if len(group) == 2 and group[0] not in EXCLUSIVE)
+ONE_SIDED = 0.35  # share of movements of paired shapes that only one side does, or one far more
+# Shares of what is sampled; the rest are independent mixtures.
+KINDS = {"rest": 0.10, "alone": 0.20, "few": 0.10, "speech": 0.14, "emotion": 0.20, "take": 0.12}
+MOST_STRENGTH = 1.15  # of a real take's movements, which stay short of 1
+
+
+def _sides(rng: np.random.Generator) -> tuple[float, float]:
+    """How much of a paired movement the left and the right side do."""
+    if rng.random() < ONE_SIDED:
+        other = 0.0 if rng.random() < 0.5 else rng.uniform(0.0, 0.6)
+        left, right = (1.0, other) if rng.random() < 0.5 else (other, 1.0)
+        return left, right
+    tilt = rng.normal(0.0, 0.12)
+    return 1.0 + tilt, 1.0 - tilt
 
 
 def _add_pattern(
     values: np.ndarray, pattern: dict[str, float], strength: float, rng: np.random.Generator
 ) -> None:
-    tilt = rng.normal(0.0, 0.22) if rng.random() < 0.6 else 0.0
+    left, right = _sides(rng)
     for name, peak in pattern.items():
         amount = peak * strength * rng.uniform(0.5, 1.3)
         if name in INDEX:
             values[INDEX[name]] += amount
         else:
-            values[INDEX[name + "Left"]] += amount * (1 + tilt)
-            values[INDEX[name + "Right"]] += amount * (1 - tilt)
+            values[INDEX[name + "Left"]] += amount * left
+            values[INDEX[name + "Right"]] += amount * right
+
+
+def _add_group(values: np.ndarray, group: tuple[str, ...], amount: float, rng: np.random.Generator) -> None:
+    if group[0] in EXCLUSIVE:
+        values[INDEX[group[rng.integers(2)]]] += amount
+    elif len(group) == 2:
+        for name, side in zip(group, _sides(rng), strict=True):
+            values[INDEX[name]] += amount * side
+    else:
+        values[INDEX[group[0]]] += amount
 
 
 def _add_independent(values: np.ndarray, chance: float, rng: np.random.Generator) -> None:
     for group in GROUPS:
-        if rng.random() >= (2.0 if group[0] in SELDOM else 1.0) * chance:
-            continue
-        amount = rng.beta(1.0, 1.3)
-        if group[0] in EXCLUSIVE or (len(group) == 2 and rng.random() < 0.35):
-            values[INDEX[group[rng.integers(2)]]] += amount
-        else:
-            for name in group:
-                values[INDEX[name]] += amount * rng.uniform(0.75, 1.25)
+        if rng.random() < (2.0 if group[0] in SELDOM else 1.0) * chance:
+            _add_group(values, group, rng.beta(1.0, 1.3), rng)
 
 
 def gaze_from_coefficients(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,50 +141,104 @@ def set_gaze(values: np.ndarray, yaw: float, pitch: float, vergence: float = 0.0
         values[INDEX["eyeLookDown" + side]] = np.clip(-pitch, 0, 1)
 
 
-def _add_lids(values: np.ndarray, rng: np.random.Generator) -> None:
+def _add_gaze(values: np.ndarray, rng: np.random.Generator) -> None:
+    """Eyes that look somewhere: together, crossed, diverging or each on its own."""
+    spread = rng.uniform(0.15, 0.6)
+    yaw, pitch = rng.normal(0, spread), rng.normal(-0.05, spread * 0.8)
     draw = rng.random()
-    if draw < 0.16:  # closed
+    if draw < 0.75:
+        vergence = max(rng.normal(0.03, 0.05), -0.02)
+    elif draw < 0.9:  # crossed
+        vergence = rng.uniform(0.1, 0.9)
+    else:  # diverging
+        vergence = rng.uniform(-0.4, -0.05)
+    set_gaze(values, yaw, pitch, vergence)
+
+
+def _add_lids(values: np.ndarray, rng: np.random.Generator) -> None:
+    """Blinks, winks and half-closed lids; squints go with open lids and with shut ones alike."""
+    draw = rng.random()
+    if draw < 0.14:  # closed
         blink = np.full(2, rng.uniform(0.85, 1.0))
-    elif draw < 0.36:  # on the way
+    elif draw < 0.30:  # on the way
         blink = np.full(2, rng.uniform(0.0, 1.0))
     elif draw < 0.42:  # a wink
-        blink = np.array([rng.uniform(0.5, 1.0), rng.uniform(0.0, 0.3)])[:: rng.choice([1, -1])]
+        blink = np.array([rng.uniform(0.4, 1.0), rng.uniform(0.0, 0.25)])[:: rng.choice([1, -1])]
     else:  # open, with the lids of everyday
         blink = np.full(2, rng.uniform(0.0, 0.15))
     blink = blink + rng.normal(0, 0.03, 2)
     values[INDEX["eyeBlinkLeft"]], values[INDEX["eyeBlinkRight"]] = blink
+
+
+def _take_row(takes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A face made of a real one's upper half and another's lower half, stronger or weaker, mirrored or not."""
+    upper, lower = takes[rng.integers(len(takes), size=2)]
+    if rng.random() < 0.5:
+        upper = lower
+    row = np.where(UPPER, upper, lower) * rng.uniform(0.5, MOST_STRENGTH)
+    return row[list(MIRRORED)] if rng.random() < 0.5 else row
+
+
+def _plausible(values: np.ndarray, rng: np.random.Generator) -> None:
+    """What a face cannot do at once, or does only together."""
     for side in ("Left", "Right"):  # a wide eye is not a closed one
         values[INDEX["eyeWide" + side]] *= 1 - np.clip(values[INDEX["eyeBlink" + side]] * 1.5, 0, 1)
-
-
-def sample(rng: np.random.Generator) -> np.ndarray:
-    """One random face: float32 [51], 0..1."""
-    values = np.zeros(len(ARKIT_NAMES))
-    kind = rng.random()
-    if kind < 0.12:
-        values += rng.exponential(0.015, len(values))
-    elif kind < 0.34:
-        names = list(VISEMES)
-        for name in rng.choice(names, rng.integers(1, 3), replace=False):
-            _add_pattern(values, VISEMES[name], rng.uniform(0.4, 1.2), rng)
-        _add_independent(values, 0.07, rng)
-    elif kind < 0.60:
-        names = list(PATTERNS)
-        for name in rng.choice(names, rng.integers(1, 3), replace=False):
-            _add_pattern(values, PATTERNS[name], rng.uniform(0.3, 1.2), rng)
-        _add_independent(values, 0.07, rng)
-    else:
-        _add_independent(values, rng.uniform(0.08, 0.30), rng)
-    if rng.random() < 0.7:
-        spread = rng.uniform(0.15, 0.6)
-        set_gaze(
-            values, rng.normal(0, spread), rng.normal(-0.05, spread * 0.8), max(rng.normal(0.03, 0.05), -0.02)
-        )
-    _add_lids(values, rng)
     jaw = values[INDEX["jawOpen"]]
-    if jaw > 0.05 and rng.random() < 0.25:  # lips closed over an open jaw
-        values[INDEX["mouthClose"]] = jaw * rng.uniform(0.3, 1.0)
+    if (
+        values[INDEX["mouthClose"]] == 0 and jaw > 0.05 and rng.random() < 0.35
+    ):  # lips closed over an open jaw
+        values[INDEX["mouthClose"]] = min(jaw, 1.0) * rng.uniform(0.3, 1.0)
     if values[INDEX["mouthPucker"]] > 0.5:  # lips cannot stretch and purse at once
         for name in ("mouthStretchLeft", "mouthStretchRight", "mouthSmileLeft", "mouthSmileRight"):
             values[INDEX[name]] *= 0.4
+
+
+def sample(rng: np.random.Generator, takes: np.ndarray | None = None) -> np.ndarray:
+    """One random face: float32 [51], 0..1.
+
+    takes: float32 [N, 51], rows of real takes (`read_take`); without any, emotions take their share.
+    """
+    values = np.zeros(len(ARKIT_NAMES))
+    kind = rng.choice([*KINDS, "mixture"], p=[*KINDS.values(), 1 - sum(KINDS.values())])
+    if kind == "take" and takes is not None:
+        values += _take_row(takes, rng)
+        _plausible(values, rng)
+        return np.clip(values, 0, 1).astype(np.float32)
+    looks = 0.7
+    if kind == "rest":
+        values += rng.exponential(0.01, len(values))
+    elif kind in ("alone", "few"):
+        for _ in range(1 if kind == "alone" else rng.integers(2, 4)):
+            groups = GROUPS + LIDS
+            _add_group(values, groups[rng.integers(len(groups))], rng.uniform(0.1, 1.0), rng)
+        looks = 0.4
+    elif kind == "mixture":
+        _add_independent(values, rng.uniform(0.08, 0.30), rng)
+    else:
+        patterns, least = (VISEMES, 0.4) if kind == "speech" else (PATTERNS, 0.3)
+        for name in rng.choice(list(patterns), rng.integers(1, 3), replace=False):
+            _add_pattern(values, patterns[name], rng.uniform(least, 1.2), rng)
+        _add_independent(values, 0.06, rng)
+    if rng.random() < looks:
+        _add_gaze(values, rng)
+    if kind not in ("alone", "few"):
+        _add_lids(values, rng)
+    if kind != "alone":
+        _plausible(values, rng)
+    elif values[INDEX["jawOpen"]] and rng.random() < 0.5:
+        values[INDEX["mouthClose"]] = values[INDEX["jawOpen"]] * rng.uniform(0.3, 1.0)
     return np.clip(values, 0, 1).astype(np.float32)
+
+
+def read_take(path: Path) -> np.ndarray:
+    """The rows of a Live Link Face CSV file: float32 [N, 51], ARKit order, clipped to 0..1.
+
+    Raises ValueError naming the file where a column is missing.
+    """
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = [name[0].upper() + name[1:] for name in ARKIT_NAMES]
+    missing = [column for column in columns if not rows or column not in rows[0]]
+    if missing:
+        raise ValueError(f"{path} is no Live Link Face take: it lacks {', '.join(missing[:5])}")
+    return np.array([[row[column] for column in columns] for row in rows], np.float32).clip(0, 1)

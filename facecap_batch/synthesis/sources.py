@@ -9,7 +9,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from facecap_batch.synthesis import head_model, skins
+from facecap_batch.synthesis.expressions import read_take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Sources:
     ict: Path  # ICT-FaceKit's FaceXModel
     makehuman: Path | None  # layout in `skins`; None: all skin is procedural
     cache: Path  # folder for what is read from them
+    takes: Path | None = None  # folder of Live Link Face CSV files that faces are taken from, too
 
     def load(self) -> tuple[head_model.HeadModel, skins.Skins | None]:
         """The head, and the skins where there are any."""
@@ -26,3 +30,12 @@ class Sources:
         if self.makehuman is None:
             return model, None
         return model, skins.load(self.makehuman, model, self.cache / "skins.npz")
+
+    def performances(self) -> np.ndarray | None:
+        """The rows of all takes, float32 [N, 51], where there are any."""
+        if self.takes is None:
+            return None
+        files = sorted(self.takes.glob("*.csv"))
+        if not files:
+            raise FileNotFoundError(f"{self.takes} holds no Live Link Face take (*.csv)")
+        return np.concatenate([read_take(path) for path in files])
