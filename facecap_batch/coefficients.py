@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facecap_batch.storage import Place, arrow_source, published
+from facecap_batch.storage.publish import Place, arrow_source, published
 
 # Apple's ARFaceAnchor.BlendShapeLocation order without tongueOut; left and right are the subject's.
 ARKIT_NAMES: tuple[str, ...] = (

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
-from facecap_batch.engines.tensorrt_plans import CACHE_VARIABLE
+from facecap_batch.engines.tensorrt.plans import CACHE_VARIABLE
 
 _KIND = "accelerator_type:"  # how Ray calls the resource that names a node's GPU
 
@@ -37,7 +37,7 @@ def kinds(nodes: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def build(engines: str, backends: list[str]) -> tuple[bool, list[str]]:
     """On a node: build, and say what became of it; whether all went well, and lines to print."""
-    from facecap_batch.engines.backends import build_plans
+    from facecap_batch.engines.registry import build_plans
     from facecap_batch.errors import FacecapError
 
     lines = []
@@ -89,7 +89,7 @@ def main(
     ray_address: Annotated[str, typer.Option(help="the cluster")] = "auto",
 ) -> None:
     """Print a line for each node and engine."""
-    from facecap_batch.cluster import connected
+    from facecap_batch.scheduling.cluster import connected
 
     with connected(ray_address):
         healthy = build_everywhere(engines, backend or ["tensorrt"])

@@ -22,17 +22,17 @@ import torch
 import typer
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.engines import open_engine
+from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.geometry import matrix_from_euler
-from facecap_batch.storage import publish_bytes
-from facecap_batch.synthesis import dataset, degrade, raster
-from facecap_batch.synthesis.appearance import person
-from facecap_batch.synthesis.scene import View, random_light, render
-from facecap_batch.synthesis.sources import Sources
-from facecap_batch.training import judged
-from facecap_batch.training.regressor import Quality, hidden_share, measure
-from facecap_batch.training.teaching import mirrored_name
+from facecap_batch.storage.publish import publish_bytes
+from facecap_batch.training.people.appearance import person
+from facecap_batch.training.people.sources import Sources
+from facecap_batch.training.regressor import evaluation
+from facecap_batch.training.regressor.distillation import mirrored_name
+from facecap_batch.training.regressor.losses import Quality, hidden_share, measure
+from facecap_batch.training.rendering import dataset, degrade, raster
+from facecap_batch.training.rendering.scene import View, random_light, render
 
 BATCH = 32
 TONES = ((0.0, 0.33), (0.33, 0.66), (0.66, 1.01))  # fair, medium, deep
@@ -141,7 +141,7 @@ def _jitter(engine, image: np.ndarray) -> tuple[float, float]:
     """How far what is said of a face moves when the crop is cut a pixel elsewhere and the noise is another:
     standard deviations of the 51 coefficients (mean) and of the head's three angles in degrees (mean)."""
     rng = np.random.default_rng(0)
-    retakes = [_run(engine, judged.taken_again(image, rng))["outputs"] for _ in range(RETAKES)]
+    retakes = [_run(engine, evaluation.taken_again(image, rng))["outputs"] for _ in range(RETAKES)]
     deviation = np.std(retakes, axis=0, ddof=1)
     shapes = len(ARKIT_NAMES)
     angles = float(np.degrees(deviation[:, shapes : shapes + 3].mean()))
@@ -232,7 +232,7 @@ def main(
         if (quality := _slice(outputs, shard, rows)) is not None
     }
     for pixels in FACES:
-        small = _run(engine, judged.from_smaller_faces(shard.image, pixels))
+        small = _run(engine, evaluation.from_smaller_faces(shard.image, pixels))
         quality = measure(small["outputs"], small["landmarks"], shard)
         slices[f"face of {pixels} pixels"] = _row(quality, len(shard.image))
     single = {"closed eyes, F1": _closed_f1(outputs["outputs"], shard.coefficients)}
@@ -252,7 +252,7 @@ def main(
     if picture is not None:
         drawn = os.path.relpath(picture, report.parent) if report is not None else str(picture)
         said = outputs["outputs"][:, : len(ARKIT_NAMES)]
-        seen = judged.picture(shard, said, outputs["landmarks"], COLUMNS, ROWS)
+        seen = evaluation.picture(shard, said, outputs["landmarks"], COLUMNS, ROWS)
         publish_bytes(picture, cv2.imencode(picture.suffix, seen[..., ::-1])[1].tobytes())
     page = markdown(figures, drawn)
     print(page)

@@ -20,10 +20,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import typer
 
-from facecap_batch.detection import Detection, Detector, iou
-from facecap_batch.engines import open_engine
+from facecap_batch.capture.detector import Detection, Detector, iou
 from facecap_batch.engines.cards import read_card, write_card
-from facecap_batch.video import decode
+from facecap_batch.engines.registry import open_engine
+from facecap_batch.video.decoder import decode
 
 SAME_FACE_IOU = 0.4  # two tools' boxes of one face: one ends at the hairline, the other at the brows
 BATCH = 8

@@ -22,13 +22,14 @@ import cv2
 import numpy as np
 import typer
 
-from facecap_batch.bench import engine_input
-from facecap_batch.engines import load_set, open_engine
+from facecap_batch.checks.bench import engine_input
+from facecap_batch.checks.synthetic_faces import painted_pictures
 from facecap_batch.engines.cards import EngineCard, write_card
-from facecap_batch.networks.quantise import quantise
-from facecap_batch.painted import painted_pictures
-from facecap_batch.synthesis.dataset import FaceShard, load_faces
-from facecap_batch.training.regressor import measure
+from facecap_batch.engines.registry import open_engine
+from facecap_batch.engines.sets import load_set
+from facecap_batch.training.quantise import quantise
+from facecap_batch.training.regressor.losses import measure
+from facecap_batch.training.rendering.dataset import FaceShard, load_faces
 
 BACKEND = "onnxruntime-cpu"
 BATCH = 8

@@ -21,14 +21,14 @@ import typer
 
 from facecap_batch.coefficients import ClipInfo, CoefficientTable, write_parquet
 from facecap_batch.geometry import focal_length, matrix_from_euler
-from facecap_batch.storage import published
-from facecap_batch.synthesis import degrade, raster
-from facecap_batch.synthesis.appearance import person
-from facecap_batch.synthesis.head_model import HeadModel
-from facecap_batch.synthesis.performance import head_motion, performance
-from facecap_batch.synthesis.scene import Camera, draw, random_light
-from facecap_batch.synthesis.skins import Skins
-from facecap_batch.synthesis.sources import Sources
+from facecap_batch.storage.publish import published
+from facecap_batch.training.people.appearance import person
+from facecap_batch.training.people.head_model import HeadModel
+from facecap_batch.training.people.skins import Skins
+from facecap_batch.training.people.sources import Sources
+from facecap_batch.training.rendering import degrade, raster
+from facecap_batch.training.rendering.performance import head_motion, performance
+from facecap_batch.training.rendering.scene import Camera, draw, random_light
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,14 +14,14 @@ import numpy as np
 import typer
 
 from facecap_batch.geometry import matrix_from_euler
-from facecap_batch.synthesis import degrade
-from facecap_batch.synthesis.appearance import person
-from facecap_batch.synthesis.dataset import save
-from facecap_batch.synthesis.expressions import sample
-from facecap_batch.synthesis.head_model import HeadModel
-from facecap_batch.synthesis.scene import View, random_light, render
-from facecap_batch.synthesis.skins import Skins
-from facecap_batch.synthesis.sources import Sources
+from facecap_batch.training.people.appearance import person
+from facecap_batch.training.people.head_model import HeadModel
+from facecap_batch.training.people.skins import Skins
+from facecap_batch.training.people.sources import Sources
+from facecap_batch.training.rendering import degrade
+from facecap_batch.training.rendering.dataset import save
+from facecap_batch.training.rendering.expressions import sample
+from facecap_batch.training.rendering.scene import View, random_light, render
 
 TILE = 320  # pixels; the face is then about 147 px long
 COUNT = 256  # tiles in a shard

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from facecap_batch.cli import main
+from facecap_batch.cli.app import main
 
 
 def run(arguments: list[str]) -> None:

@@ -3,8 +3,8 @@
     python jobs/synthesise.py --ict ICT-FaceKit/FaceXModel --output data --faces 200 --heads 20
 
 ICT-FaceKit is public (github.com/ICT-VGL/ICT-FaceKit, MIT), and so are MakeHuman's skins and brows (CC0;
-`facecap_batch.synthesis.skins` says which files --makehuman is to hold). Existing shards are kept, so the job
-can be stopped and continued, and grows a data set when it is called with larger numbers.
+`facecap_batch.training.people.skins` says which files --makehuman is to hold). Existing shards are kept, so
+the job can be stopped and continued, and grows a data set when it is called with larger numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from facecap_batch.synthesis.sources import Sources
+    from facecap_batch.training.people.sources import Sources
 
 FACES_PER_SHARD = 1024
 HEADS_PER_SHARD = 512
@@ -27,7 +27,7 @@ HEADS_PER_SHARD = 512
 def _make(task: tuple[str, int, Sources, Path]) -> str:
     import cv2
 
-    from facecap_batch.synthesis import dataset
+    from facecap_batch.training.rendering import dataset
 
     kind, number, sources, path = task
     cv2.setNumThreads(1)
@@ -62,7 +62,7 @@ def main(
     ),
 ) -> None:
     """Render shards; see the module's docstring."""
-    from facecap_batch.synthesis.sources import Sources
+    from facecap_batch.training.people.sources import Sources
 
     sources = Sources(ict, makehuman, output, takes)
     sources.load()

@@ -26,15 +26,15 @@ import typer
 from torch.utils.data import DataLoader, Dataset
 
 from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
-from facecap_batch.engines.importers import detector_card
-from facecap_batch.networks.faceboxes import FaceBoxes, FaceBoxesDetector
-from facecap_batch.networks.onnx_export import export_onnx
-from facecap_batch.storage import published
-from facecap_batch.training.backdrops import Backdrops
-from facecap_batch.training.detector import Targets, corners, detection_loss, match
-from facecap_batch.training.detector_scenes import SceneMaker
-from facecap_batch.training.detector_tiles import HeadTiles
-from facecap_batch.training.detector_trial import Trial, judge
+from facecap_batch.importing.networks.faceboxes import FaceBoxes, FaceBoxesDetector
+from facecap_batch.importing.networks.onnx_export import export_onnx
+from facecap_batch.importing.published_weights import detector_card
+from facecap_batch.storage.publish import published
+from facecap_batch.training.detector.backdrops import Backdrops
+from facecap_batch.training.detector.losses import Targets, corners, detection_loss, match
+from facecap_batch.training.detector.scenes import SceneMaker
+from facecap_batch.training.detector.tiles import HeadTiles
+from facecap_batch.training.detector.trial import Trial, judge
 
 # A trimmed heap is given back and faulted in again at every step, which costs more than the step; the C
 # library reads these when a process starts.

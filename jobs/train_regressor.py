@@ -32,16 +32,17 @@ import numpy as np
 import torch
 import typer
 
-from facecap_batch.engines import load_set, open_engine
+from facecap_batch.capture.regressor import Regressor
+from facecap_batch.engines.registry import open_engine
+from facecap_batch.engines.sets import load_set
 from facecap_batch.errors import EngineMismatch
-from facecap_batch.networks.face_regressor import Expression, FaceRegressor, Locator
-from facecap_batch.regression import Regressor
-from facecap_batch.storage import published
-from facecap_batch.synthesis import dataset
-from facecap_batch.training import regressor as training
-from facecap_batch.training import teaching
-from facecap_batch.training.face_batches import STYLE, FaceBatches, to_input
-from facecap_batch.training.negatives import NEGATIVES, negatives
+from facecap_batch.storage.publish import published
+from facecap_batch.training.networks.face_regressor import Expression, FaceRegressor, Locator
+from facecap_batch.training.regressor import distillation
+from facecap_batch.training.regressor import losses as training
+from facecap_batch.training.regressor.batches import STYLE, FaceBatches, to_input
+from facecap_batch.training.regressor.negatives import NEGATIVES, negatives
+from facecap_batch.training.rendering import dataset
 
 LOG_SECONDS = 30
 SAVE_SECONDS = 120
@@ -206,9 +207,11 @@ def teach(
     backend: Annotated[str, typer.Option(help="what runs them")] = "auto",
 ) -> None:
     """Write down what engines say, on average, of every crop and its mirror image; shards done are kept."""
-    teachers = [Regressor(open_engine(load_set(name).regressor, backend), teaching.BATCH) for name in engines]
+    teachers = [
+        Regressor(open_engine(load_set(name).regressor, backend), distillation.BATCH) for name in engines
+    ]
     try:
-        count = teaching.teach(teachers, data, output)
+        count = distillation.teach(teachers, data, output)
     except EngineMismatch as error:
         raise typer.BadParameter(str(error)) from error
     print(f"{count} shards of {data} taught into {output}")
@@ -223,7 +226,7 @@ def export(
 ) -> None:
     """Write the averaged weights as an engine with its card, and print what was measured on held-out
     people."""
-    from facecap_batch.training import regressor_export
+    from facecap_batch.training.regressor import export as regressor_export
 
     torch.set_num_threads(1)
     people = [dataset.load_faces(path) for path in sorted(heldout.glob("faces_*.npz"))[:shards]]

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from facecap_batch.config import RunConfig
 from facecap_batch.engines.sets import EngineSet
+from facecap_batch.runs.config import RunConfig
 
 if TYPE_CHECKING:
-    from object_store import ObjectStore
-
-    from facecap_batch.synthesis.dataset import FaceShard
+    from facecap_batch.training.rendering.dataset import FaceShard
+    from tests.support.object_store import ObjectStore
 
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
@@ -23,7 +22,7 @@ FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "clips"
 @pytest.fixture(scope="session")
 def random_engines(tmp_path_factory: pytest.TempPathFactory) -> EngineSet:
     """A set of the default shapes whose detector finds faces in every picture."""
-    from engines_for_tests import write_engines
+    from tests.support.engines import write_engines
 
     return write_engines(tmp_path_factory.mktemp("random-engines"))
 
@@ -31,7 +30,7 @@ def random_engines(tmp_path_factory: pytest.TempPathFactory) -> EngineSet:
 @pytest.fixture(scope="module")
 def config(random_engines: EngineSet) -> RunConfig:
     """A run's configuration with `random_engines`."""
-    from runs_for_tests import make_config_of
+    from tests.support.runs import make_config_of
 
     return make_config_of(random_engines)
 
@@ -39,7 +38,7 @@ def config(random_engines: EngineSet) -> RunConfig:
 @pytest.fixture(scope="module")
 def ray_floor() -> Iterator[None]:
     """One local Ray for all tests of a module."""
-    from ray_for_tests import local_ray
+    from tests.support.local_ray import local_ray
 
     with local_ray():
         yield
@@ -48,7 +47,7 @@ def ray_floor() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def store() -> Iterator[ObjectStore]:
     """An S3 server with an empty bucket, where this process and those that it starts look for it."""
-    from object_store import running_store
+    from tests.support.object_store import running_store
 
     with running_store() as running:
         yield running
@@ -70,9 +69,8 @@ def footage() -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def shard() -> FaceShard:
     """Crops of the crude head, rendered once."""
-    from head_for_tests import head_for_tests
-
-    from facecap_batch.synthesis import dataset
+    from facecap_batch.training.rendering import dataset
+    from tests.support.head import head_for_tests
 
     return dataset.face_shard(head_for_tests(), 1, 32)
 
@@ -80,7 +78,7 @@ def shard() -> FaceShard:
 @pytest.fixture(scope="session")
 def folder(shard: FaceShard, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `shard` in it, as `jobs/synthesise.py` leaves one."""
-    from facecap_batch.synthesis import dataset
+    from facecap_batch.training.rendering import dataset
 
     folder = tmp_path_factory.mktemp("faces")
     dataset.save(folder / "faces_0001.npz", dataclasses.asdict(shard))

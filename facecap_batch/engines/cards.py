@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from facecap_batch.errors import EngineError, EngineMismatch
-from facecap_batch.storage import publish_bytes
+from facecap_batch.storage.publish import publish_bytes
 
 ROLES = ("detector", "regressor")
 LAYOUTS = ("NHWC", "NCHW")

@@ -12,9 +12,9 @@ from typing import Any
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.cards import ROLES, EngineCard
+from facecap_batch.engines.output_columns import output_columns
 from facecap_batch.engines.sets import load_set
 from facecap_batch.errors import EngineError
-from facecap_batch.output_columns import output_columns
 
 WIDTH = 100  # characters of a line
 _LABEL = 12

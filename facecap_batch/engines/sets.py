@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from facecap_batch.engines.cards import EngineCard, read_card
+from facecap_batch.engines.output_columns import output_columns
 from facecap_batch.errors import EngineError
-from facecap_batch.output_columns import output_columns
 
 ENGINES_VARIABLE = "FACECAP_BATCH_ENGINES"  # further folders of sets, separated like PATH
 _PACKAGE = Path(__file__).resolve().parent.parent

@@ -1,0 +1,64 @@
+"""Score a run over a rendered referee clip against its exact truth.
+
+python benchmarks/accuracy/referee.py --scorer referee_score.py --truth CLIP.npz --table
+out/coefficients/CLIP.parquet \\ [--peer PEER.parquet] [--full]
+
+The scorer is a separate program that takes the truth and a prediction file. This one only turns our table
+into what it eats, the 51 coefficients by name and the head's rotation as matrices, runs it on ours and on
+the peer's table, and prints both summaries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable, read_parquet
+from facecap_batch.geometry import matrix_from_euler
+
+
+def write_prediction(table: CoefficientTable, path: Path) -> None:
+    """Save `names` [51], `coeff` float64 [N, 51], `valid` bool [N] and `R` float64 [N, 3, 3], by frame
+    index.
+    """
+    frames = int(table.frame_index[-1]) + 1 if len(table) else 0
+    coefficients = np.full((frames, len(ARKIT_NAMES)), np.nan)
+    rotation = np.full((frames, 3, 3), np.nan)
+    coefficients[table.frame_index] = table.coefficients
+    rotation[table.frame_index] = matrix_from_euler(table.head[:, :3].astype(np.float64))
+    valid = np.isfinite(coefficients).all(axis=1)
+    np.savez(path, names=np.array(ARKIT_NAMES), coeff=coefficients, valid=valid, R=rotation)
+
+
+def score(scorer: Path, truth: Path, prediction: Path, full: bool) -> str:
+    command = [sys.executable, str(scorer), str(truth), str(prediction), *([] if full else ["--quiet"])]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scorer", type=Path, required=True)
+    parser.add_argument("--truth", type=Path, required=True)
+    parser.add_argument(
+        "--table", type=Path, required=True, help="our Parquet table of the clip, solved or raw"
+    )
+    parser.add_argument("--peer", type=Path, help="the peer's table of the clip")
+    parser.add_argument("--full", action="store_true", help="every coefficient, not only the summary")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        prediction = Path(folder) / "ours.npz"
+        write_prediction(read_parquet(arguments.table), prediction)
+        print("ours", score(arguments.scorer, arguments.truth, prediction, arguments.full), sep="\n")
+    if arguments.peer:
+        print("\npeer", score(arguments.scorer, arguments.truth, arguments.peer, arguments.full), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Frames to raw coefficients: detect, track, crop, regress. Knows no Ray and no folder."""

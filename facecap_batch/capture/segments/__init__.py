@@ -1,0 +1,1 @@
+"""Segments of a clip: where it is cut, the capture of one piece, and the join of all."""

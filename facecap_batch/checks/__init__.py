@@ -1,0 +1,1 @@
+"""Do backends agree, and how fast are they."""

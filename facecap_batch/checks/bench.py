@@ -1,0 +1,219 @@
+"""How fast things are here: each engine on each backend at each batch size, and a clip stage by stage.
+
+In: an engine set, perhaps a video, perhaps a peer. Out: one record after the other, as they are measured. One
+thread, like one worker. An engine is measured in a process of its own on each backend, so that its memory is
+seen.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import logging
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from facecap_batch.capture.detector import letterbox
+from facecap_batch.capture.pipeline import CaptureSettings, capture
+from facecap_batch.checks import mediapipe_peer
+from facecap_batch.checks.output_parity import precision_of
+from facecap_batch.checks.stage_timer import Stopwatch
+from facecap_batch.checks.synthetic_faces import painted_crops, painted_pictures
+from facecap_batch.coefficients import write_parquet
+from facecap_batch.engines.batching import prepare_input
+from facecap_batch.engines.cards import EngineCard
+from facecap_batch.engines.registry import BACKENDS, open_engine, unavailable_because
+from facecap_batch.engines.sets import EngineSet, load_set
+from facecap_batch.errors import BackendUnavailable
+from facecap_batch.export.formats import EXPORTERS
+from facecap_batch.runs.manifest import Clip
+from facecap_batch.runs.worker import limit_threads
+from facecap_batch.solve.solver import solve
+from facecap_batch.video.decoder import decode
+
+log = logging.getLogger(__name__)
+
+WARM_UP = 3  # calls before the first that counts
+LEAST_ROUNDS = 5
+WARM_UP_S = Fraction(1)  # of the video, before the pass that counts
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineSpeed:
+    """One engine on one backend at one batch size."""
+
+    role: str
+    engine: str
+    backend: str
+    precision: str
+    batch: int
+    rounds: int
+    p50_ms: float  # of a call
+    p99_ms: float
+    per_second: float  # images, at the median
+    memory_mib: float  # growth of the process, from before the engine was opened to its peak so far
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipSpeed:
+    """A whole clip, from its file to Parquet and FBX."""
+
+    video: str
+    backend: str
+    frames: int
+    decode_s: float  # decoding alone, in a pass of its own
+    total_s: float
+    stages: dict[str, float]  # seconds of `total_s`
+
+    @property
+    def fps(self) -> float:
+        return self.frames / self.total_s
+
+    @property
+    def decode_fps(self) -> float:
+        return self.frames / self.decode_s
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerClipSpeed:
+    """MediaPipe's Face Landmarker on the same clip."""
+
+    video: str
+    frames: int
+    seconds: float  # its own clock
+
+    @property
+    def fps(self) -> float:
+        return self.frames / self.seconds
+
+
+Speed = EngineSpeed | ClipSpeed | PeerClipSpeed
+
+
+def bench(
+    engines: str = "default",
+    backends: Sequence[str] = (),
+    video: Path | None = None,
+    seconds: float = 1.0,
+    peer_model: Path | None = None,
+    peer_python: Path | None = None,
+) -> Iterator[Speed]:
+    """Measure every engine of the set on `backends` (default: all that work here), `seconds` each; then, for
+    a video, the whole way of a clip on the first of them, and the peer if its model is given.
+
+    Raises EngineError, BackendUnavailable, BadVideo, PeerFailed.
+    """
+    limit_threads()
+    cards = load_set(engines)
+    names = list(backends) or [name for name in BACKENDS if unavailable_because(name) is None]
+    for card in cards.cards:
+        for name in list(names):
+            try:
+                measured = _in_a_process_of_its_own(card, name, seconds)
+            except BackendUnavailable as error:  # installed, but its device or driver is not there
+                if backends or len(names) == 1:
+                    raise
+                log.warning("passed over %s: %s", name, error)
+                names.remove(name)
+                continue
+            yield from measured
+    if video is None:
+        return
+    yield clip_speed(cards, names[0], video)
+    if peer_model is not None:
+        theirs = mediapipe_peer.measure([video], peer_model, peer_python)
+        yield PeerClipSpeed(video.name, theirs.frames, theirs.inner_s)
+
+
+def _in_a_process_of_its_own(card: EngineCard, backend: str, seconds: float) -> list[EngineSpeed]:
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
+        return executor.submit(engine_speeds, card, backend, seconds).result()
+
+
+def engine_speeds(card: EngineCard, backend: str, seconds: float) -> list[EngineSpeed]:
+    """Measure `card` on `backend` at each of its batch sizes, in this process, smallest first."""
+    limit_threads()
+    sizes = sorted(card.batch_sizes)
+    batches = [engine_input(card, size) for size in sizes]
+    before = _resident_kib("VmRSS")
+    engine = open_engine(card, backend)
+    speeds = []
+    for size, batch in zip(sizes, batches, strict=True):
+        for _ in range(WARM_UP):
+            engine.run(batch)
+        took: list[float] = []
+        ends = time.perf_counter() + seconds
+        while time.perf_counter() < ends or len(took) < LEAST_ROUNDS:
+            started = time.perf_counter()
+            engine.run(batch)
+            took.append(time.perf_counter() - started)
+        middle, slow = np.percentile(took, [50, 99])
+        speeds.append(
+            EngineSpeed(
+                role=card.role,
+                engine=card.name,
+                backend=backend,
+                precision=precision_of(card, backend),
+                batch=size,
+                rounds=len(took),
+                p50_ms=1e3 * float(middle),
+                p99_ms=1e3 * float(slow),
+                per_second=size / float(middle),
+                memory_mib=(_resident_kib("VmHWM") - before) / 1024,
+            )
+        )
+    return speeds
+
+
+def engine_input(card: EngineCard, count: int) -> np.ndarray:
+    """Painted heads as a batch for `card`."""
+    if card.role != "detector":
+        return prepare_input(card, np.stack(painted_crops(count, card.input.size)))
+    return prepare_input(
+        card, np.stack([letterbox(image, card.input)[0] for image in painted_pictures(count)])
+    )
+
+
+def clip_speed(cards: EngineSet, backend: str, video: Path) -> ClipSpeed:
+    """Decode `video` alone, then take it the whole way on `backend`, everything warm. Raises BadVideo."""
+    settings = CaptureSettings(damage="keep")
+    detector, regressor = open_engine(cards.detector, backend), open_engine(cards.regressor, backend)
+    write_fbx, _ = EXPORTERS["fbx"]
+    with tempfile.TemporaryDirectory() as folder:
+        beginning = Clip(clip_id="bench", path=str(video), end=WARM_UP_S)
+        write_fbx(solve(capture(beginning, detector, regressor, settings)), Path(folder) / "first.fbx")
+
+        started = time.perf_counter()
+        frames = sum(1 for _ in decode(video, thread_count=settings.decode_threads, damage="keep"))
+        decode_s = time.perf_counter() - started
+
+        watch = Stopwatch()
+        started = time.perf_counter()
+        with watch.watching():
+            clip = Clip(clip_id="bench", path=str(video))
+            raw = capture(clip, detector, regressor, settings)
+        with watch.during("solve"):
+            final = solve(raw)
+        with watch.during("export"):
+            write_parquet(raw, Path(folder) / "raw.parquet")
+            write_parquet(final, Path(folder) / "final.parquet")
+            write_fbx(final, Path(folder) / "bench.fbx")
+        total_s = time.perf_counter() - started
+    rest = total_s - sum(watch.seconds.values())
+    return ClipSpeed(video.name, backend, frames, decode_s, total_s, {**watch.seconds, "rest": rest})
+
+
+def _resident_kib(field: str) -> int:
+    """Resident memory of this process, KiB: VmRSS now, VmHWM at its peak; 0 where it is not told."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), 0)

@@ -1,0 +1,96 @@
+"""What `bench` measured, as lines, as a Markdown page, as JSON.
+
+In: the records. Out: text; nothing is measured or written here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from facecap_batch.checks.bench import ClipSpeed, EngineSpeed, PeerClipSpeed, Speed
+from facecap_batch.output import reports
+
+
+def line(speed: Speed) -> str:
+    """One record for people."""
+    if isinstance(speed, EngineSpeed):
+        return (
+            f"{speed.role} {speed.engine} ({speed.backend}, {speed.precision}, batch {speed.batch}): "
+            f"{speed.p50_ms:.2f} ms, p99 {speed.p99_ms:.2f} ms, {speed.per_second:.1f}/s, "
+            f"{speed.memory_mib:.0f} MiB"
+        )
+    if isinstance(speed, PeerClipSpeed):
+        return f"MediaPipe on {speed.video}: {speed.fps:.1f} fps"
+    stages = ", ".join(f"{name} {share:.0%}" for name, share in shares(speed).items())
+    return (
+        f"{speed.video} ({speed.backend}): {speed.fps:.1f} fps, decoding alone {speed.decode_fps:.1f} fps; "
+        f"{stages}"
+    )
+
+
+def shares(speed: ClipSpeed) -> dict[str, float]:
+    """Stage -> its share of the whole, 0..1."""
+    return {name: seconds / speed.total_s for name, seconds in speed.stages.items()}
+
+
+def as_json(speeds: Sequence[Speed]) -> dict[str, Any]:
+    """Everything measured, and the machine it was measured on, as plain values."""
+    clips = [speed for speed in speeds if isinstance(speed, ClipSpeed)]
+    peers = [speed for speed in speeds if isinstance(speed, PeerClipSpeed)]
+    return {
+        "measured_at": reports.utc_now(),
+        "hardware": reports.hardware(),
+        "versions": reports.versions(),
+        "engines": [dataclasses.asdict(speed) for speed in speeds if isinstance(speed, EngineSpeed)],
+        "clips": [
+            {
+                **dataclasses.asdict(clip),
+                "fps": clip.fps,
+                "decode_fps": clip.decode_fps,
+                "shares": shares(clip),
+            }
+            for clip in clips
+        ],
+        "peer": [{**dataclasses.asdict(speed), "name": "MediaPipe", "fps": speed.fps} for speed in peers],
+    }
+
+
+def markdown(speeds: Sequence[Speed]) -> str:
+    """The records as tables under a description of the machine."""
+    hardware, versions = reports.hardware(), reports.versions()
+    gpus = ", ".join(hardware["gpus"])
+    parts = [
+        f"Measured {reports.utc_now()} on {hardware['processor']} ({hardware['cpus']} CPUs"
+        f"{f', {gpus}' if gpus else ''}), one process with one thread; "
+        + ", ".join(f"{name} {version}" for name, version in versions.items())
+        + ".",
+        "",
+    ]
+    engines = [speed for speed in speeds if isinstance(speed, EngineSpeed)]
+    parts += [
+        "| engine | backend | precision | batch | p50, ms | p99, ms | images/s | memory, MiB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    parts += [
+        f"| {speed.role} {speed.engine} | {speed.backend} | {speed.precision} | {speed.batch} | "
+        f"{speed.p50_ms:.2f} | {speed.p99_ms:.2f} | {speed.per_second:.0f} | {speed.memory_mib:.0f} |"
+        for speed in engines
+    ]
+    peers = {speed.video: speed for speed in speeds if isinstance(speed, PeerClipSpeed)}
+    for clip in (speed for speed in speeds if isinstance(speed, ClipSpeed)):
+        theirs = peers.get(clip.video)
+        heads, values = ["clip", "frames", "decoding alone, fps", "whole, fps"], [clip.video, clip.frames]
+        values += [f"{clip.decode_fps:.0f}", f"{clip.fps:.0f}"]
+        if theirs is not None:
+            heads += ["MediaPipe, fps", "ratio"]
+            values += [f"{theirs.fps:.0f}", f"{clip.fps / theirs.fps:.2f}"]
+        heads += [f"{name}, %" for name in clip.stages]
+        values += [f"{100 * share:.0f}" for share in shares(clip).values()]
+        parts += ["", _row(heads), _row(["---"] * len(heads)), _row(values)]
+    return "\n".join(parts) + "\n"
+
+
+def _row(cells: Sequence[object]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"

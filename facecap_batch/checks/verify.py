@@ -1,0 +1,161 @@
+"""Whether the backends here agree: acceleration must not change the animation.
+
+In: an engine set, backends, a `Sample` of pictures and crops. Out: a `Comparison` per backend: how far each
+output, each coefficient and each face found is from the reference, what is allowed, and the verdict, as it
+stands in a certificate.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facecap_batch.capture.detector import FOLLOW_SHARE, Detection, Detector
+from facecap_batch.capture.regressor import Regressor
+from facecap_batch.checks.comparison import Comparison, Verdict
+from facecap_batch.checks.face_parity import compare_faces, face_limit_of
+from facecap_batch.checks.output_parity import PRECISIONS, compare, limit_of, precision_of
+from facecap_batch.checks.samples import Sample, painted_sample, video_sample
+from facecap_batch.engines.batching import Engine, prepare_input
+from facecap_batch.engines.cards import EngineCard
+from facecap_batch.engines.certificates import REFERENCE
+from facecap_batch.engines.registry import full_precision_backends, open_engine, unavailable_because
+from facecap_batch.engines.sets import EngineSet, load_set
+from facecap_batch.errors import BackendUnavailable, EngineMismatch
+
+log = logging.getLogger(__name__)
+
+CROPS, PICTURES = 1000, 200
+BATCH = 64  # crops prepared at once; float32 ones of 256 pixels are 50 MB
+REFERENCES = (REFERENCE, "onnxruntime-cpu")  # the first that is installed
+
+
+def verify(
+    engines: str = "default",
+    backends: Sequence[str] = (),
+    reference: str = "",
+    videos: Sequence[Path] = (),
+    against: str = "",
+    crops: int = CROPS,
+    pictures: int = PICTURES,
+) -> Iterator[Comparison]:
+    """Compare `backends` (default: all of full precision that work here) with `reference` (default: the first
+    of REFERENCES that does).
+
+    `against` names another set that the reference runs: the one that this set was quantised from. Raises
+    BackendUnavailable where a named backend does not work, or where there is nothing to compare; EngineError,
+    BadVideo.
+    """
+    cards = load_set(engines)
+    truth = load_set(against) if against else cards
+    reference = reference or next((name for name in REFERENCES if unavailable_because(name) is None), "")
+    others = list(backends) or list(full_precision_backends())
+    if truth is cards:
+        others = [name for name in others if name != reference]
+    if not reference or not others:
+        raise BackendUnavailable(
+            f"only {reference or 'no backend'} works here, so there is nothing to compare it with: "
+            "pip install 'facecap-batch[torch]' brings the reference"
+        )
+    _check_same_contract(cards, truth)
+    sample = make_sample(cards, videos, crops, pictures)
+    expected = _Said(truth, reference, sample)
+    compared = 0
+    for name in others:
+        try:
+            said = _Said(cards, name, sample)
+        except BackendUnavailable as error:  # installed, but its device or driver is not there
+            if backends or (name == others[-1] and not compared):
+                raise
+            log.warning("passed over %s: %s", name, error)
+            continue
+        compared += 1
+        yield _comparison(cards, name, expected, said)
+
+
+def make_sample(cards: EngineSet, videos: Sequence[Path], crops: int, pictures: int) -> Sample:
+    """Crops and pictures of `videos`, or painted ones, for `cards`. Raises BadVideo."""
+    if not videos:
+        return painted_sample(pictures, crops, cards.regressor.input.size)
+    finder, reader = Detector(open_engine(cards.detector)), Regressor(open_engine(cards.regressor))
+    return video_sample(videos, pictures, crops, finder, reader)
+
+
+class _Said:
+    """What a set says of a sample on one backend."""
+
+    def __init__(self, cards: EngineSet, backend: str, sample: Sample) -> None:
+        self.engines, self.backend, self.sample = cards, backend, sample
+        detector = _Recorder(open_engine(cards.detector, backend))
+        finder = Detector(detector)
+        threshold = finder.score_threshold * FOLLOW_SHARE  # the lowest that capture looks at
+        # One at a time, as capture does it.
+        found = [finder.detect([picture.image], threshold)[0] for picture in sample.pictures]
+        self.threshold, self.most = threshold, finder.top_k
+        self.faces: list[list[Detection]] = [
+            [face.scaled(1 / picture.scale) for face in faces]
+            for picture, faces in zip(sample.pictures, found, strict=True)
+        ]
+        self.outputs = {cards.detector.role: detector.outputs}
+        for card in cards.cards:
+            if card.role != "detector":
+                self.outputs[card.role] = _read(open_engine(card, backend), sample.crops)
+
+
+class _Recorder:
+    """An engine that keeps what it says."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.card, self.backend = engine, engine.card, engine.backend
+        self.outputs: list[dict[str, np.ndarray]] = []
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        said = self.engine.run(batch)
+        self.outputs.append(said)
+        return said
+
+
+def _read(engine: Engine, crops: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
+    return [
+        engine.run(prepare_input(engine.card, np.stack(crops[start : start + BATCH])))
+        for start in range(0, len(crops), BATCH)
+    ]
+
+
+def _comparison(cards: EngineSet, backend: str, expected: _Said, found: _Said) -> Comparison:
+    precision = max((precision_of(card, backend) for card in cards.cards), key=PRECISIONS.index)
+    verdicts = [
+        Verdict(card.name, parity, limit_of(card, parity.output, precision))
+        for card in cards.cards
+        for parity in compare(card, expected.outputs[card.role], found.outputs[card.role])
+    ]
+    limit = face_limit_of(precision)
+    return Comparison(
+        engines=cards,
+        backend=backend,
+        against=expected.engines,
+        reference=expected.backend,
+        precision=precision,
+        sample=expected.sample,
+        verdicts=tuple(verdicts),
+        faces=compare_faces(expected.faces, found.faces, expected.threshold, limit.score, expected.most),
+        face_limit=limit,
+    )
+
+
+def _check_same_contract(cards: EngineSet, truth: EngineSet) -> None:
+    """Raise EngineMismatch where two sets do not take the same input and say the same things."""
+
+    def contract(card: EngineCard) -> tuple[Any, ...]:
+        return card.role, card.input, tuple(card.outputs.items()), card.output_names, card.postprocess
+
+    for one, other in zip(cards.cards, truth.cards, strict=True):
+        if contract(one) != contract(other):
+            raise EngineMismatch(
+                f"{one.role} {one.name!r} of {cards.folder} and {other.name!r} of {truth.folder} differ in "
+                "input, outputs or thresholds, so what they say cannot be compared value by value"
+            )

@@ -1,0 +1,1 @@
+"""What runs an engine: one file per backend."""

@@ -1,0 +1,211 @@
+"""Certificates: the kept proof that a backend says what the reference says, on this hardware.
+
+In: what `verify` measured. Out: a JSON file beside the engine set, found again by whoever is about to use
+that backend with these engines, these libraries and this kind of hardware. It is valid for exactly those: any
+other engine file or card, library version, processor or tool version needs one of its own, and they lie side
+by side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from facecap_batch import __version__
+from facecap_batch.engines.registry import AUTO, choose_backend, unavailable_because
+from facecap_batch.engines.sets import EngineSet, available_sets, fingerprints, load_set
+from facecap_batch.errors import NotCertified, OutputNotWritable
+from facecap_batch.output import reports
+from facecap_batch.storage.publish import publish_bytes
+
+FORMAT = 1
+FOLDER = "certificates"
+REFERENCE = "torch"  # on the CPU; what others are measured by needs no certificate
+AGREES, DIFFERS = "agrees", "differs"
+# A comparison on fewer says too little to be kept.
+LEAST_CROPS, LEAST_PICTURES = 100, 20
+# Distributions whose versions decide what a backend computes, by the first word of its name.
+LIBRARIES = {
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "tensorrt": ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
+    "torch": ("torch",),
+}
+NVIDIA_SMI_S = 10.0  # it answers in less than one, or hangs on a broken driver
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What a certificate is about, and valid for."""
+
+    backend: str
+    engines: dict[str, str]  # as `engines.sets.fingerprints`
+    libraries: dict[str, str]  # distribution -> version
+    hardware: str  # processor, or GPUs
+    tool: str  # version of this package
+
+    def key(self) -> str:
+        """A few digits that tell certificates apart."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclasses.dataclass(frozen=True)
+class Certificate:
+    """A certificate as it lies in its file."""
+
+    path: Path
+    sha256: str  # hex, of the file
+    subject: Subject
+    verdict: str  # AGREES | DIFFERS
+
+    def __str__(self) -> str:
+        return f"{self.sha256} {self.verdict}"
+
+
+def subject_of(engines: EngineSet, backend: str) -> Subject:
+    """`engines` on `backend` in this process, on this machine."""
+    return Subject(backend, fingerprints(engines), libraries_of(backend), hardware_of(backend), __version__)
+
+
+def libraries_of(backend: str) -> dict[str, str]:
+    """Versions of what is installed of a backend's libraries."""
+    found = {}
+    for name in LIBRARIES.get(backend.partition("-")[0], ()):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware_of(backend: str) -> str:
+    """The kind of processor, or of GPUs, that `backend` computes on here."""
+    if "cuda" in backend or backend.startswith("tensorrt"):
+        return ", ".join(sorted(set(_gpus()))) or "no GPU"
+    return f"{platform.machine()} {reports.hardware()['processor']}".strip()
+
+
+def _gpus() -> Sequence[str]:
+    """Containers often see a GPU but not the driver's files; its own tool then names it."""
+    if found := reports.hardware()["gpus"]:
+        return found
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in said.stdout.splitlines() if line.strip()]
+
+
+def folders_of(engines: EngineSet) -> list[Path]:
+    """Where certificates of a set lie: beside it, and the user's own folder for sets that cannot be written
+    to."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    digest = hashlib.sha256(json.dumps(fingerprints(engines), sort_keys=True).encode()).hexdigest()[:12]
+    return [engines.folder / FOLDER, Path(data) / "facecap-batch" / FOLDER / f"{engines.name}-{digest}"]
+
+
+def issue(
+    engines: EngineSet, subject: Subject, said: dict[str, Any], path: Path | None = None
+) -> Certificate:
+    """Publish a certificate with `said` (what was measured, on what, and "verdict"); return it.
+
+    It lies beside the set, else in the user's folder, else at `path` alone. Raises OutputNotWritable.
+    """
+    content = {"format": FORMAT, **dataclasses.asdict(subject), **said, "issued_at": reports.utc_now()}
+    data = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+    name = f"{subject.backend}.{subject.key()}.json"
+    places = [path] if path else [folder / name for folder in folders_of(engines)]
+    for place in places:
+        try:
+            publish_bytes(place, data)
+        except OSError as error:
+            refused = error
+            continue
+        return _read(place)
+    raise OutputNotWritable(
+        f"the certificate cannot be written to {' or '.join(map(str, places))}: {refused}; "
+        "name another place with --certificate"
+    ) from refused
+
+
+def find(engines: EngineSet, backend: str) -> Certificate | None:
+    """The certificate of `engines` on `backend` here, whatever its verdict; None where there is none."""
+    subject = subject_of(engines, backend)
+    for folder in folders_of(engines):
+        for path in sorted(folder.glob(f"{backend}.*json")):  # ours, and any that was carried here
+            try:
+                certificate = _read(path)
+            except NotCertified:
+                continue
+            if certificate.subject == subject:
+                return certificate
+    return None
+
+
+def require(engines: EngineSet, backend: str) -> Certificate | None:
+    """The certificate of `engines` on `backend` here; None for the reference, which needs none.
+
+    Raises NotCertified, with the command that issues one, where there is none or the backend did not agree.
+    """
+    if backend == REFERENCE:
+        return None
+    found = find(engines, backend)
+    if found is not None and found.verdict == AGREES:
+        return found
+    subject = subject_of(engines, backend)
+    versions = ", ".join(f"{name} {version}" for name, version in subject.libraries.items())
+    about = f"backend {backend} with engines {engines.name!r}, {versions or 'no library'}, {subject.hardware}"
+    command = f"facecap-batch verify --engines {_spelt(engines)} --backend {backend}"
+    if found is not None:
+        raise NotCertified(f"{about}: differs from the reference, says {found.path}; `{command}` tries again")
+    others = sum(len(list(folder.glob(f"{backend}.*json"))) for folder in folders_of(engines))
+    aside = f" ({others} of other engines, versions or hardware)" if others else ""
+    raise NotCertified(
+        f"{about}: no certificate{aside}; on such a machine, with the reference installed "
+        f"(pip install 'facecap-batch[torch]'), `{command}` issues one"
+    )
+
+
+def require_for(engine_set: str, backend: str) -> None:
+    """Raise NotCertified unless a run with this set and `backend` ("auto": any that works) may go on."""
+    engines = load_set(engine_set)
+    names = [backend]
+    if backend == "auto":
+        names = [name for name in AUTO if unavailable_because(name) is None] or [choose_backend().name]
+    refused = []
+    for name in names:
+        try:
+            require(engines, name)
+        except NotCertified as error:
+            refused.append(error)
+        else:
+            return
+    raise refused[0]
+
+
+def _spelt(engines: EngineSet) -> str:
+    """How a command names the set."""
+    known = available_sets().get(engines.name)
+    return engines.name if known is not None and known.resolve() == engines.folder else str(engines.folder)
+
+
+def _read(path: Path) -> Certificate:
+    """Raises NotCertified where the file is no certificate."""
+    try:
+        data = path.read_bytes()
+        content = json.loads(data)
+        subject = Subject(**{field.name: content[field.name] for field in dataclasses.fields(Subject)})
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']}")
+        return Certificate(path, hashlib.sha256(data).hexdigest(), subject, str(content["verdict"]))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise NotCertified(f"{path} is no certificate: {type(error).__name__}: {error}") from error

@@ -1,0 +1,1 @@
+"""The TensorRT backend: graph, build, plans."""

@@ -1,0 +1,1 @@
+"""Final tables to what people use: FBX, Live Link, previews."""

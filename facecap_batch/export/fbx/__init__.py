@@ -1,0 +1,1 @@
+"""Binary FBX: scene, animation, records."""

@@ -1,0 +1,1 @@
+"""Others' networks become engines."""

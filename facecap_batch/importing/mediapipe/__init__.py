@@ -1,0 +1,1 @@
+"""MediaPipe's task bundle becomes an engine set."""

@@ -1,0 +1,122 @@
+"""MediaPipe's ``face_landmarker.task``: three networks and the face that they measure against, read as data.
+
+In: the file, a zip. Out: a `FaceLandmarkerTask`. Nothing here knows what the networks are for. Only the four
+fields of the geometry's protocol buffer that are needed are read, by hand: its wire format is a few lines,
+a runtime for it would be a dependency.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from facecap_batch.errors import EngineError
+from facecap_batch.importing.mediapipe.tflite_file import TfliteGraph, read_tflite
+
+DETECTOR, LANDMARKS, BLENDSHAPES = (
+    "face_detector.tflite",
+    "face_landmarks_detector.tflite",
+    "face_blendshapes.tflite",
+)
+GEOMETRY = "geometry_pipeline_metadata_landmarks.binarypb"
+MESH_POINTS = 468  # of the canonical face; the irises' ten landmarks are not part of it
+_VERTEX = 5  # floats per vertex: position and texture coordinate
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceLandmarkerTask:
+    """What the file holds."""
+
+    detector: TfliteGraph
+    landmarks: TfliteGraph
+    blendshapes: TfliteGraph
+    canonical: np.ndarray  # float64 [468, 3], cm: x to the subject's left, y up, z out of the face
+    weights: np.ndarray  # float64 [468], how much a landmark says of the head's pose; mostly 0
+
+
+def read_task(path: Path) -> FaceLandmarkerTask:
+    """Read a ``face_landmarker.task``.
+
+    Raises EngineError where it is no zip, lacks a part (every missing one is told) or a part is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            held = archive.namelist()
+            needed = (DETECTOR, LANDMARKS, BLENDSHAPES, GEOMETRY)
+            if missing := [name for name in needed if name not in held]:
+                raise EngineError(
+                    f"{path} lacks {', '.join(missing)}; it holds {', '.join(held) or 'nothing'}. The Face "
+                    "Landmarker bundle with blendshapes is what can be imported"
+                )
+            parts = {name: archive.read(name) for name in needed}
+    except (zipfile.BadZipFile, OSError) as error:
+        raise EngineError(f"{path} is not a MediaPipe task bundle: {error}") from error
+    detector, landmarks, blendshapes = (
+        read_tflite(parts[name], f"{path}: {name}") for name in (DETECTOR, LANDMARKS, BLENDSHAPES)
+    )
+    canonical, weights = read_geometry(parts[GEOMETRY], f"{path}: {GEOMETRY}")
+    return FaceLandmarkerTask(detector, landmarks, blendshapes, canonical, weights)
+
+
+def read_geometry(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The canonical face [468, 3] and the weight of each of its landmarks [468]; `name` stands in errors.
+
+    The message is MediaPipe's GeometryPipelineMetadata: 1 is a Mesh3d, whose 3 are its vertices; each 2 is a
+    landmark's number (1) and weight (2). Raises EngineError where it does not read so.
+    """
+    vertices: list[float] = []
+    weights = np.zeros(MESH_POINTS)
+    try:
+        for field, value in _fields(data):
+            if field == 1 and isinstance(value, bytes):
+                for inner, floats in _fields(value):
+                    if inner == 3 and isinstance(floats, bytes):
+                        vertices += struct.unpack(f"<{len(floats) // 4}f", floats)
+            elif field == 2 and isinstance(value, bytes):
+                pair = dict(_fields(value))
+                number, weight = pair[1], pair[2]
+                weights[int(number)] = struct.unpack("<f", weight)[0]  # type: ignore[arg-type]
+        mesh = np.array(vertices).reshape(MESH_POINTS, _VERTEX)
+    except (struct.error, IndexError, ValueError, KeyError, TypeError) as error:
+        raise EngineError(f"{name} is damaged: {type(error).__name__}: {error}") from error
+    if not weights.any():
+        raise EngineError(f"{name} weighs no landmark")
+    return mesh[:, :3], weights
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Number and value of each field of a protocol buffer message; fixed-width values as their bytes."""
+    place = 0
+    while place < len(data):
+        key, place = _varint(data, place)
+        kind = key & 7
+        if kind == 0:
+            number, place = _varint(data, place)
+            yield key >> 3, number
+            continue
+        if kind == 2:
+            length, place = _varint(data, place)
+        elif kind in (1, 5):
+            length = 8 if kind == 1 else 4
+        else:
+            raise ValueError(f"wire type {kind}")
+        if place + length > len(data):
+            raise ValueError("a field ends beyond the message")
+        yield key >> 3, data[place : place + length]
+        place += length
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    """The number that begins at `place`, seven bits a byte, and the place behind it."""
+    number = shift = 0
+    while True:
+        byte = data[place]
+        number |= (byte & 127) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 128:
+            return number, place

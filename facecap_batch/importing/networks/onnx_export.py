@@ -1,0 +1,87 @@
+"""Torch engines to ONNX files with cards.
+
+In: a module that takes one uint8 image batch. Out: an ONNX file with a free batch axis (and free height and
+width where the card's input has a step) and weights inside, and the card beside it. This module imports
+torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from facecap_batch.engines.cards import EngineCard, write_card
+from facecap_batch.errors import EngineError
+from facecap_batch.storage.publish import published
+
+OPSET = 18
+
+
+class ScaledPixels(nn.Module):
+    """A network on float images made one on pictures: uint8 [B, S, S, 3] RGB is scaled and turned inside."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, network: nn.Module, mean: tuple[float, float, float], std: tuple[float, float, float]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("scale", 1.0 / torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.network((image.permute(0, 3, 1, 2).float() - self.mean) * self.scale)
+
+
+def export_onnx(module: nn.Module, card: EngineCard, folder: Path) -> EngineCard:
+    """Publish `module` as `folder`/`card.file` and `card`, its hash filled in, beside it; return it."""
+    module = module.eval()
+    spec = card.input
+    item, free = [*map(int, spec.shape[1:])], {}
+    if spec.step:
+        item[1] -= spec.step  # height and width that differ are not taken for the same axis
+        for axis, name in ((1, "rows"), (2, "columns")):
+            free[axis] = spec.step * torch.export.Dim(name, min=1, max=spec.size // spec.step)
+    sample = torch.randint(0, 255, (2, *item), dtype=torch.uint8)
+    with published(folder / card.file) as temporary, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            module,
+            (sample,),
+            str(temporary),
+            input_names=[spec.name],
+            output_names=list(card.outputs),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            dynamic_shapes=({0: torch.export.Dim("N", min=1, max=4096), **free},),
+            verbose=False,
+        )
+        _check_batch_axis(temporary, card.name)
+    return write_card(
+        dataclasses.replace(card, folder=folder), folder / Path(card.file).with_suffix(".json").name
+    )
+
+
+def _check_batch_axis(path: Path, name: str) -> None:
+    """The exporter turns a batch axis it cannot follow into the sample's size without a word."""
+    graph = onnx.load(str(path), load_external_data=False).graph
+    fixed = [
+        entry.name
+        for entry in (*graph.input, *graph.output)
+        if not entry.type.tensor_type.shape.dim[0].dim_param
+    ]
+    if fixed:
+        raise EngineError(
+            f"engine {name!r}: the export fixed the batch size of {', '.join(fixed)}: forward() counts "
+            "the items of a batch (Tensor.chunk and split over axis 0 do; x[: len(a)], x[len(a) :] do not)"
+        )

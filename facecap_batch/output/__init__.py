@@ -1,0 +1,1 @@
+"""The output folder: ledger, reports, status, index, exports. Knows no Ray."""

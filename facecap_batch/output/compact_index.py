@@ -1,0 +1,215 @@
+"""Which tables of an output folder lie in compact files, and where in them.
+
+In: ``compact/index.parquet``, one row for every table that was gathered. Out: the tables, one by one, equal
+to the small files they came from, metadata included. `compaction` writes; everyone else reads through here.
+
+The index decides: a table that it names and has not crossed out is read from the compact file, any other
+from its small file, so nothing is counted twice whether the small files are still there or not. A run crosses
+out what it is going to do again before it begins.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import dataclasses
+import errno
+import functools
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from facecap_batch.coefficients import CoefficientTable, from_arrow, read_parquet, write_parquet
+from facecap_batch.errors import FacecapError
+from facecap_batch.storage.publish import Place, arrow_source, published
+
+FOLDER = "compact"
+INDEX_NAME = f"{FOLDER}/index.parquet"
+
+SCHEMA = pa.schema(
+    [
+        pa.field("name", pa.string(), nullable=False),  # the small file, "coefficients/take1.parquet"
+        pa.field("kind", pa.string(), nullable=False),  # coefficients | raw
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),  # of the small file
+        pa.field(
+            "file", pa.string(), nullable=False
+        ),  # the compact file, "compact/coefficients-00000.parquet"
+        pa.field("first_row", pa.int64(), nullable=False),  # in the compact file
+        pa.field("rows", pa.int64(), nullable=False),
+        pa.field("valid", pa.bool_(), nullable=False),  # false: crossed out, done again since
+        pa.field("source", pa.string(), nullable=False),  # as the manifest gives it
+        pa.field("width", pa.int32(), nullable=False),  # pixels, upright
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("fps", pa.string(), nullable=False),  # frames per second, a fraction
+        pa.field("time_base", pa.string(), nullable=False),  # seconds per pts unit, a fraction
+        pa.field("rotation", pa.int32(), nullable=False),  # degrees
+        pa.field("metadata", pa.string(), nullable=False),  # JSON: everything the small file said of itself
+    ]
+)
+
+
+class IndexDamaged(FacecapError):
+    """The index of the compact files cannot be read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """Where one table lies; fields as in SCHEMA."""
+
+    name: str
+    kind: str
+    clip_id: str
+    bytes: int
+    file: str
+    first_row: int
+    rows: int
+    valid: bool
+    metadata: str
+
+
+def table_name(kind: str, clip_id: str) -> str:
+    """The small file of a clip's table, relative to the output folder."""
+    return f"{kind}/{clip_id}.parquet"
+
+
+def entry_row(entry: Entry) -> dict[str, object]:
+    """`entry` as a row of the index."""
+    metadata = json.loads(entry.metadata)
+    clip = json.loads(metadata["clip"])
+    return {
+        **dataclasses.asdict(entry),
+        **{name: clip[name] for name in ("source", "width", "height")},
+        **{name: metadata[name] for name in ("fps", "time_base")},
+        "rotation": int(metadata["rotation"]),
+    }
+
+
+def read_index(output: Place, name: str | None = None) -> list[Entry]:
+    """Every entry, crossed out ones too, or those of the table `name`; none where nothing was compacted.
+
+    Raises IndexDamaged, OSError.
+    """
+    columns = [field.name for field in dataclasses.fields(Entry)]
+    try:
+        with pq.ParquetFile(arrow_source(output / INDEX_NAME)) as file:
+            table = file.read(columns)
+    except FileNotFoundError:
+        return []
+    except pa.ArrowException as error:
+        raise IndexDamaged(
+            f"{output / INDEX_NAME} cannot be read: {error}; bring it back from a copy, or remove {FOLDER}/ "
+            "and run the manifest again: what has no small file is then done again"
+        ) from error
+    if name is not None:
+        table = table.filter(pc.field("name") == name)
+    return [Entry(*row) for row in zip(*(table[column].to_pylist() for column in columns), strict=True)]
+
+
+def write_index(output: Place, entries: Iterable[Entry]) -> None:
+    """Publish the index; raises OSError."""
+    rows = pa.Table.from_pylist([entry_row(entry) for entry in entries], schema=SCHEMA)
+    with published(output / INDEX_NAME) as temporary:
+        pq.write_table(rows, temporary, compression="zstd")
+
+
+def sizes(output: Place) -> dict[str, int]:
+    """Name of a small file -> its bytes, for every table that the compact files hold; raises OSError."""
+    return {entry.name: entry.bytes for entry in read_index(output) if entry.valid}
+
+
+def cross_out(output: Place, names: Collection[str]) -> None:
+    """From now on the tables `names` are what their small files say. Under the folder's lock; OSError."""
+    entries = read_index(output)
+    if any(entry.valid and entry.name in names for entry in entries):
+        write_index(
+            output,
+            (dataclasses.replace(entry, valid=False) if entry.name in names else entry for entry in entries),
+        )
+
+
+def find(output: Place, name: str) -> Entry:
+    """Where the table `name` lies; FileNotFoundError where no compact file holds it."""
+    for entry in read_index(output, name):
+        if entry.valid:
+            return entry
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(output / name))
+
+
+def read_clip(output: Place, name: str) -> CoefficientTable:
+    """The table ``coefficients/<clip_id>.parquet`` or ``raw/<clip_id>.parquet``, wherever it lies.
+
+    Raises FileNotFoundError where it lies nowhere.
+    """
+    try:
+        return read_parquet(output / name)
+    except FileNotFoundError:
+        entry = find(output, name)
+        return from_arrow(CompactReader(output).table(entry))
+
+
+@contextlib.contextmanager
+def table_file(output: Place, name: str) -> Iterator[Place]:
+    """A file with the table `name`: the small file, or a temporary one like it."""
+    if (output / name).exists():
+        yield output / name
+        return
+    with tempfile.TemporaryDirectory(prefix="facecap-") as folder:
+        write_parquet(read_clip(output, name), Path(folder) / "table.parquet")
+        yield Path(folder) / "table.parquet"
+
+
+def size_of(output: Place, name: str) -> int:
+    """Bytes of the small file, or what it had when it was gathered; FileNotFoundError as `find`."""
+    try:
+        return (output / name).stat().st_size
+    except FileNotFoundError:
+        return find(output, name).bytes
+
+
+class CompactReader:
+    """Reads tables out of compact files; quick where they are asked for in the order in which they lie."""
+
+    def __init__(self, output: Place) -> None:
+        self._output = output
+        # The groups around the last table that was read: neighbours share them.
+        self._group = functools.lru_cache(maxsize=2)(self._read_group)
+        self._open = functools.lru_cache(maxsize=2)(self._open_file)
+
+    def table(self, entry: Entry) -> pa.Table:
+        """What the small file held: the same rows, columns, types and metadata. Raises OSError."""
+        file, starts = self._open(entry.file)
+        pieces, at, left = [file.schema_arrow.empty_table()], entry.first_row, entry.rows
+        group = bisect.bisect_right(starts, at) - 1
+        while left:
+            piece = self._group(entry.file, group).slice(at - starts[group], left)
+            pieces.append(piece)
+            at, left, group = at + len(piece), left - len(piece), group + 1
+        return _alone(pa.concat_tables(pieces), entry)
+
+    def _open_file(self, file: str) -> tuple[pq.ParquetFile, Sequence[int]]:
+        """The file, and the first row of every row group."""
+        opened = pq.ParquetFile(arrow_source(self._output / file))
+        groups = (opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups))
+        return opened, [0, *itertools.accumulate(groups)][:-1]
+
+    def _read_group(self, file: str, group: int) -> pa.Table:
+        return self._open(file)[0].read_row_group(group)
+
+
+def _alone(table: pa.Table, entry: Entry) -> pa.Table:
+    """The rows of one clip with a dictionary and metadata of their own."""
+    clip_ids = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(len(table), np.int32)), pa.array([entry.clip_id], pa.string())
+    )
+    schema = table.schema.with_metadata(json.loads(entry.metadata))
+    columns = [clip_ids, *(column.combine_chunks() for column in table.columns[1:])]
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -1,0 +1,216 @@
+"""The small tables of an output folder gathered in a few large ones.
+
+In: the tables of clips that are done, from their small files or from earlier compact files. Out:
+``compact/<kind>-NNNNN.parquet`` of about 128 MB, sorted by clip, track and frame, and the index that names
+them (`compact_index`), published last. A crash leaves the folder as it was but for files that no index names;
+the next compaction removes them. The small files stay, or go once each has been compared with what replaces
+it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from facecap_batch.coefficients import ANGLE_CONVENTION, SCHEMA
+from facecap_batch.errors import FacecapError
+from facecap_batch.output.compact_index import (
+    FOLDER,
+    INDEX_NAME,
+    CompactReader,
+    Entry,
+    read_index,
+    write_index,
+)
+from facecap_batch.output.ledger import DONE, Ledger
+from facecap_batch.output.lock import OutputLock, not_writable
+from facecap_batch.output.status import read_reports
+from facecap_batch.storage.publish import Place, arrow_source, place, published, remove_leftovers
+
+KINDS = ("coefficients", "raw")
+FILE_BYTES = 128 * 10**6  # a file is closed once it is as large: few to open, enough for many readers
+# Rows of a row group: several hundred short clips, read and skipped as one; 15 MB of numbers. A clip that has
+# more gets groups of its own, of at most LONGEST_GROUP: what a writer holds in memory.
+GROUP_ROWS = 65_536
+LONGEST_GROUP = 1_048_576
+SORTING = [("clip_id", "ascending"), ("track", "ascending"), ("frame_index", "ascending")]
+
+
+class NotCompactable(FacecapError):
+    """A table cannot be gathered: it is damaged, or of another version."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compacted:
+    """What a folder's compact files hold after a compaction."""
+
+    tables: int
+    files: tuple[str, ...]  # relative to the folder
+    bytes: int  # of the files
+    removed: int  # small files, by this compaction
+
+
+def compact(output: str | Place, remove_originals: bool = False, file_bytes: int = FILE_BYTES) -> Compacted:
+    """Gather the tables of every clip in `output` that is done.
+
+    Does nothing where they are gathered already. Raises NoRun, NotCompactable, OutputBusy,
+    OutputNotWritable; the small files are all there after any of them but those already replaced.
+    """
+    output = place(output).absolute()
+    read_reports(output)
+    with OutputLock(output):
+        try:
+            before = read_index(output)
+            wanted = _tables(output, before)
+            entries = [entry for entry in before if entry.valid]
+            if {(entry.name, entry.bytes) for entry in entries} != set(wanted.items()):
+                entries = _gather(output, wanted, before, file_bytes)
+                write_index(output, entries)
+            files = sorted({entry.file for entry in entries})
+            _remove_unnamed(output, files)
+            removed = _remove_originals(output, entries) if remove_originals else 0
+            size = sum((output / file).stat().st_size for file in files)
+        except OSError as error:
+            raise not_writable(output, error) from error
+    return Compacted(len(entries), tuple(files), size, removed)
+
+
+def _tables(output: Place, before: Sequence[Entry]) -> dict[str, int]:
+    """Name -> bytes of every table of a clip that is done, and of what only compact files hold by now."""
+    ledger = Ledger(output).as_of_now()
+    tables = {entry.name: entry.bytes for entry in before if entry.valid}
+    for record in ledger.records():
+        for name, size in record.outputs.items():
+            whole = ledger.intact(dataclasses.replace(record, outputs={name: size}))
+            if record.status == DONE and name.split("/")[0] in KINDS and whole:
+                tables[name] = size
+    return tables
+
+
+def _gather(output: Place, wanted: dict[str, int], before: Sequence[Entry], file_bytes: int) -> list[Entry]:
+    """Write the compact files of `wanted` and return where everything lies."""
+    compacted = {entry.name: entry for entry in before if entry.valid}
+    reader = CompactReader(output)
+    # The files of the index that still holds are read until the new one is there, so their names are taken.
+    taken = {entry.file for entry in before}
+    entries: list[Entry] = []
+    for kind in KINDS:
+        names = sorted((name for name in wanted if name.startswith(f"{kind}/")), key=clip_id_of)
+        tables = ((name, _table(output, name, wanted[name], compacted.get(name), reader)) for name in names)
+        files = (f"{FOLDER}/{kind}-{number:05}.parquet" for number in itertools.count())
+        free = (file for file in files if file not in taken)
+        for file, first_row, name, table in _write(output, tables, free, file_bytes):
+            metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+            entries.append(
+                Entry(
+                    name=name,
+                    kind=kind,
+                    clip_id=clip_id_of(name),
+                    bytes=wanted[name],
+                    file=file,
+                    first_row=first_row,
+                    rows=len(table),
+                    valid=True,
+                    metadata=json.dumps(metadata, ensure_ascii=False),
+                )
+            )
+    return entries
+
+
+def clip_id_of(name: str) -> str:
+    """``raw/take1.parquet`` -> ``take1``."""
+    return name.split("/", 1)[1].removesuffix(".parquet")
+
+
+def _table(output: Place, name: str, size: int, entry: Entry | None, reader: CompactReader) -> pa.Table:
+    """The table of a small file, from there or from the compact file that holds it."""
+    path = output / name
+    try:
+        if entry is not None and not path.exists():
+            return reader.table(entry)
+        table = pq.ParquetFile(arrow_source(path)).read()
+    except pa.ArrowException as error:
+        raise NotCompactable(
+            f"{path} cannot be read: {error}; run the manifest again with --force"
+        ) from error
+    ours = pa.schema(list(table.schema)[: len(SCHEMA)]).equals(SCHEMA)  # a regressor's own columns follow
+    if not ours or path.stat().st_size != size:
+        raise NotCompactable(f"{path} was not written by this version; run the manifest again with --force")
+    return table
+
+
+def _write(
+    output: Place, tables: Iterator[tuple[str, pa.Table]], files: Iterator[str], file_bytes: int
+) -> Iterator[tuple[str, int, str, pa.Table]]:
+    """Write `tables` into as many of `files` as they fill; yield (file, first row, name, table) for each.
+
+    A file has tables of the same columns: where they change, as between two regressors, the next begins.
+    """
+    groups = _groups(tables)
+    group = next(groups, None)
+    while group is not None:
+        file, row, columns = next(files), 0, group[0][1].schema
+        with published(output / file) as temporary, _writer(temporary, columns) as writer:
+            while group is not None and group[0][1].schema.equals(columns):
+                whole = pa.concat_tables([table for _, table in group]).unify_dictionaries().combine_chunks()
+                writer.write_table(whole, row_group_size=LONGEST_GROUP)
+                for name, table in group:
+                    yield file, row, name, table
+                    row += len(table)
+                group = next(groups, None)
+                if temporary.stat().st_size >= file_bytes:
+                    break
+
+
+def _groups(tables: Iterator[tuple[str, pa.Table]]) -> Iterator[list[tuple[str, pa.Table]]]:
+    """Whole tables of the same columns, as many as a row group holds; one alone where it holds more."""
+    group: list[tuple[str, pa.Table]] = []
+    rows = 0
+    for name, table in tables:
+        if group and (rows + len(table) > GROUP_ROWS or not table.schema.equals(group[0][1].schema)):
+            yield group
+            group, rows = [], 0
+        group.append((name, table))
+        rows += len(table)
+    if group:
+        yield group
+
+
+def _writer(path: Path, columns: pa.Schema) -> pq.ParquetWriter:
+    about = {"angle_convention": ANGLE_CONVENTION, "sorted_by": ", ".join(name for name, _ in SORTING)}
+    return pq.ParquetWriter(
+        path,
+        columns.with_metadata(about),
+        compression="zstd",
+        sorting_columns=pq.SortingColumn.from_ordering(columns, SORTING),
+        write_page_index=True,
+    )
+
+
+def _remove_unnamed(output: Place, files: Sequence[str]) -> None:
+    """Compact files that no index names: of an earlier index, or of a compaction that was interrupted."""
+    for path in (output / FOLDER).glob("*.parquet"):
+        if path != output / INDEX_NAME and f"{FOLDER}/{path.name}" not in files:
+            path.unlink()
+    remove_leftovers(output / FOLDER)
+
+
+def _remove_originals(output: Place, entries: Sequence[Entry]) -> int:
+    """Remove the small files, each once it has been compared with what replaces it."""
+    reader = CompactReader(output)
+    removed = 0
+    for entry in entries:
+        path = output / entry.name
+        if not path.exists():
+            continue
+        if not pq.ParquetFile(arrow_source(path)).read().equals(reader.table(entry), check_metadata=True):
+            raise NotCompactable(f"{path} differs from {entry.file}, which is to replace it; it is kept")
+        path.unlink()
+        removed += 1
+    return removed

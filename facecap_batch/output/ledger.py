@@ -1,0 +1,204 @@
+"""What is done: one small record per clip, published after everything else of that clip.
+
+A record says which input (path, size, time of change, range) became which files under which
+configuration. A clip is done when its record says so for the input and configuration of today and its
+files are there in full. Only the driver of a run writes records; anyone may read them, during a run and
+after.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from facecap_batch.output import compact_index
+from facecap_batch.runs.manifest import Clip
+from facecap_batch.storage.publish import TEMPORARY_PREFIX, Place, publish_bytes
+from facecap_batch.storage.remote import RemotePath, is_uri
+from facecap_batch.storage.remote_video import RemoteInput, look_up
+
+FOLDER = "ledger"
+DONE, FAILED = "done", "failed"
+
+
+@dataclasses.dataclass(frozen=True)
+class InputIdentity:
+    """What makes an input the same input. A touched or replaced file is another one."""
+
+    source: str  # path or URI as the manifest gives it
+    size: int  # bytes; -1 where it cannot be known (missing)
+    mtime_ns: int  # nanoseconds since 1970; -1 as above, and for a URI
+    start: str  # seconds as a fraction, or empty
+    end: str
+    actor: str  # written into the clip's files, hence part of it
+    timecode: str
+    version: str = ""  # of a URI: ETag or the like; empty where it cannot be known
+
+    def key(self) -> str:
+        """Digest of all fields."""
+        # Not dataclasses.astuple: it copies deeply, and a plan asks for 100,000 keys.
+        fields = [getattr(self, field.name) for field in dataclasses.fields(self)]
+        text = json.dumps(fields if self.version else fields[:-1], ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def identify(clip: Clip) -> InputIdentity:
+    """Look at the clip's file; a missing one is an identity too, so that its arrival is noticed."""
+    return identify_all([clip])[0]
+
+
+def identify_all(clips: Sequence[Clip]) -> list[InputIdentity]:
+    """`identify` for many: those behind URIs are asked for together. Raises StorageUnavailable."""
+    uris = [clip.path for clip in clips if is_uri(clip.path)]
+    known = look_up(uris) if uris else {}
+    return [_identity(clip, known.get(clip.path)) for clip in clips]
+
+
+def _identity(clip: Clip, remote: RemoteInput | None) -> InputIdentity:
+    size = mtime_ns = -1
+    if remote is None:
+        try:
+            status = Path(clip.path).stat()
+            size, mtime_ns = status.st_size, status.st_mtime_ns
+        except (OSError, ValueError):
+            pass
+    return InputIdentity(
+        source=clip.source,
+        size=size if remote is None else remote.size,
+        mtime_ns=mtime_ns,
+        start="" if clip.start is None else str(clip.start),
+        end="" if clip.end is None else str(clip.end),
+        actor=clip.actor or "",
+        timecode=clip.timecode or "",
+        version="" if remote is None else remote.version,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """How a clip ended."""
+
+    clip_id: str
+    status: str  # DONE or FAILED
+    input_key: str
+    capture_fingerprint: str  # what decided raw/
+    fingerprint: str  # what decided everything
+    attempts: int = 1
+    frames: int = 0
+    frames_with_face: int = 0
+    seconds: float = 0.0  # of video
+    fps: float = 0.0  # average rate of the video
+    backend: str = ""
+    engines: Mapping[str, str] = dataclasses.field(default_factory=dict)  # role -> SHA-256
+    outputs: Mapping[str, int] = dataclasses.field(
+        default_factory=dict
+    )  # file relative to the folder -> bytes
+    wall_s: float = 0.0  # seconds a worker spent
+    finished_at: str = ""  # UTC, ISO 8601
+    note: str = ""  # what is worth knowing about a clip that is done, as a file that ends early
+    error_type: str = ""
+    error: str = ""
+
+
+class Ledger:
+    """The records below one output folder."""
+
+    def __init__(self, output: Place) -> None:
+        self.output = output
+        self.folder = output / FOLDER
+
+    def as_of_now(self) -> Ledger:
+        """The same records for many questions: behind a URI they are read together, once; on a local disk
+        each is looked at when it is asked for."""
+        return _ReadAhead(self.output) if isinstance(self.output, RemotePath) else self
+
+    def path(self, clip_id: str) -> Place:
+        return self.folder / f"{clip_id}.json"
+
+    def get(self, clip_id: str) -> Record | None:
+        """The clip's record; None where there is none or it cannot be understood (the clip is redone)."""
+        return _read(self.path(clip_id))
+
+    def put(self, record: Record) -> None:
+        """Publish `record`. Raises OSError."""
+        publish_bytes(self.path(record.clip_id), as_bytes(record))
+
+    def records(self) -> Iterator[Record]:
+        """Every record in the folder, in no order."""
+        if not self.folder.is_dir():
+            return
+        for entry in self.folder.iterdir():
+            finished = entry.suffix == ".json" and not entry.name.startswith(TEMPORARY_PREFIX)
+            record = _read(entry) if finished else None
+            if record is not None:
+                yield record
+
+    def intact(self, record: Record) -> bool:
+        """True when every file that the record names is there with the recorded size, or gone but in a
+        compact file.
+        """
+        return all(self._size(name) == size for name, size in record.outputs.items())
+
+    def _size(self, name: str) -> int:
+        try:
+            return (self.output / name).stat().st_size
+        except OSError:
+            return self._compacted.get(name, -1)
+
+    @functools.cached_property
+    def _compacted(self) -> dict[str, int]:
+        """Read once: a plan is made from it, and what it says only changes under the folder's lock."""
+        return compact_index.sizes(self.output)
+
+
+def as_bytes(record: Record) -> bytes:
+    """What a record's file holds."""
+    text = json.dumps(dataclasses.asdict(record), ensure_ascii=False, indent=1, sort_keys=True)
+    return text.encode("utf-8", "surrogateescape")
+
+
+class _ReadAhead(Ledger):
+    """Records and files of a remote folder as one listing and one round of reading found them, each when it
+    was first needed."""
+
+    def __init__(self, output: RemotePath) -> None:
+        super().__init__(output)
+        self._remote = output
+
+    @functools.cached_property
+    def _sizes(self) -> dict[str, int]:
+        return self._remote.sizes()
+
+    @functools.cached_property
+    def _records(self) -> dict[str, Record | None]:
+        names = [name for name in self._sizes if name.startswith(f"{FOLDER}/") and name.endswith(".json")]
+        return {name: _parsed(content) for name, content in self._remote.read_many(names).items()}
+
+    def get(self, clip_id: str) -> Record | None:
+        return self._records.get(f"{FOLDER}/{clip_id}.json")
+
+    def records(self) -> Iterator[Record]:
+        yield from (record for record in self._records.values() if record is not None)
+
+    def _size(self, name: str) -> int:
+        return self._sizes[name] if name in self._sizes else self._compacted.get(name, -1)
+
+
+def _read(path: Place) -> Record | None:
+    try:
+        return _parsed(path.read_bytes())
+    except OSError:
+        return None
+
+
+def _parsed(content: bytes) -> Record | None:
+    try:
+        data: dict[str, Any] = json.loads(content)
+        return Record(**data)
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,160 @@
+"""How far an output folder is, during a run and after it.
+
+In: an output folder. Out: a `Status`. Only reads: the reports of the run and the records of the ledger.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from facecap_batch.errors import FacecapError
+from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
+from facecap_batch.output.lock import is_held
+from facecap_batch.output.reports import CLIPS_NAME, PENDING, RUN_NAME
+from facecap_batch.runs.observers.progress import clock
+from facecap_batch.storage.publish import Place, arrow_source
+
+MOST_ERRORS = 10  # kinds of error that are listed
+
+
+class NoRun(FacecapError):
+    """The folder is not the output folder of a run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorKind:
+    error_type: str
+    count: int
+    clip_id: str  # an example
+    error: str  # its message
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """How far a run is."""
+
+    state: str  # running | finished | interrupted | broken | killed
+    clips: int
+    done: int
+    failed: int
+    pending: int
+    frames: int  # of all done clips
+    frames_with_face: int
+    video_s: float  # seconds of video, of all done clips
+    fps: float  # frames per second of wall time, of this run; 0: not known
+    left_s: float | None  # seconds of wall time; None: not known, or nothing is going on
+    errors: tuple[ErrorKind, ...]  # most frequent first
+
+
+def status(output: Place) -> Status:
+    """Read `output`. Raises NoRun."""
+    run, rows = read_reports(output)
+    running = is_held(output)
+    ledger = Ledger(output).as_of_now()
+    counts: collections.Counter[str] = collections.Counter()
+    frames = with_face = 0
+    video_s = 0.0
+    new_frames = new_ended = 0
+    failures: list[tuple[str, str, str]] = []
+    for row in rows:
+        record = ledger.get(row["clip_id"]) if row["status"] == PENDING else None
+        if record is not None and _is_of(record, run):
+            new_ended += 1
+            new_frames += record.frames
+            row = {**row, **{name: getattr(record, name) for name in _FROM_RECORD}}
+        counts[row["status"]] += 1
+        if row["status"] == DONE:
+            frames += row["frames"]
+            with_face += row["frames_with_face"]
+            video_s += row["seconds"]
+        elif row["status"] == FAILED:
+            failures.append((row["error_type"] or "", row["clip_id"], row["error"] or ""))
+    elapsed = _elapsed(run) if running else 0.0
+    finished_fps = run["frames"] / run["elapsed_s"] if run.get("elapsed_s") else 0.0
+    pending = counts[PENDING]
+    return Status(
+        state="running" if running else ("killed" if run["state"] == "running" else run["state"]),
+        clips=len(rows),
+        done=counts[DONE],
+        failed=counts[FAILED],
+        pending=pending,
+        frames=frames,
+        frames_with_face=with_face,
+        video_s=video_s,
+        fps=new_frames / elapsed if running and elapsed else finished_fps,
+        left_s=elapsed / new_ended * pending if running and new_ended else None,
+        errors=_kinds(failures),
+    )
+
+
+def watch(output: Place, every_s: float) -> Iterator[Status]:
+    """The status now, and again every `every_s` seconds until no run is going on. Raises NoRun."""
+    while True:
+        found = status(output)
+        yield found
+        if found.state != "running":
+            return
+        time.sleep(every_s)
+
+
+_FROM_RECORD = ("status", "frames", "frames_with_face", "seconds", "error_type", "error")
+
+
+def read_reports(output: Place) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """``run.json``, and ``clips.parquet`` row by row. Raises NoRun."""
+    try:
+        run = json.loads((output / RUN_NAME).read_bytes())
+        rows = pq.read_table(arrow_source(output / CLIPS_NAME)).to_pylist()
+    except FileNotFoundError as error:
+        raise NoRun(
+            f"{output} is not the output folder of a run: it has no {RUN_NAME}/{CLIPS_NAME}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise NoRun(f"{output}: the reports cannot be read: {error}") from error
+    return run, rows
+
+
+def describe(status: Status) -> str:
+    """A few lines for people."""
+    lines = [
+        f"{status.state}: {status.done} of {status.clips} clips done, {status.failed} failed, "
+        f"{status.pending} left"
+    ]
+    found = 100 * status.frames_with_face / status.frames if status.frames else 0.0
+    lines.append(
+        f"{clock(status.video_s)} of video ({status.video_s / 3600:.2f} h), {status.frames} frames, "
+        f"face in {found:.0f} %"
+    )
+    if status.fps:
+        lines.append(f"{status.fps:.0f} fps")
+    if status.left_s is not None:
+        lines.append(f"about {clock(status.left_s)} left")
+    for kind in status.errors:
+        lines.append(f"{kind.count} × {kind.error_type}, as {kind.clip_id}: {kind.error}")
+    return "\n".join(lines)
+
+
+def _is_of(record: Record, run: dict[str, Any]) -> bool:
+    """True for a record that the latest run wrote."""
+    return record.fingerprint == run["fingerprint"] and record.finished_at >= run["started_at"]
+
+
+def _kinds(failures: list[tuple[str, str, str]]) -> tuple[ErrorKind, ...]:
+    by_type: dict[str, list[tuple[str, str]]] = collections.defaultdict(list)
+    for error_type, clip_id, error in failures:
+        by_type[error_type].append((clip_id, error))
+    kinds = [ErrorKind(name, len(found), *found[0]) for name, found in by_type.items()]
+    return tuple(sorted(kinds, key=lambda kind: (-kind.count, kind.error_type))[:MOST_ERRORS])
+
+
+def _elapsed(run: dict[str, Any]) -> float:
+    started = datetime.datetime.fromisoformat(run["started_at"])
+    return (datetime.datetime.now(datetime.timezone.utc) - started).total_seconds()

@@ -1,0 +1,159 @@
+"""What a run does, in two parts: what changes its results, and what does not.
+
+`RunConfig` decides the numbers and therefore carries the fingerprints by which finished work is
+recognised. `RunOptions` decides where and how the work is done: workers, cluster, attempts; the results
+are the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facecap_batch import __version__
+from facecap_batch.storage.publish import Place
+
+if TYPE_CHECKING:
+    from facecap_batch.capture.pipeline import CaptureSettings
+    from facecap_batch.solve.solver import SolveSettings
+
+# Networks take little time on a GPU, so a worker there waits for its decoder unless that has threads.
+GPU_DECODE_THREADS = 4
+FINGERPRINT_DIGITS = 32  # 128 bits: chance collisions do not happen
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that changes results."""
+
+    engines: str  # name or folder of the engine set, the same on every node
+    engine_hashes: Mapping[str, str]  # as `engines.sets.fingerprints`
+    capture: CaptureSettings
+    solve: SolveSettings
+    # Which runtime runs the engines. In the fingerprints only where its precision is reduced: the others
+    # agree within the tolerance that `verify` proves, and a run may move between machines half-way. Each
+    # file and record says which one.
+    backend: str = "auto"
+    # Only backends that hold a certificate (`certificates`). It says what may run, not what comes out.
+    require_certificate: bool = False
+
+    def capture_fingerprint(self) -> str:
+        """Digest of what decides the raw tables: tool version, engine files, capture settings."""
+        return _digest(self._capture_description())
+
+    def fingerprint(self) -> str:
+        """Digest of what decides every result: the above and the solve settings."""
+        return _digest({**self._capture_description(), "solve": dataclasses.asdict(self.solve)})
+
+    def describe(self) -> dict[str, Any]:
+        """The configuration as plain JSON values, for ``run.json``."""
+        return {
+            "engines": self.engines,
+            "backend": self.backend,
+            "require_certificate": self.require_certificate,
+            "engine_hashes": dict(self.engine_hashes),
+            "capture": _plain(dataclasses.asdict(self.capture)),
+            "solve": _plain(dataclasses.asdict(self.solve)),
+        }
+
+    @staticmethod
+    def from_description(description: Mapping[str, Any]) -> RunConfig:
+        """The inverse of `describe`."""
+        from facecap_batch.capture.pipeline import CaptureSettings
+        from facecap_batch.solve.solver import SolveSettings
+
+        return RunConfig(
+            engines=description["engines"],
+            engine_hashes=description["engine_hashes"],
+            capture=CaptureSettings(**description["capture"]),
+            solve=SolveSettings(**description["solve"]),
+            backend=description["backend"],
+            require_certificate=description.get("require_certificate", False),
+        )
+
+    def _capture_description(self) -> dict[str, Any]:
+        from facecap_batch.engines.registry import REDUCED
+
+        capture = dataclasses.asdict(self.capture)
+        del capture["decode_threads"]  # any number of them decodes the same pictures
+        description = {"version": __version__, "engines": dict(self.engine_hashes), "capture": capture}
+        if self.backend in REDUCED:
+            description["precision"] = REDUCED[self.backend]
+        return description
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out; none of it changes a result."""
+
+    output: Place
+    workers: int | None = None  # None: as many as the CPUs (or GPU shares) of the cluster allow
+    ray_address: str | None = None  # None: a local Ray is started and stopped by the run
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
+    force: bool = False  # do everything again, finished or not
+    retry_failed: bool = True  # False: clips that failed under the same configuration stay failed
+    attempts: int = 3  # how often a clip is tried when workers die or the storage fails under it
+    log_json: Path | None = None  # what happens is appended here, as `journal` describes
+    # Seconds of video: clips at least half as long again are cut into segments of about this; 0: none is.
+    segment_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError("workers must be at least 1")
+        if self.attempts < 1:
+            raise ValueError("attempts must be at least 1")
+        if not self.segment_s >= 0:
+            raise ValueError("segment_s must be 0 or above")
+
+
+def worker_threads(
+    gpus_per_worker: float, decode_threads: int | None = None, cpus_per_worker: float | None = None
+) -> tuple[int, float]:
+    """Decode threads and CPUs of a worker, where they are not given: one and one, or with a share of a GPU
+    GPU_DECODE_THREADS and a CPU for each decode thread.
+    """
+    threads = decode_threads or (GPU_DECODE_THREADS if gpus_per_worker > 0 else 1)
+    if cpus_per_worker is None:
+        cpus_per_worker = float(threads) if gpus_per_worker > 0 else 1.0
+    return threads, cpus_per_worker
+
+
+def make_config(
+    engines: str = "default",
+    backend: str = "auto",
+    capture: CaptureSettings | None = None,
+    solve: SolveSettings | None = None,
+    require_certificate: bool = False,
+) -> RunConfig:
+    """The configuration of a run with this engine set; reads and checks the set's cards.
+
+    Raises EngineError where the set is missing or damaged.
+    """
+    from facecap_batch.capture.pipeline import CaptureSettings
+    from facecap_batch.engines.sets import fingerprints, load_set
+    from facecap_batch.solve.solver import SolveSettings
+
+    engine_set = load_set(engines)
+    return RunConfig(
+        # A folder is made absolute: workers have a working directory of their own.
+        engines=engines if not Path(engines).is_dir() else str(Path(engines).resolve()),
+        engine_hashes=fingerprints(engine_set),
+        capture=capture or CaptureSettings(),
+        solve=solve or SolveSettings(),
+        backend=backend,
+        require_certificate=require_certificate,
+    )
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def _digest(description: Mapping[str, Any]) -> str:
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_DIGITS]

@@ -1,0 +1,111 @@
+"""What is left to do, and in which order.
+
+In: the manifest's clips, the ledger, the configuration. Out: a `Plan`: work items, longest expected first,
+and the records of clips that need nothing. Depends on nothing else, so every cluster gets the same plan.
+What follows from a clip that turns out to be long is the business of `course`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from facecap_batch.runs.config import RunConfig
+from facecap_batch.capture.segments.cut_points import Cuts, Segment
+from facecap_batch.output.ledger import DONE, FAILED, InputIdentity, Ledger, Record, identify_all
+from facecap_batch.runs.manifest import Clip
+
+# Expected length where the manifest gives no range: files are not opened to plan (100,000 of them would
+# take many minutes), and 4 Mbit/s is a common rate of 720p to 1080p video. Only the order depends on it.
+BYTES_PER_SECOND = 500_000
+UNKNOWN_SECONDS = 60.0
+# Join, solve and export against capture of the same video (measured with the default engines: 1/25).
+JOIN_SHARE = 0.04
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkItem:
+    """One clip to be done by one worker."""
+
+    clip: Clip
+    input_key: str
+    cost_s: float  # expected seconds of video
+    reuse_raw: bool = False  # raw/<clip_id>.parquet is valid: only solve and export
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentItem:
+    """One segment of a clip to be done by one worker."""
+
+    clip: Clip
+    cuts: Cuts  # with this segment alone
+
+    @property
+    def segment(self) -> Segment:
+        return self.cuts.segments[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class JoinItem:
+    """A clip all of whose segments are done, to be joined, solved and exported."""
+
+    clip: Clip
+    input_key: str
+    cuts: Cuts
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    items: tuple[WorkItem, ...]  # longest expected first
+    kept: dict[str, Record]  # clip_id -> record of a clip that is done, or failed and not to be retried
+
+
+def plan(
+    clips: Sequence[Clip], ledger: Ledger, config: RunConfig, force: bool = False, retry_failed: bool = True
+) -> Plan:
+    """Drop what is done under `config`; order the rest.
+
+    `force` drops nothing. With `retry_failed` clips that failed are tried again, else they stay failed as
+    long as input and configuration are the same.
+    """
+    fingerprint, capture_fingerprint = config.fingerprint(), config.capture_fingerprint()
+    items: list[WorkItem] = []
+    kept: dict[str, Record] = {}
+    known = ledger.as_of_now()
+    for clip, identity in zip(clips, identify_all(clips), strict=True):
+        key = identity.key()
+        record = None if force else known.get(clip.clip_id)
+        same_input = record is not None and record.input_key == key
+        if record is not None and same_input and record.fingerprint == fingerprint:
+            if record.status == DONE and known.intact(record):
+                kept[clip.clip_id] = record
+                continue
+            if record.status == FAILED and not retry_failed:
+                kept[clip.clip_id] = record
+                continue
+        reuse = (
+            record is not None
+            and same_input
+            and record.status == DONE
+            and record.capture_fingerprint == capture_fingerprint
+            and raw_is_intact(known, record)
+        )
+        items.append(WorkItem(clip, key, expected_seconds(clip, identity), reuse_raw=reuse))
+    # Ties by clip_id: the plan does not depend on the order of the manifest's rows.
+    items.sort(key=lambda item: (-item.cost_s, item.clip.clip_id))
+    return Plan(tuple(items), kept)
+
+
+def raw_is_intact(ledger: Ledger, record: Record) -> bool:
+    """True when the record's raw table is there in full."""
+    raw = {name: size for name, size in record.outputs.items() if name.startswith("raw/")}
+    return bool(raw) and ledger.intact(dataclasses.replace(record, outputs=raw))
+
+
+def expected_seconds(clip: Clip, identity: InputIdentity) -> float:
+    """Seconds of video that the clip is expected to hold: its range, else a guess from the file's size."""
+    start = clip.start or 0
+    from_size = identity.size / BYTES_PER_SECOND if identity.size >= 0 else UNKNOWN_SECONDS
+    if clip.end is not None:
+        return float(clip.end - start)
+    return max(from_size - float(start), from_size * 0.1)

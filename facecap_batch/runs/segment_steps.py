@@ -1,0 +1,87 @@
+"""A worker's steps for a long clip: how it is cut, one segment, the join.
+
+In: items as `course` hands them out. Out: what lies in the clip's folder below ``segments/``, and `Cuts`
+wherever the clip must go on in another way than it began: turned, or in one piece.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from facecap_batch.runs.config import RunConfig
+from facecap_batch.capture.segments.cut_points import Cuts
+from facecap_batch.errors import BadVideo
+from facecap_batch.capture.segments.join import CannotJoin, Joined, join
+from facecap_batch.output.lock import writing
+from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
+from facecap_batch.capture.segments.segment import capture_segment, survey
+from facecap_batch.output.segment_store import SegmentFolder, SegmentRecord, cuts_key
+from facecap_batch.storage.publish import Place
+
+if TYPE_CHECKING:
+    from facecap_batch.runs.worker import Engines
+
+
+def cuts_of(
+    item: WorkItem,
+    config: RunConfig,
+    output: Place,
+    engines: Engines,
+    progress: Callable[[int], None] | None,
+    segment_s: float,
+) -> Cuts | None:
+    """How the clip is cut, as was decided before or is now; None where it is not."""
+    folder = SegmentFolder(output, item.clip.clip_id)
+    key = cuts_key(item.input_key, config.capture_fingerprint(), segment_s)
+    cuts = folder.cuts(key)
+    if cuts is None:
+        cuts = survey(
+            item.clip, engines.detector, engines.regressor, config.capture, segment_s, key, progress
+        )
+        if cuts is not None:
+            _begin(folder, cuts)
+    return cuts
+
+
+def do_segment(
+    item: SegmentItem,
+    config: RunConfig,
+    output: Place,
+    engines: Engines,
+    progress: Callable[[int], None] | None,
+) -> SegmentRecord | Cuts:
+    """Capture one segment; where its video is damaged the clip is left whole, which tells all of it."""
+    started = time.monotonic()
+    folder = SegmentFolder(output, item.clip.clip_id)
+    try:
+        result = capture_segment(
+            item.clip, item.cuts, item.segment, engines.detector, engines.regressor, config.capture, progress
+        )
+    except BadVideo:
+        return _begin(folder, item.cuts.whole())
+    with writing(folder.path):
+        return folder.put(result, item.cuts, item.segment, time.monotonic() - started)
+
+
+def do_join(
+    item: JoinItem, config: RunConfig, output: Place, engines: Engines, progress: Callable[[int], None] | None
+) -> Joined | Cuts:
+    """The clip's raw table; other cuts where its segments do not make one."""
+    folder = SegmentFolder(output, item.clip.clip_id)
+    try:
+        results = (folder.result(segment.number) for segment in item.cuts.segments)
+        return join(
+            item.clip, item.cuts, results, engines.detector, engines.regressor, config.capture, progress
+        )
+    except CannotJoin as reason:
+        return _begin(folder, item.cuts.turned(reason.turn) if reason.turn else item.cuts.whole())
+    except BadVideo:
+        return _begin(folder, item.cuts.whole())
+
+
+def _begin(folder: SegmentFolder, cuts: Cuts) -> Cuts:
+    with writing(folder.path):
+        folder.begin(cuts)
+    return cuts

@@ -1,0 +1,1 @@
+"""Tasks to Ray workers: attempts, deaths, limits. Knows nothing of clips."""

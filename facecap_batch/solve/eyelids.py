@@ -1,0 +1,91 @@
+"""Blinks close the eye: lids that were read too small are brought to closed, and closed lids do not flicker.
+
+In: the times of the measured rows of a clip and an eyelid's coefficient there. Out: the coefficient,
+stretched above its resting level so that the full blinks of the clip end closed, and held where it falls
+open for less time than lids take to open and close again. A spontaneous blink closes the lids nearly always
+and lasts 0.1 to 0.4 s; a network that is unsure of small or shaded eyes says half of it, and a half closed
+eye reads as tired on every character. Clips without blinks are left as they are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facecap_batch.solve.gains import stretched
+
+REST_WINDOW_S = 2.0  # the median over this long around a frame is where the lid rests
+LEAST_RISE = 0.12  # above rest: what is lower is no blink
+MOST_REST = 0.3  # a lid that rests lower than this is half closed already: its rises say nothing of blinks
+LONGEST_BLINK_S = 0.5  # at half height; what lasts longer is a look down or a rest of the eyes
+LEAST_BLINKS = 2  # one may be anything
+FULL_QUANTILE = 0.8  # lids also twitch; this high among a clip's rises are its full blinks
+CLOSED = 0.95  # what a full blink comes to
+MOST_GAIN = 2.0
+SHUT = 0.5  # from here on an eye counts as closed, as blink detectors have it
+FLICKER_S = 0.15  # lids that part and meet again within this never parted: to open and close takes them 0.2 s
+MOST_SAMPLES = 61  # of the lid in that window; at high frame rates not every row is looked at
+BLOCK_ROWS = 4096  # rows handled at once: bounds memory
+
+
+def find_blinks(time_s: np.ndarray, lid: np.ndarray) -> np.ndarray:
+    """Rows, int64 [B], at which `lid` (float64 [N], 0..1) peaks in short rises above where it rests; time_s:
+    float64 [N] seconds, rising."""
+    if len(lid) < 3:
+        return np.zeros(0, np.int64)
+    rest = _resting(time_s, lid)
+    up = np.concatenate([[False], lid - rest > LEAST_RISE, [False]])
+    edges = np.flatnonzero(up[1:] != up[:-1])
+    peaks = []
+    for first, stop in zip(edges[::2], edges[1::2], strict=True):
+        peak = first + int(np.argmax(lid[first:stop]))
+        half = rest[peak] + (lid[peak] - rest[peak]) / 2
+        above = np.flatnonzero(lid[first:stop] >= half) + first
+        brief = time_s[above[-1]] - time_s[above[0]] <= LONGEST_BLINK_S
+        if brief and rest[peak] <= MOST_REST:
+            peaks.append(peak)
+    return np.array(peaks, np.int64)
+
+
+def _resting(time_s: np.ndarray, lid: np.ndarray) -> np.ndarray:
+    """Median of `lid` within REST_WINDOW_S around every row, float64 [N]."""
+    last = len(lid) - 1
+    reach = max(REST_WINDOW_S / 2 / float(np.median(np.diff(time_s))), 1.0)
+    offsets = np.unique(np.round(np.linspace(-reach, reach, MOST_SAMPLES)).astype(np.int64))
+    rest = np.empty_like(lid)
+    for first in range(0, len(lid), BLOCK_ROWS):
+        rows = np.arange(first, min(first + BLOCK_ROWS, len(lid)))
+        around = np.abs(rows[:, None] + offsets)  # mirrored at the clip's ends
+        around = np.clip(np.where(around > last, 2 * last - around, around), 0, last)
+        rest[rows] = np.median(lid[around], axis=1)
+    return rest
+
+
+def closing_gain(peaks: np.ndarray, rest: float) -> float:
+    """What a lid is to be stretched by above `rest`, 1..MOST_GAIN, so that full blinks end at CLOSED.
+
+    peaks: float64 [B], the values at which its blinks peak.
+    """
+    if len(peaks) < LEAST_BLINKS:
+        return 1.0
+    full = float(np.quantile(peaks, FULL_QUANTILE, method="higher"))  # of few blinks the highest
+    return float(np.clip((CLOSED - rest) / (full - rest), 1.0, MOST_GAIN)) if full > rest else 1.0
+
+
+def closed_lids(time_s: np.ndarray, lid: np.ndarray) -> np.ndarray:
+    """`lid` (float64 [N]) with its full blinks closed, not clipped; values at rest and below stay."""
+    if not len(lid):
+        return lid
+    return stretched(lid, closing_gain(lid[find_blinks(time_s, lid)], float(np.median(lid))))
+
+
+def held_shut(time_s: np.ndarray, lid: np.ndarray) -> np.ndarray:
+    """`lid` (float64 [N]) without the dips below SHUT that end within FLICKER_S: they go evenly from the last
+    closed row to the next."""
+    shut = np.flatnonzero(lid >= SHUT)
+    before, after = shut[:-1], shut[1:]
+    brief = (after - before > 1) & (time_s[after] - time_s[before] <= FLICKER_S)
+    held = lid.copy()
+    for first, last in zip(before[brief], after[brief], strict=True):
+        inside = slice(first + 1, last)
+        held[inside] = np.interp(time_s[inside], time_s[[first, last]], lid[[first, last]])
+    return held

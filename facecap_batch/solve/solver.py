@@ -1,0 +1,249 @@
+"""Solve: from what the networks said, frame by frame, to final animation. Whole clip, both ways in time.
+
+In: the raw `CoefficientTable` of a clip. Out: another one with the same rows. Frames whose head pose cannot
+be true are dropped; coefficients of parts of the face that were hidden go evenly from what was last seen to
+what is seen next; measured frames are smoothed (see `smoothing`), movements that the regressor is known to
+damp are stretched above where each coefficient rests, blinks closed (see `blinks`), short gaps are filled
+between their smoothed ends, long gaps stay empty, coefficients are clipped to 0..1 and angles unwrapped. The
+raw table is not touched, so this can be redone without decoding a frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+
+from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
+from facecap_batch.solve import quaternions
+from facecap_batch.solve.eyelids import closed_lids, held_shut
+from facecap_batch.solve.gains import stretched
+from facecap_batch.solve.smoothing import Signals, positive_steps, smooth
+
+# A frame is an outlier when its head stands this far from the median of the five frames around it. Real
+# heads turn fast but evenly over five frames; a detector that jumps to a hand does not.
+OUTLIER_RADIANS = np.radians(15.0)
+OUTLIER_DEPTHS = 0.25  # of the distance to the camera
+# ... and this many times further than is usual in the clip, so that a noisy clip is not emptied.
+OUTLIER_TIMES_USUAL = 6.0
+# Five frames that span more than this say nothing about one frame's truth.
+OUTLIER_SPAN_S = 0.3
+
+# Noise that smoothing takes for granted, and the most it believes in, per signal: what is larger is motion.
+COEFFICIENT_NOISE = (0.003, 0.05)
+QUATERNION_NOISE = (np.radians(0.05) / 2, np.radians(2.0) / 2)  # a quaternion moves by half the angle
+POSITION_NOISE_CM = (0.01, 2.0)
+
+# Metadata of a raw table: by what the regressor's card says that its movements are too small, as JSON.
+GAINS_METADATA = "regressor_gains"
+LID_NAMES = ("eyeBlinkLeft", "eyeBlinkRight")
+
+
+@dataclasses.dataclass(frozen=True)
+class SolveSettings:
+    """What the solve may do. Strengths: 1 is the default, 0 leaves the signal as measured, 2 is twice as
+    cautious.
+    """
+
+    enabled: bool = True  # False: measured values as they are, every gap empty
+    max_gap_s: float = 0.5  # seconds between the measured frames on either side; longer gaps stay empty
+    smoothing: float = 1.0  # of all coefficients but the lids
+    lid_smoothing: float = 1.0  # of eyeBlinkLeft and eyeBlinkRight: a blink may last a single frame
+    head_smoothing: float = 1.0  # of rotation and position
+    amplitude: float = 1.0  # how much of what the regressor is known to damp is given back; lids apart
+    reject_outliers: bool = True  # drop frames whose head pose jumps away and back
+    close_blinks: bool = True  # stretch the lids so that the clip's full blinks close them, without flicker
+
+    def __post_init__(self) -> None:
+        for name in ("max_gap_s", "smoothing", "lid_smoothing", "head_smoothing", "amplitude"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+
+
+def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> CoefficientTable:
+    """Final table of a clip from its raw one.
+
+    Rows are those of `raw`. `face_found` stays true where the frame was measured and believed; a filled row
+    has values, an interpolated box, `face_found` false and no score. A coefficient whose part of the face was
+    hidden is filled however long it was; a column that the regressor never said anything in holds NaN
+    throughout. The regressor's own columns are treated like coefficients, but not clipped. Rows in gaps
+    longer than `max_gap_s`, and before the first and after the last measured frame, hold NaN. The metadata
+    gain `solve`: the settings and how many rows were rejected and filled, as JSON.
+    """
+    settings = settings or SolveSettings()
+    shapes = np.concatenate([raw.coefficients, raw.extra], axis=1) if raw.extra_names else raw.coefficients
+    told = np.isfinite(raw.head).any(axis=0)  # columns that the regressor has
+    measured = raw.face_found.astype(bool) & _said(shapes, raw.head[:, told])
+    if not settings.enabled:
+        return _assembled(raw, settings, measured, shapes, raw.head, raw.box, measured, rejected=0)
+
+    first = raw.pts[0] if len(raw) else 0
+    time_s = positive_steps((raw.pts - first) * float(raw.info.time_base))
+    rows = np.flatnonzero(measured)
+    pose = np.where(told, raw.head[rows], 0.0).astype(np.float64)
+    quaternion = quaternions.continuous(quaternions.from_matrix(matrix_from_euler(pose[:, :3])))
+    position = pose[:, 3:]
+    rejected = 0
+    if settings.reject_outliers:
+        believed = ~outliers(time_s[rows], quaternion, position)
+        rejected = int((~believed).sum())
+        rows, quaternion, position = rows[believed], quaternion[believed], position[believed]
+        quaternion = quaternions.continuous(quaternion)
+
+    count = shapes.shape[1]
+    shapes, unseen = _uncovered(time_s[rows], shapes[rows].astype(np.float64))
+    signals = np.concatenate([shapes, quaternion, position], axis=1)
+    signals = smooth(time_s[rows], signals, _signals(settings, len(raw.extra_names)))
+    signals[:, :count] = stretched(signals[:, :count], _gains(raw, settings.amplitude))
+    if settings.close_blinks:
+        for name in LID_NAMES:
+            lid = ARKIT_NAMES.index(name)
+            signals[:, lid] = held_shut(time_s[rows], closed_lids(time_s[rows], signals[:, lid]))
+    quaternion = quaternions.normalised(signals[:, count : count + 4])
+    linear = np.concatenate([signals[:, :count], signals[:, count + 4 :], raw.box[rows]], axis=1)
+
+    filled, before, after, fraction = _fillable(time_s, rows, settings.max_gap_s)
+    everywhere = np.full((len(raw), linear.shape[1]), np.nan)
+    everywhere[rows] = linear
+    everywhere[filled] = linear[before] + (linear[after] - linear[before]) * fraction[:, None]
+    turning = np.zeros((len(raw), 4))
+    turning[rows] = quaternion
+    turning[filled] = quaternions.slerp(quaternion[before], quaternion[after], fraction)
+
+    known = np.zeros(len(raw), bool)
+    known[rows] = known[filled] = True
+    head = np.full((len(raw), 6), np.nan)
+    head[known, :3] = euler_from_matrix(quaternions.to_matrix(turning[known]))
+    head[:, 3:] = everywhere[:, count : count + 3]
+    head[:, ~told] = np.nan
+    found = np.zeros(len(raw), bool)
+    found[rows] = True
+    shapes = everywhere[:, :count]
+    np.clip(shapes[:, : len(ARKIT_NAMES)], 0.0, 1.0, out=shapes[:, : len(ARKIT_NAMES)])
+    shapes[:, unseen] = np.nan
+    return _assembled(raw, settings, found, shapes, head, everywhere[:, count + 3 :], known, rejected)
+
+
+def _said(shapes: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """Rows that say something: bool [N]. Of the head's columns that the clip has, all must be there; of the
+    others any, where the clip has any."""
+    finite = np.isfinite(shapes)
+    return (finite.any(axis=1) | (~finite.any() & (head.shape[1] > 0))) & np.isfinite(head).all(axis=1)
+
+
+def _uncovered(time_s: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`shapes` [N, C] with every NaN replaced by what lies between its neighbours in time, and which columns
+    hold nothing else, bool [C] (they become 0)."""
+    shapes = shapes.copy()
+    unseen = ~np.isfinite(shapes).any(axis=0)
+    shapes[:, unseen] = 0.0
+    for column in np.flatnonzero(~np.isfinite(shapes).all(axis=0)):
+        seen = np.isfinite(shapes[:, column])
+        shapes[~seen, column] = np.interp(time_s[~seen], time_s[seen], shapes[seen, column])
+    return shapes, unseen
+
+
+def _gains(raw: CoefficientTable, amplitude: float) -> np.ndarray:
+    """What each coefficient and extra column is to be stretched by, float64 [C]; lids have `blinks`."""
+    told = json.loads(raw.metadata.get(GAINS_METADATA, "{}"))
+    names = (*ARKIT_NAMES, *raw.extra_names)
+    gains = np.array([1.0 if name in LID_NAMES else told.get(name, 1.0) for name in names])
+    return 1 + amplitude * (gains - 1)
+
+
+def outliers(time_s: np.ndarray, quaternion: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Frames whose head stands alone: bool [N].
+
+    time_s: float64 [N], rising. quaternion: float64 [N, 4], continuous. position: float64 [N, 3],
+    centimetres. Up to two bad frames in a row are seen; the first and last two frames are not judged.
+    """
+    result = np.zeros(len(time_s), bool)
+    if len(time_s) < 5:
+        return result
+    around = np.arange(len(time_s) - 4)[:, None] + np.arange(5)
+    middle = slice(2, -2)
+    usual_turn = quaternions.normalised(np.median(quaternion[around], axis=1))
+    turn = quaternions.angle_between(quaternion[middle], usual_turn)
+    usual_place = np.median(position[around], axis=1)
+    away = np.linalg.norm(position[middle] - usual_place, axis=1) / np.maximum(np.abs(usual_place[:, 2]), 1.0)
+    close = time_s[4:] - time_s[:-4] <= OUTLIER_SPAN_S
+    result[middle] = close & (_far(turn, OUTLIER_RADIANS) | _far(away, OUTLIER_DEPTHS))
+    return result
+
+
+def _far(distance: np.ndarray, limit: float) -> np.ndarray:
+    return distance > max(limit, OUTLIER_TIMES_USUAL * 1.4826 * float(np.median(distance)))
+
+
+def _signals(settings: SolveSettings, extra: int) -> Signals:
+    """The columns smoothed together: 51 coefficients and the regressor's `extra` ones, the quaternion (one
+    decision for all four), the position.
+    """
+    count = len(ARKIT_NAMES) + extra
+    faces = [settings.lid_smoothing if name in LID_NAMES else settings.smoothing for name in ARKIT_NAMES]
+    faces += [settings.smoothing] * extra
+    low, high = (
+        np.concatenate(
+            [
+                np.full(count, COEFFICIENT_NOISE[end]),
+                np.full(4, QUATERNION_NOISE[end]),
+                np.full(3, POSITION_NOISE_CM[end]),
+            ]
+        )
+        for end in (0, 1)
+    )
+    return Signals(
+        group=np.concatenate([np.arange(count), np.full(4, count), count + 1 + np.arange(3)]),
+        strength=np.array([*faces, *[settings.head_smoothing] * 7], np.float64),
+        noise_floor=low,
+        noise_ceiling=high,
+    )
+
+
+def _fillable(
+    time_s: np.ndarray, rows: np.ndarray, max_gap_s: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rows in short gaps, and for each the places in `rows` of its neighbours and how far between them it
+    lies.
+    """
+    if len(rows) < 2:
+        nothing = np.zeros(0, np.int64)
+        return nothing, nothing, nothing, np.zeros(0)
+    missing = np.setdiff1d(np.arange(rows[0], rows[-1]), rows)
+    after = np.searchsorted(rows, missing)
+    start, stop = time_s[rows[after - 1]], time_s[rows[after]]
+    short = stop - start <= max_gap_s + 1e-6  # a gap of just this length counts as short, however it rounds
+    missing, after, start, stop = missing[short], after[short], start[short], stop[short]
+    return missing, after - 1, after, (time_s[missing] - start) / (stop - start)
+
+
+def _assembled(
+    raw: CoefficientTable,
+    settings: SolveSettings,
+    found: np.ndarray,
+    shapes: np.ndarray,
+    head: np.ndarray,
+    box: np.ndarray,
+    known: np.ndarray,
+    rejected: int,
+) -> CoefficientTable:
+    """The final table: nothing where nothing is known, angles unwrapped along the rows that are known."""
+    head = np.where(known[:, None], head, np.nan)
+    head[:, :3] = unwrap(head[:, :3])
+    shapes = np.where(known[:, None], shapes, np.nan).astype(np.float32)
+    said = {
+        "settings": dataclasses.asdict(settings),
+        "rejected": rejected,
+        "filled": int((known & ~found).sum()),
+    }
+    return raw.replace(
+        face_found=found,
+        score=np.where(found, raw.score, np.nan).astype(np.float32),
+        box=np.where(known[:, None], box, np.nan).astype(np.float32),
+        coefficients=shapes[:, : len(ARKIT_NAMES)],
+        head=head.astype(np.float32),
+        extra=shapes[:, len(ARKIT_NAMES) :],
+        metadata={**raw.metadata, "solve": json.dumps(said, sort_keys=True)},
+    )

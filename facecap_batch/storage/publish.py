@@ -1,0 +1,102 @@
+"""The one writer of files: what has a final name is complete.
+
+In: bytes, or a callback that writes to a local path. Out: a file at a `Place`, on a local disk published by
+rename after fsync, behind a URI by one upload (see `remote`). A crash, a full disk or an exception leaves
+nothing under the final name; temporary files begin with ``.tmp-`` and are removed on failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from facecap_batch.storage.remote import OBJECT_STORES, TEMPORARY_PREFIX, RemotePath, is_uri, temporary_room
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# A file or folder, on a local disk or behind a URI: both answer to the same questions.
+Place: TypeAlias = Path | RemotePath
+
+
+def place(given: str | Place) -> Place:
+    """What a user's text means: a local path, also as ``file://``, or a URI."""
+    if not isinstance(given, str):
+        return given
+    if given.startswith("file://"):
+        return Path(unquote(urlsplit(given).path))
+    return RemotePath(given.rstrip("/")) if is_uri(given) else Path(given)
+
+
+@contextlib.contextmanager
+def published(path: Place) -> Iterator[Path]:
+    """Yield a temporary local path; on success `path` is published from it.
+
+    On a local disk the temporary file lies beside `path`, is fsynced and renamed; the parent folder is
+    created. For a URI it lies in the machine's temporary folder and is uploaded. On any exception the
+    temporary file is removed and `path` is left as it was.
+    """
+    with _uploaded(path) if isinstance(path, RemotePath) else _renamed(path) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name[-40:]}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def _uploaded(path: RemotePath) -> Iterator[Path]:
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder:
+        with temporary_room():
+            yield Path(folder) / path.name[-40:]
+        path.upload(Path(folder) / path.name[-40:])
+
+
+def publish_bytes(path: Place, data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with published(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def arrow_source(path: Place) -> Path | pa.BufferReader:
+    """What Arrow reads a whole table from. Raises OSError for a URI that cannot be read."""
+    if isinstance(path, Path):
+        return path
+    import pyarrow as pa
+
+    return pa.BufferReader(path.read_bytes())
+
+
+def remove_leftovers(folder: Place) -> int:
+    """Remove temporary files of earlier, interrupted runs below `folder`; return how many.
+
+    Object stores have none: an upload that did not end is not an object.
+    """
+    if isinstance(folder, Path):
+        leftovers: list[Place] = list(folder.rglob(f"{TEMPORARY_PREFIX}*"))
+    elif folder.scheme in OBJECT_STORES:
+        return 0
+    else:
+        named = [name for name in folder.sizes() if name.rpartition("/")[2].startswith(TEMPORARY_PREFIX)]
+        leftovers = [folder / name for name in named]
+    for leftover in leftovers:
+        leftover.unlink(missing_ok=True)
+    return len(leftovers)

@@ -1,0 +1,75 @@
+"""What engines say of rendered crops, kept on disk, so that another one can learn from it.
+
+In: a folder of ``faces_XXXX.npz`` and regressors of any kind. Out: beside each shard's name a
+``faces_XXXX.npy``, float32 [n, 51]: the mean of what all of them say of each crop and of its mirror image.
+Labels tell what cannot be seen, too; of what can be seen several networks are surer than one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from facecap_batch.capture.regressor import Regressor
+from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.engines.default_crop import CROP, CROP_SCALE
+from facecap_batch.errors import EngineMismatch
+from facecap_batch.storage.publish import published
+from facecap_batch.training.rendering import dataset
+
+BATCH = 32
+
+
+def mirrored_name(name: str) -> str:
+    """Of the coefficient that a mirror shows instead."""
+    if name.endswith("Left"):
+        return name[: -len("Left")] + "Right"
+    return name[: -len("Right")] + "Left" if name.endswith("Right") else name
+
+
+MIRRORED_CHANNELS = tuple(ARKIT_NAMES.index(mirrored_name(name)) for name in ARKIT_NAMES)
+
+
+def path_of(folder: Path, shard: Path) -> Path:
+    """Where in `folder` it is kept what was said of `shard`."""
+    return folder / f"{shard.stem}.npy"
+
+
+def said(teachers: Sequence[Regressor], image: np.ndarray) -> np.ndarray:
+    """Of crops, uint8 [n, CROP, CROP, 3] RGB: float32 [n, 51], 0..1.
+
+    Raises EngineMismatch for a teacher that takes other crops or has no output for some of the 51.
+    """
+    for teacher in teachers:
+        if teacher.size != CROP or teacher.crop_scale != CROP_SCALE:
+            raise EngineMismatch(
+                f"{teacher.engine.card.name} takes crops of {teacher.size} pixels and {teacher.crop_scale:g} "
+                f"times the face, these have {CROP} and {CROP_SCALE:g}: it cannot teach"
+            )
+    total = np.zeros((len(image), len(ARKIT_NAMES)))
+    for teacher in teachers:
+        for start in range(0, len(image), BATCH):
+            rows = slice(start, start + BATCH)
+            crops = list(image[rows])
+            plain = teacher.read(crops).coefficients
+            mirror = teacher.read([cv2.flip(crop, 1) for crop in crops]).coefficients
+            total[rows] += plain + mirror[:, list(MIRRORED_CHANNELS)]
+    if not np.isfinite(total).all():
+        names = ", ".join(teacher.engine.card.name for teacher in teachers)
+        raise EngineMismatch(f"not all of {names} have an output for each of the 51 coefficients")
+    return (total / (2 * len(teachers))).astype(np.float32)
+
+
+def teach(teachers: Sequence[Regressor], data: Path, output: Path) -> int:
+    """Write what `teachers` say of every shard of `data` that `output` has nothing of; how many there were.
+
+    Raises EngineMismatch, as `said`.
+    """
+    shards = [path for path in sorted(data.glob("faces_*.npz")) if not path_of(output, path).exists()]
+    for shard in shards:
+        with published(path_of(output, shard)) as temporary, temporary.open("wb") as file:
+            np.save(file, said(teachers, dataset.load_faces(shard).image))
+    return len(shards)

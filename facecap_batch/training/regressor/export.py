@@ -1,0 +1,71 @@
+"""The trained regressor as an engine: ONNX and card.
+
+In: a `FaceRegressor` with its weights, held-out shards. Out: ``regressor.onnx`` and ``regressor.json`` in a
+folder, the measured quality in the card.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
+from facecap_batch.engines.default_crop import CROP, CROP_SCALE
+from facecap_batch.importing.networks.onnx_export import export_onnx
+from facecap_batch.importing.published_weights import regressor_card
+from facecap_batch.training.networks.face_regressor import FaceRegressor
+from facecap_batch.training.regressor.losses import measure, predict
+from facecap_batch.training.rendering.dataset import FaceShard
+
+# What a channel moves less on unseen people than they do is told in the card, up to this: above, it is noise.
+MOST_GAIN = 2.0
+
+
+def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs: list[str]) -> EngineCard:
+    """Publish `network` in `folder` and return its card.
+
+    `heldout`: crops of people it was not trained on; `runs`: the commands that trained it, in order.
+    """
+    qualities, nominal, moved = [], [], []
+    for shard in heldout:
+        outputs, points, _, _ = predict(network, shard)
+        moved.append(outputs[:, : len(ARKIT_NAMES)].std(axis=0) / shard.coefficients.std(axis=0))
+        qualities.append(measure(outputs, points, shard))
+        nominal.append(np.median(shard.head[:, 3:], axis=0))
+    u, v, s = np.mean(nominal, axis=0)
+    per_channel = np.mean([quality.correlation for quality in qualities], axis=0)
+    gains = np.clip(1 / np.maximum(np.mean(moved, axis=0), 1e-3), 1.0, MOST_GAIN)
+    contract = regressor_card("facecap-regressor")
+    card = dataclasses.replace(
+        contract,
+        licence="Apache-2.0",
+        input=InputSpec("crop", (BATCH, CROP, CROP, 3), mean=(127.5,) * 3, std=(127.5,) * 3),
+        outputs={**contract.outputs, "hidden": (BATCH, 3)},
+        postprocess={
+            "crop_scale": CROP_SCALE,
+            "presence_threshold": 0.5,
+            # Where the head lies in a crop made from a perfect box.
+            "nominal_u": round(float(u), 4),
+            "nominal_v": round(float(v), 4),
+            "nominal_s": round(float(s), 4),
+        },
+        gains={name: round(float(gain), 2) for name, gain in zip(ARKIT_NAMES, gains, strict=True)},
+        architecture={"network": "FaceRegressor", "parameters": sum(p.numel() for p in network.parameters())},
+        training={
+            "data": "rendered people only: ICT-FaceKit (MIT), skins and brows of MakeHuman (CC0), procedures",
+            "runs": runs,
+        },
+        quality={
+            "heldout_crops": sum(len(shard.image) for shard in heldout),
+            "heldout_mean_r": round(float(np.mean([quality.mean_r for quality in qualities])), 4),
+            "heldout_rotation_degrees": round(float(np.mean([q.rotation_degrees for q in qualities])), 3),
+            "heldout_landmarks_percent_of_eye_distance": round(
+                float(np.mean([quality.points_percent for quality in qualities])), 2
+            ),
+            "heldout_r": {name: round(float(r), 3) for name, r in zip(ARKIT_NAMES, per_channel, strict=True)},
+        },
+    )
+    return export_onnx(network, card, folder)

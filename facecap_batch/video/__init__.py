@@ -1,0 +1,1 @@
+"""Video files to upright frames with exact times. Knows nothing of faces."""

@@ -1,0 +1,206 @@
+"""The container of a video: opening it, choosing its stream, and what it says about itself.
+
+In: a path or URI. Out: an open PyAV container and its video stream, or `BadVideo` saying why there is none;
+the rate, the number of frames and the end that the container promises, where its kind can be trusted on
+that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.logging
+
+from facecap_batch.errors import BadVideo, DecoderUnavailable, NoVideoStream
+from facecap_batch.storage.remote import is_uri
+from facecap_batch.storage.remote_video import ffmpeg_options, open_remote
+from facecap_batch.video import nvdec
+from facecap_batch.video.nvdec import HardwareDecoding
+
+OPEN_TIMEOUT_S = 60.0  # to open a URI; local files answer at once
+READ_TIMEOUT_S = 120.0  # between two packets of a URI
+BUFFER_BYTES = 2**17  # of a file object: each read calls into Python
+DEFAULT_RATE = Fraction(25)  # frames per second, of a container that tells none (a still picture)
+# The clocks of these start anywhere (hours, in a recording of a broadcast).
+_ARBITRARY_ORIGIN = {"mpegts", "mpeg"}
+_ATTACHED_PICTURE = 1024  # AV_DISPOSITION_ATTACHED_PIC: the cover of an audio file is no video
+
+av.logging.set_level(None)  # FFmpeg's own lines say less than our errors and would break progress displays
+
+
+def open_container(source: str, hwaccel: HardwareDecoding = "none") -> Any:
+    """Open `source` for reading; the caller hands it to `close_container`.
+
+    A codec that NVDEC does not know is decoded by the CPU, whatever `hwaccel` says. Raises BadVideo,
+    DecoderUnavailable; for a URI also InputNotReadable and StorageUnavailable.
+    """
+    trouble: BaseException | None = None
+    if hwaccel != "none":
+        try:
+            return _open(source, {"hwaccel": nvdec.accelerator()})
+        except OSError as error:
+            trouble = error
+        except BadVideo as error:  # of the GPU, or of the file: that is told by opening it without
+            trouble = error.__cause__ or error
+    container = _open(source, {})
+    if hwaccel == "cuda" and trouble is not None:
+        close_container(container)
+        raise DecoderUnavailable(
+            f"{source}: the GPU cannot decode it: {reason(trouble)}; see that nvidia-smi works, or take "
+            "--hwaccel auto, or none"
+        ) from trouble
+    return container
+
+
+def _open(source: str, accelerator: dict[str, Any]) -> Any:
+    address = _address(source)
+    try:
+        return av.open(
+            address,
+            metadata_errors="replace",
+            timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
+            buffer_size=BUFFER_BYTES,
+            options=ffmpeg_options(source),
+            **accelerator,
+        )
+    except BaseException as error:
+        if not isinstance(address, str):
+            address.close()
+        if isinstance(error, (av.error.FFmpegError, OSError, ValueError)):
+            raise BadVideo(f"{source}: cannot be opened as a video: {reason(error)}") from error
+        raise
+
+
+def close_container(container: Any) -> None:
+    """Close it, and the file object that it reads from, which FFmpeg leaves open."""
+    container.close()
+    if container.file is not None:
+        container.file.file.close()
+
+
+@contextlib.contextmanager
+def opened(source: str) -> Iterator[Any]:
+    """`open_container`, closed on every way out."""
+    container = open_container(source)
+    try:
+        yield container
+    finally:
+        close_container(container)
+
+
+def video_stream(container: Any, source: str) -> Any:
+    """The stream to decode. Raises NoVideoStream, or BadVideo where nothing here decodes it."""
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not int(getattr(stream.disposition, "value", stream.disposition)) & _ATTACHED_PICTURE
+    ]
+    if not streams:
+        held = ", ".join(sorted({stream.type for stream in container.streams})) or "an empty container"
+        raise NoVideoStream(f"{source}: holds no video stream, only {held}; give a video of a face")
+    best = container.streams.best("video")
+    stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
+    if stream.codec_context is None:
+        raise BadVideo(f"{source}: no decoder for its video codec; re-encode it, for example to H.264")
+    return stream
+
+
+def frame_rate(stream: Any) -> Fraction:
+    """Frames per second, the container's average."""
+    rate = as_fraction(stream.average_rate) or as_fraction(getattr(stream, "guessed_rate", None))
+    return rate if rate and rate > 0 else DEFAULT_RATE
+
+
+def pixel_aspect(stream: Any) -> Fraction:
+    """Width of a pixel over its height: the container's word, else the codec's, else square."""
+    told = as_fraction(stream.sample_aspect_ratio) or as_fraction(stream.codec_context.sample_aspect_ratio)
+    return told if told and told > 0 else Fraction(1)
+
+
+def time_origin(container: Any, stream: Any) -> Fraction:
+    """The container time, seconds, that ranges count from: 0 but for clocks that start anywhere."""
+    if _kinds(container) & _ARBITRARY_ORIGIN and stream.start_time is not None:
+        return stream.start_time * (as_fraction(stream.time_base) or Fraction(0))
+    return Fraction(0)
+
+
+def declared_frames(container: Any, stream: Any) -> int | None:
+    """Frames the container speaks of; None where it does not say.
+
+    In mp4 and mov these are what the edit list leaves, with those that are decoded only to be discarded.
+    """
+    if "mov" in _kinds(container):
+        return len(getattr(stream, "index_entries", ())) or stream.frames or None
+    return stream.frames or None
+
+
+def declared_end(container: Any, stream: Any) -> Fraction | None:
+    """Seconds at which the container says its video ends, where that can be trusted; else None."""
+    kinds = _kinds(container)
+    time_base = as_fraction(stream.time_base) or Fraction(0)
+    if "mov" in kinds:
+        entries = getattr(stream, "index_entries", ())
+        # Times in the index are decode times: the last one is never past the last pts.
+        return entries[len(entries) - 1].timestamp * time_base if len(entries) else None
+    if "avi" in kinds and stream.frames:
+        return (stream.start_time or 0) * time_base + stream.frames / frame_rate(stream)
+    if "matroska" in kinds:
+        tag = _clock(stream.metadata.get("DURATION", ""))
+        if tag is not None:
+            return tag
+        # The duration of the file is that of its longest stream.
+        alone = len(container.streams) == 1
+        return Fraction(container.duration, 1_000_000) if alone and container.duration else None
+    return None
+
+
+def as_fraction(value: Any) -> Fraction | None:
+    """A rational of PyAV, None where it is unset."""
+    return Fraction(value.numerator, value.denominator) if value else None
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, without its number."""
+    return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+
+def seconds(value: Fraction | None) -> str:
+    """A time for a message."""
+    return "an unknown time" if value is None else f"{float(value):.3f} s"
+
+
+def _kinds(container: Any) -> set[str]:
+    return set(container.format.name.split(","))
+
+
+def _address(source: str) -> Any:
+    """What FFmpeg is given: local paths as such, whatever characters they hold; a file object for a URI that
+    it does not speak. Raises BadVideo."""
+    if is_uri(source):
+        return open_remote(source) or source
+    path = Path(source)
+    if path.is_dir():
+        raise BadVideo(f"{source}: is a folder, not a video; list its files in the manifest, one a row")
+    try:
+        if not path.exists():
+            raise BadVideo(f"{source}: there is no such file; check the path in the manifest")
+        if path.stat().st_size == 0:
+            raise BadVideo(f"{source}: the file is empty; copy it again")
+    except (OSError, ValueError) as error:
+        raise BadVideo(f"{source}: cannot be read: {error}") from error
+    return f"file:{source}"
+
+
+def _clock(text: str) -> Fraction | None:
+    """Seconds of ``HH:MM:SS.fraction``."""
+    parts = text.split(":")
+    try:
+        hours, minutes, seconds = (Fraction(part) for part in parts)
+    except ValueError:
+        return None
+    return 3600 * hours + 60 * minutes + seconds

@@ -1,0 +1,107 @@
+"""SQL over an output folder, on real Parquet files."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from facecap_batch.coefficients import ARKIT_NAMES, SCHEMA, ClipInfo, CoefficientTable, write_parquet
+from facecap_batch.output.query import BadQuery, connect, query
+
+pytest.importorskip("duckdb")
+
+
+def clip(clip_id: str, rows: int, value: float) -> CoefficientTable:
+    found = np.arange(rows) % 4 != 0
+    coefficients = np.where(found[:, None], np.float32(value), np.float32(np.nan)) * np.ones(51, np.float32)
+    return CoefficientTable(
+        info=ClipInfo(clip_id, f"{clip_id}.mp4", 64, 48, Fraction(25), Fraction(1, 25), 0, False),
+        frame_index=np.arange(rows, dtype=np.int32),
+        pts=np.arange(rows, dtype=np.int64),
+        face_found=found,
+        score=np.where(found, 1, np.nan).astype(np.float32),
+        box=np.zeros((rows, 4), np.float32),
+        coefficients=coefficients.astype(np.float32),
+        head=np.zeros((rows, 6), np.float32),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    output = tmp_path / "out it's [1]*"
+    for clip_id, rows, value in (("öne", 8, 0.25), ("two?", 4, 0.75)):
+        write_parquet(clip(clip_id, rows, value), output / "coefficients" / f"{clip_id}.parquet")
+        write_parquet(clip(clip_id, rows, value / 2), output / "raw" / f"{clip_id}.parquet")
+    (output / "coefficients" / ".tmp-half-written.parquet").write_bytes(b"PAR1")
+    pq.write_table(
+        pa.table({"clip_id": ["öne", "two?"], "status": ["done", "done"]}), output / "clips.parquet"
+    )
+    return output
+
+
+def test_views_hold_all_clips(folder: Path):
+    rows = query(
+        folder, "SELECT clip_id, count(*) AS n, avg(jawOpen) AS jaw FROM coefficients GROUP BY 1 ORDER BY 1"
+    )
+    assert rows.to_pydict() == {"clip_id": ["two?", "öne"], "n": [4, 8], "jaw": [0.75, 0.25]}
+    assert query(folder, "SELECT count(jawOpen) AS n FROM raw")["n"].to_pylist() == [9]
+    assert query(folder, "SELECT * FROM raw LIMIT 1").column_names == SCHEMA.names
+    joined = query(
+        folder, "SELECT status, max(time_s) AS t FROM coefficients JOIN clips USING (clip_id) GROUP BY 1"
+    )
+    assert joined.to_pydict() == {"status": ["done"], "t": [0.28]}
+
+
+def test_result_is_typed_and_may_be_empty(folder: Path):
+    rows = query(folder, f"SELECT {', '.join(ARKIT_NAMES)} FROM coefficients WHERE eyeBlinkLeft > 2")
+    assert rows.num_rows == 0 and rows.schema.types == [pa.float32()] * 51
+
+
+def test_one_connection_answers_many_queries(folder: Path):
+    connection = connect(folder)
+    assert connection.execute("SELECT count(*) FROM clips").fetchall() == [(2,)]
+    assert connection.execute("SELECT count(*) FROM raw").fetchall() == [(12,)]
+
+
+def test_copy_to_a_file(folder: Path, tmp_path: Path):
+    query(folder, f"COPY (SELECT clip_id, frame_index FROM coefficients) TO '{tmp_path / 'x.csv'}' (HEADER)")
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 13
+
+
+def test_missing_kinds_are_empty_views(folder: Path):
+    for file in (folder / "raw").iterdir():
+        file.unlink()
+    assert query(folder, "SELECT count(*) AS n, max(clip_id) AS c FROM raw").to_pydict() == {
+        "n": [0],
+        "c": [None],
+    }
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELEC 1", "SELECT nothing FROM coefficients", "SELECT * FROM elsewhere", "", "-- nothing"]
+)
+def test_wrong_sql_is_named(folder: Path, sql: str):
+    with pytest.raises(BadQuery):
+        query(folder, sql)
+
+
+def test_wrong_folder_is_named(tmp_path: Path):
+    with pytest.raises(BadQuery, match="not a folder"):
+        query(tmp_path / "nowhere", "SELECT 1")
+    with pytest.raises(BadQuery, match="--output folder"):
+        query(tmp_path, "SELECT 1")
+    (tmp_path / "clips.parquet").write_bytes(b"nonsense")
+    with pytest.raises(BadQuery, match="cannot be read"):
+        query(tmp_path, "SELECT * FROM clips")
+
+
+def test_without_duckdb_the_install_line_is_given(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(BadQuery, match=r"pip install \"facecap-batch\[query\]\""):
+        query(folder, "SELECT 1")

@@ -1,0 +1,1 @@
+"""What tests share: videos, engines, tables, servers and workers that fail on purpose."""

@@ -1,0 +1,71 @@
+"""Workers that meet a real end: the process itself dies or hangs, as the clip in its hands says.
+
+A clip's id says what happens: ``segfault-always``, ``segfault-once`` (the first time), likewise ``kill-…``
+(as the kernel's out-of-memory killer does it) and ``hang-…`` (stopped: it answers nobody). Everything else is
+the real worker.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from facecap_batch.runs.planner import WorkItem
+from facecap_batch.runs.worker import ClipWorker
+from facecap_batch.scheduling.messages import Done, Failed, Progress
+
+PATIENCE_S = 120.0
+
+
+class DyingWorker(ClipWorker):
+    """Leaves a file in ``<output>.marks`` for every attempt at a clip."""
+
+    signals: ClassVar = {"segfault": signal.SIGSEGV, "kill": signal.SIGKILL}
+
+    def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
+        clip_id = item.clip.clip_id
+        marks = Path(f"{self.output}.marks")
+        marks.mkdir(exist_ok=True)
+        first = not any(marks.glob(f"{clip_id}.*"))
+        (marks / f"{clip_id}.{time.time_ns()}").touch()
+        fault = clip_id.split("-")[0]
+        if fault in self.signals and (first or "-once" not in clip_id):
+            yield Progress(1)  # the driver has heard of it
+            os.kill(os.getpid(), self.signals[fault])
+        yield from super().work(item)
+
+
+class HangingWorker(DyingWorker):
+    """The same, but what should hang does."""
+
+    signals: ClassVar = {"hang": signal.SIGSTOP}
+
+
+class GatedWorker(ClipWorker):
+    """Waits with every clip but ``free…`` until ``<output>.gate`` is there; says meanwhile that it lives."""
+
+    def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
+        gate = Path(f"{self.output}.gate")
+        while not item.clip.clip_id.startswith("free") and not gate.exists():
+            yield Progress(0)
+            time.sleep(0.2)
+        yield from super().work(item)
+
+
+class TogetherWorker(ClipWorker):
+    """Begins its first clip when another worker is at its own, or after `PATIENCE_S`: else one that is ready
+    early might do all clips alone."""
+
+    def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
+        marks = Path(f"{self.output}.together")
+        marks.mkdir(exist_ok=True)
+        (marks / str(os.getpid())).touch()
+        deadline = time.monotonic() + PATIENCE_S
+        while len(list(marks.iterdir())) < 2 and time.monotonic() < deadline:
+            yield Progress(0)
+            time.sleep(0.2)
+        yield from super().work(item)

@@ -1,0 +1,39 @@
+"""One Ray for a test module, started and stopped the way a run does it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from facecap_batch.scheduling import cluster
+
+# Test modules import Ray at their top, before a token can be given to it: say so, or Ray writes one
+# into HOME.
+if "ray" in sys.modules:
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextlib.contextmanager
+def importable() -> Iterator[None]:
+    """Within this context the workers of a Ray that is started can import the test modules, too."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("PYTHONPATH")
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+@contextlib.contextmanager
+def local_ray(num_cpus: int = 2) -> Iterator[None]:
+    """Ray whose workers can import the test modules, too."""
+    with importable(), cluster.connected(num_cpus=num_cpus):
+        yield

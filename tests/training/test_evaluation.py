@@ -1,0 +1,106 @@
+"""The job that judges a regressor, on the crude head of the tests and an engine of random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import typer
+
+from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.engines.registry import open_engine
+from facecap_batch.engines.sets import load_set
+from facecap_batch.training.regressor import evaluation
+from facecap_batch.training.rendering import dataset
+from tests.support.head import head_for_tests
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "jobs"))
+import evaluate
+
+
+def test_an_engine_is_judged_on_every_channel(folder, random_engines, tmp_path, capsys):
+    report, figures = tmp_path / "quality.md", tmp_path / "quality.json"
+    picture = tmp_path / "images" / "quality.jpg"
+    engines = str(random_engines.folder)
+    evaluate.main(folder, engines, "onnxruntime-cpu", None, None, tmp_path, figures, report, picture)
+    text = report.read_text()
+    assert "](images/quality.jpg)" in text
+    drawn = cv2.imread(str(picture))
+    assert drawn.shape[1] == evaluate.COLUMNS * evaluation.TILE and drawn.std() > 20
+    assert text in capsys.readouterr().out
+    assert "| all | 32 |" in text and "closed eyes, F1" in text
+    assert all(f"| `{name}` |" in text for name in ARKIT_NAMES)
+    said = json.loads(figures.read_text())
+    assert set(said["r"]) == set(ARKIT_NAMES) and said["slices"]["all"]["crops"] == 32
+    sizes = [said["slices"][f"face of {pixels} pixels"] for pixels in evaluate.FACES]
+    assert all(size["crops"] == 32 for size in sizes)
+    assert len({size["landmarks_percent"] for size in (*sizes, said["slices"]["all"])}) == 4
+    assert all(value > 0 for name, value in said["single"].items() if name.startswith("taken again"))
+
+
+def test_faces_that_do_one_thing_alone_are_rendered_and_read(random_engines, monkeypatch):
+    monkeypatch.setattr(evaluate, "PEOPLE_ALONE", 1)
+
+    @dataclasses.dataclass(frozen=True)
+    class HeadOnly:
+        def load(self):
+            return head_for_tests(), None
+
+    engine = open_engine(load_set(str(random_engines.folder)).regressor, "onnxruntime-cpu")
+    said = evaluate._alone(engine, HeadOnly())
+    assert said.shape == (len(ARKIT_NAMES),) and np.isfinite(said).all()
+    assert np.abs(said).max() > 0
+    done = {name: set(np.array(ARKIT_NAMES)[evaluate._together(name) > 0]) for name in ARKIT_NAMES}
+    assert done["jawLeft"] == {"jawLeft"} and done["browInnerUp"] == {"browInnerUp"}
+    assert done["mouthSmileLeft"] == {"mouthSmileLeft", "mouthSmileRight"}
+    assert done["eyeLookInRight"] == {"eyeLookInRight", "eyeLookOutLeft"}
+    assert done["eyeLookOutLeft"] == done["eyeLookInRight"]
+    np.testing.assert_array_equal(evaluate._alone(engine, HeadOnly()), said)
+
+
+def test_a_face_from_small_footage_has_lost_what_is_finer(shard):
+    crops = shard.image[:4]
+
+    def detail(pictures: np.ndarray) -> float:
+        return float(np.abs(np.diff(pictures.astype(float), axis=2)).mean())
+
+    details = [detail(evaluation.from_smaller_faces(crops, pixels)) for pixels in (24, 48, 96)]
+    assert details == sorted(details) and details[-1] < detail(crops)
+    assert evaluation.from_smaller_faces(crops, 24).shape == crops.shape
+
+
+def test_a_crop_that_is_taken_again_is_the_same_face_elsewhere(shard):
+    crops = shard.image[:4]
+    again = evaluation.taken_again(crops, np.random.default_rng(0))
+    assert again.shape == crops.shape and again.dtype == np.uint8 and (again != crops).mean() > 0.5
+    here, there = (
+        pictures.reshape(4, 24, 8, 24, 8, 3).astype(float).mean((2, 4)) for pictures in (crops, again)
+    )
+    assert np.abs(here - there).mean() < 8
+
+
+def test_the_picture_goes_from_the_best_crop_to_the_worst(shard):
+    said = shard.coefficients.copy()
+    said[:, 0] += np.linspace(0.0, 1.0, len(said), dtype=np.float32)
+    drawn = evaluation.picture(shard, said, shard.points, 3, 1)
+    best = cv2.resize(shard.image[0], (evaluation.TILE, evaluation.TILE), interpolation=cv2.INTER_CUBIC)
+    worst = cv2.resize(shard.image[-1], (evaluation.TILE, evaluation.TILE), interpolation=cv2.INTER_CUBIC)
+    for tile, crop in ((drawn[:, : evaluation.TILE], best), (drawn[:, -evaluation.TILE :], worst)):
+        assert (tile[: evaluation.TILE] == crop).mean() > 0.8  # all but the landmarks
+
+
+def test_a_picture_of_an_unknown_kind_is_refused_before_anything_is_run(folder, random_engines, tmp_path):
+    with pytest.raises(typer.BadParameter, match=r"quality\.tif.*\.jpg or \.png"):
+        evaluate.main(folder, str(random_engines.folder), picture=tmp_path / "quality.tif")
+
+
+def test_a_handful_of_crops_is_no_judgement(shard, random_engines, tmp_path):
+    few = dataset.FaceShard(*(getattr(shard, name)[:8] for name in evaluate.FIELDS))
+    dataset.save(tmp_path / "faces_0001.npz", dataclasses.asdict(few))
+    with pytest.raises(typer.BadParameter, match="too few"):
+        evaluate.main(tmp_path, str(random_engines.folder))

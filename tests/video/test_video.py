@@ -1,0 +1,399 @@
+"""Decoding real files: times, order, orientation, pixels, ranges, damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from facecap_batch.capture.pipeline import clip_info
+from facecap_batch.errors import BadVideo, NoVideoStream
+from facecap_batch.video.decoder import Video, decode, probe
+from facecap_batch.video.frame import Frame, Orientation, Scalers
+from tests.support import videos
+from tests.support.videos import number_of, picture, write_video
+
+B_FRAMES = {"bf": "3", "b_strategy": "0", "g": "24", "x264-params": "scenecut=0"}
+MILLISECONDS = Fraction(1, 1000)
+VARYING = np.cumsum(np.random.default_rng(1).choice([17, 33, 33, 40, 120], 90)).tolist()
+
+
+def numbers(path: Path, **arguments: object) -> list[int]:
+    return [number_of(frame.rgb()) for frame in decode(path, **arguments)]  # type: ignore[arg-type]
+
+
+def make(kind: str, folder: Path) -> Path:
+    """One file of a kind that has bitten somebody."""
+    if kind == "constant":
+        return write_video(folder / "constant.mp4", 90)
+    if kind == "ntsc":
+        return write_video(folder / "ntsc.mp4", 90, fps=Fraction(24000, 1001))
+    if kind == "variable":
+        return write_video(folder / "variable.mp4", 90, pts=VARYING, time_base=MILLISECONDS)
+    if kind == "variable matroska":
+        return write_video(folder / "variable.mkv", 90, pts=VARYING, time_base=MILLISECONDS)
+    if kind == "b-frames":
+        return write_video(folder / "b.mp4", 90, options=B_FRAMES)
+    if kind == "transport stream":
+        return write_video(folder / "b.ts", 90, options=B_FRAMES)
+    if kind == "starts late":
+        late = write_video(folder / "late.mp4", 90, pts=[k + 40 for k in range(90)], options=B_FRAMES)
+        return late
+    path = write_video(folder / "edited.mp4", 90, options=B_FRAMES)
+    with av.open(str(path)) as container:
+        step = round(1 / (30 * container.streams.video[0].time_base))
+    videos.trim(path, 20 * step)
+    return path
+
+
+KINDS = {
+    "constant": range(90),
+    "ntsc": range(90),
+    "variable": range(90),
+    "variable matroska": range(90),
+    "b-frames": range(90),
+    "transport stream": range(90),
+    "starts late": range(90),
+    "edit list": range(20, 90),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_frame_once_in_order_at_the_containers_pts(kind: str, threads: int, tmp_path: Path) -> None:
+    path = make(kind, tmp_path)
+    frames = list(decode(path, thread_count=threads))
+    assert [frame.index for frame in frames] == list(range(len(KINDS[kind])))
+    assert [number_of(frame.rgb()) for frame in frames] == list(KINDS[kind])
+    assert [frame.pts for frame in frames] == videos.container_pts(path)
+
+
+def test_variable_times_survive_to_the_millisecond(tmp_path: Path) -> None:
+    path = make("variable matroska", tmp_path)
+    info = probe(path)
+    times = [frame.pts * info.time_base for frame in decode(path)]
+    assert [time - times[0] for time in times] == [Fraction(pts - VARYING[0], 1000) for pts in VARYING]
+
+
+@pytest.mark.parametrize(
+    ("kind", "varies"), [("constant", False), ("ntsc", False), ("b-frames", False), ("variable", True)]
+)
+def test_variable_rate_is_told_from_rounding(kind: str, varies: bool, tmp_path: Path) -> None:
+    path = make(kind, tmp_path)
+    pts = np.array([frame.pts for frame in decode(path)], np.int64)
+    info = clip_info("clip", str(path), probe(path), pts)
+    assert info.variable_rate is varies
+    if kind == "ntsc":
+        assert info.fps == Fraction(24000, 1001)
+
+
+@pytest.mark.parametrize("kind", ["constant", "variable", "b-frames", "edit list", "variable matroska"])
+def test_a_range_holds_exactly_the_frames_inside_it(kind: str, tmp_path: Path) -> None:
+    path = make(kind, tmp_path)
+    base = probe(path).time_base
+    whole = [frame.pts for frame in decode(path)]
+    edges = [None, whole[7] * base, whole[7] * base + base / 2, whole[40] * base, whole[63] * base]
+    for start in edges:
+        for end in edges[1:]:
+            if start is not None and end is not None and end <= start:
+                continue
+            got = [(frame.index, frame.pts) for frame in decode(path, start, end)]
+            expected = [
+                pts
+                for pts in whole
+                if (start is None or pts * base >= start) and (end is None or pts * base < end)
+            ]
+            assert got == list(enumerate(expected))
+
+
+def test_ranges_of_a_transport_stream_count_from_its_first_timestamp(tmp_path: Path) -> None:
+    path = make("transport stream", tmp_path)
+    assert numbers(path, start=Fraction(1), end=Fraction(2)) == list(range(30, 60))
+
+
+def test_a_range_without_a_frame_is_named(tmp_path: Path) -> None:
+    path = make("constant", tmp_path)
+    with pytest.raises(BadVideo, match=r"no frame between 50\.000 s and 60\.000 s"):
+        Video(path, Fraction(50), Fraction(60))
+
+
+# --- orientation --------------------
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_display_rotation_makes_the_picture_upright(rotation: int, tmp_path: Path) -> None:
+    coded = [np.ascontiguousarray(np.rot90(picture(k), -rotation // 90)) for k in range(5)]
+    path = write_video(tmp_path / "phone.mp4", coded, rotation=rotation)
+    info = probe(path)
+    assert info.orientation == Orientation(rotation)
+    assert (info.width, info.height) == (videos.WIDTH, videos.HEIGHT)
+    for frame in decode(path):
+        image = frame.rgb()
+        assert image.shape == (videos.HEIGHT, videos.WIDTH, 3)
+        assert videos.upright(image) and number_of(image) == frame.index
+    # Another reader of display matrices agrees.
+    reader = cv2.VideoCapture(str(path))
+    assert reader.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+    _, other = reader.read()
+    reader.release()
+    assert videos.upright(other[..., ::-1])
+
+
+def test_a_phones_portrait_matrix_turns_clockwise() -> None:
+    """The matrix of an iPhone held upright: x' = -y, y' = x (ISO 14496-12)."""
+    one = 1 << 16
+    matrix = np.array([0, one, 0, -one, 0, 0, 1080 * one, 0, 1 << 30], np.int64).astype(np.int32)
+    assert Orientation.from_display_matrix(matrix) == Orientation(270)
+
+
+def test_a_mirrored_video_is_mirrored_back(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "selfie.mp4", [picture(k)[:, ::-1].copy() for k in range(5)])
+    videos.set_matrix(path, -1, 0, 0, 1)
+    assert numbers(path) == list(range(5))
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_places_follow_the_picture(rotation: int, mirrored: bool) -> None:
+    orientation = Orientation(rotation, mirrored)
+    coded = np.arange(6 * 4).reshape(4, 6)
+    shown = orientation.apply(coded)
+    assert orientation.size(6, 4) == shown.shape[::-1]
+    for y in range(shown.shape[0]):
+        for x in range(shown.shape[1]):
+            box = orientation.to_coded((x, y, x + 1, y + 1), 6, 4)
+            assert coded[int(box[1]), int(box[0])] == shown[y, x]
+            assert orientation.to_upright(box, 6, 4) == (x, y, x + 1, y + 1)
+
+
+# --- pixels --------------------
+
+# Where it may reorder two pictures, x265 now and then has the first decoded after it is shown.
+CAREFUL = {"libx264": {"crf": "10"}, "libx265": {"crf": "10", "x265-params": "bframes=0"}}
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "width", "height"),
+    [
+        ("libx264", "yuv420p10le", 128, 96),
+        ("libx264", "yuv444p", 127, 95),
+        ("libx264", "yuvj420p", 128, 96),
+        ("libx265", "yuv420p10le", 128, 96),
+        ("ffv1", "yuv420p", 127, 95),
+        ("ffv1", "gray", 128, 96),
+        ("ffv1", "gray16le", 127, 95),
+        ("ffv1", "yuva420p", 128, 96),
+        ("ffv1", "bgr0", 127, 95),
+        ("ffv1", "yuv411p", 126, 95),
+        ("mjpeg", "yuvj422p", 128, 96),
+        ("png", "rgba", 127, 95),
+        ("rawvideo", "yuyv422", 128, 96),
+    ],
+)
+def test_any_pixel_format_shows_the_same_picture(
+    codec: str, pixel_format: str, width: int, height: int, tmp_path: Path
+) -> None:
+    path = write_video(
+        tmp_path / ("clip.mov" if codec == "png" else "clip.mkv"),
+        [picture(k, width, height) for k in (5, 170)],
+        codec=codec,
+        pixel_format=pixel_format,
+        options=CAREFUL.get(codec, {}),
+    )
+    first, second = decode(path)
+    assert (number_of(first.rgb()), number_of(second.rgb())) == (5, 170)
+    if "gray" not in pixel_format:
+        assert videos.upright(first.rgb())
+    error = np.abs(second.rgb().astype(int) - picture(170, width, height)).mean(axis=2)
+    if "gray" not in pixel_format:
+        assert np.median(error) < 6  # full against limited range would be off by 16 and more
+    small, scale = second.small(64)
+    assert max(small.shape[:2]) == 64 and scale == 64 / width and number_of(small) == 170
+
+
+@pytest.mark.parametrize(
+    ("aspect", "rotation", "size"),
+    [
+        (Fraction(4, 3), 0, (128, 64)),
+        (Fraction(1, 2), 0, (96, 128)),
+        (Fraction(4, 3), 90, (64, 128)),
+        (Fraction(101, 100), 0, (96, 64)),
+        (Fraction(9), 0, (96, 64)),
+    ],
+)
+def test_pixels_that_are_not_square_become_square(
+    tmp_path: Path, aspect: Fraction, rotation: int, size: tuple[int, int]
+) -> None:
+    """Anamorphic pictures are stretched; what is as good as square, or beyond belief, stays."""
+    frames = [picture(number, 96, 64) for number in (5, 170)]
+    path = write_video(tmp_path / "a.mp4", frames, pixel_aspect=aspect, rotation=rotation)
+    with Video(path) as video:
+        assert (video.info.width, video.info.height) == size
+        first, second = video.frames()
+        assert not video.notes
+    assert (first.width, first.height) == (second.width, second.height) == size
+    assert first.rgb().shape == (size[1], size[0], 3)
+    if not rotation:
+        assert (number_of(first.rgb()), number_of(second.rgb())) == (5, 170) and videos.upright(first.rgb())
+    assert first.small(64)[0].shape[:2] == (round(64 * size[1] / max(size)), round(64 * size[0] / max(size)))
+
+
+@pytest.mark.parametrize(
+    "pixel_format", ["yuv420p", "nv12", "yuv420p10le", "yuyv422", "gray", "rgb24", "pal8"]
+)
+@pytest.mark.parametrize("orientation", [Orientation(), Orientation(90), Orientation(180, True)])
+@pytest.mark.parametrize("side", [30.0, 63.7, 110.0, 260.0])
+def test_a_crop_is_the_square_it_says_it_is(pixel_format: str, orientation: Orientation, side: float) -> None:
+    """Against cutting the whole converted picture, inside, over the edge and larger than the picture."""
+    across, down = np.meshgrid(np.arange(160), np.arange(120))
+    image = np.stack([across + 40, down + 90, (across + down) // 2 + 60], axis=2).astype(np.uint8)
+    coded = av.VideoFrame.from_ndarray(image, format="rgb24")
+    if pixel_format == "pal8":  # swscale writes no palettes
+        coded = av.VideoFrame.from_ndarray(image[..., 0].copy(), format="gray").reformat(format="rgb8")
+    else:
+        coded = coded.reformat(format=pixel_format)
+    frame = Frame(0, 0, coded, orientation, Scalers())
+    whole = cv2.copyMakeBorder(frame.rgb(), 300, 300, 300, 300, cv2.BORDER_REPLICATE)
+    for center in ((80.3, 55.1), (4.0, 100.0), (frame.width - 3.2, 2.7)):
+        crop = frame.crop(*center, side, 64)
+        assert crop.image.shape == (64, 64, 3) and crop.image.dtype == np.uint8
+        # The square lies on whole chroma samples only where it shrinks: within two pixels of what was asked.
+        assert abs(crop.side - side) <= 2
+        assert abs(crop.x0 + crop.side / 2 - center[0]) <= 2.1
+        assert abs(crop.y0 + crop.side / 2 - center[1]) <= 2.1
+        step = crop.side / 64
+        matrix = np.array(
+            [[step, 0, crop.x0 + 300 + step / 2 - 0.5], [0, step, crop.y0 + 300 + step / 2 - 0.5]]
+        )
+        expected = cv2.warpAffine(whole, matrix, (64, 64), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        difference = np.abs(crop.image.astype(int) - expected)
+        assert np.median(difference) <= (8 if pixel_format == "pal8" else 2)
+
+
+def test_a_picture_that_changes_size_keeps_the_first_ones(tmp_path: Path) -> None:
+    path = tmp_path / "two.ts"
+    path.write_bytes(
+        b"".join(
+            write_video(tmp_path / f"{k}.ts", [picture(3, *size)] * 5, codec="mpeg2video").read_bytes()
+            for k, size in enumerate([(128, 96), (192, 144)])
+        )
+    )
+    with Video(path) as video:
+        shapes = {frame.rgb().shape for frame in video.frames()}
+        assert shapes == {(96, 128, 3)}
+        assert any("changes size" in note for note in video.notes)
+
+
+# --- bad input --------------------
+
+
+def test_what_is_no_video_says_so(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("not a video\n" * 50)
+    for name, words in {
+        "absent.mp4": "no such file",
+        "empty.mp4": "file is empty",
+        "text.mp4": "cannot be opened as a video",
+        ".": "is a folder",
+    }.items():
+        with pytest.raises(BadVideo, match=words) as caught:
+            Video(tmp_path / name)
+        assert str(tmp_path) in str(caught.value)
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    with pytest.raises(NoVideoStream, match="only audio"):
+        probe(videos.write_audio(tmp_path / "sound.m4a"))
+
+
+def test_a_video_without_frames(tmp_path: Path) -> None:
+    for name in ("none.mp4", "none.avi", "none.mkv", "none.mov"):
+        with pytest.raises(BadVideo, match=r"no frame can be decoded|holds no video|cannot be opened"):
+            Video(videos.write_no_frames(tmp_path / name))
+
+
+@pytest.mark.parametrize("size", [1, 16])
+def test_tiny_videos_decode(size: int, tmp_path: Path) -> None:
+    path = write_video(
+        tmp_path / "tiny.mkv", [np.full((size, size, 3), 90, np.uint8)] * 3, codec="ffv1", pixel_format="bgr0"
+    )
+    for frame in decode(path):
+        assert frame.rgb().shape == (size, size, 3)
+        assert frame.small(320)[0].shape == (320, 320, 3)
+        assert frame.crop(0.5, 0.5, 1.0, 192).image.shape == (192, 192, 3)
+
+
+def test_names_that_look_like_something_else(tmp_path: Path) -> None:
+    for name in ("a b – ü 顔.mp4", "concat:x.mp4", "%03d.mp4", "-i.mp4", "data:,x.mp4"):
+        source = write_video(tmp_path / "plain.mp4", 3)
+        assert numbers(source.rename(tmp_path / name)) == [0, 1, 2]
+
+
+CUT = [("clip.mp4", {"movflags": "faststart"}), ("clip.mkv", {}), ("clip.avi", {})]
+
+
+@pytest.mark.parametrize(("name", "options"), CUT)
+def test_a_file_cut_off_is_refused_with_the_place(name: str, options: dict[str, str], tmp_path: Path) -> None:
+    codec = "mpeg4" if name.endswith("avi") else "libx264"
+    whole = write_video(tmp_path / name, 90, codec=codec, container_options=options)
+    assert len(list(decode(whole))) == 90
+    cut = videos.truncate(whole, tmp_path / f"cut-{name}")
+    with pytest.raises(BadVideo, match=r"damaged: .* at \d\.\d+ s, frame \d+; .*re-encode"):
+        list(decode(cut))
+    with Video(cut, damage="keep") as video:
+        kept = [number_of(frame.rgb()) for frame in video.frames()]
+        assert 10 < len(kept) < 90 and kept[:10] == list(range(10))
+        assert video.notes
+
+
+def test_flipped_bytes_are_refused_or_kept(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.mp4", 90, options={"g": "30"})
+    bad = videos.flip_bytes(whole, tmp_path / "bad.mp4")
+    with pytest.raises(BadVideo, match="damaged"):
+        list(decode(bad))
+    with Video(bad, damage="keep") as video:
+        count = sum(1 for _ in video.frames())
+        assert count > 60 and any("damaged" in note or "decoding fails" in note for note in video.notes)
+
+
+def test_frames_missing_in_the_middle_are_reported(tmp_path: Path) -> None:
+    """Packets that never reach the decoder leave no error behind, only a hole in time."""
+    gap = [k if k < 30 else k + 40 for k in range(60)]
+    path = write_video(tmp_path / "hole.mkv", 60, pts=gap)
+    with Video(path) as video:
+        assert sum(1 for _ in video.frames()) == 60
+        assert any("no frames for 1.3" in note for note in video.notes)
+
+
+def test_a_sound_file_is_closed_and_a_generator_left_early_too(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", 30)
+    before = _open_files()
+    for _ in range(20):
+        for frame in decode(path, thread_count=2):
+            if frame.index == 2:
+                break
+    with pytest.raises(NoVideoStream):
+        probe(videos.write_audio(tmp_path / "sound.m4a"))
+    assert _open_files() == before
+
+
+def _open_files() -> int:
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+def test_automatic_threads_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="deadlock"):
+        Video(tmp_path / "clip.mp4", thread_count=0)
+
+
+@pytest.mark.footage
+def test_real_clips_decode_to_what_their_containers_say(footage: Callable[[str], Path]) -> None:
+    for name in ("single_face.mp4", "no_face.mp4", "face_noface.mov", "grid_swiz3n.mpg", "intel_asl_no.mkv"):
+        path = footage(name)
+        assert [frame.pts for frame in decode(path)] == videos.container_pts(path)
