@@ -30,7 +30,8 @@ from facecap_batch.training.people.appearance import person
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.regressor import evaluation
 from facecap_batch.training.regressor.distillation import mirrored_name
-from facecap_batch.training.regressor.losses import Quality, hidden_share, measure
+from facecap_batch.training.regressor.examples import hidden_share
+from facecap_batch.training.regressor.quality import Quality, measure
 from facecap_batch.training.rendering import dataset, degrade, raster
 from facecap_batch.training.rendering.scene import View, random_light, render
 

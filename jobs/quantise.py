@@ -28,7 +28,7 @@ from facecap_batch.engines.cards import EngineCard, write_card
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.training.quantise import quantise
-from facecap_batch.training.regressor.losses import measure
+from facecap_batch.training.regressor.quality import measure
 from facecap_batch.training.rendering.dataset import FaceShard, load_faces
 
 BACKEND = "onnxruntime-cpu"

@@ -39,7 +39,8 @@ PATTERNS: dict[str, dict[str, float]] = {
     "fear": {"browInnerUp": 0.9, "browOuterUp": 0.4, "eyeWide": 0.8, "mouthStretch": 0.8, "jawOpen": 0.2},
     "bite": {"mouthRollLower": 0.8, "mouthRollUpper": 0.3, "mouthPress": 0.3},
     "worry": {"browInnerUp": 1.0, "browDown": 0.4, "mouthFrown": 0.3, "mouthPress": 0.3},
-    "cry": {"browInnerUp": 0.8, "browDown": 0.5, "mouthFrown": 0.9, "mouthStretch": 0.6, "mouthLowerDown": 0.5,
+    "cry": {"browInnerUp": 0.8, "browDown": 0.5, "mouthFrown": 0.9, "mouthStretch": 0.6, "mouthLowerDown":
+    0.5,
             "eyeSquint": 0.5, "cheekSquint": 0.3, "mouthShrugLower": 0.5, "jawOpen": 0.2},
     "open laugh": {"mouthSmile": 0.9, "jawOpen": 0.6, "mouthUpperUp": 0.5, "mouthLowerDown": 0.5,
                    "browOuterUp": 0.3, "eyeWide": 0.3},
@@ -171,7 +172,8 @@ def _add_lids(values: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def _take_row(takes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A face made of a real one's upper half and another's lower half, stronger or weaker, mirrored or not."""
+    """A face made of a real one's upper half and another's lower half, stronger or weaker, mirrored or
+    not."""
     upper, lower = takes[rng.integers(len(takes), size=2)]
     if rng.random() < 0.5:
         upper = lower
