@@ -8,6 +8,7 @@ they run beside the training (`loader`).
 from __future__ import annotations
 
 import dataclasses
+import signal
 from collections.abc import Callable, Iterator
 
 import cv2
@@ -87,6 +88,9 @@ class Examples(IterableDataset[Example]):
 
     def __iter__(self) -> Iterator[Example]:
         worker = torch.utils.data.get_worker_info()
+        if worker:  # the training itself is asked to stop, saves, and ends its processes
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         seed = [self._seed, worker.id if worker else 0]
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
