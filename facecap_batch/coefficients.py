@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facecap_batch.storage.publish import Place, arrow_source, published
+from facecap_batch.storage.publish import StoragePath, arrow_source, published
 
 # Apple's ARFaceAnchor.BlendShapeLocation order without tongueOut; left and right are the subject's.
 ARKIT_NAMES: tuple[str, ...] = (
@@ -200,12 +200,12 @@ def from_arrow(arrow: pa.Table) -> CoefficientTable:
     )
 
 
-def write_parquet(table: CoefficientTable, path: Place) -> None:
+def write_parquet(table: CoefficientTable, path: StoragePath) -> None:
     """Publish `table` at `path`: zstd, byte-identical for identical tables."""
     with published(path) as temporary:
         pq.write_table(to_arrow(table), temporary, compression="zstd")
 
 
-def read_parquet(path: Place) -> CoefficientTable:
+def read_parquet(path: StoragePath) -> CoefficientTable:
     """Read a file written by `write_parquet`."""
     return from_arrow(pq.read_table(arrow_source(path)))

@@ -79,7 +79,7 @@ class PeerFailed(FacecapError):
     """Another tool that speeds are told beside did not do its part. The message holds what it said."""
 
 
-def lasting(error: OSError) -> bool:
+def is_permanent(error: OSError) -> bool:
     """True where another attempt cannot fare better."""
     return error_number(error) in LASTING
 

@@ -132,3 +132,11 @@ def head_pose(
     depth = focal_length(width, height) * np.exp(place[:, 2]) / crop[:, 2]
     ray = viewing_ray(center_x + place[:, 0] * half, center_y + place[:, 1] * half, width, height)
     return rotation, ray * depth[:, None]
+
+
+def head_columns(
+    squares: np.ndarray, angles: np.ndarray, place: np.ndarray, width: int, height: int
+) -> np.ndarray:
+    """float32 [N, 6]: yaw pitch roll (radians), x y z (centimetres), camera frame; see `head_pose`."""
+    rotation, position = head_pose(squares, angles, place, width, height)
+    return np.concatenate([euler_from_matrix(rotation), position], axis=1).astype(np.float32)

@@ -78,3 +78,10 @@ def _from_frames(match: re.Match[str], rate: Fraction) -> Fraction:
         total_minutes = hours * 60 + minutes
         count -= dropped * (total_minutes - total_minutes // 10)
     return count / rate
+
+
+def clock(seconds: float) -> str:
+    """``0:07``, ``12:34``, ``3:00:00``."""
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -46,7 +46,7 @@ CLOSED = 0.5  # an eye is closed above this
 RESTING_PEOPLE = 64
 PEOPLE_ALONE, ALONE = 12, 0.8  # people who do one thing alone, and how far
 ONE_SIDED = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")  # all else both sides of a face do together
-LEAST_CROPS = 30  # of a slice that is worth a figure
+MIN_CROPS = 30  # of a slice that is worth a figure
 FIELDS = [field.name for field in dataclasses.fields(dataset.FaceShard)]
 
 
@@ -56,7 +56,7 @@ def _run(engine, image: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _slice(outputs: dict[str, np.ndarray], shard: dataset.FaceShard, rows: np.ndarray) -> Quality | None:
-    if rows.sum() < LEAST_CROPS:
+    if rows.sum() < MIN_CROPS:
         return None
     part = dataset.FaceShard(*(getattr(shard, name)[rows] for name in FIELDS))
     return measure(outputs["outputs"][rows], outputs["landmarks"][rows], part)
@@ -79,7 +79,7 @@ def _joined(folder: Path) -> dataset.FaceShard:
     joined = dataset.FaceShard(
         *(np.concatenate([getattr(shard, name) for shard in shards]) for name in FIELDS)
     )
-    if len(joined.image) < LEAST_CROPS:
+    if len(joined.image) < MIN_CROPS:
         raise typer.BadParameter(f"{folder} holds {len(joined.image)} crops, too few to judge by")
     return joined
 

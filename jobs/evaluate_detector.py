@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import typer
 
-from facecap_batch.capture.detector import Detection, Detector, iou
+from facecap_batch.capturing.detector import Detection, Detector, iou
 from facecap_batch.engines.cards import read_card, write_card
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.video.decoder import decode
@@ -31,7 +31,7 @@ VIDEOS = (".mp4", ".mkv", ".mov", ".mpg", ".webm", ".avi")
 
 
 @dataclasses.dataclass
-class Tally:
+class ProgressCounter:
     """Counts over one video."""
 
     frames: int = 0
@@ -68,9 +68,9 @@ def measure(
     second: Detector | None,
     reference: list[np.ndarray | None] | None,
     step: int,
-) -> Tally:
+) -> ProgressCounter:
     """Run over every `step`-th frame of `clip`."""
-    tally = Tally()
+    tally = ProgressCounter()
     pending: list[tuple[int, np.ndarray]] = []
 
     def flush() -> None:
@@ -129,11 +129,11 @@ def main(
         f"{'video':24} {'frames':>6} {'found':>6} {'faces':>6} {'reference':>9} {'agreed':>7} {'IoU':>5} "
         f"{'second':>6} {'agreed':>7} {'unconf.':>7} {'px':>5} {'ms':>5}"
     )
-    total = Tally()
+    total = ProgressCounter()
     for clip in sorted(path for path in clips.rglob("*") if path.suffix.lower() in VIDEOS):
         table = reference / f"{clip.stem}.parquet" if reference else None
         tally = measure(clip, detector, other, read_reference(table), step)
-        for field in dataclasses.fields(Tally):
+        for field in dataclasses.fields(ProgressCounter):
             setattr(total, field.name, getattr(total, field.name) + getattr(tally, field.name))
         _line(clip.stem, tally)
     _line("all", total)
@@ -142,7 +142,7 @@ def main(
         write_card(dataclasses.replace(card, quality={**card.quality, "videos": figures(total)}), engine)
 
 
-def figures(t: Tally) -> dict[str, float]:
+def figures(t: ProgressCounter) -> dict[str, float]:
     """The totals as they stand in a card."""
     return {
         "frames": t.frames,
@@ -158,7 +158,7 @@ def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
-def _line(name: str, t: Tally) -> None:
+def _line(name: str, t: ProgressCounter) -> None:
     typer.echo(
         f"{name:24} {t.frames:6} {percent(t.found, t.frames):>6} {t.faces:6} {t.referenced:9} "
         f"{percent(t.agreed, t.referenced):>7} {np.mean(t.overlap) if t.overlap else np.nan:5.2f} "

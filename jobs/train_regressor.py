@@ -1,16 +1,12 @@
 """Train the default regressor on rendered faces: the locator, then the expression half.
 
-    python jobs/train_regressor.py train locator    --data data/ict/faces --data data/hm08/faces --run runs/a
-    \\
-        --samples 1000000
-    python jobs/train_regressor.py train expression --data data/ict/faces --data data/hm08/faces --run runs/a
-    \\
-        --samples 10000000
+    ICT=data/ict/faces HM08=data/hm08/faces
+    python jobs/train_regressor.py train locator    --data $ICT --data $HM08 --run runs/a --samples 1000000
+    python jobs/train_regressor.py train expression --data $ICT --data $HM08 --run runs/a --samples 10000000
     python jobs/train_regressor.py keep --run runs/a --output engines/checkpoints
-    python jobs/train_regressor.py export --run runs/a --heldout heldout/ict/faces --heldout
-    heldout/hm08/faces \\
-        --output engines/default
-    python jobs/train_regressor.py teach --data data/ict/faces --engines engines/a --output data/ict/taught
+    python jobs/train_regressor.py export --run runs/a --heldout heldout/ict/faces \\
+        --heldout heldout/hm08/faces --output engines/default
+    python jobs/train_regressor.py teach --data $ICT --engines engines/a --output data/ict/taught
 
 Each part keeps its checkpoint in --run and goes on from it, as if it had never stopped, until it has seen
 --samples crops; where there is none it begins from --warm-start engines/checkpoints. The learning rate is
@@ -35,7 +31,7 @@ import numpy as np
 import torch
 import typer
 
-from facecap_batch.capture.regressor import Regressor
+from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.errors import EngineMismatch

@@ -33,7 +33,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facecap_batch.capture.pipeline import capture
+from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
@@ -43,7 +44,6 @@ from facecap_batch.importing.mediapipe.onnx_builder import OnnxGraph
 from facecap_batch.importing.mediapipe.task_bundle import BLENDSHAPES, DETECTOR, LANDMARKS, read_task
 from facecap_batch.importing.mediapipe.tflite_layout import LaidOut, natural
 from facecap_batch.importing.mediapipe.tflite_operators import convert
-from facecap_batch.runs.manifest import Clip
 
 INTERPRET = """
 import sys, zipfile, numpy
@@ -187,7 +187,7 @@ def main() -> None:
         print(f"{'clip':26s} frames  peer found   we too  we found  mean |d|  rotation°   aligned°")
         clips = []
         for path in arguments.clips:
-            table = capture(Clip(path.stem, str(path.resolve())), detector, regressor)
+            table = capture_clip(Clip(path.stem, str(path.resolve())), detector, regressor)
             clips.append(agreement(table, pq.read_table(arguments.references / f"{path.stem}.parquet")))
             print(line(path.stem, clips[-1]), flush=True)
     whole = total(clips)

@@ -37,8 +37,8 @@ TRUSTED = (
     "browOuterUpLeft",
     "browOuterUpRight",
 )
-LEAST_DEVIATION = 0.05
-LEAST_FRAMES = 20
+MIN_DEVIATION = 0.05
+MIN_FRAMES = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ def compare(ours: Faces, peer: Faces) -> Agreement:
     r: dict[str, float] = {}
     for place, name in enumerate(TRUSTED):
         a, b = ours.values[here, place][joint], peer.values[there, place][joint]
-        if len(b) >= LEAST_FRAMES and b.std() > LEAST_DEVIATION:
+        if len(b) >= MIN_FRAMES and b.std() > MIN_DEVIATION:
             r[name] = float(np.corrcoef(a, b)[0, 1]) if a.std() > 1e-4 else 0.0
     return Agreement(
         frames=len(ours.frame_index),

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, ClipInfo, CoefficientTable, write_parquet
-from facecap_batch.export.fbx.writer import write_fbx
+from facecap_batch.exporting.fbx.writer import write_fbx
 
 RATES = (Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(60000, 1001))
 FRAMES = 240

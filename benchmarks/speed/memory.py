@@ -46,16 +46,16 @@ def repeated(source: Path, target: Path, seconds: float) -> None:
 def measure(video: Path, engines: str) -> dict[str, float]:
     """Capture `video` in this process; frames, faces, seconds taken and peak resident memory in MiB."""
     sys.path.insert(0, str(ROOT))
-    from facecap_batch.capture.pipeline import capture
+    from facecap_batch.capturing.pipeline import capture_clip
+    from facecap_batch.clip import Clip
     from facecap_batch.engines.registry import open_engine
     from facecap_batch.engines.sets import load_set
-    from facecap_batch.runs.manifest import Clip
 
     chosen = load_set(engines)
     detector = open_engine(chosen.detector, DETECTOR_BACKEND)
     regressor = open_engine(chosen.regressor, DETECTOR_BACKEND)
     began = time.perf_counter()
-    table = capture(Clip("clip", str(video)), detector, regressor)
+    table = capture_clip(Clip("clip", str(video)), detector, regressor)
     took = time.perf_counter() - began
     # Linux counts in KiB, macOS in bytes.
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10

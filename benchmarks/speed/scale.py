@@ -46,12 +46,12 @@ DRIVE = (
 class SimulatedWorker(ClipWorker):
     """Everything of a worker but pictures and networks."""
 
-    def hello(self) -> Any:
+    def ready(self) -> Any:
         import ray
 
-        from facecap_batch.scheduling.messages import Hello
+        from facecap_batch.scheduling.messages import WorkerReady
 
-        return Hello(ray.get_runtime_context().get_node_id(), os.getpid(), "simulated")
+        return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid(), "simulated")
 
     def work(self, item: WorkItem) -> Iterator[Any]:
         import numpy as np
@@ -76,8 +76,8 @@ class SimulatedWorker(ClipWorker):
 class Waiting:
     """A worker whose work is to wait."""
 
-    def hello(self) -> Any:
-        return SimulatedWorker.hello(self)  # type: ignore[arg-type]
+    def ready(self) -> Any:
+        return SimulatedWorker.ready(self)  # type: ignore[arg-type]
 
     def work(self, seconds: float) -> Iterator[Any]:
         from facecap_batch.scheduling.messages import Done
@@ -111,7 +111,7 @@ def tasks_per_second(nodes: int, tasks: int) -> float:
     import ray
     from ray.cluster_utils import Cluster
 
-    from facecap_batch.scheduling.cluster import OBJECT_STORE_BYTES, room_for_workers
+    from facecap_batch.scheduling.cluster import OBJECT_STORE_BYTES, worker_capacity
     from facecap_batch.scheduling.messages import Task
     from facecap_batch.scheduling.scheduler import Scheduler
 
@@ -123,7 +123,7 @@ def tasks_per_second(nodes: int, tasks: int) -> float:
         ray.init(address=cluster.address, log_to_driver=False)
         actor = ray.remote(Waiting).options(num_cpus=1, max_restarts=0, max_task_retries=0)
         clock = Clock()
-        scheduler = Scheduler(lambda: actor.remote(), lambda: room_for_workers(1, 0), clock)
+        scheduler = Scheduler(lambda: actor.remote(), lambda: worker_capacity(1, 0), clock)
         for outcome in scheduler.run([Task(f"{number:05}", TASK_S, 1.0) for number in range(tasks)]):
             assert outcome.ok
         workers = len(clock.joined_at)

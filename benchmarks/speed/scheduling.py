@@ -27,13 +27,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from facecap_batch.capture.segments.cut_points import Cuts, Segment
+from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
+from facecap_batch.clip import Clip
 from facecap_batch.output import reports
 from facecap_batch.output.ledger import DONE, Ledger, Record
 from facecap_batch.output.segment_store import SegmentRecord
 from facecap_batch.runs.config import make_config
-from facecap_batch.runs.manifest import Clip, read_manifest
-from facecap_batch.runs.observers.progress import PlainDisplay, Tally
+from facecap_batch.runs.manifest import read_manifest
+from facecap_batch.runs.observers.progress import PlainDisplay, ProgressCounter
 from facecap_batch.runs.planner import JOIN_SHARE, JoinItem, SegmentItem, WorkItem, plan
 from facecap_batch.scheduling import cluster
 
@@ -41,27 +42,27 @@ CLIPS, TIMES_LONGER, WORKERS = 20, 20, 4
 MAKESPAN_LIMIT, OVERHEAD_LIMIT_MS, PLANNING_LIMIT_S, MEMORY_LIMIT_MIB = 1.15, 5.0, 60.0, 1024
 
 
-def cuts_of(segments: int, seconds: float) -> Cuts:
+def cuts_of(segments: int, seconds: float) -> SegmentPlan:
     """A clip of equal segments."""
     pieces = [
         Segment(n, None, n * 100, n * 100, (n + 1) * 100 if n + 1 < segments else None, seconds)
         for n in range(segments)
     ]
-    return Cuts("key", 6, 0, True, segments * 100, tuple(pieces))
+    return SegmentPlan("key", 6, 0, True, segments * 100, tuple(pieces))
 
 
 class SimulatedWorker:
     """A `ClipWorker` that sleeps instead of capturing: `second` real seconds for each of video."""
 
-    def __init__(self, cuts: Cuts, second: float) -> None:
+    def __init__(self, cuts: SegmentPlan, second: float) -> None:
         self.cuts, self.second = cuts, second
 
-    def hello(self):
+    def ready(self):
         import ray
 
-        from facecap_batch.scheduling.messages import Hello
+        from facecap_batch.scheduling.messages import WorkerReady
 
-        return Hello(ray.get_runtime_context().get_node_id(), os.getpid())
+        return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid())
 
     def work(self, item):
         from facecap_batch.scheduling.messages import Done
@@ -78,7 +79,7 @@ class SimulatedWorker:
 
 
 @contextlib.contextmanager
-def simulated(cuts: Cuts, second: float, workers: int) -> Iterator[list]:
+def simulated(cuts: SegmentPlan, second: float, workers: int) -> Iterator[list]:
     """Workers that are ready: how long Python takes to start is not the scheduler's."""
     # Ray lowers the priority of its workers; on a busy machine that alone would be measured.
     os.environ.update(RAY_worker_niceness="0")
@@ -87,21 +88,21 @@ def simulated(cuts: Cuts, second: float, workers: int) -> Iterator[list]:
 
         kind = ray.remote(SimulatedWorker).options(num_cpus=1, max_restarts=0, max_task_retries=0)
         actors = [kind.remote(cuts, second) for _ in range(workers)]
-        ray.get([actor.hello.remote() for actor in actors])
+        ray.get([actor.ready.remote() for actor in actors])
         yield actors
 
 
 def carry_out(items: list[WorkItem], actors: list, output: Path) -> float:
     """Seconds from the first task to the last outcome, as `runner` runs them."""
-    from facecap_batch.runs.workflow import Course
+    from facecap_batch.runs.workflow import ClipWorkflow
     from facecap_batch.scheduling.scheduler import Scheduler
 
     with Path(os.devnull).open("w") as nowhere:
-        tally = Tally(
+        tally = ProgressCounter(
             len(items), 0, {item.clip.clip_id: item.cost_s for item in items}, PlainDisplay(nowhere)
         )
         ready, workers = list(actors), len(actors)
-        course = Course(items, output)
+        course = ClipWorkflow(items, output)
         scheduler = Scheduler(ready.pop, lambda: workers, tally)
         started = time.monotonic()
         ended = 0
@@ -151,7 +152,7 @@ def overhead(output: Path, segments: int = 2000) -> bool:
 
 def planning(output: Path, rows: int = 100_000) -> bool:
 
-    from facecap_batch.runs.workflow import Course
+    from facecap_batch.runs.workflow import ClipWorkflow
 
     folder = output / "clips"
     folder.mkdir()
@@ -165,7 +166,7 @@ def planning(output: Path, rows: int = 100_000) -> bool:
     started = time.monotonic()
     clips = read_manifest(manifest)
     todo = plan(clips, Ledger(output / "out"), config)
-    tasks = Course(todo.items, output / "out").first()
+    tasks = ClipWorkflow(todo.items, output / "out").first()
     reports.write_clips(output / "out", clips, {})
     elapsed = time.monotonic() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

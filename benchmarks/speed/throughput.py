@@ -13,8 +13,8 @@ Measure what users get: an environment as ``pip install "facecap-batch[cpu]"`` m
 starts more processes and cost 1.4 s of each whole command here. Ray's start weighs less the longer a run is.
 
 The peer is MediaPipe as `facecap_batch.checks.mediapipe_peer` runs it, or a script that is given the clips
-and `--model` and prints a last line ``TOTAL: N frames, S s`` on its own clock, which leaves out its imports.
-Its whole command is timed as well. Runs of ours and the peer alternate.
+and `--model` and prints a last line ``TOTAL: N frames, S s`` on its own clock, which
+leaves out its imports. Its whole command is timed as well. Runs of ours and the peer alternate.
 """
 
 from __future__ import annotations

@@ -19,28 +19,29 @@ from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.capture.detector import letterbox
-from facecap_batch.capture.pipeline import CaptureSettings, capture
+from facecap_batch.capturing.detector import letterbox
+from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.checks import mediapipe_peer
 from facecap_batch.checks.output_parity import precision_of
 from facecap_batch.checks.stage_timer import Stopwatch
 from facecap_batch.checks.synthetic_faces import painted_crops, painted_pictures
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import write_parquet
 from facecap_batch.engines.batching import prepare_input
 from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.registry import BACKENDS, open_engine, unavailable_because
 from facecap_batch.engines.sets import EngineSet, load_set
 from facecap_batch.errors import BackendUnavailable
-from facecap_batch.export.formats import EXPORTERS
-from facecap_batch.runs.manifest import Clip
+from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.runs.worker import limit_threads
-from facecap_batch.solve.solver import solve
+from facecap_batch.solve.solver import solve_table
 from facecap_batch.video.decoder import decode
 
 log = logging.getLogger(__name__)
 
 WARM_UP = 3  # calls before the first that counts
-LEAST_ROUNDS = 5
+MIN_ROUNDS = 5
 WARM_UP_S = Fraction(1)  # of the video, before the pass that counts
 
 
@@ -150,7 +151,7 @@ def engine_speeds(card: EngineCard, backend: str, seconds: float) -> list[Engine
             engine.run(batch)
         took: list[float] = []
         ends = time.perf_counter() + seconds
-        while time.perf_counter() < ends or len(took) < LEAST_ROUNDS:
+        while time.perf_counter() < ends or len(took) < MIN_ROUNDS:
             started = time.perf_counter()
             engine.run(batch)
             took.append(time.perf_counter() - started)
@@ -188,7 +189,9 @@ def clip_speed(cards: EngineSet, backend: str, video: Path) -> ClipSpeed:
     write_fbx, _ = EXPORTERS["fbx"]
     with tempfile.TemporaryDirectory() as folder:
         beginning = Clip(clip_id="bench", path=str(video), end=WARM_UP_S)
-        write_fbx(solve(capture(beginning, detector, regressor, settings)), Path(folder) / "first.fbx")
+        write_fbx(
+            solve_table(capture_clip(beginning, detector, regressor, settings)), Path(folder) / "first.fbx"
+        )
 
         started = time.perf_counter()
         frames = sum(1 for _ in decode(video, thread_count=settings.decode_threads, damage="keep"))
@@ -198,9 +201,9 @@ def clip_speed(cards: EngineSet, backend: str, video: Path) -> ClipSpeed:
         started = time.perf_counter()
         with watch.watching():
             clip = Clip(clip_id="bench", path=str(video))
-            raw = capture(clip, detector, regressor, settings)
+            raw = capture_clip(clip, detector, regressor, settings)
         with watch.during("solve"):
-            final = solve(raw)
+            final = solve_table(raw)
         with watch.during("export"):
             write_parquet(raw, Path(folder) / "raw.parquet")
             write_parquet(final, Path(folder) / "final.parquet")

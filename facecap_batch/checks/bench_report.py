@@ -9,8 +9,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from facecap_batch import machine
 from facecap_batch.checks.bench import ClipSpeed, EngineSpeed, PeerClipSpeed, Speed
-from facecap_batch.output import reports
 
 
 def line(speed: Speed) -> str:
@@ -40,9 +40,9 @@ def as_json(speeds: Sequence[Speed]) -> dict[str, Any]:
     clips = [speed for speed in speeds if isinstance(speed, ClipSpeed)]
     peers = [speed for speed in speeds if isinstance(speed, PeerClipSpeed)]
     return {
-        "measured_at": reports.utc_now(),
-        "hardware": reports.hardware(),
-        "versions": reports.versions(),
+        "measured_at": machine.utc_now(),
+        "hardware": machine.hardware(),
+        "versions": machine.versions(),
         "engines": [dataclasses.asdict(speed) for speed in speeds if isinstance(speed, EngineSpeed)],
         "clips": [
             {
@@ -59,10 +59,10 @@ def as_json(speeds: Sequence[Speed]) -> dict[str, Any]:
 
 def markdown(speeds: Sequence[Speed]) -> str:
     """The records as tables under a description of the machine."""
-    hardware, versions = reports.hardware(), reports.versions()
+    hardware, versions = machine.hardware(), machine.versions()
     gpus = ", ".join(hardware["gpus"])
     parts = [
-        f"Measured {reports.utc_now()} on {hardware['processor']} ({hardware['cpus']} CPUs"
+        f"Measured {machine.utc_now()} on {hardware['processor']} ({hardware['cpus']} CPUs"
         f"{f', {gpus}' if gpus else ''}), one process with one thread; "
         + ", ".join(f"{name} {version}" for name, version in versions.items())
         + ".",

@@ -15,8 +15,8 @@ from facecap_batch.checks.samples import Sample
 from facecap_batch.engines.certificates import (
     AGREES,
     DIFFERS,
-    LEAST_CROPS,
-    LEAST_PICTURES,
+    MIN_CROPS,
+    MIN_PICTURES,
     REFERENCE,
     Certificate,
     issue,
@@ -62,8 +62,8 @@ class Comparison:
         """Whether it was made by the reference and on enough."""
         return (
             self.reference == REFERENCE
-            and len(self.sample.crops) >= LEAST_CROPS
-            and len(self.sample.pictures) >= LEAST_PICTURES
+            and len(self.sample.crops) >= MIN_CROPS
+            and len(self.sample.pictures) >= MIN_PICTURES
         )
 
     def certify(self, path: Path | None = None) -> Certificate:

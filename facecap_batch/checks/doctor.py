@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from facecap_batch import machine
 from facecap_batch.errors import FacecapError
-from facecap_batch.output import reports
 
 SMALL_TMP_BYTES = 1 * 2**30
 
@@ -32,7 +32,7 @@ class Finding:
 def findings() -> Iterator[Finding]:
     """Look at everything; none of it takes longer than a few seconds."""
     yield Finding("Python", sys.version_info >= (3, 10), platform.python_version())
-    hardware = reports.hardware()
+    hardware = machine.hardware()
     memory = hardware["memory_bytes"]
     size = f", {memory / 2**30:.0f} GiB" if memory else ""
     yield Finding("machine", True, f"{hardware['cpus']} CPUs{size}, {hardware['processor']}")

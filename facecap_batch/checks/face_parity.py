@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facecap_batch.capture.detector import Detection, iou
+from facecap_batch.capturing.detector import Detection, iou
 
 SAME_FACE_IOU = 0.5
 

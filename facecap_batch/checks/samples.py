@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.capture.detector import Detector
-from facecap_batch.capture.regressor import Regressor
+from facecap_batch.capturing.detector import Detector
+from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.checks.synthetic_faces import painted_crops, painted_pictures
 from facecap_batch.engines.cards import sha256_of
 from facecap_batch.errors import BadVideo

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from facecap_batch.capture.detector import Detector
-from facecap_batch.capture.regressor import Regressor
+from facecap_batch.capturing.detector import Detector
+from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.video.decoder import Video
 from facecap_batch.video.frame import Frame
 

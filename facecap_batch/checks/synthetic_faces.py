@@ -11,7 +11,7 @@ import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import CROP_SCALE
-from facecap_batch.export.head import head_model
+from facecap_batch.exporting.head import head_model
 from facecap_batch.geometry import matrix_from_euler
 
 SIDE = 320  # pixels of a picture

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from facecap_batch.capture.detector import FOLLOW_SHARE, Detection, Detector
-from facecap_batch.capture.regressor import Regressor
+from facecap_batch.capturing.detector import FOLLOW_SHARE, Detection, Detector
+from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.checks.comparison import Comparison, Verdict
 from facecap_batch.checks.face_parity import compare_faces, face_limit_of
 from facecap_batch.checks.output_parity import PRECISIONS, compare, limit_of, precision_of

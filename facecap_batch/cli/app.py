@@ -28,10 +28,10 @@ from facecap_batch.cli.options import (
     Workers,
 )
 from facecap_batch.errors import FacecapError
-from facecap_batch.storage.publish import place
+from facecap_batch.storage.publish import storage_path
 
 if TYPE_CHECKING:
-    from facecap_batch.solve.solver import SolveSettings
+    from facecap_batch.solve.settings import SolveSettings
 
 WRONG, INTERRUPTED = 2, 130
 
@@ -123,10 +123,10 @@ def run(
     from facecap_batch.runs.manifest import read_manifest
 
     read_manifest(manifest)  # its faults are told first, before engines are looked at
-    from facecap_batch.capture.pipeline import CaptureSettings
+    from facecap_batch.capturing.settings import CaptureSettings
     from facecap_batch.runs.config import RunOptions, make_config, worker_threads
     from facecap_batch.runs.observers.progress import make_display
-    from facecap_batch.runs.start import run as run_manifest
+    from facecap_batch.runs.start import start_run
 
     threads, cpus = worker_threads(gpus_per_worker, decode_threads, cpus_per_worker)
     config = make_config(
@@ -144,7 +144,7 @@ def run(
         require_certificate,
     )
     options = RunOptions(
-        output=place(output),
+        output=storage_path(output),
         workers=workers,
         ray_address=ray_address,
         cpus_per_worker=cpus,
@@ -155,7 +155,7 @@ def run(
         log_json=log_json,
         segment_s=segment_seconds,
     )
-    conclude(run_manifest(manifest, config, options, make_display(quiet)), place(output))
+    conclude(start_run(manifest, config, options, make_display(quiet)), storage_path(output))
 
 
 @app.command()
@@ -175,13 +175,13 @@ def solve(
     """Redo solve and FBX of every clip in OUT from raw/, without decoding a frame."""
     from facecap_batch.runs.config import RunOptions
     from facecap_batch.runs.observers.progress import make_display
-    from facecap_batch.runs.start import solve_again
+    from facecap_batch.runs.start import resolve_run
 
     settings = _solve_settings(
         no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, measured_lids
     )
-    options = RunOptions(output=place(output), workers=workers, ray_address=ray_address)
-    conclude(solve_again(settings, options, make_display(quiet)), place(output))
+    options = RunOptions(output=storage_path(output), workers=workers, ray_address=ray_address)
+    conclude(resolve_run(settings, options, make_display(quiet)), storage_path(output))
 
 
 @app.command()
@@ -213,8 +213,8 @@ def preview(
     """Draw what was found over the video: box, head axes, coefficients."""
     from facecap_batch.output.exports import preview_clips
 
-    folder = place(to) if to else place(output) / "preview"
-    for path in preview_clips(place(output), clip or [], folder, ".jpg" if sheet else ".mp4", height):
+    folder = storage_path(to) if to else storage_path(output) / "preview"
+    for path in preview_clips(storage_path(output), clip or [], folder, ".jpg" if sheet else ".mp4", height):
         print(path)
 
 
@@ -232,8 +232,8 @@ def export(
     """Write the animation in OUT in another format."""
     from facecap_batch.output.exports import export_clips
 
-    folder = place(to) if to else place(output) / format
-    for path in export_clips(place(output), clip or [], folder, format):
+    folder = storage_path(to) if to else storage_path(output) / format
+    for path in export_clips(storage_path(output), clip or [], folder, format):
         print(path)
 
 
@@ -251,7 +251,7 @@ def _solve_settings(
     amplitude: float,
     measured_lids: bool,
 ) -> SolveSettings:
-    from facecap_batch.solve.solver import SolveSettings
+    from facecap_batch.solve.settings import SolveSettings
 
     return SolveSettings(
         enabled=not no_solve,

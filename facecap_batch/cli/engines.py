@@ -124,10 +124,10 @@ def engines_import(
     """
     from facecap_batch.engines.description import describe_card, what_is_missing
     from facecap_batch.importing.kinds import import_engine
-    from facecap_batch.importing.options import ImportWishes, channel_values
+    from facecap_batch.importing.options import ImportOptions, channel_values
     from facecap_batch.importing.options import output_names as listed
 
-    wishes = ImportWishes(
+    wishes = ImportOptions(
         role=role,
         name=name,
         licence=licence,

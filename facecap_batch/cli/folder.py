@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facecap_batch.cli.options import Address, Cpus, Gpus, LogJson, Output, Quiet, Workers
-from facecap_batch.storage.publish import Place, place
+from facecap_batch.storage.publish import StoragePath, storage_path
 
 if TYPE_CHECKING:
     from facecap_batch.runs.run import RunSummary
@@ -28,7 +28,7 @@ def status(
 
     from facecap_batch.output import status as room
 
-    folder = place(output)
+    folder = storage_path(output)
     for number, found in enumerate(room.watch(folder, every) if watch else [room.status(folder)]):
         if as_json:  # watched: an object a line
             print(json.dumps(dataclasses.asdict(found), indent=None if watch else 2), flush=True)
@@ -54,18 +54,18 @@ def retry(
     """
     from facecap_batch.runs.config import RunOptions, worker_threads
     from facecap_batch.runs.observers.progress import make_display
-    from facecap_batch.runs.retry import retry as do_again
+    from facecap_batch.runs.retry import retry_run
 
     _, cpus = worker_threads(gpus_per_worker, None, cpus_per_worker)
     options = RunOptions(
-        output=place(output),
+        output=storage_path(output),
         workers=workers,
         ray_address=ray_address,
         cpus_per_worker=cpus,
         gpus_per_worker=gpus_per_worker,
         log_json=log_json,
     )
-    conclude(do_again(options, clip or [], make_display(quiet)), place(output))
+    conclude(retry_run(options, clip or [], make_display(quiet)), storage_path(output))
 
 
 def compact(
@@ -81,15 +81,15 @@ def compact(
     """Gather the small tables of OUT in large files that are fast to query: OUT/compact."""
     from facecap_batch.output.compaction import compact as gather
 
-    done = gather(place(output), remove_originals)
+    done = gather(storage_path(output), remove_originals)
     print(
         f"{done.tables} tables in {len(done.files)} files, {done.bytes / 1e6:.1f} MB"
         + (f"; {done.removed} small files removed" if remove_originals else "")
     )
 
 
-def conclude(summary: RunSummary, output: Place) -> None:
-    from facecap_batch.runs.observers.progress import clock
+def conclude(summary: RunSummary, output: StoragePath) -> None:
+    from facecap_batch.timecode import clock
 
     parts = [f"{summary.done} of {summary.clips} clips done"]
     if summary.kept:

@@ -7,11 +7,11 @@ import io
 import pyarrow as pa
 import pyarrow.csv
 
-MOST_ROWS = 50
+MAX_ROWS = 50
 WIDEST = 48  # characters of a cell
 
 
-def as_text(table: pa.Table, most_rows: int = MOST_ROWS) -> str:
+def as_text(table: pa.Table, most_rows: int = MAX_ROWS) -> str:
     """The first rows in columns, and how many more there are."""
     if not table.num_columns:
         return "done"

@@ -19,11 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from facecap_batch import __version__
+from facecap_batch import __version__, machine
 from facecap_batch.engines.registry import AUTO, choose_backend, unavailable_because
 from facecap_batch.engines.sets import EngineSet, available_sets, fingerprints, load_set
 from facecap_batch.errors import NotCertified, OutputNotWritable
-from facecap_batch.output import reports
 from facecap_batch.storage.publish import publish_bytes
 
 FORMAT = 1
@@ -31,7 +30,7 @@ FOLDER = "certificates"
 REFERENCE = "torch"  # on the CPU; what others are measured by needs no certificate
 AGREES, DIFFERS = "agrees", "differs"
 # A comparison on fewer says too little to be kept.
-LEAST_CROPS, LEAST_PICTURES = 100, 20
+MIN_CROPS, MIN_PICTURES = 100, 20
 # Distributions whose versions decide what a backend computes, by the first word of its name.
 LIBRARIES = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
@@ -90,12 +89,12 @@ def hardware_of(backend: str) -> str:
     """The kind of processor, or of GPUs, that `backend` computes on here."""
     if "cuda" in backend or backend.startswith("tensorrt"):
         return ", ".join(sorted(set(_gpus()))) or "no GPU"
-    return f"{platform.machine()} {reports.hardware()['processor']}".strip()
+    return f"{platform.machine()} {machine.hardware()['processor']}".strip()
 
 
 def _gpus() -> Sequence[str]:
     """Containers often see a GPU but not the driver's files; its own tool then names it."""
-    if found := reports.hardware()["gpus"]:
+    if found := machine.hardware()["gpus"]:
         return found
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
@@ -120,7 +119,7 @@ def issue(
 
     It lies beside the set, else in the user's folder, else at `path` alone. Raises OutputNotWritable.
     """
-    content = {"format": FORMAT, **dataclasses.asdict(subject), **said, "issued_at": reports.utc_now()}
+    content = {"format": FORMAT, **dataclasses.asdict(subject), **said, "issued_at": machine.utc_now()}
     data = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
     name = f"{subject.backend}.{subject.key()}.json"
     places = [path] if path else [folder / name for folder in folders_of(engines)]

@@ -1,6 +1,6 @@
 """Which importer a file gets: by what the user says, by its suffix, or by the parameters in it.
 
-In: a file (or a set's name, for one of its engines), the folder of the set to be, `ImportWishes`. Out: the
+In: a file (or a set's name, for one of its engines), the folder of the set to be, `ImportOptions`. Out: the
 cards of the engines that were made. A further kind of file is one more entry of KINDS.
 """
 
@@ -15,7 +15,7 @@ from facecap_batch.engines.sets import available_sets, is_shipped, load_set
 from facecap_batch.errors import EngineError
 from facecap_batch.importing.mediapipe.importer import import_mediapipe
 from facecap_batch.importing.onnx_file import import_bare_onnx
-from facecap_batch.importing.options import ImportWishes
+from facecap_batch.importing.options import ImportOptions
 from facecap_batch.importing.published_weights import import_faceboxes, import_mobilenetv3, import_onnx
 from facecap_batch.importing.weights import load_state
 
@@ -27,34 +27,34 @@ class Kind:
     """A kind of file that engines are made of."""
 
     suffixes: tuple[str, ...]
-    make: Callable[[Path, Path, ImportWishes], tuple[EngineCard, ...]]
+    make: Callable[[Path, Path, ImportOptions], tuple[EngineCard, ...]]
     heeds: frozenset[str]  # fields of ImportWishes that mean something for it
     parameter: str = ""  # weights: what a parameter is called that no other kind has
 
 
-def _said(wishes: ImportWishes, **fields: str) -> dict[str, object]:
+def _said(wishes: ImportOptions, **fields: str) -> dict[str, object]:
     """An importer's arguments from what was said; `fields`: argument=field where the two differ in name."""
     argument_of = {field: argument for argument, field in fields.items()}
     return {argument_of.get(field, field): getattr(wishes, field) for field in wishes.said()}
 
 
-def _faceboxes(source: Path, folder: Path, wishes: ImportWishes) -> tuple[EngineCard, ...]:
+def _faceboxes(source: Path, folder: Path, wishes: ImportOptions) -> tuple[EngineCard, ...]:
     return (import_faceboxes(source, folder, **_said(wishes, size="detector_size")),)  # type: ignore[arg-type]
 
 
-def _mobilenetv3(source: Path, folder: Path, wishes: ImportWishes) -> tuple[EngineCard, ...]:
+def _mobilenetv3(source: Path, folder: Path, wishes: ImportOptions) -> tuple[EngineCard, ...]:
     return (import_mobilenetv3(source, folder, **_said(wishes)),)  # type: ignore[arg-type]
 
 
-def _onnx(source: Path, folder: Path, wishes: ImportWishes) -> tuple[EngineCard, ...]:
+def _onnx(source: Path, folder: Path, wishes: ImportOptions) -> tuple[EngineCard, ...]:
     return (import_bare_onnx(source, folder, wishes),)
 
 
-def _card(source: Path, folder: Path, wishes: ImportWishes) -> tuple[EngineCard, ...]:
+def _card(source: Path, folder: Path, wishes: ImportOptions) -> tuple[EngineCard, ...]:
     return (import_onnx(source, folder, **_said(wishes)),)  # type: ignore[arg-type]
 
 
-def _mediapipe(source: Path, folder: Path, wishes: ImportWishes) -> tuple[EngineCard, ...]:
+def _mediapipe(source: Path, folder: Path, wishes: ImportOptions) -> tuple[EngineCard, ...]:
     return import_mediapipe(source, folder, **_said(wishes))  # type: ignore[arg-type]
 
 
@@ -70,7 +70,7 @@ KINDS: dict[str, Kind] = {
 
 
 def import_engine(
-    source: str, folder: Path, wishes: ImportWishes, kind: str | None = None
+    source: str, folder: Path, wishes: ImportOptions, kind: str | None = None
 ) -> tuple[EngineCard, ...]:
     """Make `source` one engine, or more, of the set in `folder`; return their cards.
 

@@ -1,6 +1,6 @@
 """ONNX files without a card: the card is made from what the file and the user say, and tried.
 
-In: an ONNX file, `ImportWishes`. Out: a set's engine. A detector gives ``boxes`` [N, P, 4] (x0 y0 x1 y1,
+In: an ONNX file, `ImportOptions`. Out: a set's engine. A detector gives ``boxes`` [N, P, 4] (x0 y0 x1 y1,
 pixels of its input) and ``scores`` [N, P] (0..1), under any names; a regressor one number per name, and, if
 it has them, ``presence`` [N], ``landmarks`` [N, P, 2] and ``hidden`` [N, 3] under these names. Whatever the
 file says that a card cannot is an error, and so is a file that does not do what its card would promise.
@@ -31,7 +31,7 @@ from facecap_batch.engines.default_crop import CROP_SCALE
 from facecap_batch.engines.output_columns import head_frame_of
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.errors import BackendUnavailable, EngineError
-from facecap_batch.importing.options import ImportWishes
+from facecap_batch.importing.options import ImportOptions
 from facecap_batch.importing.published_weights import import_onnx
 
 TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
@@ -41,7 +41,7 @@ DETECTOR_CONTRACT = (
     "inside the graph"
 )
 ONLY_FOR = {"detector": {"detector_size"}, "regressor": {"size", "output_names", "crop_scale"}}
-MOST_NORMALISED = 2.0  # boxes that reach no further, in pixels, are shares of the picture
+MAX_NORMALISED = 2.0  # boxes that reach no further, in pixels, are shares of the picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Port:
         return f"{self.name} {self.kind} {list(self.shape)}"
 
 
-def import_bare_onnx(file: Path, folder: Path, wishes: ImportWishes) -> EngineCard:
+def import_bare_onnx(file: Path, folder: Path, wishes: ImportOptions) -> EngineCard:
     """Make the ONNX network `file` an engine in `folder`; return its card.
 
     Raises EngineError where the file is not what a card can describe, or where `wishes` and file disagree.
@@ -137,7 +137,7 @@ def _role(file: Path, outputs: list[Port]) -> str:
     )
 
 
-def _input(file: Path, port: Port, role: str, wishes: ImportWishes) -> InputSpec:
+def _input(file: Path, port: Port, role: str, wishes: ImportOptions) -> InputSpec:
     if port.kind not in TYPES or len(port.shape) != 4 or 3 not in (port.shape[1], port.shape[3]):
         raise EngineError(
             f"{file}: its input is {port}; an engine takes colour images, uint8 or float32, [N, 3, H, W] or "
@@ -178,7 +178,7 @@ def _detections(file: Path, outputs: list[Port]) -> tuple[Port, Port]:
     return boxes[0], scores[0]
 
 
-def _regression(file: Path, outputs: list[Port], wishes: ImportWishes) -> dict[str, Any]:
+def _regression(file: Path, outputs: list[Port], wishes: ImportOptions) -> dict[str, Any]:
     """The fields of the card that come of a regressor's outputs."""
     main = [port for port in outputs if len(port.shape) == 2 and port.name not in AUXILIARY_OUTPUTS]
     if len(main) > 1:
@@ -265,7 +265,7 @@ def _judge(file: Path, engine: Engine, images: np.ndarray) -> None:
             raise EngineError(
                 f"{file}: its scores reach from {scores.min():g} to {scores.max():g}; {DETECTOR_CONTRACT}"
             )
-        if boxes.size and np.abs(boxes).max() <= MOST_NORMALISED:
+        if boxes.size and np.abs(boxes).max() <= MAX_NORMALISED:
             raise EngineError(f"{file}: its boxes reach {np.abs(boxes).max():g} at most; {DETECTOR_CONTRACT}")
         if boxes.shape[1] != scores.shape[1]:
             raise EngineError(f"{file}: it gives {boxes.shape[1]} boxes and {scores.shape[1]} scores")

@@ -1,6 +1,6 @@
 """What a user says of a network that its file does not say: names, sizes, normalisation, licence.
 
-In: options as typed. Out: `ImportWishes`, checked as far as that goes without the file; what was not said is
+In: options as typed. Out: `ImportOptions`, checked as far as that goes without the file; what was not said is
 None, and each importer has a default of its own.
 """
 
@@ -21,7 +21,7 @@ Channels = tuple[float, float, float]  # of a pixel's three values, 0..255
 
 
 @dataclasses.dataclass(frozen=True)
-class ImportWishes:
+class ImportOptions:
     """See `engines import --help`; None where nothing was said."""
 
     role: str | None = None  # "detector" | "regressor"

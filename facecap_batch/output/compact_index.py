@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 
 from facecap_batch.coefficients import CoefficientTable, from_arrow, read_parquet, write_parquet
 from facecap_batch.errors import FacecapError
-from facecap_batch.storage.publish import Place, arrow_source, published
+from facecap_batch.storage.publish import StoragePath, arrow_source, published
 
 FOLDER = "compact"
 INDEX_NAME = f"{FOLDER}/index.parquet"
@@ -93,7 +93,7 @@ def entry_row(entry: Entry) -> dict[str, object]:
     }
 
 
-def read_index(output: Place, name: str | None = None) -> list[Entry]:
+def read_index(output: StoragePath, name: str | None = None) -> list[Entry]:
     """Every entry, crossed out ones too, or those of the table `name`; none where nothing was compacted.
 
     Raises IndexDamaged, OSError.
@@ -114,19 +114,19 @@ def read_index(output: Place, name: str | None = None) -> list[Entry]:
     return [Entry(*row) for row in zip(*(table[column].to_pylist() for column in columns), strict=True)]
 
 
-def write_index(output: Place, entries: Iterable[Entry]) -> None:
+def write_index(output: StoragePath, entries: Iterable[Entry]) -> None:
     """Publish the index; raises OSError."""
     rows = pa.Table.from_pylist([entry_row(entry) for entry in entries], schema=SCHEMA)
     with published(output / INDEX_NAME) as temporary:
         pq.write_table(rows, temporary, compression="zstd")
 
 
-def sizes(output: Place) -> dict[str, int]:
+def sizes(output: StoragePath) -> dict[str, int]:
     """Name of a small file -> its bytes, for every table that the compact files hold; raises OSError."""
     return {entry.name: entry.bytes for entry in read_index(output) if entry.valid}
 
 
-def cross_out(output: Place, names: Collection[str]) -> None:
+def invalidate(output: StoragePath, names: Collection[str]) -> None:
     """From now on the tables `names` are what their small files say. Under the folder's lock; OSError."""
     entries = read_index(output)
     if any(entry.valid and entry.name in names for entry in entries):
@@ -136,7 +136,7 @@ def cross_out(output: Place, names: Collection[str]) -> None:
         )
 
 
-def find(output: Place, name: str) -> Entry:
+def find(output: StoragePath, name: str) -> Entry:
     """Where the table `name` lies; FileNotFoundError where no compact file holds it."""
     for entry in read_index(output, name):
         if entry.valid:
@@ -144,7 +144,7 @@ def find(output: Place, name: str) -> Entry:
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(output / name))
 
 
-def read_clip(output: Place, name: str) -> CoefficientTable:
+def read_clip(output: StoragePath, name: str) -> CoefficientTable:
     """The table ``coefficients/<clip_id>.parquet`` or ``raw/<clip_id>.parquet``, wherever it lies.
 
     Raises FileNotFoundError where it lies nowhere.
@@ -157,7 +157,7 @@ def read_clip(output: Place, name: str) -> CoefficientTable:
 
 
 @contextlib.contextmanager
-def table_file(output: Place, name: str) -> Iterator[Place]:
+def table_file(output: StoragePath, name: str) -> Iterator[StoragePath]:
     """A file with the table `name`: the small file, or a temporary one like it."""
     if (output / name).exists():
         yield output / name
@@ -167,7 +167,7 @@ def table_file(output: Place, name: str) -> Iterator[Place]:
         yield Path(folder) / "table.parquet"
 
 
-def size_of(output: Place, name: str) -> int:
+def size_of(output: StoragePath, name: str) -> int:
     """Bytes of the small file, or what it had when it was gathered; FileNotFoundError as `find`."""
     try:
         return (output / name).stat().st_size
@@ -178,7 +178,7 @@ def size_of(output: Place, name: str) -> int:
 class CompactReader:
     """Reads tables out of compact files; quick where they are asked for in the order in which they lie."""
 
-    def __init__(self, output: Place) -> None:
+    def __init__(self, output: StoragePath) -> None:
         self._output = output
         # The groups around the last table that was read: neighbours share them.
         self._group = functools.lru_cache(maxsize=2)(self._read_group)

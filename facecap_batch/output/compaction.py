@@ -29,9 +29,16 @@ from facecap_batch.output.compact_index import (
     write_index,
 )
 from facecap_batch.output.ledger import DONE, Ledger
-from facecap_batch.output.lock import OutputLock, not_writable
-from facecap_batch.output.status import read_reports
-from facecap_batch.storage.publish import Place, arrow_source, place, published, remove_leftovers
+from facecap_batch.output.lock import OutputLock
+from facecap_batch.output.reports import read_reports
+from facecap_batch.storage.publish import (
+    StoragePath,
+    arrow_source,
+    not_writable,
+    published,
+    remove_leftovers,
+    storage_path,
+)
 
 KINDS = ("coefficients", "raw")
 FILE_BYTES = 128 * 10**6  # a file is closed once it is as large: few to open, enough for many readers
@@ -56,13 +63,15 @@ class Compacted:
     removed: int  # small files, by this compaction
 
 
-def compact(output: str | Place, remove_originals: bool = False, file_bytes: int = FILE_BYTES) -> Compacted:
+def compact(
+    output: str | StoragePath, remove_originals: bool = False, file_bytes: int = FILE_BYTES
+) -> Compacted:
     """Gather the tables of every clip in `output` that is done.
 
     Does nothing where they are gathered already. Raises NoRun, NotCompactable, OutputBusy,
     OutputNotWritable; the small files are all there after any of them but those already replaced.
     """
-    output = place(output).absolute()
+    output = storage_path(output).absolute()
     read_reports(output)
     with OutputLock(output):
         try:
@@ -81,7 +90,7 @@ def compact(output: str | Place, remove_originals: bool = False, file_bytes: int
     return Compacted(len(entries), tuple(files), size, removed)
 
 
-def _tables(output: Place, before: Sequence[Entry]) -> dict[str, int]:
+def _tables(output: StoragePath, before: Sequence[Entry]) -> dict[str, int]:
     """Name -> bytes of every table of a clip that is done, and of what only compact files hold by now."""
     ledger = Ledger(output).as_of_now()
     tables = {entry.name: entry.bytes for entry in before if entry.valid}
@@ -93,7 +102,9 @@ def _tables(output: Place, before: Sequence[Entry]) -> dict[str, int]:
     return tables
 
 
-def _gather(output: Place, wanted: dict[str, int], before: Sequence[Entry], file_bytes: int) -> list[Entry]:
+def _gather(
+    output: StoragePath, wanted: dict[str, int], before: Sequence[Entry], file_bytes: int
+) -> list[Entry]:
     """Write the compact files of `wanted` and return where everything lies."""
     compacted = {entry.name: entry for entry in before if entry.valid}
     reader = CompactReader(output)
@@ -128,7 +139,7 @@ def clip_id_of(name: str) -> str:
     return name.split("/", 1)[1].removesuffix(".parquet")
 
 
-def _table(output: Place, name: str, size: int, entry: Entry | None, reader: CompactReader) -> pa.Table:
+def _table(output: StoragePath, name: str, size: int, entry: Entry | None, reader: CompactReader) -> pa.Table:
     """The table of a small file, from there or from the compact file that holds it."""
     path = output / name
     try:
@@ -146,7 +157,7 @@ def _table(output: Place, name: str, size: int, entry: Entry | None, reader: Com
 
 
 def _write(
-    output: Place, tables: Iterator[tuple[str, pa.Table]], files: Iterator[str], file_bytes: int
+    output: StoragePath, tables: Iterator[tuple[str, pa.Table]], files: Iterator[str], file_bytes: int
 ) -> Iterator[tuple[str, int, str, pa.Table]]:
     """Write `tables` into as many of `files` as they fill; yield (file, first row, name, table) for each.
 
@@ -193,7 +204,7 @@ def _writer(path: Path, columns: pa.Schema) -> pq.ParquetWriter:
     )
 
 
-def _remove_unnamed(output: Place, files: Sequence[str]) -> None:
+def _remove_unnamed(output: StoragePath, files: Sequence[str]) -> None:
     """Compact files that no index names: of an earlier index, or of a compaction that was interrupted."""
     for path in (output / FOLDER).glob("*.parquet"):
         if path != output / INDEX_NAME and f"{FOLDER}/{path.name}" not in files:
@@ -201,7 +212,7 @@ def _remove_unnamed(output: Place, files: Sequence[str]) -> None:
     remove_leftovers(output / FOLDER)
 
 
-def _remove_originals(output: Place, entries: Sequence[Entry]) -> int:
+def _remove_originals(output: StoragePath, entries: Sequence[Entry]) -> int:
     """Remove the small files, each once it has been compared with what replaces it."""
     reader = CompactReader(output)
     removed = 0

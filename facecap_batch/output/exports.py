@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from facecap_batch.clip import resolve_source
 from facecap_batch.errors import FacecapError
-from facecap_batch.export.formats import EXPORTERS
+from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.output.compact_index import read_clip, table_file, table_name
 from facecap_batch.output.ledger import DONE, Ledger
-from facecap_batch.output.reports import clips_of
-from facecap_batch.output.status import read_reports
-from facecap_batch.runs.manifest import resolve_source
-from facecap_batch.storage.publish import Place, place
+from facecap_batch.output.reports import clips_of, read_reports
+from facecap_batch.storage.publish import StoragePath, storage_path
 
 
 class UnknownClip(FacecapError):
@@ -29,7 +28,9 @@ class UnknownFormat(FacecapError):
     """An export format that does not exist."""
 
 
-def export_clips(output: Place, clip_ids: Sequence[str], folder: Place, format: str) -> Iterator[Place]:
+def export_clips(
+    output: StoragePath, clip_ids: Sequence[str], folder: StoragePath, format: str
+) -> Iterator[StoragePath]:
     """Write ``folder/<clip_id><suffix>`` for the named clips, or for all that are done.
 
     Raises NoRun, UnknownClip, UnknownFormat, NotExportable.
@@ -47,17 +48,17 @@ def export_clips(output: Place, clip_ids: Sequence[str], folder: Place, format: 
 
 
 def preview_clips(
-    output: Place, clip_ids: Sequence[str], folder: Place, suffix: str, height: int
-) -> Iterator[Place]:
+    output: StoragePath, clip_ids: Sequence[str], folder: StoragePath, suffix: str, height: int
+) -> Iterator[StoragePath]:
     """Draw ``folder/<clip_id><suffix>`` for the named clips, or for all that are done.
 
     The videos are looked for where the manifest of the run named them. Raises NoRun, UnknownClip, and what
     `preview.preview` raises.
     """
-    from facecap_batch.export.preview import preview
+    from facecap_batch.exporting.preview import preview
 
     run, rows = read_reports(output)
-    manifest_folder = place(run["manifest"]).parent
+    manifest_folder = storage_path(run["manifest"]).parent
     sources = {row["clip_id"]: resolve_source(row["path"], manifest_folder) for row in rows}
     for clip_id in done_clips(output, clip_ids):
         path = folder / f"{clip_id}{suffix}"
@@ -69,7 +70,7 @@ def preview_clips(
         yield path
 
 
-def done_clips(output: Place, clip_ids: Sequence[str]) -> list[str]:
+def done_clips(output: StoragePath, clip_ids: Sequence[str]) -> list[str]:
     """The named clips, each of which must be done; with no names, all that are. Raises NoRun, UnknownClip."""
     _, rows = read_reports(output)
     ledger = Ledger(output).as_of_now()

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from facecap_batch.clip import Clip
 from facecap_batch.output import compact_index
-from facecap_batch.runs.manifest import Clip
-from facecap_batch.storage.publish import TEMPORARY_PREFIX, Place, publish_bytes
+from facecap_batch.storage.publish import TEMPORARY_PREFIX, StoragePath, publish_bytes
 from facecap_batch.storage.remote import RemotePath, is_uri
 from facecap_batch.storage.remote_video import RemoteInput, look_up
 
@@ -108,7 +108,7 @@ class Record:
 class Ledger:
     """The records below one output folder."""
 
-    def __init__(self, output: Place) -> None:
+    def __init__(self, output: StoragePath) -> None:
         self.output = output
         self.folder = output / FOLDER
 
@@ -117,7 +117,7 @@ class Ledger:
         each is looked at when it is asked for."""
         return _ReadAhead(self.output) if isinstance(self.output, RemotePath) else self
 
-    def path(self, clip_id: str) -> Place:
+    def path(self, clip_id: str) -> StoragePath:
         return self.folder / f"{clip_id}.json"
 
     def get(self, clip_id: str) -> Record | None:
@@ -189,7 +189,7 @@ class _ReadAhead(Ledger):
         return self._sizes[name] if name in self._sizes else self._compacted.get(name, -1)
 
 
-def _read(path: Place) -> Record | None:
+def _read(path: StoragePath) -> Record | None:
     try:
         return _parsed(path.read_bytes())
     except OSError:

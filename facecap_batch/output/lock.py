@@ -20,12 +20,11 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from facecap_batch.errors import OutputBusy, OutputNotWritable
-from facecap_batch.storage.publish import Place
+from facecap_batch.errors import OutputBusy
+from facecap_batch.storage.publish import StoragePath, not_writable
 from facecap_batch.storage.remote import RemotePath
 
 log = logging.getLogger(__name__)
@@ -36,12 +35,16 @@ BEAT_S = 30.0
 # that share a folder must agree to within a part of it.
 STALE_S = 300.0
 SETTLE_S = 1.0  # how long two requests that were made together may take
+# `is_held` asks the operating system through a shared lock that it holds for microseconds. A run that begins
+# waits this long for such locks to go; a folder that is locked even then belongs to another run.
+ONLOOKER_S = 1.0
+ONLOOKER_RETRY_S = 0.005
 
 
 class OutputLock:
     """Holds an output folder for one run, from ``with`` to its end."""
 
-    def __init__(self, output: Place) -> None:
+    def __init__(self, output: StoragePath) -> None:
         self._lock = _RemoteLock(output) if isinstance(output, RemotePath) else _LocalLock(output)
 
     def __enter__(self) -> OutputLock:
@@ -53,7 +56,7 @@ class OutputLock:
         self._lock.release()
 
 
-def is_held(output: Place) -> bool:
+def is_held(output: StoragePath) -> bool:
     """True while a run holds the folder. Raises OSError where a remote one cannot be asked."""
     if isinstance(output, RemotePath):
         holder = _read(output / LOCK_NAME)
@@ -68,26 +71,6 @@ def is_held(output: Place) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def writing(path: Place) -> Iterator[Place]:
-    """Name the file and the way out when the storage refuses; whether it may pass is kept in the cause."""
-    try:
-        yield path
-    except OSError as error:
-        raise OutputNotWritable(
-            f"cannot write {path}: {error.strerror or error}; nothing half-written is left, "
-            "run the same command again when there is room"
-        ) from error
-
-
-def not_writable(folder: Place, error: OSError) -> OutputNotWritable:
-    """The error of a run whose output folder refuses."""
-    return OutputNotWritable(
-        f"{folder}: the output folder cannot be written: {error.strerror or error}; "
-        "make it writable (or free space), or choose another --output"
-    )
-
-
 class _LocalLock:
     def __init__(self, output: Path) -> None:
         self.path = output / LOCK_NAME
@@ -100,7 +83,7 @@ class _LocalLock:
         except OSError as error:
             raise not_writable(self.path.parent, error) from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_exclusively(file)
         except OSError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"
@@ -122,6 +105,19 @@ class _LocalLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _lock_exclusively(file: IO[str]) -> None:
+    """Lock `file` for this process alone; OSError where another run holds it."""
+    deadline = time.monotonic() + ONLOOKER_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(ONLOOKER_RETRY_S)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from facecap_batch.coefficients import SCHEMA
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.compact_index import Entry, read_index
-from facecap_batch.storage.publish import Place, place
+from facecap_batch.storage.publish import StoragePath, storage_path
 from facecap_batch.storage.remote import TEMPORARY_PREFIX, RemotePath, open_storage
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class BadQuery(FacecapError):
     """
 
 
-def query(folder: str | Place, sql: str) -> pa.Table:
+def query(folder: str | StoragePath, sql: str) -> pa.Table:
     """Answer `sql` from the output folder of a run.
 
     A statement without a result gives a table without columns. Raises BadQuery.
@@ -57,7 +57,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
         connection.close()
 
 
-def connect(folder: str | Place, mixed: bool = False) -> duckdb.DuckDBPyConnection:
+def connect(folder: str | StoragePath, mixed: bool = False) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB connection with the views of an output folder, for more than one query.
 
     The views have the columns of the first table; `mixed` looks into every table, which takes longer, and
@@ -67,7 +67,7 @@ def connect(folder: str | Place, mixed: bool = False) -> duckdb.DuckDBPyConnecti
         import duckdb
     except ImportError as error:
         raise BadQuery(f"queries need DuckDB, which is not installed: {INSTALL_LINE}") from error
-    folder = place(folder)
+    folder = storage_path(folder)
     if not folder.is_dir():
         raise BadQuery(f"{folder} is not a folder; give the --output folder of a run")
     clips = folder / "clips.parquet"
@@ -95,12 +95,12 @@ def connect(folder: str | Place, mixed: bool = False) -> duckdb.DuckDBPyConnecti
     return connection
 
 
-def _sources(folder: Place, kind: str, compacted: Sequence[Entry], mixed: bool) -> list[str]:
+def _sources(folder: StoragePath, kind: str, compacted: Sequence[Entry], mixed: bool) -> list[str]:
     """Queries that together give every table of `kind` once: from compact files what they hold and was not
     done again since, the rest from the small files. `mixed` as in `connect`.
     """
 
-    def source(files: list[Place]) -> str:
+    def source(files: list[StoragePath]) -> str:
         return f"SELECT * FROM read_parquet([{_quoted(files)}], union_by_name={str(mixed).lower()})"
 
     entries = [entry for entry in compacted if entry.kind == kind]
@@ -112,9 +112,9 @@ def _sources(folder: Place, kind: str, compacted: Sequence[Entry], mixed: bool) 
     return ([source(large) + without] if large else []) + ([source(small)] if small else [])
 
 
-def _files(folder: Place) -> list[Place]:
+def _files(folder: StoragePath) -> list[StoragePath]:
     """The finished tables of a folder, in order; files that are being written have another beginning."""
-    found: list[Place] = [
+    found: list[StoragePath] = [
         path for path in folder.glob("*.parquet") if not path.name.startswith(TEMPORARY_PREFIX)
     ]
     return sorted(found, key=str)
@@ -125,7 +125,7 @@ def _text(value: str) -> str:
     return "'{}'".format(value.replace("'", "''"))
 
 
-def _quoted(files: list[Place]) -> str:
+def _quoted(files: list[StoragePath]) -> str:
     """SQL strings. Characters that DuckDB would take for a pattern are put in brackets, where they mean
     themselves.
     """

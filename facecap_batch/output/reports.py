@@ -8,25 +8,19 @@ begins and when it ends, so that a folder always says what it is.
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import importlib.metadata
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facecap_batch import __version__
+from facecap_batch import __version__, machine
+from facecap_batch.clip import Clip
+from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import DONE, FAILED, Record
-from facecap_batch.runs.config import RunConfig
-from facecap_batch.runs.manifest import Clip
-from facecap_batch.scheduling.cluster import usable_cpus
-from facecap_batch.storage.publish import Place, publish_bytes, published
+from facecap_batch.storage.publish import StoragePath, arrow_source, publish_bytes, published
 
 CLIPS_NAME, RUN_NAME = "clips.parquet", "run.json"
 PENDING = "pending"  # neither done nor failed: interrupted, or the run is still going
@@ -54,19 +48,9 @@ SCHEMA = pa.schema(
         pa.field("error", pa.string()),
     ]
 )
-PACKAGES = (
-    "av",
-    "numpy",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "opencv-python-headless",
-    "pyarrow",
-    "ray",
-    "torch",
-)
 
 
-def write_clips(output: Place, clips: Sequence[Clip], records: Mapping[str, Record]) -> None:
+def write_clips(output: StoragePath, clips: Sequence[Clip], records: Mapping[str, Record]) -> None:
     """Publish ``clips.parquet``: one row per clip, in the manifest's order; raises OSError.
 
     Columns of the manifest that this project does not know follow as text; one that bears the name of a
@@ -134,9 +118,13 @@ def clips_of(rows: Sequence[Mapping[str, Any]]) -> list[Clip]:
     ]
 
 
-@dataclasses.dataclass(frozen=True)
+class NoRun(FacecapError):
+    """The folder is not the output folder of a run."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """What ``run.json`` says beside the configuration."""
+    """What ``run.json`` says of a run; versions and the driver's hardware are added when it is written."""
 
     run_id: str  # as in the log
     state: str  # running | finished | interrupted | broken
@@ -156,70 +144,32 @@ class RunReport:
     retries: int = 0  # work given to a worker once more, by this run
     lost_workers: int = 0  # in this run, for any reason
     lost_to_nodes: int = 0  # of these, because their node went away
-    hosts: Sequence[Mapping[str, Any]] = ()  # as `listeners.Roster.host_kinds`
+    hosts: Sequence[Mapping[str, Any]] = ()  # as `listeners.WorkerRoster.host_kinds`
+    fingerprint: str  # of what decides every result, as in the records
+    capture_fingerprint: str  # of what decides the raw tables
+    config: Mapping[str, Any]  # plain JSON values; the runs floor knows their names
 
 
-def write_run(output: Place, config: RunConfig, report: RunReport) -> None:
+def write_run(output: StoragePath, report: RunReport) -> None:
     """Publish ``run.json``; raises OSError."""
     description = {
         **dataclasses.asdict(report),
         "tool_version": __version__,
-        "fingerprint": config.fingerprint(),
-        "capture_fingerprint": config.capture_fingerprint(),
-        "config": config.describe(),
-        "versions": versions(),
-        "hardware": hardware(),
+        "versions": machine.versions(),
+        "hardware": machine.hardware(),
     }
     publish_bytes(output / RUN_NAME, (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def utc_now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that touch results; absent ones are left out."""
-    found = {"python": platform.python_version(), "facecap-batch": __version__}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def hardware() -> dict[str, Any]:
-    """The driver's machine."""
-    return {
-        "system": f"{platform.system()} {platform.release()}",
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cpus": usable_cpus(),
-        "memory_bytes": _memory(),
-        "gpus": _gpus(),
-    }
-
-
-def _processor() -> str:
+def read_reports(output: StoragePath) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """``run.json``, and ``clips.parquet`` row by row. Raises NoRun."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def _gpus() -> list[str]:
-    """Names of NVIDIA GPUs, as the driver's files tell them; no library is loaded for it."""
-    names = []
-    for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        for line in information.read_text().splitlines():
-            if line.startswith("Model:"):
-                names.append(line.split(":", 1)[1].strip())
-    return names
+        run = json.loads((output / RUN_NAME).read_bytes())
+        rows = pq.read_table(arrow_source(output / CLIPS_NAME)).to_pylist()
+    except FileNotFoundError as error:
+        raise NoRun(
+            f"{output} is not the output folder of a run: it has no {RUN_NAME}/{CLIPS_NAME}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise NoRun(f"{output}: the reports cannot be read: {error}") from error
+    return run, rows

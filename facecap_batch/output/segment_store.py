@@ -20,10 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from facecap_batch.capture.segments.cut_points import Cuts, Segment
-from facecap_batch.capture.segments.join import CannotJoin
-from facecap_batch.capture.segments.segment import SegmentResult
-from facecap_batch.storage.publish import Place, publish_bytes, published
+from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
+from facecap_batch.capturing.segments.result import CannotJoin, SegmentResult
+from facecap_batch.storage.publish import StoragePath, publish_bytes, published
 from facecap_batch.storage.remote import RemotePath
 
 FOLDER = "segments"
@@ -51,10 +50,10 @@ def cuts_key(input_key: str, capture_fingerprint: str, segment_s: float) -> str:
 class SegmentFolder:
     """The segments of one clip. Methods that write raise OSError."""
 
-    def __init__(self, output: Place, clip_id: str) -> None:
+    def __init__(self, output: StoragePath, clip_id: str) -> None:
         self.path = output / FOLDER / clip_id
 
-    def cuts(self, key: str) -> Cuts | None:
+    def cuts(self, key: str) -> SegmentPlan | None:
         """How the clip is cut, if that was decided for the same `key`."""
         try:
             found = _cuts_from(json.loads((self.path / CUTS_NAME).read_bytes()))
@@ -62,11 +61,11 @@ class SegmentFolder:
             return None
         return found if found.key == key else None
 
-    def begin(self, cuts: Cuts) -> None:
+    def begin(self, cuts: SegmentPlan) -> None:
         """Publish `cuts`; results that belong to other ones do not count any more."""
         publish_bytes(self.path / CUTS_NAME, json.dumps(dataclasses.asdict(cuts), default=str).encode())
 
-    def put(self, result: SegmentResult, cuts: Cuts, segment: Segment, wall_s: float) -> SegmentRecord:
+    def put(self, result: SegmentResult, cuts: SegmentPlan, segment: Segment, wall_s: float) -> SegmentRecord:
         """Publish what a segment yielded, then its record."""
         path = self._result(result.number)
         fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(SegmentResult)}
@@ -80,7 +79,7 @@ class SegmentFolder:
         publish_bytes(self._record(result.number), json.dumps(dataclasses.asdict(record)).encode())
         return record
 
-    def record(self, cuts: Cuts, number: int) -> SegmentRecord | None:
+    def record(self, cuts: SegmentPlan, number: int) -> SegmentRecord | None:
         """The record of a segment that is done and whose result is there in full."""
         path = self._result(number)
         try:
@@ -108,17 +107,17 @@ class SegmentFolder:
             (self.path / CUTS_NAME).unlink(missing_ok=True)
         _remove(self.path)
 
-    def _result(self, number: int) -> Place:
+    def _result(self, number: int) -> StoragePath:
         return self.path / f"{number:04}.npz"
 
-    def _record(self, number: int) -> Place:
+    def _record(self, number: int) -> StoragePath:
         return self.path / f"{number:04}.json"
 
 
-def remove_done(output: Place, is_done: Callable[[str], bool]) -> None:
+def remove_done(output: StoragePath, is_done: Callable[[str], bool]) -> None:
     """Forget the segments of every clip (given by its clip_id) that is done."""
     folder = output / FOLDER
-    clips: list[Place] = list(folder.glob("*"))
+    clips: list[StoragePath] = list(folder.glob("*"))
     for clip in clips:
         if is_done(clip.name):
             SegmentFolder(output, clip.name).remove()
@@ -127,12 +126,12 @@ def remove_done(output: Place, is_done: Callable[[str], bool]) -> None:
             folder.rmdir()  # only if nothing is left
 
 
-def remove_segments(output: Place) -> None:
+def remove_segments(output: StoragePath) -> None:
     """Forget the segments of every clip."""
     _remove(output / FOLDER)
 
 
-def _remove(folder: Place) -> None:
+def _remove(folder: StoragePath) -> None:
     if isinstance(folder, RemotePath):
         with contextlib.suppress(OSError):
             for name in folder.sizes():
@@ -141,9 +140,9 @@ def _remove(folder: Place) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _cuts_from(data: dict[str, Any]) -> Cuts:
+def _cuts_from(data: dict[str, Any]) -> SegmentPlan:
     segments = [
         Segment(**{**fields, "start": None if fields["start"] is None else Fraction(fields["start"])})
         for fields in data["segments"]
     ]
-    return Cuts(**{**data, "segments": tuple(segments)})
+    return SegmentPlan(**{**data, "segments": tuple(segments)})

@@ -8,25 +8,17 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
 from facecap_batch.output.lock import is_held
-from facecap_batch.output.reports import CLIPS_NAME, PENDING, RUN_NAME
-from facecap_batch.runs.observers.progress import clock
-from facecap_batch.storage.publish import Place, arrow_source
+from facecap_batch.output.reports import PENDING, read_reports
+from facecap_batch.storage.publish import StoragePath
+from facecap_batch.timecode import clock
 
-MOST_ERRORS = 10  # kinds of error that are listed
-
-
-class NoRun(FacecapError):
-    """The folder is not the output folder of a run."""
+MAX_ERRORS = 10  # kinds of error that are listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +46,7 @@ class Status:
     errors: tuple[ErrorKind, ...]  # most frequent first
 
 
-def status(output: Place) -> Status:
+def status(output: StoragePath) -> Status:
     """Read `output`. Raises NoRun."""
     run, rows = read_reports(output)
     running = is_held(output)
@@ -95,7 +87,7 @@ def status(output: Place) -> Status:
     )
 
 
-def watch(output: Place, every_s: float) -> Iterator[Status]:
+def watch(output: StoragePath, every_s: float) -> Iterator[Status]:
     """The status now, and again every `every_s` seconds until no run is going on. Raises NoRun."""
     while True:
         found = status(output)
@@ -106,20 +98,6 @@ def watch(output: Place, every_s: float) -> Iterator[Status]:
 
 
 _FROM_RECORD = ("status", "frames", "frames_with_face", "seconds", "error_type", "error")
-
-
-def read_reports(output: Place) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """``run.json``, and ``clips.parquet`` row by row. Raises NoRun."""
-    try:
-        run = json.loads((output / RUN_NAME).read_bytes())
-        rows = pq.read_table(arrow_source(output / CLIPS_NAME)).to_pylist()
-    except FileNotFoundError as error:
-        raise NoRun(
-            f"{output} is not the output folder of a run: it has no {RUN_NAME}/{CLIPS_NAME}"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise NoRun(f"{output}: the reports cannot be read: {error}") from error
-    return run, rows
 
 
 def describe(status: Status) -> str:
@@ -152,7 +130,7 @@ def _kinds(failures: list[tuple[str, str, str]]) -> tuple[ErrorKind, ...]:
     for error_type, clip_id, error in failures:
         by_type[error_type].append((clip_id, error))
     kinds = [ErrorKind(name, len(found), *found[0]) for name, found in by_type.items()]
-    return tuple(sorted(kinds, key=lambda kind: (-kind.count, kind.error_type))[:MOST_ERRORS])
+    return tuple(sorted(kinds, key=lambda kind: (-kind.count, kind.error_type))[:MAX_ERRORS])
 
 
 def _elapsed(run: dict[str, Any]) -> float:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facecap_batch import __version__
-from facecap_batch.storage.publish import Place
+from facecap_batch.storage.publish import StoragePath
 
 if TYPE_CHECKING:
-    from facecap_batch.capture.pipeline import CaptureSettings
-    from facecap_batch.solve.solver import SolveSettings
+    from facecap_batch.capturing.settings import CaptureSettings
+    from facecap_batch.solve.settings import SolveSettings
 
 # Networks take little time on a GPU, so a worker there waits for its decoder unless that has threads.
 GPU_DECODE_THREADS = 4
@@ -63,8 +63,8 @@ class RunConfig:
     @staticmethod
     def from_description(description: Mapping[str, Any]) -> RunConfig:
         """The inverse of `describe`."""
-        from facecap_batch.capture.pipeline import CaptureSettings
-        from facecap_batch.solve.solver import SolveSettings
+        from facecap_batch.capturing.settings import CaptureSettings
+        from facecap_batch.solve.settings import SolveSettings
 
         return RunConfig(
             engines=description["engines"],
@@ -90,7 +90,7 @@ class RunConfig:
 class RunOptions:
     """How a run is carried out; none of it changes a result."""
 
-    output: Place
+    output: StoragePath
     workers: int | None = None  # None: as many as the CPUs (or GPU shares) of the cluster allow
     ray_address: str | None = None  # None: a local Ray is started and stopped by the run
     cpus_per_worker: float = 1.0
@@ -134,9 +134,9 @@ def make_config(
 
     Raises EngineError where the set is missing or damaged.
     """
-    from facecap_batch.capture.pipeline import CaptureSettings
+    from facecap_batch.capturing.settings import CaptureSettings
     from facecap_batch.engines.sets import fingerprints, load_set
-    from facecap_batch.solve.solver import SolveSettings
+    from facecap_batch.solve.settings import SolveSettings
 
     engine_set = load_set(engines)
     return RunConfig(

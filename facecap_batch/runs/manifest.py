@@ -11,7 +11,6 @@ Columns: ``path`` (required: local path or URI, relative to the manifest's folde
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 import re
@@ -22,9 +21,10 @@ from fractions import Fraction
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from facecap_batch.clip import Clip, resolve_source
 from facecap_batch.errors import BadManifest
+from facecap_batch.storage.publish import StoragePath, storage_path
 from facecap_batch.storage.remote import is_uri
-from facecap_batch.storage.publish import Place, place
 from facecap_batch.timecode import is_time, parse_time
 
 KNOWN_COLUMNS = ("path", "clip_id", "start", "end", "actor", "timecode", "timecode_fps")
@@ -38,32 +38,13 @@ Row = dict[str, str] | None
 _VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mxf", ".jpg", ".jpeg", ".png"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Clip:
-    """One row of the manifest: one video, or a time range of it."""
-
-    clip_id: str  # unique in the manifest, safe as a file name
-    path: str  # absolute local path, or a URI
-    start: Fraction | None = None  # seconds on the scale of `time_s`, inclusive; None: the beginning
-    end: Fraction | None = None  # seconds on the scale of `time_s`, exclusive; None: the end
-    actor: str | None = None
-    timecode: str | None = None  # of the clip's first frame, as the manifest gives it
-    extra: dict[str, str] = dataclasses.field(default_factory=dict)  # carried columns
-    row: int = 0  # 1-based row of the manifest, header and blank lines not counted
-    source: str = ""  # path as the manifest gives it; defaults to `path`
-
-    def __post_init__(self) -> None:
-        if not self.source:
-            object.__setattr__(self, "source", self.path)
-
-
-def read_manifest(path: str | Place) -> list[Clip]:
+def read_manifest(path: str | StoragePath) -> list[Clip]:
     """Read a manifest (.csv, .tsv, .parquet, .jsonl or .ndjson).
 
     Raises BadManifest when the file is missing, empty, not what its extension says, has no ``path`` column,
     or when any row is bad; the message lists every bad row.
     """
-    path = place(path)
+    path = storage_path(path)
     problems: list[str] = []
     rows = _read_rows(path, problems)
     if not rows and not problems:
@@ -84,7 +65,7 @@ def read_manifest(path: str | Place) -> list[Clip]:
 
 
 def _clip(
-    number: int, row: dict[str, str], folder: Place, taken: set[str], problems: list[str]
+    number: int, row: dict[str, str], folder: StoragePath, taken: set[str], problems: list[str]
 ) -> Clip | None:
     found: list[str] = []
     source = row.get("path", "")
@@ -123,16 +104,6 @@ def _clip(
         row=number,
         source=source,
     )
-
-
-def resolve_source(source: str, folder: Place) -> str:
-    """Where a manifest in `folder` means by its `path` column: an absolute local path, or a URI as it is.
-
-    Relative paths are relative to the folder, on a local disk or behind a URI.
-    """
-    if source.startswith("file://"):
-        return unquote(urlsplit(source).path)
-    return source if is_uri(source) or Path(source).is_absolute() else str(folder / source)
 
 
 def _explicit_ids(rows: list[Row], problems: list[str]) -> set[str]:
@@ -183,7 +154,7 @@ def _unsafe_id(clip_id: str) -> str | None:
 # --- the three file formats, each to rows of strings --------------------------------------------
 
 
-def _read_rows(path: Place, problems: list[str]) -> list[Row]:
+def _read_rows(path: StoragePath, problems: list[str]) -> list[Row]:
     try:
         is_folder = path.is_dir()
     except OSError as error:
@@ -214,7 +185,7 @@ def _read_rows(path: Place, problems: list[str]) -> list[Row]:
     return list(readers[suffix](path, data, problems))
 
 
-def _text(path: Place, data: bytes) -> str:
+def _text(path: StoragePath, data: bytes) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -226,7 +197,7 @@ def _text(path: Place, data: bytes) -> str:
     return text
 
 
-def _check_columns(path: Place, columns: list[str]) -> None:
+def _check_columns(path: StoragePath, columns: list[str]) -> None:
     if "path" not in columns:
         raise BadManifest(f"{path}: no 'path' column; found: {', '.join(map(repr, columns))[:500]}")
     doubled = sorted({name for name in columns if columns.count(name) > 1})
@@ -234,7 +205,7 @@ def _check_columns(path: Place, columns: list[str]) -> None:
         raise BadManifest(f"{path}: column(s) given twice: {', '.join(doubled)}")
 
 
-def _csv_rows(path: Place, data: bytes, problems: list[str]) -> Iterator[Row]:
+def _csv_rows(path: StoragePath, data: bytes, problems: list[str]) -> Iterator[Row]:
     text = _text(path, data)
     first = text.lstrip("\r\n").splitlines()[0]
     # Spreadsheets of some countries write CSV with semicolons.
@@ -259,7 +230,7 @@ def _csv_rows(path: Place, data: bytes, problems: list[str]) -> Iterator[Row]:
         raise BadManifest(f"{path}: line {lines.line_num} is not CSV: {error}") from error
 
 
-def _json_rows(path: Place, data: bytes, problems: list[str]) -> Iterator[Row]:
+def _json_rows(path: StoragePath, data: bytes, problems: list[str]) -> Iterator[Row]:
     for number, line in enumerate(_text(path, data).splitlines(), 1):
         if not line.strip():
             continue
@@ -276,7 +247,7 @@ def _json_rows(path: Place, data: bytes, problems: list[str]) -> Iterator[Row]:
         yield {str(name): _as_text(value) for name, value in row.items()}
 
 
-def _parquet_rows(path: Place, data: bytes, problems: list[str]) -> Iterator[Row]:
+def _parquet_rows(path: StoragePath, data: bytes, problems: list[str]) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from facecap_batch.runs.config import RunConfig
-from facecap_batch.capture.segments.cut_points import Cuts, Segment
+from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
+from facecap_batch.clip import Clip
 from facecap_batch.output.ledger import DONE, FAILED, InputIdentity, Ledger, Record, identify_all
-from facecap_batch.runs.manifest import Clip
+from facecap_batch.runs.config import RunConfig
 
 # Expected length where the manifest gives no range: files are not opened to plan (100,000 of them would
 # take many minutes), and 4 Mbit/s is a common rate of 720p to 1080p video. Only the order depends on it.
@@ -38,7 +38,7 @@ class SegmentItem:
     """One segment of a clip to be done by one worker."""
 
     clip: Clip
-    cuts: Cuts  # with this segment alone
+    cuts: SegmentPlan  # with this segment alone
 
     @property
     def segment(self) -> Segment:
@@ -51,7 +51,7 @@ class JoinItem:
 
     clip: Clip
     input_key: str
-    cuts: Cuts
+    cuts: SegmentPlan
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,26 +11,29 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facecap_batch.output.exports import UnknownClip
-from facecap_batch.runs.config import RunConfig, RunOptions, make_config
+from facecap_batch.clip import Clip
 from facecap_batch.errors import BadManifest, EngineMismatch
-from facecap_batch.runs.run import Job, RunSummary
+from facecap_batch.output.exports import UnknownClip
 from facecap_batch.output.ledger import FAILED, Ledger
-from facecap_batch.output.lock import OutputLock, not_writable
-from facecap_batch.runs.manifest import Clip, read_manifest
-from facecap_batch.runs.planner import Plan, plan
+from facecap_batch.output.lock import OutputLock
+from facecap_batch.output.reports import read_reports
+from facecap_batch.runs.config import RunConfig, RunOptions, make_config
+from facecap_batch.runs.manifest import read_manifest
 from facecap_batch.runs.observers.progress import Display, PlainDisplay
-from facecap_batch.output.status import read_reports
-from facecap_batch.storage.publish import place, remove_leftovers
+from facecap_batch.runs.planner import Plan, plan
+from facecap_batch.runs.run import Run, RunSummary
+from facecap_batch.storage.publish import not_writable, remove_leftovers, storage_path
 
-MOST_NAMED = 5  # clips in one message
+MAX_NAMED = 5  # clips in one message
 
 
 class ManifestChanged(BadManifest):
     """The manifest is no longer the one that the folder was made from."""
 
 
-def retry(options: RunOptions, clip_ids: Sequence[str] = (), display: Display | None = None) -> RunSummary:
+def retry_run(
+    options: RunOptions, clip_ids: Sequence[str] = (), display: Display | None = None
+) -> RunSummary:
     """Do the failed clips of `options.output` again; or those named, whatever became of them before.
 
     Clips that were never reached stay so: the command of the run goes on with them. Raises NoRun,
@@ -38,7 +41,7 @@ def retry(options: RunOptions, clip_ids: Sequence[str] = (), display: Display | 
     those of the run), UnknownClip, OutputBusy, OutputNotWritable.
     """
     started = time.monotonic()
-    output = place(options.output).absolute()
+    output = storage_path(options.output).absolute()
     read_reports(output)  # a folder that is none must not get a lock
     with OutputLock(output):
         description, rows = read_reports(output)
@@ -52,7 +55,7 @@ def retry(options: RunOptions, clip_ids: Sequence[str] = (), display: Display | 
             remove_leftovers(output)
             ledger = Ledger(output)
             todo = _plan_retry(clips, ledger, config, clip_ids)
-            job = Job(description["manifest"], clips, todo, config, options, ledger, started)
+            job = Run(description["manifest"], clips, todo, config, options, ledger, started)
             job.write("running")
         except OSError as error:
             raise not_writable(output, error) from error
@@ -94,7 +97,7 @@ def _check_manifest(clips: Sequence[Clip], rows: Sequence[Mapping[str, Any]], ma
     }
     changed = [clip_id for clip_id in {**then, **now} if now.get(clip_id) != then.get(clip_id)]
     if changed:
-        named = ", ".join(changed[:MOST_NAMED]) + (", …" if len(changed) > MOST_NAMED else "")
+        named = ", ".join(changed[:MAX_NAMED]) + (", …" if len(changed) > MAX_NAMED else "")
         raise ManifestChanged(
             f"{manifest} has changed since the folder's last run: {len(changed)} clip(s) are new, gone or "
             f"different: {named}. Run the manifest again; it does what is new, changed or failed"

@@ -17,16 +17,17 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from facecap_batch.scheduling import cluster
+from facecap_batch import machine
+from facecap_batch.clip import Clip
 from facecap_batch.output import compact_index, reports
-from facecap_batch.runs.config import RunConfig, RunOptions
-from facecap_batch.runs.observers.event_log import Journal
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
-from facecap_batch.scheduling.listeners import Roster, Several
-from facecap_batch.runs.manifest import Clip
-from facecap_batch.runs.planner import Plan, WorkItem
-from facecap_batch.runs.observers.progress import Display, Tally
 from facecap_batch.output.segment_store import SegmentFolder, remove_done
+from facecap_batch.runs.config import RunConfig, RunOptions
+from facecap_batch.runs.observers.event_log import EventLog
+from facecap_batch.runs.observers.progress import Display, ProgressCounter
+from facecap_batch.runs.planner import Plan, WorkItem
+from facecap_batch.scheduling import cluster
+from facecap_batch.scheduling.listeners import ListenerGroup, WorkerRoster
 from facecap_batch.storage.publish import remove_leftovers
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class RunSummary:
         return 0 if self.done == self.clips else 1
 
 
-class Job:
+class Run:
     """One run, once its folder is held and its plan is made."""
 
     def __init__(
@@ -73,19 +74,19 @@ class Job:
     ) -> None:
         self.manifest, self.clips, self.todo = manifest, clips, todo
         self.config, self.options, self.ledger = config, options, ledger
-        self.started, self.started_at = started, reports.utc_now()
+        self.started, self.started_at = started, machine.utc_now()
         self.records: dict[str, Record] = dict(todo.kept)
         self.items = {item.clip.clip_id: item for item in todo.items}
         costs = {clip_id: item.cost_s for clip_id, item in self.items.items()}
-        self.tally_of = lambda display: Tally(len(clips), len(todo.kept), costs, display)
+        self.tally_of = lambda display: ProgressCounter(len(clips), len(todo.kept), costs, display)
         self.run_id = uuid.uuid4().hex
-        self.roster = Roster(cluster.node_kind)
-        self.journal = Journal(options.log_json, self.run_id) if options.log_json else None
+        self.roster = WorkerRoster(cluster.node_kind)
+        self.journal = EventLog(options.log_json, self.run_id) if options.log_json else None
         self.told: list[Callable[[Record], None]] = [self.journal.kept] if self.journal else []
         self.most_workers = 0
         self.room, self.room_at = 1, -math.inf
         self.work_s = 0.0
-        compact_index.cross_out(ledger.output, _redone(todo.items))
+        compact_index.invalidate(ledger.output, _redone(todo.items))
 
     def carry_out(self, display: Display) -> RunSummary:
         state, tally = "broken", self.tally_of(display)
@@ -105,20 +106,20 @@ class Job:
             self._finish(state, display)
         return self.summary(interrupted=state == "interrupted")
 
-    def _work(self, tally: Tally) -> None:
+    def _work(self, tally: ProgressCounter) -> None:
         options = self.options
         # A second time inside: Ray has put its own handler of SIGTERM into place.
         joined = cluster.connected(options.ray_address, self._local_cpus(), options.gpus_per_worker)
         with joined, _interruptible():
             # Ray is imported here and not before: see cluster._authenticate.
-            from facecap_batch.runs.workflow import Course
             from facecap_batch.runs.observers.metrics import RunMetrics
+            from facecap_batch.runs.workflow import ClipWorkflow
             from facecap_batch.scheduling.scheduler import Limits, Scheduler
 
             metrics = RunMetrics()
             self.told.append(metrics.kept)
-            listeners = Several(tally, self.roster, metrics, *([self.journal] if self.journal else []))
-            course = Course(self.todo.items, self.ledger.output)
+            listeners = ListenerGroup(tally, self.roster, metrics, *([self.journal] if self.journal else []))
+            course = ClipWorkflow(self.todo.items, self.ledger.output)
             scheduler = Scheduler(
                 self._worker_starter(), self._wanted, listeners, Limits(attempts=options.attempts)
             )
@@ -168,7 +169,7 @@ class Job:
         now = time.monotonic()
         if now - self.room_at >= ROOM_S:
             self.room_at = now
-            self.room = cluster.room_for_workers(self.options.cpus_per_worker, self.options.gpus_per_worker)
+            self.room = cluster.worker_capacity(self.options.cpus_per_worker, self.options.gpus_per_worker)
         return self.room
 
     def _keep(self, record: Record) -> None:
@@ -191,7 +192,7 @@ class Job:
             input_key=item.input_key,
             capture_fingerprint=self.config.capture_fingerprint(),
             fingerprint=self.config.fingerprint(),
-            finished_at=reports.utc_now(),
+            finished_at=machine.utc_now(),
             error_type=error_type,
             error=error,
         )
@@ -226,7 +227,6 @@ class Job:
         ended = state != "running"
         reports.write_run(
             self.ledger.output,
-            self.config,
             reports.RunReport(
                 run_id=self.run_id,
                 state=state,
@@ -238,7 +238,7 @@ class Job:
                 pending=summary.pending,
                 kept=summary.kept,
                 started_at=self.started_at,
-                finished_at=reports.utc_now() if ended else None,
+                finished_at=machine.utc_now() if ended else None,
                 elapsed_s=round(summary.elapsed_s, 3) if ended else None,
                 frames=summary.frames,
                 video_s=summary.video_s,
@@ -247,6 +247,9 @@ class Job:
                 lost_workers=self.roster.lost_workers,
                 lost_to_nodes=self.roster.lost_to_nodes,
                 hosts=self.roster.host_kinds(),
+                fingerprint=self.config.fingerprint(),
+                capture_fingerprint=self.config.capture_fingerprint(),
+                config=self.config.describe(),
             ),
         )
 

@@ -1,7 +1,7 @@
 """A worker's steps for a long clip: how it is cut, one segment, the join.
 
-In: items as `course` hands them out. Out: what lies in the clip's folder below ``segments/``, and `Cuts`
-wherever the clip must go on in another way than it began: turned, or in one piece.
+In: items as `workflow` hands them out. Out: what lies in the clip's folder below ``segments/``, and
+`SegmentPlan` wherever the clip must go on in another way than it began: turned, or in one piece.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from facecap_batch.runs.config import RunConfig
-from facecap_batch.capture.segments.cut_points import Cuts
+from facecap_batch.capturing.segments.join import Joined, join
+from facecap_batch.capturing.segments.plan import SegmentPlan
+from facecap_batch.capturing.segments.result import CannotJoin
+from facecap_batch.capturing.segments.segment import capture_segment, survey
 from facecap_batch.errors import BadVideo
-from facecap_batch.capture.segments.join import CannotJoin, Joined, join
-from facecap_batch.output.lock import writing
-from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
-from facecap_batch.capture.segments.segment import capture_segment, survey
 from facecap_batch.output.segment_store import SegmentFolder, SegmentRecord, cuts_key
-from facecap_batch.storage.publish import Place
+from facecap_batch.runs.config import RunConfig
+from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
+from facecap_batch.storage.publish import StoragePath, writing
 
 if TYPE_CHECKING:
     from facecap_batch.runs.worker import Engines
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 def cuts_of(
     item: WorkItem,
     config: RunConfig,
-    output: Place,
+    output: StoragePath,
     engines: Engines,
     progress: Callable[[int], None] | None,
     segment_s: float,
-) -> Cuts | None:
+) -> SegmentPlan | None:
     """How the clip is cut, as was decided before or is now; None where it is not."""
     folder = SegmentFolder(output, item.clip.clip_id)
     key = cuts_key(item.input_key, config.capture_fingerprint(), segment_s)
@@ -48,10 +48,10 @@ def cuts_of(
 def do_segment(
     item: SegmentItem,
     config: RunConfig,
-    output: Place,
+    output: StoragePath,
     engines: Engines,
     progress: Callable[[int], None] | None,
-) -> SegmentRecord | Cuts:
+) -> SegmentRecord | SegmentPlan:
     """Capture one segment; where its video is damaged the clip is left whole, which tells all of it."""
     started = time.monotonic()
     folder = SegmentFolder(output, item.clip.clip_id)
@@ -66,8 +66,12 @@ def do_segment(
 
 
 def do_join(
-    item: JoinItem, config: RunConfig, output: Place, engines: Engines, progress: Callable[[int], None] | None
-) -> Joined | Cuts:
+    item: JoinItem,
+    config: RunConfig,
+    output: StoragePath,
+    engines: Engines,
+    progress: Callable[[int], None] | None,
+) -> Joined | SegmentPlan:
     """The clip's raw table; other cuts where its segments do not make one."""
     folder = SegmentFolder(output, item.clip.clip_id)
     try:
@@ -81,7 +85,7 @@ def do_join(
         return _begin(folder, item.cuts.whole())
 
 
-def _begin(folder: SegmentFolder, cuts: Cuts) -> Cuts:
+def _begin(folder: SegmentFolder, cuts: SegmentPlan) -> SegmentPlan:
     with writing(folder.path):
         folder.begin(cuts)
     return cuts

@@ -12,23 +12,24 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
-from facecap_batch.output import reports
+from facecap_batch.clip import Clip
 from facecap_batch.engines.certificates import require_for
-from facecap_batch.runs.config import RunConfig, RunOptions
-from facecap_batch.runs.run import Job, RunSummary
+from facecap_batch.output import reports
 from facecap_batch.output.ledger import DONE, Ledger
-from facecap_batch.output.lock import OutputLock, not_writable
-from facecap_batch.runs.manifest import Clip, read_manifest
-from facecap_batch.runs.planner import Plan, WorkItem, plan, raw_is_intact
-from facecap_batch.runs.observers.progress import Display, PlainDisplay
+from facecap_batch.output.lock import OutputLock
+from facecap_batch.output.reports import read_reports
 from facecap_batch.output.segment_store import remove_segments
-from facecap_batch.solve.solver import SolveSettings
-from facecap_batch.output.status import read_reports
-from facecap_batch.storage.publish import Place, place, remove_leftovers
+from facecap_batch.runs.config import RunConfig, RunOptions
+from facecap_batch.runs.manifest import read_manifest
+from facecap_batch.runs.observers.progress import Display, PlainDisplay
+from facecap_batch.runs.planner import Plan, WorkItem, plan, raw_is_intact
+from facecap_batch.runs.run import Run, RunSummary
+from facecap_batch.solve.settings import SolveSettings
+from facecap_batch.storage.publish import StoragePath, not_writable, remove_leftovers, storage_path
 
 
-def run(
-    manifest: str | Place, config: RunConfig, options: RunOptions, display: Display | None = None
+def start_run(
+    manifest: str | StoragePath, config: RunConfig, options: RunOptions, display: Display | None = None
 ) -> RunSummary:
     """Do every clip of `manifest` that is not done yet.
 
@@ -40,7 +41,7 @@ def run(
     clips = read_manifest(manifest)
     if config.require_certificate and options.ray_address is None:
         require_for(config.engines, config.backend)  # workers elsewhere look for themselves
-    output = place(options.output).absolute()
+    output = storage_path(options.output).absolute()
     with OutputLock(output):
         try:
             remove_leftovers(output)
@@ -48,14 +49,14 @@ def run(
                 remove_segments(output)
             ledger = Ledger(output)
             todo = plan(clips, ledger, config, options.force, options.retry_failed)
-            job = Job(str(place(manifest).absolute()), clips, todo, config, options, ledger, started)
+            job = Run(str(storage_path(manifest).absolute()), clips, todo, config, options, ledger, started)
             job.write("running")
         except OSError as error:
             raise not_writable(output, error) from error
         return job.carry_out(display or PlainDisplay())
 
 
-def solve_again(settings: SolveSettings, options: RunOptions, display: Display | None = None) -> RunSummary:
+def resolve_run(settings: SolveSettings, options: RunOptions, display: Display | None = None) -> RunSummary:
     """Redo solve and exports of every clip that is done in `options.output`, from its raw table.
 
     No video is opened. Clips that failed, or were never reached, stay as they are; so do clips whose raw
@@ -63,7 +64,7 @@ def solve_again(settings: SolveSettings, options: RunOptions, display: Display |
     Raises NoRun, OutputBusy, OutputNotWritable.
     """
     started = time.monotonic()
-    output = place(options.output).absolute()
+    output = storage_path(options.output).absolute()
     description, rows = read_reports(output)
     with OutputLock(output):
         try:
@@ -72,7 +73,7 @@ def solve_again(settings: SolveSettings, options: RunOptions, display: Display |
             clips = reports.clips_of(rows)
             ledger = Ledger(output)
             todo = _plan_again(clips, ledger.as_of_now(), config)
-            job = Job(description["manifest"], clips, todo, config, options, ledger, started)
+            job = Run(description["manifest"], clips, todo, config, options, ledger, started)
             job.write("running")
         except OSError as error:
             raise not_writable(output, error) from error

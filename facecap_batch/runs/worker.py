@@ -1,9 +1,9 @@
 """One clip from start to end, or one step of a long clip, in one process that holds the engines.
 
 In: a `WorkItem`. Out: ``raw/``, ``coefficients/`` and ``fbx/`` of that clip, each published complete or not
-at all, and a small `Record`. A long clip comes back as `Cuts` instead; its `SegmentItem`s and at last its
-`JoinItem` follow (see `course`). `ClipWorker` is the same as a Ray actor that reports how far it is; frames
-never leave it.
+at all, and a small `Record`. A long clip comes back as `SegmentPlan` instead; its `SegmentItem`s and at last
+its `JoinItem` follow (see `workflow`). `ClipWorker` is the same as a Ray actor that reports how far it is;
+frames never leave it.
 """
 
 from __future__ import annotations
@@ -23,21 +23,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facecap_batch import __version__
-from facecap_batch.capture.pipeline import capture
+from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.segments.plan import SegmentPlan
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import OUTPUT_NAMES, CoefficientTable, write_parquet
+from facecap_batch.errors import (
+    EngineMismatch,
+    FacecapError,
+    InputNotReadable,
+    OutputNotWritable,
+    is_permanent,
+)
 from facecap_batch.output.compact_index import read_clip, size_of
-from facecap_batch.runs.config import RunConfig
-from facecap_batch.capture.segments.cut_points import Cuts
-from facecap_batch.errors import EngineMismatch, FacecapError, InputNotReadable, OutputNotWritable, lasting
 from facecap_batch.output.ledger import DONE, Record
-from facecap_batch.output.lock import writing
-from facecap_batch.runs.manifest import Clip
-from facecap_batch.scheduling.messages import Done, Failed, Hello, Progress
+from facecap_batch.output.segment_store import SegmentRecord
+from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
 from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment
-from facecap_batch.output.segment_store import SegmentRecord
-from facecap_batch.solve.solver import GAINS_METADATA, solve
-from facecap_batch.storage.publish import Place, place
+from facecap_batch.scheduling.messages import Done, Failed, Progress, WorkerReady
+from facecap_batch.solve.solver import GAINS_METADATA, solve_table
+from facecap_batch.storage.publish import StoragePath, storage_path, writing
 
 if TYPE_CHECKING:
     from facecap_batch.engines.batching import Engine
@@ -87,11 +92,11 @@ def open_engines(config: RunConfig) -> Engines:
 def process(
     item: WorkItem | SegmentItem | JoinItem,
     config: RunConfig,
-    output: Place,
+    output: StoragePath,
     engines: Callable[[], Engines],
     progress: Callable[[int], None] | None = None,
     segment_s: float = 0.0,
-) -> Record | Cuts | SegmentRecord:
+) -> Record | SegmentPlan | SegmentRecord:
     """Do `item` and return its record, not yet published, or how its clip is to be cut.
 
     `engines` is asked only when frames must be looked at; clips much longer than `segment_s` seconds are cut,
@@ -103,7 +108,7 @@ def process(
         return do_segment(item, config, output, engines(), progress)
     if isinstance(item, JoinItem):
         joined = do_join(item, config, output, engines(), progress)
-        if isinstance(joined, Cuts):
+        if isinstance(joined, SegmentPlan):
             return joined
         used = dict(zip(("detector_backend", "regressor_backend"), joined.backends, strict=True))
         raw = _described(joined.table, item.clip, config, {**engines().metadata, **used})
@@ -113,23 +118,23 @@ def process(
         cuts = cuts_of(item, config, output, engines(), progress, segment_s) if segment_s else None
         if cuts is not None and cuts.segments:
             return cuts
-        raw = capture(item.clip, engines().detector, engines().regressor, config.capture, progress)
+        raw = capture_clip(item.clip, engines().detector, engines().regressor, config.capture, progress)
         raw = _described(raw, item.clip, config, engines().metadata)
     outputs = _publish(item, raw, config, output)
     return _record(item, config, raw, outputs, time.monotonic() - started)
 
 
 def _publish(
-    item: WorkItem | JoinItem, raw: CoefficientTable, config: RunConfig, output: Place
+    item: WorkItem | JoinItem, raw: CoefficientTable, config: RunConfig, output: StoragePath
 ) -> dict[str, int]:
     """Solve and write the clip's files; their names and sizes in bytes."""
-    from facecap_batch.export.fbx.writer import write_fbx
+    from facecap_batch.exporting.fbx.writer import write_fbx
 
     names = output_names(item.clip.clip_id)
     if not (isinstance(item, WorkItem) and item.reuse_raw):
         with writing(output / names["raw"]) as path:
             write_parquet(raw, path)
-    final = solve(raw, config.solve)
+    final = solve_table(raw, config.solve)
     final = final.replace(metadata={**final.metadata, "fingerprint": config.fingerprint()})
     with writing(output / names["coefficients"]) as path:
         write_parquet(final, path)
@@ -190,11 +195,11 @@ def _record(
     )
 
 
-def judge(error: BaseException) -> tuple[str, str, bool]:
+def classify_error(error: BaseException) -> tuple[str, str, bool]:
     """(error_type, message, whether another attempt may fare better) of an error from `process`."""
     cause = error.__cause__ if isinstance(error, (OutputNotWritable, InputNotReadable)) else error
     if isinstance(cause, OSError):
-        return type(error).__name__, str(error), not lasting(cause)
+        return type(error).__name__, str(error), not is_permanent(cause)
     if isinstance(error, FacecapError):
         return type(error).__name__, str(error), False
     if isinstance(error, MemoryError):
@@ -212,16 +217,16 @@ class ClipWorker:
         self.config = config
         self.segment_s = segment_s
         self.captures = captures
-        self.output = place(output)
+        self.output = storage_path(output)
         self._engines: Engines | None = None
 
-    def hello(self) -> Hello:
+    def ready(self) -> WorkerReady:
         """Take one thread for everything, open the engines. Raises EngineError."""
         import ray
 
         limit_threads()
         backend = self._open().regressor.backend if self.captures else ""
-        return Hello(ray.get_runtime_context().get_node_id(), os.getpid(), backend)
+        return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid(), backend)
 
     def work(self, item: WorkItem | SegmentItem | JoinItem) -> Iterator[Progress | Done | Failed]:
         """Do `item` in a thread of its own and yield its progress, then how it ended."""
@@ -250,7 +255,7 @@ class ClipWorker:
             result = process(item, self.config, self.output, self._open, progress, self.segment_s)
             messages.put(Done(result))
         except BaseException as error:  # whatever it is, the driver must hear of it
-            messages.put(Failed(*judge(error)))
+            messages.put(Failed(*classify_error(error)))
 
     def _open(self) -> Engines:
         if self._engines is None:

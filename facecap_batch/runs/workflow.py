@@ -13,16 +13,16 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
-from facecap_batch.capture.segments.cut_points import Cuts
+from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.output.ledger import Record
-from facecap_batch.scheduling.messages import Outcome, Task
-from facecap_batch.runs.planner import JOIN_SHARE, JoinItem, SegmentItem, WorkItem
 from facecap_batch.output.segment_store import SegmentFolder, SegmentRecord
-from facecap_batch.storage.publish import Place
+from facecap_batch.runs.planner import JOIN_SHARE, JoinItem, SegmentItem, WorkItem
+from facecap_batch.scheduling.messages import Outcome, Task
+from facecap_batch.storage.publish import StoragePath
 
 
 @dataclasses.dataclass(frozen=True)
-class Next:
+class WorkflowStep:
     """What follows from one outcome."""
 
     clip_id: str
@@ -41,16 +41,16 @@ class _Clip:
 
     item: WorkItem
     tasks: set[str] = dataclasses.field(default_factory=set)  # keys that are not done yet
-    cuts: Cuts | None = None
+    cuts: SegmentPlan | None = None
     rounds: int = 0  # how often it was cut
     attempts: int = 1  # of the task that took most
     wall_s: float = 0.0  # seconds workers spent on its segments
 
 
-class Course:
+class ClipWorkflow:
     """Follows every clip of a run."""
 
-    def __init__(self, items: Iterable[WorkItem], output: Place) -> None:
+    def __init__(self, items: Iterable[WorkItem], output: StoragePath) -> None:
         self._output = output
         self._clips = {item.clip.clip_id: _Clip(item) for item in items}
         self._clip_of: dict[str, str] = {}  # key of a task -> clip_id
@@ -59,16 +59,16 @@ class Course:
         """The tasks that a run begins with: one for every clip."""
         return [self._whole(clip_id, clip) for clip_id, clip in self._clips.items()]
 
-    def follow(self, outcome: Outcome) -> Next:
+    def follow(self, outcome: Outcome) -> WorkflowStep:
         """What follows from `outcome`."""
         clip_id = self._clip_of.pop(outcome.key)
         clip = self._clips.get(clip_id)
         if clip is None or outcome.key not in clip.tasks:
-            return Next(clip_id)  # of a clip that has ended or goes on in another way
+            return WorkflowStep(clip_id)  # of a clip that has ended or goes on in another way
         clip.tasks.remove(outcome.key)
         clip.attempts = max(clip.attempts, outcome.attempts)
         result = outcome.result
-        if isinstance(result, Cuts):
+        if isinstance(result, SegmentPlan):
             return self._cut(clip_id, clip, result)
         if isinstance(result, SegmentRecord):
             return self._segment_done(clip_id, clip, result)
@@ -77,15 +77,15 @@ class Course:
             result = dataclasses.replace(result, wall_s=round(result.wall_s + clip.wall_s, 3))
         error = outcome.error if outcome.key == clip_id or outcome.ok else f"{outcome.key}: {outcome.error}"
         ended = dataclasses.replace(outcome, key=clip_id, attempts=clip.attempts, result=result, error=error)
-        return Next(clip_id, dropped=tuple(clip.tasks), ended=ended, was_cut=clip.rounds > 0)
+        return WorkflowStep(clip_id, dropped=tuple(clip.tasks), ended=ended, was_cut=clip.rounds > 0)
 
-    def _cut(self, clip_id: str, clip: _Clip, cuts: Cuts) -> Next:
+    def _cut(self, clip_id: str, clip: _Clip, cuts: SegmentPlan) -> WorkflowStep:
         """Hand out the segments of a clip, or the clip whole."""
         dropped, clip.tasks = tuple(clip.tasks), set()
         clip.cuts, clip.wall_s = cuts, 0.0
         clip.rounds += 1
         if not cuts.segments:
-            return Next(clip_id, (self._whole(clip_id, clip),), dropped)
+            return WorkflowStep(clip_id, (self._whole(clip_id, clip),), dropped)
         folder = SegmentFolder(self._output, clip_id)
         video_s = sum(segment.seconds for segment in cuts.segments)
         tasks, records, seconds = [], [], 0.0
@@ -102,21 +102,21 @@ class Course:
                 clip.wall_s += record.wall_s
         if not tasks:
             tasks.append(self._join(clip_id, clip, cuts))
-        return Next(clip_id, tuple(tasks), dropped, None, tuple(records), video_s, seconds)
+        return WorkflowStep(clip_id, tuple(tasks), dropped, None, tuple(records), video_s, seconds)
 
-    def _segment_done(self, clip_id: str, clip: _Clip, record: SegmentRecord) -> Next:
+    def _segment_done(self, clip_id: str, clip: _Clip, record: SegmentRecord) -> WorkflowStep:
         assert clip.cuts is not None
         clip.wall_s += record.wall_s
         tasks = () if clip.tasks else (self._join(clip_id, clip, clip.cuts),)
         seconds = clip.cuts.segments[record.number].seconds
-        return Next(clip_id, tasks, segments=(record,), segments_s=seconds)
+        return WorkflowStep(clip_id, tasks, segments=(record,), segments_s=seconds)
 
     def _whole(self, clip_id: str, clip: _Clip) -> Task:
         clip.tasks.add(clip_id)
         self._clip_of[clip_id] = clip_id
         return Task(clip_id, clip.item, clip.item.cost_s)
 
-    def _join(self, clip_id: str, clip: _Clip, cuts: Cuts) -> Task:
+    def _join(self, clip_id: str, clip: _Clip, cuts: SegmentPlan) -> Task:
         # Cheap, and all that its clip still waits for.
         item = JoinItem(clip.item.clip, clip.item.input_key, cuts)
         return self._task(clip_id, clip, "join", item, math.inf)

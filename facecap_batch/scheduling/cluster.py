@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facecap_batch.errors import FacecapError
+from facecap_batch.machine import usable_cpus
 
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB; frames never pass through it
 # Ray puts Unix sockets below its folder, and their paths may have 107 characters; Ray adds about 65.
@@ -168,20 +169,6 @@ def _short_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def usable_cpus() -> int:
-    """CPUs that this process may use: those it is bound to, and no more than its container's share."""
-    try:
-        bound = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        bound = os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        share = int(quota) / int(period)
-    except (OSError, ValueError):  # no such control group, or "max": no limit
-        return bound
-    return max(1, min(bound, int(share + 0.5)))
-
-
 @dataclasses.dataclass(frozen=True)
 class NodeKind:
     """What a machine of the cluster is; machines that are alike are equal."""
@@ -208,7 +195,7 @@ def node_kind(node_id: str) -> NodeKind:
     )
 
 
-def room_for_workers(cpus_per_worker: float, gpus_per_worker: float) -> int:
+def worker_capacity(cpus_per_worker: float, gpus_per_worker: float) -> int:
     """How many workers of this size the connected cluster holds now, node by node; at least 1."""
     import ray
 

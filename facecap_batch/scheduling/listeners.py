@@ -1,7 +1,7 @@
 """Who hears what a scheduler tells: several at once, and one that keeps count of where work was done.
 
-In: the scheduler's events. Out: the same events to every listener of `Several`; from `Roster` the machines
-that took part and what was lost, for ``run.json``.
+In: the scheduler's events. Out: the same events to every listener of `ListenerGroup`; from `WorkerRoster` the
+machines that took part and what was lost, for ``run.json``.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from facecap_batch.scheduling.messages import Hello, Listener, Outcome, Progress
+from facecap_batch.scheduling.messages import Listener, Outcome, Progress, WorkerReady
 
 if TYPE_CHECKING:
     from facecap_batch.scheduling.cluster import NodeKind
 
 
-class Several(Listener):
+class ListenerGroup(Listener):
     """A listener that passes everything on, in order."""
 
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = listeners
 
-    def started(self, key: str, worker: Hello) -> None:
+    def started(self, key: str, worker: WorkerReady) -> None:
         for listener in self._listeners:
             listener.started(key, worker)
 
@@ -43,11 +43,11 @@ class Several(Listener):
         for listener in self._listeners:
             listener.workers(count)
 
-    def joined(self, worker: Hello) -> None:
+    def joined(self, worker: WorkerReady) -> None:
         for listener in self._listeners:
             listener.joined(worker)
 
-    def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
+    def lost(self, worker: WorkerReady | None, reason: str, node_died: bool) -> None:
         for listener in self._listeners:
             listener.lost(worker, reason, node_died)
 
@@ -63,7 +63,7 @@ class _Host:
     lost_workers: int = 0
 
 
-class Roster(Listener):
+class WorkerRoster(Listener):
     """Remembers where workers lived and what became of them."""
 
     def __init__(self, kind_of: Callable[[str], NodeKind]) -> None:
@@ -77,7 +77,7 @@ class Roster(Listener):
     def retried(self, key: str, reason: str) -> None:
         self.retries += 1
 
-    def joined(self, worker: Hello) -> None:
+    def joined(self, worker: WorkerReady) -> None:
         if worker.node_id not in self._hosts:
             self._hosts[worker.node_id] = _Host(self._kind_of(worker.node_id))
         host = self._hosts[worker.node_id]
@@ -86,7 +86,7 @@ class Roster(Listener):
         if worker.backend:
             host.backends.add(worker.backend)
 
-    def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
+    def lost(self, worker: WorkerReady | None, reason: str, node_died: bool) -> None:
         self.lost_workers += 1
         self.lost_to_nodes += node_died
         if worker is not None:

@@ -1,13 +1,14 @@
-"""Tasks to Ray workers and back; knows nothing of faces.
+"""Distributes tasks to Ray workers and collects how they ended; knows nothing of faces.
 
 In: tasks with an expected cost, and a function that starts one worker actor. Out: one `Outcome` for
 every task, in order of completion; after each, more tasks may be added. Workers pull, the costliest task
-first: each holds at most one, so when a worker dies the task that was in its hands is known. Attempts
-belong to the driver: Ray itself restarts and retries nothing.
+first: each holds at most one, so when a worker dies its task is known. Attempts belong to the driver: Ray
+itself restarts and retries nothing.
 
-A worker is an actor with two methods: ``hello() -> Hello`` makes it ready, and ``work(payload)`` is a
-generator of `Progress` records that ends with one `Done` or `Failed`. Progress is the heartbeat: a worker
-that says nothing for `Limits.stall_s` is killed and replaced.
+A worker is an actor with two methods: ``ready() -> WorkerReady`` opens what it works with, and
+``work(payload)`` is a generator of `Progress` records that ends with one `Done` or `Failed`. Progress is the
+heartbeat: a worker that reports nothing for `Limits.stall_s` is killed and replaced, and so is one that
+is not ready after `Limits.open_s`.
 """
 
 from __future__ import annotations
@@ -15,66 +16,49 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import heapq
-import logging
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import (
-    ActorUnavailableError,
-    ActorUnschedulableError,
-    GetTimeoutError,
-    NodeDiedError,
-    ObjectLostError,
-    OutOfMemoryError,
-    RayActorError,
-    RaySystemError,
-    RayTaskError,
-    TaskUnschedulableError,
-    WorkerCrashedError,
-)
+from ray.exceptions import ActorUnavailableError, RayTaskError
 
 from facecap_batch.errors import WorkerLost
-from facecap_batch.scheduling.messages import Done, Failed, Hello, Listener, Outcome, Progress, Task
-
-log = logging.getLogger(__name__)
+from facecap_batch.scheduling.deaths import WORKER_DEATHS, is_node_death, node_is_alive, reason_of
+from facecap_batch.scheduling.messages import Done, Failed, Listener, Outcome, Progress, Task, WorkerReady
 
 # How long ray.wait may hold the loop: the delay with which stalls, new nodes and Ctrl-C are noticed.
 TICK_S = 0.5
 # How long idle workers may take to leave when a run ends, before they are killed.
 LEAVE_S = 5.0
-# How long Ray may take to notice that a node is gone: five health checks, 3 s apart, and some more. Until
-# then it says only that the worker cannot be reached.
+# How long Ray may take to notice that a node is gone: five health checks, 3 s apart, and a reserve. Until
+# then it reports only that the worker cannot be reached.
 VERDICT_S = 30.0
-# Ends of a worker process, not of the work in it. Everything else is a bug of ours and is raised.
-WORKER_DEATHS = (
-    RayActorError,  # includes ActorDiedError
-    NodeDiedError,
-    WorkerCrashedError,
-    OutOfMemoryError,
-    ObjectLostError,  # its record went with the node
-    RaySystemError,
-    GetTimeoutError,
-)
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Where patience ends."""
+    """When the scheduler stops waiting or trying."""
 
     attempts: int = 3  # per task; a task that killed this many workers is given up
-    # Tasks lost to a node that went away are not to blame; this many such losses end them all the same.
+    # A node that goes away is not the fault of its tasks; this many such losses end a task all the same.
     node_losses: int = 20
-    # A worker reports every second or so; the slowest known silent step is the export of a long clip.
+    # Seconds. A worker reports about every second; the slowest known silent step is a long clip's export.
     stall_s: float = 600.0
-    # Workers that die before they are ready, in a row: then no worker can live here.
+    # Seconds from the start of a worker's process to ready. The slowest known opening builds TensorRT plans:
+    # minutes each, for which the other workers of a GPU wait.
+    open_s: float = 1800.0
+    # Workers that never became ready, in a row: where none is left, the run ends; where others work, starts
+    # become rare.
     start_failures: int = 3
+    # Seconds between two starts from then on: a broken node must not keep the driver busy, and may be mended.
+    start_pause_s: float = 60.0
 
 
 @dataclasses.dataclass
-class _Waiting:
-    """A task that is not in a worker's hands."""
+class _QueuedTask:
+    """A task and what became of its attempts."""
 
     task: Task
     failures: int = 0
@@ -82,8 +66,8 @@ class _Waiting:
 
     @property
     def rank(self) -> tuple[bool, float, str]:
-        """Least first. What was tried before may kill again: it must not keep the others waiting. The key
-        breaks ties, so that the order is the same everywhere."""
+        """Least first. A task that was tried before may kill again: it must not keep the others waiting. The
+        key breaks ties, so that the order is the same everywhere."""
         return self.failures + self.node_losses > 0, -self.task.cost, self.task.key
 
 
@@ -92,11 +76,17 @@ class _Slot:
     """One worker."""
 
     actor: Any
-    stream: Any = None  # what it owes: the reference of its Hello, or the generator of its task
-    hello: Hello | None = None
-    job: _Waiting | None = None
-    heard: float = dataclasses.field(default_factory=time.monotonic)
-    unreachable: str = ""  # why it is given up, once Ray knows whether its node is gone
+    # What is awaited: that its process runs, its WorkerReady, then the generator of its task. None: idle.
+    stream: Any
+    has_process: bool = False
+    ready: WorkerReady | None = None
+    task: _QueuedTask | None = None
+    last_report_at: float = dataclasses.field(default_factory=time.monotonic)  # seconds, monotonic
+    unreachable: str = ""  # why it will be given up, once Ray knows whether its node is gone
+
+    @property
+    def node_id(self) -> str | None:
+        return self.ready.node_id if self.ready else None
 
 
 class Scheduler:
@@ -112,24 +102,30 @@ class Scheduler:
         listener: Listener,
         limits: Limits | None = None,
     ) -> None:
-        """`start_worker` creates an actor (max_restarts=0, max_task_retries=0); `wanted` says how many
-        workers the cluster has room for now and is asked again all the time."""
-        self.start_worker = start_worker
-        self.wanted = wanted
-        self.listener = listener
-        self.limits = limits or Limits()
+        """
+        Args:
+            start_worker: creates one actor (max_restarts=0, max_task_retries=0) and returns its handle.
+            wanted: how many workers the cluster has capacity for now; called several times a second.
+            listener: is told of everything that happens; its methods return at once.
+            limits: when to stop waiting or trying; the defaults suit clips.
+        """
+        self._start_worker = start_worker
+        self._wanted = wanted
+        self._listener = listener
+        self._limits = limits or Limits()
         self._slots: list[_Slot] = []
-        self._queue: list[tuple[tuple[bool, float, str], _Waiting]] = []  # a heap
+        self._queue: list[tuple[tuple[bool, float, str], _QueuedTask]] = []  # a heap
         self._dropped: set[str] = set()
-        self._start_failures = 0
+        self._start_failures = 0  # in a row
+        self._next_start_at = -math.inf  # seconds, monotonic
 
     def add(self, tasks: Iterable[Task]) -> None:
-        """More to be done."""
+        """More tasks to be done."""
         for task in tasks:
-            self._put(_Waiting(task))
+            self._put(_QueuedTask(task))
 
     def drop(self, keys: Iterable[str]) -> None:
-        """Tasks that need not be done any more. Those in a worker's hands end, but are not tried again."""
+        """Tasks that need not be done any more. Those that a worker holds end, but are not tried again."""
         dropped = set(keys)
         if not dropped:
             return
@@ -138,25 +134,31 @@ class Scheduler:
         heapq.heapify(self._queue)
 
     def run(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
-        """Yield an outcome for every task that is not dropped. Closing the generator stops all workers.
+        """Do `tasks` and those that are added. Closing the generator stops all workers.
 
-        Raises WorkerLost when no worker can be started, and whatever ``hello`` raises.
+        Yields:
+            An outcome for every task that is not dropped, in order of completion.
+
+        Raises:
+            WorkerLost: `Limits.start_failures` workers in a row died or hung before they were ready, and no
+                other is left.
+            Exception: what ``ready`` raised, where that was the last of these failures.
         """
         self.add(tasks)
         try:
-            while self._queue or any(slot.job for slot in self._slots):
+            while self._queue or any(slot.task for slot in self._slots):
                 self._staff()
-                for slot in self._ready_slots():
-                    outcome = self._hear(slot)
+                for slot in self._slots_with_messages():
+                    outcome = self._receive(slot)
                     if outcome is not None:
                         # The next task first: the worker must not wait while the outcome is written.
                         self._staff()
-                        self.listener.ended(outcome)
+                        self._listener.ended(outcome)
                         yield outcome
-                for slot, reason, node_died in self._given_up():
+                for slot, reason, node_died in self._overdue():
                     outcome = self._lose(slot, reason, node_died)
                     if outcome is not None:
-                        self.listener.ended(outcome)
+                        self._listener.ended(outcome)
                         yield outcome
         finally:
             self._dismiss()
@@ -164,21 +166,23 @@ class Scheduler:
     # --- workers and tasks together -------------------------------------------------------------
 
     def _staff(self) -> None:
-        """Start the workers that there is room and work for; give each free one the next task."""
+        """Give each free worker the next task; start the workers that there is capacity and work for."""
         for slot in self._slots:
-            if slot.hello and slot.stream is None and slot.job is None and self._queue:
-                _, slot.job = heapq.heappop(self._queue)
-                slot.heard = time.monotonic()
-                slot.stream = slot.actor.work.options(num_returns="streaming").remote(slot.job.task.payload)
-                self.listener.started(slot.job.task.key, slot.hello)
-        starting = sum(1 for slot in self._slots if slot.hello is None)
-        room = self.wanted() - len(self._slots)
-        for _ in range(min(room, len(self._queue) - starting)):
-            actor = self.start_worker()
-            self._slots.append(_Slot(actor, stream=actor.hello.remote()))
+            if slot.ready and slot.stream is None and slot.task is None and self._queue:
+                _, slot.task = heapq.heappop(self._queue)
+                slot.last_report_at = time.monotonic()
+                slot.stream = slot.actor.work.options(num_returns="streaming").remote(slot.task.task.payload)
+                self._listener.started(slot.task.task.key, slot.ready)
+        starting = sum(1 for slot in self._slots if slot.ready is None)
+        count = min(self._wanted() - len(self._slots), len(self._queue) - starting)
+        if self._slots and self._starts_fail():
+            count = min(count, 1) if time.monotonic() >= self._next_start_at else 0
+        for _ in range(count):
+            actor = self._start_worker()
+            self._slots.append(_Slot(actor, stream=actor.__ray_ready__.remote()))
 
-    def _ready_slots(self) -> list[_Slot]:
-        """Slots with something to hear; waits at most a tick for the first."""
+    def _slots_with_messages(self) -> list[_Slot]:
+        """Slots with something to receive; waits at most a tick for the first."""
         waiting = [slot for slot in self._slots if slot.stream is not None]
         if not waiting:
             time.sleep(TICK_S)
@@ -191,112 +195,144 @@ class Scheduler:
         found = {id(stream) for stream in [*first, *ready]}
         return [slot for slot in waiting if id(slot.stream) in found]
 
-    def _hear(self, slot: _Slot) -> Outcome | None:
-        """Take one message from a worker."""
+    def _receive(self, slot: _Slot) -> Outcome | None:
+        """Take one message from a worker; the outcome of its task, if that has ended."""
+        if slot.task is None:
+            self._open(slot)
+            return None
+        return self._follow(slot, slot.task)
+
+    def _open(self, slot: _Slot) -> None:
+        """Take a message of a worker that is not ready: its process runs, or it is ready."""
         try:
-            if slot.hello is None:
-                slot.hello = ray.get(slot.stream)
-                slot.stream = None
+            message = ray.get(slot.stream)
+        except RayTaskError as error:
+            self._lose_start(slot, f"the worker could not get ready: {error.cause}", False, error.cause)
+        except ActorUnavailableError as error:
+            self._suspect(slot, error)
+        except WORKER_DEATHS as error:
+            self._lose(slot, reason_of(error), is_node_death(error, None))
+        else:
+            slot.last_report_at = time.monotonic()
+            if slot.has_process:
+                slot.ready, slot.stream = message, None
                 self._start_failures = 0
-                self.listener.joined(slot.hello)
+                self._listener.joined(message)
                 self._count()
-                return None
+            else:
+                # Only now does the time for opening begin: an actor may wait long for a node to be started.
+                slot.has_process, slot.stream = True, slot.actor.ready.remote()
+
+    def _follow(self, slot: _Slot, queued: _QueuedTask) -> Outcome | None:
+        """Take a message of a worker that has a task; the outcome of the task, if that has ended."""
+        try:
             message = ray.get(next(slot.stream))
         except RayTaskError as error:
-            if slot.hello is None:
-                raise error.as_instanceof_cause() from None
             message = Failed(type(error.cause).__name__, f"a bug, please report it: {error.cause!r}")
         except StopIteration:
             message = Failed("WorkerLost", "the worker ended its task without a result", retry=True)
-        except (TaskUnschedulableError, ActorUnschedulableError) as error:
-            raise WorkerLost(f"the cluster cannot hold a worker: {error}") from error
         except ActorUnavailableError as error:
-            slot.unreachable, slot.stream, slot.heard = _reason(error), None, time.monotonic()
+            self._suspect(slot, error)
             return None
         except WORKER_DEATHS as error:
-            return self._lose(slot, _reason(error), self._node_died(slot, error))
-        slot.heard = time.monotonic()
-        assert slot.job is not None
+            return self._lose(slot, reason_of(error), is_node_death(error, slot.node_id))
+        slot.last_report_at = time.monotonic()
         if isinstance(message, Progress):
-            self.listener.progress(slot.job.task.key, message)
+            self._listener.progress(queued.task.key, message)
             return None
-        job, slot.job, slot.stream = slot.job, None, None
+        slot.task = slot.stream = None
+        return self._end(queued, message)
+
+    @staticmethod
+    def _suspect(slot: _Slot, error: Exception) -> None:
+        """The worker cannot be reached; `_overdue` gives it up once Ray knows more."""
+        slot.unreachable, slot.stream = reason_of(error), None
+        slot.last_report_at = time.monotonic()
+
+    def _end(self, queued: _QueuedTask, message: Done | Failed) -> Outcome | None:
+        """A worker has ended an attempt: the outcome of the task, or None where it is tried again."""
+        key = queued.task.key
         if isinstance(message, Done):
-            return Outcome(job.task.key, job.failures + 1, result=message.result)
-        job.failures += 1
-        if message.retry and job.failures < self.limits.attempts and job.task.key not in self._dropped:
-            self._requeue(job, message.error)
+            return Outcome(key, queued.failures + 1, result=message.result)
+        queued.failures += 1
+        if message.retry and queued.failures < self._limits.attempts and key not in self._dropped:
+            self._requeue(queued, message.error)
             return None
-        return Outcome(job.task.key, job.failures, error_type=message.error_type, error=message.error)
+        return Outcome(key, queued.failures, error_type=message.error_type, error=message.error)
 
     def _lose(self, slot: _Slot, reason: str, node_died: bool) -> Outcome | None:
         """A worker is gone: forget it, and try its task again or give it up."""
-        self._slots.remove(slot)
-        with contextlib.suppress(Exception):
-            ray.kill(slot.actor)
-        self.listener.lost(slot.hello, reason, node_died)
-        self._count()
-        if slot.job is None:
-            self._start_failures += 0 if node_died else 1
-            if self._start_failures >= self.limits.start_failures:
-                raise WorkerLost(
-                    f"{self._start_failures} workers in a row died before they were ready: {reason}"
-                )
+        queued = slot.task
+        if queued is None:
+            self._lose_start(slot, reason, node_died, WorkerLost(f"no worker can be started: {reason}"))
             return None
-        job = slot.job
+        self._forget(slot, reason, node_died)
         if node_died:
-            job.node_losses += 1
+            queued.node_losses += 1
         else:
-            job.failures += 1
-        patient = job.failures < self.limits.attempts and job.node_losses < self.limits.node_losses
-        if patient and job.task.key not in self._dropped:
-            self._requeue(job, reason)
+            queued.failures += 1
+        may_retry = queued.failures < self._limits.attempts and queued.node_losses < self._limits.node_losses
+        if may_retry and queued.task.key not in self._dropped:
+            self._requeue(queued, reason)
             return None
-        tries = job.failures + job.node_losses
+        tries = queued.failures + queued.node_losses
         return Outcome(
-            job.task.key, tries, error_type="WorkerLost", error=f"lost {tries} worker(s), the last: {reason}"
+            queued.task.key,
+            tries,
+            error_type="WorkerLost",
+            error=f"lost {tries} worker(s), the last: {reason}",
         )
 
-    def _requeue(self, job: _Waiting, reason: str) -> None:
-        self._put(job)
-        self.listener.retried(job.task.key, reason)
+    def _lose_start(self, slot: _Slot, reason: str, node_died: bool, error: Exception) -> None:
+        """A worker never became ready: another is started; raises `error` where none can live here."""
+        self._forget(slot, reason, node_died)
+        if node_died:
+            return
+        self._start_failures += 1
+        if self._starts_fail():
+            if not self._slots:
+                raise error
+            self._next_start_at = time.monotonic() + self._limits.start_pause_s
 
-    def _put(self, job: _Waiting) -> None:
-        heapq.heappush(self._queue, (job.rank, job))
+    def _starts_fail(self) -> bool:
+        return self._start_failures >= self._limits.start_failures
+
+    def _requeue(self, queued: _QueuedTask, reason: str) -> None:
+        self._put(queued)
+        self._listener.retried(queued.task.key, reason)
+
+    def _put(self, queued: _QueuedTask) -> None:
+        heapq.heappush(self._queue, (queued.rank, queued))
 
     # --- the life of workers ---------------------------------------------------------------------
 
-    def _given_up(self) -> list[tuple[_Slot, str, bool]]:
-        """Workers that say nothing or cannot be reached: (slot, reason, whether its node is gone)."""
+    def _overdue(self) -> list[tuple[_Slot, str, bool]]:
+        """Workers that report nothing or cannot be reached: (slot, reason, whether its node is gone)."""
         found = []
         for slot in self._slots:
-            silent_s = time.monotonic() - slot.heard
+            silent_s = time.monotonic() - slot.last_report_at
             if slot.unreachable:
-                node_died = not self._lives_on(slot)
+                node_died = slot.node_id is not None and not node_is_alive(slot.node_id)
                 if node_died or silent_s > VERDICT_S:
                     found.append((slot, slot.unreachable, node_died))
-            elif slot.job and silent_s > self.limits.stall_s:
-                found.append((slot, f"no progress for {self.limits.stall_s:.0f} s", False))
+            elif slot.task and silent_s > self._limits.stall_s:
+                found.append((slot, f"no progress for {self._limits.stall_s:.0f} s", False))
+            elif slot.has_process and not slot.ready and silent_s > self._limits.open_s:
+                found.append((slot, f"the worker was not ready after {self._limits.open_s:.0f} s", False))
         return found
 
-    def _node_died(self, slot: _Slot, error: Exception) -> bool:
-        """True when the worker went because its node did: preemption, not a crash."""
-        if isinstance(error, NodeDiedError) or getattr(error, "preempted", False):
-            return True
-        return slot.hello is not None and not self._lives_on(slot)
-
-    @staticmethod
-    def _lives_on(slot: _Slot) -> bool:
-        """True while the worker's node, or one that it may have been started on, is there."""
-        alive = {node["NodeID"]: node["Alive"] for node in ray.nodes()}
-        return slot.hello is None or alive.get(slot.hello.node_id, False)
+    def _forget(self, slot: _Slot, reason: str, node_died: bool) -> None:
+        self._slots.remove(slot)
+        self._kill(slot)
+        self._listener.lost(slot.ready, reason, node_died)
+        self._count()
 
     def _count(self) -> None:
-        self.listener.workers(sum(1 for slot in self._slots if slot.hello))
+        self._listener.workers(sum(1 for slot in self._slots if slot.ready))
 
     def _dismiss(self) -> None:
         """Stop every worker: busy ones at once; idle ones are asked, waited for, then killed."""
-        idle = [slot for slot in self._slots if slot.job is None and slot.hello is not None]
+        idle = [slot for slot in self._slots if slot.task is None and slot.ready is not None]
         for slot in self._slots:
             if slot not in idle:
                 self._kill(slot)
@@ -314,15 +350,3 @@ class Scheduler:
     def _kill(slot: _Slot) -> None:
         with contextlib.suppress(Exception):
             ray.kill(slot.actor)
-
-
-def _reason(error: Exception) -> str:
-    """The telling part of Ray's long message."""
-    text = " ".join(str(error).split())
-    # Not "memory" alone: of every worker that dies Ray says that the kernel may have wanted its memory.
-    if isinstance(error, OutOfMemoryError) or "OutOfMemory" in text or "running low on memory" in text:
-        return "the worker was stopped because its node ran out of memory"
-    for mark in ("Worker exit detail:", "The actor is dead because"):
-        if mark in text:
-            return f"the worker process died: {text.split(mark, 1)[1].strip()[:160]}"
-    return f"the worker process died: {text[:200]}"

@@ -14,16 +14,16 @@ import numpy as np
 from facecap_batch.solve.gains import stretched
 
 REST_WINDOW_S = 2.0  # the median over this long around a frame is where the lid rests
-LEAST_RISE = 0.12  # above rest: what is lower is no blink
-MOST_REST = 0.3  # a lid that rests lower than this is half closed already: its rises say nothing of blinks
+MIN_RISE = 0.12  # above rest: what is lower is no blink
+MAX_REST = 0.3  # a lid that rests lower than this is half closed already: its rises say nothing of blinks
 LONGEST_BLINK_S = 0.5  # at half height; what lasts longer is a look down or a rest of the eyes
-LEAST_BLINKS = 2  # one may be anything
+MIN_BLINKS = 2  # one may be anything
 FULL_QUANTILE = 0.8  # lids also twitch; this high among a clip's rises are its full blinks
 CLOSED = 0.95  # what a full blink comes to
-MOST_GAIN = 2.0
+MAX_GAIN = 2.0
 SHUT = 0.5  # from here on an eye counts as closed, as blink detectors have it
 FLICKER_S = 0.15  # lids that part and meet again within this never parted: to open and close takes them 0.2 s
-MOST_SAMPLES = 61  # of the lid in that window; at high frame rates not every row is looked at
+MAX_SAMPLES = 61  # of the lid in that window; at high frame rates not every row is looked at
 BLOCK_ROWS = 4096  # rows handled at once: bounds memory
 
 
@@ -33,7 +33,7 @@ def find_blinks(time_s: np.ndarray, lid: np.ndarray) -> np.ndarray:
     if len(lid) < 3:
         return np.zeros(0, np.int64)
     rest = _resting(time_s, lid)
-    up = np.concatenate([[False], lid - rest > LEAST_RISE, [False]])
+    up = np.concatenate([[False], lid - rest > MIN_RISE, [False]])
     edges = np.flatnonzero(up[1:] != up[:-1])
     peaks = []
     for first, stop in zip(edges[::2], edges[1::2], strict=True):
@@ -41,7 +41,7 @@ def find_blinks(time_s: np.ndarray, lid: np.ndarray) -> np.ndarray:
         half = rest[peak] + (lid[peak] - rest[peak]) / 2
         above = np.flatnonzero(lid[first:stop] >= half) + first
         brief = time_s[above[-1]] - time_s[above[0]] <= LONGEST_BLINK_S
-        if brief and rest[peak] <= MOST_REST:
+        if brief and rest[peak] <= MAX_REST:
             peaks.append(peak)
     return np.array(peaks, np.int64)
 
@@ -50,7 +50,7 @@ def _resting(time_s: np.ndarray, lid: np.ndarray) -> np.ndarray:
     """Median of `lid` within REST_WINDOW_S around every row, float64 [N]."""
     last = len(lid) - 1
     reach = max(REST_WINDOW_S / 2 / float(np.median(np.diff(time_s))), 1.0)
-    offsets = np.unique(np.round(np.linspace(-reach, reach, MOST_SAMPLES)).astype(np.int64))
+    offsets = np.unique(np.round(np.linspace(-reach, reach, MAX_SAMPLES)).astype(np.int64))
     rest = np.empty_like(lid)
     for first in range(0, len(lid), BLOCK_ROWS):
         rows = np.arange(first, min(first + BLOCK_ROWS, len(lid)))
@@ -61,14 +61,14 @@ def _resting(time_s: np.ndarray, lid: np.ndarray) -> np.ndarray:
 
 
 def closing_gain(peaks: np.ndarray, rest: float) -> float:
-    """What a lid is to be stretched by above `rest`, 1..MOST_GAIN, so that full blinks end at CLOSED.
+    """What a lid is to be stretched by above `rest`, 1..MAX_GAIN, so that full blinks end at CLOSED.
 
     peaks: float64 [B], the values at which its blinks peak.
     """
-    if len(peaks) < LEAST_BLINKS:
+    if len(peaks) < MIN_BLINKS:
         return 1.0
     full = float(np.quantile(peaks, FULL_QUANTILE, method="higher"))  # of few blinks the highest
-    return float(np.clip((CLOSED - rest) / (full - rest), 1.0, MOST_GAIN)) if full > rest else 1.0
+    return float(np.clip((CLOSED - rest) / (full - rest), 1.0, MAX_GAIN)) if full > rest else 1.0
 
 
 def closed_lids(time_s: np.ndarray, lid: np.ndarray) -> np.ndarray:

@@ -20,16 +20,9 @@ from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
 from facecap_batch.solve import quaternions
 from facecap_batch.solve.eyelids import closed_lids, held_shut
 from facecap_batch.solve.gains import stretched
+from facecap_batch.solve.outliers import outliers
+from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.solve.smoothing import Signals, positive_steps, smooth
-
-# A frame is an outlier when its head stands this far from the median of the five frames around it. Real
-# heads turn fast but evenly over five frames; a detector that jumps to a hand does not.
-OUTLIER_RADIANS = np.radians(15.0)
-OUTLIER_DEPTHS = 0.25  # of the distance to the camera
-# ... and this many times further than is usual in the clip, so that a noisy clip is not emptied.
-OUTLIER_TIMES_USUAL = 6.0
-# Five frames that span more than this say nothing about one frame's truth.
-OUTLIER_SPAN_S = 0.3
 
 # Noise that smoothing takes for granted, and the most it believes in, per signal: what is larger is motion.
 COEFFICIENT_NOISE = (0.003, 0.05)
@@ -41,28 +34,7 @@ GAINS_METADATA = "regressor_gains"
 LID_NAMES = ("eyeBlinkLeft", "eyeBlinkRight")
 
 
-@dataclasses.dataclass(frozen=True)
-class SolveSettings:
-    """What the solve may do. Strengths: 1 is the default, 0 leaves the signal as measured, 2 is twice as
-    cautious.
-    """
-
-    enabled: bool = True  # False: measured values as they are, every gap empty
-    max_gap_s: float = 0.5  # seconds between the measured frames on either side; longer gaps stay empty
-    smoothing: float = 1.0  # of all coefficients but the lids
-    lid_smoothing: float = 1.0  # of eyeBlinkLeft and eyeBlinkRight: a blink may last a single frame
-    head_smoothing: float = 1.0  # of rotation and position
-    amplitude: float = 1.0  # how much of what the regressor is known to damp is given back; lids apart
-    reject_outliers: bool = True  # drop frames whose head pose jumps away and back
-    close_blinks: bool = True  # stretch the lids so that the clip's full blinks close them, without flicker
-
-    def __post_init__(self) -> None:
-        for name in ("max_gap_s", "smoothing", "lid_smoothing", "head_smoothing", "amplitude"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
-
-
-def solve(raw: CoefficientTable, settings: SolveSettings | None = None) -> CoefficientTable:
+def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) -> CoefficientTable:
     """Final table of a clip from its raw one.
 
     Rows are those of `raw`. `face_found` stays true where the frame was measured and believed; a filled row
@@ -151,30 +123,6 @@ def _gains(raw: CoefficientTable, amplitude: float) -> np.ndarray:
     names = (*ARKIT_NAMES, *raw.extra_names)
     gains = np.array([1.0 if name in LID_NAMES else told.get(name, 1.0) for name in names])
     return 1 + amplitude * (gains - 1)
-
-
-def outliers(time_s: np.ndarray, quaternion: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """Frames whose head stands alone: bool [N].
-
-    time_s: float64 [N], rising. quaternion: float64 [N, 4], continuous. position: float64 [N, 3],
-    centimetres. Up to two bad frames in a row are seen; the first and last two frames are not judged.
-    """
-    result = np.zeros(len(time_s), bool)
-    if len(time_s) < 5:
-        return result
-    around = np.arange(len(time_s) - 4)[:, None] + np.arange(5)
-    middle = slice(2, -2)
-    usual_turn = quaternions.normalised(np.median(quaternion[around], axis=1))
-    turn = quaternions.angle_between(quaternion[middle], usual_turn)
-    usual_place = np.median(position[around], axis=1)
-    away = np.linalg.norm(position[middle] - usual_place, axis=1) / np.maximum(np.abs(usual_place[:, 2]), 1.0)
-    close = time_s[4:] - time_s[:-4] <= OUTLIER_SPAN_S
-    result[middle] = close & (_far(turn, OUTLIER_RADIANS) | _far(away, OUTLIER_DEPTHS))
-    return result
-
-
-def _far(distance: np.ndarray, limit: float) -> np.ndarray:
-    return distance > max(limit, OUTLIER_TIMES_USUAL * 1.4826 * float(np.median(distance)))
 
 
 def _signals(settings: SolveSettings, extra: int) -> Signals:

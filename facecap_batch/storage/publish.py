@@ -1,8 +1,9 @@
 """The one writer of files: what has a final name is complete.
 
-In: bytes, or a callback that writes to a local path. Out: a file at a `Place`, on a local disk published by
-rename after fsync, behind a URI by one upload (see `remote`). A crash, a full disk or an exception leaves
-nothing under the final name; temporary files begin with ``.tmp-`` and are removed on failure.
+In: bytes, or a callback that writes to a local path. Out: a file at a `StoragePath`, on a local disk
+published by rename after fsync, behind a URI by one upload (see `remote`). A crash, a full disk or an
+exception leaves nothing under the final name; temporary files begin with ``.tmp-`` and are removed on
+failure.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from facecap_batch.errors import OutputNotWritable
 from facecap_batch.storage.remote import OBJECT_STORES, TEMPORARY_PREFIX, RemotePath, is_uri, temporary_room
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 # A file or folder, on a local disk or behind a URI: both answer to the same questions.
-Place: TypeAlias = Path | RemotePath
+StoragePath: TypeAlias = Path | RemotePath
 
 
-def place(given: str | Place) -> Place:
+def storage_path(given: str | StoragePath) -> StoragePath:
     """What a user's text means: a local path, also as ``file://``, or a URI."""
     if not isinstance(given, str):
         return given
@@ -34,7 +36,7 @@ def place(given: str | Place) -> Place:
 
 
 @contextlib.contextmanager
-def published(path: Place) -> Iterator[Path]:
+def published(path: StoragePath) -> Iterator[Path]:
     """Yield a temporary local path; on success `path` is published from it.
 
     On a local disk the temporary file lies beside `path`, is fsynced and renamed; the parent folder is
@@ -70,13 +72,33 @@ def _uploaded(path: RemotePath) -> Iterator[Path]:
         path.upload(Path(folder) / path.name[-40:])
 
 
-def publish_bytes(path: Place, data: bytes) -> None:
+def publish_bytes(path: StoragePath, data: bytes) -> None:
     """Write `data` to `path` atomically."""
     with published(path) as temporary:
         temporary.write_bytes(data)
 
 
-def arrow_source(path: Place) -> Path | pa.BufferReader:
+@contextlib.contextmanager
+def writing(path: StoragePath) -> Iterator[StoragePath]:
+    """Name the file and the way out when the storage refuses; whether it may pass is kept in the cause."""
+    try:
+        yield path
+    except OSError as error:
+        raise OutputNotWritable(
+            f"cannot write {path}: {error.strerror or error}; nothing half-written is left, "
+            "run the same command again when there is room"
+        ) from error
+
+
+def not_writable(folder: StoragePath, error: OSError) -> OutputNotWritable:
+    """The error of a run whose output folder refuses."""
+    return OutputNotWritable(
+        f"{folder}: the output folder cannot be written: {error.strerror or error}; "
+        "make it writable (or free space), or choose another --output"
+    )
+
+
+def arrow_source(path: StoragePath) -> Path | pa.BufferReader:
     """What Arrow reads a whole table from. Raises OSError for a URI that cannot be read."""
     if isinstance(path, Path):
         return path
@@ -85,13 +107,13 @@ def arrow_source(path: Place) -> Path | pa.BufferReader:
     return pa.BufferReader(path.read_bytes())
 
 
-def remove_leftovers(folder: Place) -> int:
+def remove_leftovers(folder: StoragePath) -> int:
     """Remove temporary files of earlier, interrupted runs below `folder`; return how many.
 
     Object stores have none: an upload that did not end is not an object.
     """
     if isinstance(folder, Path):
-        leftovers: list[Place] = list(folder.rglob(f"{TEMPORARY_PREFIX}*"))
+        leftovers: list[StoragePath] = list(folder.rglob(f"{TEMPORARY_PREFIX}*"))
     elif folder.scheme in OBJECT_STORES:
         return 0
     else:

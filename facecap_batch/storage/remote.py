@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from facecap_batch.errors import FacecapError, StorageUnavailable, is_full, lasting
+from facecap_batch.errors import FacecapError, StorageUnavailable, is_full, is_permanent
 
 TEMPORARY_PREFIX = ".tmp-"
 INSTALL_LINE = 'pip install "facecap-batch[storage]"'
@@ -219,7 +219,7 @@ class RemotePath:
 
     def _ask(self, question: Callable[[Any, str], Result]) -> Result:
         system, path = open_storage(self.uri)
-        return patiently(self.uri, lambda: question(system, path))
+        return with_retries(self.uri, lambda: question(system, path))
 
 
 @contextlib.contextmanager
@@ -257,14 +257,14 @@ def open_storage(uri: str) -> tuple[Any, str]:
     return system, str(path)
 
 
-def patiently(uri: str, call: Callable[[], Result]) -> Result:
+def with_retries(uri: str, call: Callable[[], Result]) -> Result:
     """`call`, tried again while it fails for reasons that may pass. Raises OSError with its number set."""
     for attempt in range(TRIES):
         try:
             return call()
         except Exception as error:
             problem = as_os_error(uri, error)
-            if lasting(problem) or problem.errno in _ANSWERS or attempt == TRIES - 1:
+            if is_permanent(problem) or problem.errno in _ANSWERS or attempt == TRIES - 1:
                 raise problem from error
             time.sleep(FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5))
     raise AssertionError("unreachable")

@@ -5,7 +5,7 @@ by which an input is known to be the same (size, ETag or the like).
 
 FFmpeg itself speaks HTTP and the streaming protocols; every other scheme goes through fsspec. Blocks of the
 object are fetched as they are asked for and the next one while the last is decoded, at most
-`MOST_BLOCKS` × `BLOCK_BYTES` are held, so an index at the end of a file and streams that are far apart cost
+`MAX_BLOCKS` × `BLOCK_BYTES` are held, so an index at the end of a file and streams that are far apart cost
 a few requests. A storage that can only be read from front to end is copied to an unnamed temporary file.
 """
 
@@ -22,10 +22,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 from facecap_batch.errors import BadVideo, InputNotReadable, StorageUnavailable
-from facecap_batch.storage.remote import RemotePath, as_os_error, open_storage, patiently, temporary_room
+from facecap_batch.storage.remote import RemotePath, as_os_error, open_storage, temporary_room, with_retries
 
 BLOCK_BYTES = 4 * 2**20  # large enough that a request's latency (tens of ms) is a small part of it
-MOST_BLOCKS = 12
+MAX_BLOCKS = 12
 COPY_BYTES = 2**20  # at a time
 # What FFmpeg opens by itself. Playlists (HLS, DASH) name their pieces relative to it.
 FFMPEG_SCHEMES = frozenset({"http", "https", "rtmp", "rtmps", "rtsp", "rtp", "srt", "tcp", "udp", "tls"})
@@ -119,7 +119,7 @@ class RemoteFile(io.RawIOBase):
         self._broken = False
         self._file: Any = None
         self._size = -1
-        patiently(uri, self._open)
+        with_retries(uri, self._open)
 
     def readable(self) -> bool:
         return True
@@ -139,7 +139,7 @@ class RemoteFile(io.RawIOBase):
         if self._broken:
             return b""
         try:
-            data = patiently(self.uri, lambda: self._read(size))
+            data = with_retries(self.uri, lambda: self._read(size))
         except OSError as error:
             self._broken = True
             raise not_readable(self.uri, error) from error
@@ -172,7 +172,7 @@ class RemoteFile(io.RawIOBase):
             "rb",
             block_size=BLOCK_BYTES,
             cache_type="background",
-            cache_options={"maxblocks": MOST_BLOCKS},
+            cache_options={"maxblocks": MAX_BLOCKS},
         )
         if self._file.seekable():
             self._size = self._file.seek(0, io.SEEK_END)
@@ -221,7 +221,7 @@ def _listed(folder: str, uris: list[str]) -> dict[str, RemoteInput]:
     """Nothing where the folder may not be listed."""
     try:
         system, path = open_storage(folder)
-        entries = patiently(folder, lambda: system.ls(path, detail=True))
+        entries = with_retries(folder, lambda: system.ls(path, detail=True))
     except OSError:
         return {}
     by_name = {entry["name"].rpartition("/")[2]: _input(entry) for entry in entries}

@@ -20,7 +20,7 @@ from facecap_batch.errors import BadVideo, DecoderUnavailable, NoVideoStream
 from facecap_batch.storage.remote import is_uri
 from facecap_batch.storage.remote_video import ffmpeg_options, open_remote
 from facecap_batch.video import nvdec
-from facecap_batch.video.nvdec import HardwareDecoding
+from facecap_batch.video.options import HardwareDecoding
 
 OPEN_TIMEOUT_S = 60.0  # to open a URI; local files answer at once
 READ_TIMEOUT_S = 120.0  # between two packets of a URI

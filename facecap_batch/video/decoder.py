@@ -3,28 +3,19 @@
 In: a path or URI, an optional range. Out: `VideoInfo` and an iterator of `Frame`. Display rotation is
 applied; edit lists, B-frames and variable rates are the container's business and come out as pts. Threads
 are always explicit (an automatic count has deadlocked decoders) and the container is closed on every way
-out.
-
-Damage. A damaged file may decode without a murmur, so three signs are looked for: errors of demuxer and
-decoder, pictures the decoder itself marks as corrupt after the first clean one, and time missing at the end
-against what the container says. Any of them raises `BadVideo` with the place; with
-``damage="keep"`` whatever decodes is delivered and the signs are listed in `Video.notes`. Smaller
-differences in the frame count are always noted. Decoders of HEVC and VP9 conceal flipped bytes without a
-sign: of such a file only the counts can be compared.
+out. What a damaged file comes to is decided in `damage`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import av
-import numpy as np
 
 from facecap_batch.errors import BadVideo
 from facecap_batch.video import nvdec
@@ -41,25 +32,25 @@ from facecap_batch.video.container import (
     time_origin,
     video_stream,
 )
-from facecap_batch.video.frame import Frame, Orientation, Scalers
-from facecap_batch.video.nvdec import HardwareDecoding
-from facecap_batch.video.square_pixels import PictureSize
+from facecap_batch.video.damage import DamageLog
+from facecap_batch.video.frame import Frame
+from facecap_batch.video.options import Damage, HardwareDecoding, check_options
+from facecap_batch.video.orientation import Orientation, display_orientation
+from facecap_batch.video.scaling import FrameScalers
+from facecap_batch.video.square_pixels import ClipSize
 
-Damage = Literal["refuse", "keep"]
-
-# Missing at the end of a file before it is called cut off: audio tails and rounding stay below.
-CUT_OFF_S = Fraction(1, 2)
-CUT_OFF_SHARE = Fraction(1, 50)
-MAX_NOTES = 20
 # A hole in the timestamps this long is noted: packets may be lost there without any error.
 HOLE_S = Fraction(1, 2)
 # A seek that lands too late is retried this much earlier, then from the beginning of the file.
 SEEK_MARGINS_S = (Fraction(0), Fraction(3), Fraction(15))
 
+# A frame as the decoder leaves it, with its pts in units of the stream's time base.
+TimedFrame = tuple[int, av.VideoFrame]
+
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What a video says of itself, and what its first frame shows."""
+    """What a video's container says, and what its first frame shows."""
 
     source: str
     width: int  # pixels, upright and square
@@ -74,7 +65,12 @@ class VideoInfo:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Open `path` and decode its first frame. Raises BadVideo or NoVideoStream."""
+    """Open `path` and decode its first frame.
+
+    Raises:
+        BadVideo: The file cannot be opened, or no frame of it decodes.
+        NoVideoStream: It holds no video.
+    """
     with Video(path) as video:
         return video.info
 
@@ -87,7 +83,7 @@ def decode(
     damage: Damage = "refuse",
     hwaccel: HardwareDecoding = "none",
 ) -> Iterator[Frame]:
-    """Frames of `path` with start <= time < end, in order of presentation; see `Video`."""
+    """Frames of `path` with start <= time < end, in order of presentation; arguments as of `Video`."""
     with Video(path, start, end, thread_count, damage, hwaccel) as video:
         yield from video.frames()
 
@@ -95,12 +91,10 @@ def decode(
 class Video:
     """One open video; a context manager that closes it.
 
-    `start` and `end` are seconds on the container's time line, the scale of `time_s` (for MPEG-TS and MPEG-
-    PS, whose clocks start anywhere, seconds after the first timestamp of the video); None means the
-    beginning and the end. `thread_count` 1..16 decodes several frames at once; `hwaccel` says whether the GPU
-    decodes; `first_index` is the number of the first frame, for a piece of a clip. Raises BadVideo on
-    construction when the file cannot be opened or holds no decodable frame in the range, NoVideoStream when
-    it holds no video, DecoderUnavailable when the GPU was asked for by name and is not there.
+    Attributes:
+        info: What the container says, and what the first frame of the range shows.
+        notes: What was odd about the file, complete once `frames` has ended.
+        steady: False once more than a hole in time was noted.
     """
 
     def __init__(
@@ -113,19 +107,34 @@ class Video:
         hwaccel: HardwareDecoding = "none",
         first_index: int = 0,
     ) -> None:
-        if not 1 <= thread_count <= 16:
-            raise ValueError(f"thread_count must be 1..16, not {thread_count}: 0 (automatic) can deadlock")
+        """Open `path` and decode to the first frame of the range.
+
+        Args:
+            path: A local path or a URI.
+            start, end: Seconds on the container's time line, the scale of `time_s` (for MPEG-TS and MPEG-PS,
+                whose clocks start anywhere, seconds after the first timestamp of the video); None: the
+                beginning and the end.
+            thread_count: Frames decoded at once, 1..16.
+            damage: What happens to a damaged file.
+            hwaccel: Whether the GPU decodes.
+            first_index: Number of the first frame, for a piece of a clip.
+
+        Raises:
+            BadVideo: The file cannot be opened, or no frame in the range decodes.
+            NoVideoStream: It holds no video.
+            DecoderUnavailable: The GPU was asked for by name and is not there.
+            ValueError: An argument is none of those accepted.
+        """
+        check_options(damage, hwaccel, thread_count)
         self.source = str(path)
         self._thread_count = thread_count
         self._hwaccel = hwaccel
-        self._damage = damage
-        self._notes: list[str] = []
-        self._scalers = Scalers()
+        self._damage = DamageLog(self.source, damage)
+        self._scalers = FrameScalers()
         self._container: Any = None
         self._discarded = 0  # packets that an edit list hides
         self._at_start = start is None
         self._ended_early = False  # stopped at `end`, not at the end of the file
-        self.steady = True  # False once more than a hole in time was noted
         self._decoded = first_index
         self._last_pts: int | None = None
         try:
@@ -133,7 +142,7 @@ class Video:
             origin = time_origin(self._container, self._stream)
             self._start = None if start is None else start + origin
             self._end = None if end is None else end + origin
-            self._pictures = self._first_picture()
+            self._timed_frames = self._from_first()
         except BaseException:
             self.close()
             raise
@@ -154,14 +163,21 @@ class Video:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was odd about the file, complete once `frames` has ended."""
-        return tuple(self._notes)
+        return tuple(self._damage.notes)
+
+    @property
+    def steady(self) -> bool:
+        return self._damage.steady
 
     def frames(self) -> Iterator[Frame]:
-        """The frames of the range, once. Raises BadVideo at the first damage unless it is to be kept."""
+        """The frames of the range, once.
+
+        Raises:
+            BadVideo: At the first damage, unless it is to be kept.
+        """
         orientation = self.info.orientation
-        for pts, picture in self._pictures:
-            yield Frame(self._decoded, pts, picture, orientation, self._scalers)
+        for pts, coded in self._timed_frames:
+            yield Frame(self._decoded, pts, coded, orientation, self._scalers)
             self._decoded += 1
             self._last_pts = pts
         self._check_end()
@@ -173,14 +189,14 @@ class Video:
         self._stream = video_stream(self._container, self.source)
         context = self._stream.codec_context
         # Threads would only wait for the GPU.
-        self._planes = nvdec.Planes() if nvdec.in_use(context) else None
-        threads = self._thread_count if self._planes is None else 1
+        self._separator = nvdec.PlaneSeparator() if nvdec.in_use(context) else None
+        threads = self._thread_count if self._separator is None else 1
         context.thread_count = threads
         context.thread_type = "FRAME" if threads > 1 else "SLICE"
         self._time_base = as_fraction(self._stream.time_base) or Fraction(1, 1000)
         self._fps = frame_rate(self._stream)
 
-    def _first_picture(self) -> Iterator[tuple[int, Any]]:
+    def _from_first(self) -> Iterator[TimedFrame]:
         """Decode to the first frame of the range, fill in `info`, return all frames, the first included."""
         rest = self._from_start()
         first = next(rest, None)
@@ -193,9 +209,9 @@ class Video:
             raise BadVideo(
                 f"{self.source}: {what}; check the file with a player and the range in the manifest"
             )
-        picture = first[1]
-        orientation = _orientation(picture)
-        size = PictureSize(picture, pixel_aspect(self._stream))
+        coded = first[1]
+        orientation = display_orientation(coded)
+        size = ClipSize(coded, pixel_aspect(self._stream))
         width, height = orientation.size(size.width, size.height)
         self.info = VideoInfo(
             source=self.source,
@@ -205,36 +221,34 @@ class Video:
             time_base=self._time_base,
             orientation=orientation,
             codec=self._stream.codec_context.name,
-            pixel_format=picture.format.name,
+            pixel_format=coded.format.name,
             frames_declared=declared_frames(self._container, self._stream),
             end_s=declared_end(self._container, self._stream),
         )
+        return self._in_one_size(_chain(first, rest), size)
 
-        def chained() -> Iterator[tuple[int, Any]]:
-            for pts, each in _chain(first, rest):
-                if not size.is_coded(each):
-                    self._note(f"the picture changes size at {seconds(pts * self._time_base)}")
-                same = size.of(each)
-                yield pts, same if self._planes is None else self._planes.apart(same)
-
-        return chained()
+    def _in_one_size(self, frames: Iterator[TimedFrame], size: ClipSize) -> Iterator[TimedFrame]:
+        for pts, coded in frames:
+            if not size.is_coded_size(coded):
+                self._damage.note(f"the picture changes size at {seconds(pts * self._time_base)}")
+            fitted = size.fitted(coded)
+            yield pts, fitted if self._separator is None else self._separator.separated(fitted)
 
     # --- decoding -------------------------------------------------------------------------------------------
 
-    def _from_start(self) -> Iterator[tuple[int, Any]]:
+    def _from_start(self) -> Iterator[TimedFrame]:
         """All frames from `start` on; seeks where that helps, else decodes from the beginning."""
         if self._start is None:
             yield from self._in_range(self._timed(self._decode_all()))
             return
-        target = self._start
         for margin in SEEK_MARGINS_S:
-            place = target - margin
-            if place <= 0 or not self._seek(int(place / self._time_base)):
+            seek_to = self._start - margin
+            if seek_to <= 0 or not self._seek(int(seek_to / self._time_base)):
                 break
-            pictures = self._timed(self._decode_all())
-            first = next(pictures, None)
-            if first is not None and first[0] * self._time_base <= target:
-                yield from self._in_range(pictures, first)
+            frames = self._timed(self._decode_all())
+            first = next(frames, None)
+            if first is not None and first[0] * self._time_base <= self._start:
+                yield from self._in_range(_chain(first, frames))
                 return
         self._reopen()
         yield from self._in_range(self._timed(self._decode_all()))
@@ -251,44 +265,38 @@ class Video:
         self._discarded = 0
         self._open()
 
-    def _in_range(
-        self, pictures: Iterator[tuple[int, Any]], first: tuple[int, Any] | None = None
-    ) -> Iterator[tuple[int, Any]]:
-        if first is not None:
-            pictures = _chain(first, pictures)
-        for pts, picture in pictures:
+    def _in_range(self, frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
+        for pts, coded in frames:
             time = pts * self._time_base
             if self._end is not None and time >= self._end:
                 self._ended_early = True
                 return
             if self._start is None or time >= self._start:
-                yield pts, picture
+                yield pts, coded
 
-    def _timed(self, pictures: Iterator[Any]) -> Iterator[tuple[int, Any]]:
-        """Every picture with a pts; one that has none follows its predecessor by the average step."""
+    def _timed(self, frames: Iterator[av.VideoFrame]) -> Iterator[TimedFrame]:
+        """Every frame with a pts; one that has none follows its predecessor by the average step."""
         step = 1 / (self._fps * self._time_base)
         expected: Fraction | None = None
         previous: int | None = None
-        for picture in pictures:
-            pts = picture.pts
+        for coded in frames:
+            pts = coded.pts
             if pts is None:
-                self._note("some frames have no timestamp; they are placed by the average rate")
+                self._damage.note("some frames have no timestamp; they are placed by the average rate")
                 expected = Fraction(0) if expected is None else expected
                 pts = round(expected)
                 expected += step
             else:
                 expected = pts + step
             if previous is not None and pts <= previous:
-                self._note(f"timestamps do not rise at {seconds(pts * self._time_base)}")
+                self._damage.note(f"timestamps do not rise at {seconds(pts * self._time_base)}")
             elif previous is not None and (pts - previous) * self._time_base > max(HOLE_S, 5 / self._fps):
-                hole = (pts - previous) * self._time_base
-                place = seconds(previous * self._time_base)
-                add_note(self._notes, f"no frames for {seconds(hole)} at {place}")
+                self._damage.note_hole((pts - previous) * self._time_base, previous * self._time_base)
             previous = pts
-            yield pts, picture
+            yield pts, coded
 
-    def _decode_all(self) -> Iterator[Any]:
-        """Pictures from where the container stands to its end."""
+    def _decode_all(self) -> Iterator[av.VideoFrame]:
+        """Frames from where the container stands to its end."""
         clean = False
         packets = self._container.demux(self._stream)
         while True:
@@ -301,69 +309,37 @@ class Video:
                 return
             self._discarded += bool(getattr(packet, "is_discard", False))
             try:
-                pictures = packet.decode()
+                frames = packet.decode()
             except EOFError:
                 return
             except (av.error.FFmpegError, OSError, ValueError) as error:
                 if clean or not packet.size:
                     self._damaged(f"decoding fails: {reason(error)}", error)
-                continue  # before the first whole picture: a stream cut into, or the range's lead-in
-            for picture in pictures:
-                if not picture.is_corrupt:
+                continue  # before the first whole frame: a stream cut into, or the range's lead-in
+            for coded in frames:
+                if not coded.is_corrupt:
                     clean = True
                 elif clean:
-                    self._damaged("the decoder marks a picture as damaged", None, picture.pts)
-                yield picture
+                    self._damaged("the decoder marks a picture as damaged", None, coded.pts)
+                yield coded
 
     # --- damage ---------------------------------------------------------------------------------------------
 
-    def _note(self, text: str) -> None:
-        self.steady = False
-        add_note(self._notes, text)
-
     def _damaged(self, what: str, cause: BaseException | None, pts: int | None = None) -> None:
-        place = pts if pts is not None else self._last_pts
-        at = "at its beginning" if place is None else f"at {seconds(place * self._time_base)}"
-        message = f"{what} {at}, frame {self._decoded}"
-        if self._damage == "keep":
-            self._note(message)
-            return
-        raise BadVideo(
-            f"{self.source}: damaged: {message}; copy or export the file again, repair it (for example "
-            "re-encode it), or allow damaged clips to keep what decodes"
-        ) from cause
+        pts = pts if pts is not None else self._last_pts
+        self._damage.damaged(what, None if pts is None else pts * self._time_base, self._decoded, cause)
 
     def _check_end(self) -> None:
-        if self._ended_early:
+        """Compare what was decoded with what the container promises, where the file's end was reached."""
+        if self._ended_early or self._end is not None:
             return
-        last = None if self._last_pts is None else self._last_pts * self._time_base + 1 / self._fps
-        end = self.info.end_s
-        whole = self._at_start
-        if end is not None and last is not None and self._end is None:
-            missing = end - last
-            if missing > max(CUT_OFF_S, CUT_OFF_SHARE * end):
-                self._damaged(f"cut off: the container promises video to {seconds(end)} but it ends", None)
-        if whole and self._end is None and self.info.frames_declared is not None:
-            expected = self.info.frames_declared - self._discarded
-            if self._decoded != expected:
-                self._note(f"the container speaks of {expected} frames, {self._decoded} were decoded")
+        if self.info.end_s is not None and self._last_pts is not None:
+            last_s = self._last_pts * self._time_base
+            self._damage.check_end(last_s + 1 / self._fps, self.info.end_s, self._decoded, last_s)
+        if self._at_start and self.info.frames_declared is not None:
+            self._damage.check_count(self.info.frames_declared - self._discarded, self._decoded)
 
 
-def add_note(notes: list[str], text: str) -> None:
-    """Append `text`, one of its kind, to at most `MAX_NOTES`."""
-    kind = text.split(" at ")[0]
-    if len(notes) < MAX_NOTES and not any(note.startswith(kind) for note in notes):
-        notes.append(text)
-
-
-def _chain(first: tuple[int, Any], rest: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+def _chain(first: TimedFrame, rest: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
     yield first
     yield from rest
-
-
-def _orientation(picture: Any) -> Orientation:
-    with contextlib.suppress(KeyError, ValueError, TypeError):
-        matrix = picture.side_data.get("DISPLAYMATRIX")
-        if matrix is not None:
-            return Orientation.from_display_matrix(np.frombuffer(bytes(matrix), np.int32, 9))
-    return Orientation()

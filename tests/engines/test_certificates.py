@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facecap_batch.capture.detector import Detection
+from facecap_batch.capturing.detector import Detection
 from facecap_batch.checks import verify
 from facecap_batch.checks.face_parity import FACE_LIMITS, compare_faces
 from facecap_batch.checks.output_parity import LIMITS, Limit, compare, difference, joined, precision_of
@@ -22,8 +22,8 @@ from facecap_batch.engines import certificates
 from facecap_batch.engines.batching import Engine
 from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.certificates import (
-    LEAST_CROPS,
-    LEAST_PICTURES,
+    MIN_CROPS,
+    MIN_PICTURES,
     find,
     require,
     require_for,
@@ -57,7 +57,7 @@ def copied(engines: EngineSet, folder: Path) -> EngineSet:
 
 def certify(engines: EngineSet, **options: object) -> certificates.Certificate:
     (comparison,) = verify.verify(
-        str(engines.folder), [CPU], crops=LEAST_CROPS, pictures=LEAST_PICTURES, **options
+        str(engines.folder), [CPU], crops=MIN_CROPS, pictures=MIN_PICTURES, **options
     )
     assert comparison.certifiable
     return comparison.certify()
@@ -75,8 +75,8 @@ def test_a_certificate_holds_what_was_proved(engines: EngineSet) -> None:
     assert content["input"] == {
         "kind": "painted",
         "videos": [],
-        "crops": LEAST_CROPS,
-        "pictures": LEAST_PICTURES,
+        "crops": MIN_CROPS,
+        "pictures": MIN_PICTURES,
     }
     assert {"hardware", "tool", "issued_at"} <= content.keys()
     outputs = {output["output"]: output for output in content["outputs"]}
@@ -85,7 +85,7 @@ def test_a_certificate_holds_what_was_proved(engines: EngineSet) -> None:
     assert [value["name"] for value in values] == list(engines.regressor.output_names)
     assert max(value["max_abs"] for value in values) == outputs["outputs"]["max_abs"] <= 0.05
     assert all(value["mean_abs"] <= value["max_abs"] and value["worst"] for value in values)
-    assert content["faces"]["matched"] == content["faces"]["faces"] >= LEAST_PICTURES
+    assert content["faces"]["matched"] == content["faces"]["faces"] >= MIN_PICTURES
     assert require(engines, CPU) == certificate
 
 
@@ -259,13 +259,13 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
 
 
 def test_verify_says_and_keeps_what_it_found(engines: EngineSet, tmp_path: Path, call: Call) -> None:
-    verifying = ["verify", "--engines", engines.folder, "--backend", CPU, "--images", LEAST_PICTURES]
-    code, said = call(*verifying, "--crops", LEAST_CROPS, "--json")
+    verifying = ["verify", "--engines", engines.folder, "--backend", CPU, "--images", MIN_PICTURES]
+    code, said = call(*verifying, "--crops", MIN_CROPS, "--json")
     (kept,) = json.loads(said)
     assert code == 0 and kept["verdict"] == "agrees"
     assert Path(kept["certificate"]["path"]) == require(engines, CPU).path
     elsewhere = tmp_path / "mine.json"
-    code, said = call(*verifying, "--crops", LEAST_CROPS, "--certificate", elsewhere)
+    code, said = call(*verifying, "--crops", MIN_CROPS, "--certificate", elsewhere)
     assert code == 0 and str(elsewhere) in said and json.loads(elsewhere.read_text())["backend"] == CPU
     assert call("verify", "--certificate", elsewhere)[0] == 2
 

@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from facecap_batch.capture.pipeline import CaptureSettings
+from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.checks.doctor import findings
 from facecap_batch.cli.app import main
 from facecap_batch.engines.backends import cuda, onnxruntime_backend
@@ -27,8 +27,10 @@ from facecap_batch.runs.config import GPU_DECODE_THREADS, RunConfig, worker_thre
 from facecap_batch.scheduling.cluster import ClusterUnavailable
 from facecap_batch.video import nvdec
 from facecap_batch.video.decoder import Video, decode
-from facecap_batch.video.frame import Frame, Orientation, Scalers
+from facecap_batch.video.frame import Frame
 from facecap_batch.video.nvdec import decodes_on_gpu
+from facecap_batch.video.orientation import Orientation
+from facecap_batch.video.scaling import FrameScalers
 from tests.support import local_ray
 from tests.support.runs import results, run_quietly, write_clips
 from tests.support.videos import number_of, picture, upright, write_video
@@ -95,12 +97,12 @@ def test_nvdec_delivers_the_same_frames(tmp_path: Path, rotation: int) -> None:
 )
 def test_pictures_laid_out_as_nvdec_does_give_the_same_crops(usual: str, mixed: str) -> None:
     decoded = av.VideoFrame.from_ndarray(picture(77, 322, 242), format="rgb24").reformat(format=usual)
-    planes = nvdec.Planes()
-    assert planes.apart(decoded) is decoded
-    again = planes.apart(decoded.reformat(format=mixed))
+    separator = nvdec.PlaneSeparator()
+    assert separator.separated(decoded) is decoded
+    again = separator.separated(decoded.reformat(format=mixed))
     assert again.format.name == usual
     assert (again.colorspace, again.color_range) == (decoded.colorspace, decoded.color_range)
-    pair = [Frame(0, 0, each, Orientation(90), Scalers()) for each in (decoded, again)]
+    pair = [Frame(0, 0, each, Orientation(90), FrameScalers()) for each in (decoded, again)]
     for look in (
         lambda frame: frame.rgb(),
         lambda frame: frame.small(96)[0],

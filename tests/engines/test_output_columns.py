@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from facecap_batch.capture.pipeline import capture
+from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import (
     ARKIT_NAMES,
     OUTPUT_NAMES,
@@ -24,12 +25,12 @@ from facecap_batch.coefficients import (
 from facecap_batch.engines.batching import Engine
 from facecap_batch.engines.output_columns import POSE_NAMES, output_columns
 from facecap_batch.errors import EngineError
-from facecap_batch.export.fbx.writer import write_fbx
-from facecap_batch.export.livelink import write_livelink_csv
-from facecap_batch.export.overlay import LOST, annotate
+from facecap_batch.exporting.fbx.writer import write_fbx
+from facecap_batch.exporting.livelink import write_livelink_csv
+from facecap_batch.exporting.overlay import LOST, annotate
 from facecap_batch.output.query import query
-from facecap_batch.runs.manifest import Clip
-from facecap_batch.solve.solver import GAINS_METADATA, SolveSettings, solve
+from facecap_batch.solve.settings import SolveSettings
+from facecap_batch.solve.solver import GAINS_METADATA, solve_table
 from tests.support.animations import constant_rate
 from tests.support.discs import DiscDetector, DiscRegressor, scene
 from tests.support.fbx_readers import check
@@ -74,7 +75,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def taken(video: Path, regressor: Engine) -> CoefficientTable:
-    return capture(Clip("clip", str(video)), DiscDetector(), regressor)
+    return capture_clip(Clip("clip", str(video)), DiscDetector(), regressor)
 
 
 def test_names_decide_and_not_their_order() -> None:
@@ -126,7 +127,7 @@ def test_outputs_that_are_missing_or_its_own_reach_every_file(video: Path, tmp_p
     np.testing.assert_allclose(raw.extra[:, 0], 9 * raw.coefficients[:, JAW] - 1, atol=1e-5)
     write_parquet(raw, tmp_path / "raw" / "clip.parquet")
     raw = read_parquet(tmp_path / "raw" / "clip.parquet")
-    final = solve(raw)
+    final = solve_table(raw)
     assert final.face_found.all() and final.extra_names == ("tongueOut", "cheekRaiser")
     assert np.isfinite(final.extra).all() and np.isfinite(final.coefficients[:, JAW]).all()
     assert np.isnan(np.delete(final.coefficients, JAW, axis=1)).all() and np.isnan(final.head[:, 3:]).all()
@@ -163,7 +164,7 @@ def read_fbx(table: CoefficientTable, folder: Path) -> dict[str, np.ndarray]:
 
 def test_a_regressor_without_arkit_names_or_head_works(video: Path) -> None:
     raw = taken(video, NamedRegressor(["valence", "arousal"]))
-    final = solve(raw)
+    final = solve_table(raw)
     assert final.face_found.all() and np.isfinite(final.extra).all() and np.isfinite(final.box).all()
     assert np.isnan(final.coefficients).all() and np.isnan(final.head).all()
     picture = annotate(np.zeros((240, 320, 3), np.uint8), final, 5, 240)
@@ -171,8 +172,8 @@ def test_a_regressor_without_arkit_names_or_head_works(video: Path) -> None:
 
 
 def test_a_regressor_of_the_head_alone_works(video: Path) -> None:
-    final = solve(taken(video, NamedRegressor(POSE_NAMES)))
-    usual = solve(taken(video, DiscRegressor()))
+    final = solve_table(taken(video, NamedRegressor(POSE_NAMES)))
+    usual = solve_table(taken(video, DiscRegressor()))
     np.testing.assert_array_equal(final.head, usual.head)
     assert final.face_found.all() and np.isnan(final.coefficients).all()
 
@@ -207,10 +208,10 @@ def test_columns_of_its_own_are_smoothed_filled_and_stretched_like_coefficients(
     raw = table.replace(extra=own, extra_names=("ownJaw", "shut"), face_found=found, metadata=gains)
     for name in ("coefficients", "head", "extra"):
         getattr(raw, name)[~found] = np.nan
-    final = solve(raw)
+    final = solve_table(raw)
     np.testing.assert_allclose(np.clip(final.extra[:, 0], 0, 1), final.coefficients[:, JAW], atol=1e-6)
     assert np.isfinite(final.extra[40:45]).all()
-    measured = solve(raw, SolveSettings(enabled=False))
+    measured = solve_table(raw, SolveSettings(enabled=False))
     np.testing.assert_array_equal(measured.extra, raw.extra)
 
 

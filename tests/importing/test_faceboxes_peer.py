@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from facecap_batch.capture.detector import Detector, iou
+from facecap_batch.capturing.detector import Detector, iou
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.importing.published_weights import import_faceboxes
 from facecap_batch.video.decoder import decode

@@ -22,7 +22,7 @@ from facecap_batch.errors import EngineError
 from facecap_batch.importing.kinds import import_engine, kind_of
 from facecap_batch.importing.networks.faceboxes import FaceBoxes
 from facecap_batch.importing.networks.mobilenetv3 import MobileNetV3
-from facecap_batch.importing.options import ImportWishes, channel_values, output_names
+from facecap_batch.importing.options import ImportOptions, channel_values, output_names
 from facecap_batch.importing.published_weights import import_mobilenetv3
 from tests.support.commands import call
 from tests.support.local_ray import local_ray
@@ -138,11 +138,11 @@ def test_code_in_a_weights_file_is_not_executed(tmp_path: Path) -> None:
 
     torch.save({"features.0.0.weight": Code()}, tmp_path / "evil.pth")
     with pytest.raises(EngineError, match=r"posix\.mkdir, and unpickling that would execute code"):
-        import_engine(str(tmp_path / "evil.pth"), tmp_path / "set", ImportWishes())
+        import_engine(str(tmp_path / "evil.pth"), tmp_path / "set", ImportOptions())
     assert not (tmp_path / "executed").exists() and not (tmp_path / "set").exists()
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), str(tmp_path / "program.pt"))
     with pytest.raises(EngineError, match="TorchScript"):
-        import_engine(str(tmp_path / "program.pt"), tmp_path / "set", ImportWishes())
+        import_engine(str(tmp_path / "program.pt"), tmp_path / "set", ImportOptions())
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,13 @@ def test_a_checkpoint_that_does_not_fit_says_what_does_not(
         wishes = {"output_names": OWN, **wishes}
     torch.save({name: value for name, value in state.items() if value is not None}, tmp_path / "w.pth")
     with pytest.raises(EngineError, match=telling):
-        import_engine(str(tmp_path / "w.pth"), tmp_path / "set", ImportWishes(**wishes))
+        import_engine(str(tmp_path / "w.pth"), tmp_path / "set", ImportOptions(**wishes))
     assert not (tmp_path / "set").exists()
 
 
 def test_a_bare_onnx_regressor_is_made_an_engine(tmp_path: Path) -> None:
     file = write_onnx(tmp_path / "theirs.onnx", {"logits": ("batch", 5), "presence": ("batch", 1)})
-    wishes = ImportWishes(
+    wishes = ImportOptions(
         output_names=OWN, mean=(10, 20, 30), std=(40, 50, 60), channels="BGR", licence="CC0"
     )
     (card,) = import_engine(str(file), tmp_path / "set", wishes)
@@ -191,7 +191,7 @@ def test_a_bare_onnx_regressor_is_made_an_engine(tmp_path: Path) -> None:
 def test_only_batches_that_the_file_takes_are_on_the_card(tmp_path: Path, batch: object, fixed: int) -> None:
     shape = (batch, 3, 32, 32)
     file = write_onnx(tmp_path / "a.onnx", {"outputs": (batch, 57)}, shape, fixed=fixed)  # type: ignore[arg-type, dict-item]
-    (card,) = import_engine(str(file), tmp_path / "set", ImportWishes())
+    (card,) = import_engine(str(file), tmp_path / "set", ImportOptions())
     assert card.batch_sizes == (fixed,) and card.output_names == OUTPUT_NAMES
     assert card.head_frame == "camera"
     assert open_engine(card).run(np.zeros((6, 3, 32, 32), np.float32))["outputs"].shape == (6, 57)
@@ -202,16 +202,16 @@ def test_a_bare_onnx_detector_gets_the_names_of_the_contract(tmp_path: Path) -> 
     image = ("n", "h", "w", 3)
     file = write_onnx(tmp_path / "theirs.onnx", outputs, image, onnx.TensorProto.UINT8)
     with pytest.raises(EngineError, match="boxes reach"):
-        import_engine(str(file), tmp_path / "set", ImportWishes(detector_size=64))
+        import_engine(str(file), tmp_path / "set", ImportOptions(detector_size=64))
     assert not (tmp_path / "set").exists()
     big = write_onnx(tmp_path / "logits.onnx", outputs, image, onnx.TensorProto.UINT8, scale=60)
     with pytest.raises(EngineError, match="scores reach"):
-        import_engine(str(big), tmp_path / "set", ImportWishes(detector_size=64))
+        import_engine(str(big), tmp_path / "set", ImportOptions(detector_size=64))
     model = onnx.load(str(big))
     model.graph.node.append(onnx.helper.make_node("Sigmoid", ["conf"], ["sure"]))
     model.graph.output[1].name = "sure"
     onnx.save(model, str(file))
-    (card,) = import_engine(str(file), tmp_path / "set", ImportWishes(detector_size=64))
+    (card,) = import_engine(str(file), tmp_path / "set", ImportOptions(detector_size=64))
     assert (card.role, card.input.size, card.batch_sizes) == ("detector", 64, (1, 8))
     assert open_engine(card).run(np.zeros((2, 64, 64, 3), np.uint8))["boxes"].shape == (2, 7, 4)
 
@@ -234,41 +234,41 @@ def test_a_bare_onnx_detector_gets_the_names_of_the_contract(tmp_path: Path) -> 
 def test_a_bare_onnx_that_is_no_engine_says_why(tmp_path: Path, shape: dict, telling: str) -> None:
     file = write_onnx(tmp_path / "a.onnx", **{"outputs": {"outputs": ("n", 57)}, **shape})
     with pytest.raises(EngineError, match=telling):
-        import_engine(str(file), tmp_path / "set", ImportWishes())
+        import_engine(str(file), tmp_path / "set", ImportOptions())
     assert not (tmp_path / "set").exists()
 
 
 def test_options_and_file_must_agree(tmp_path: Path) -> None:
     file = write_onnx(tmp_path / "a.onnx", {"outputs": ("n", 57)})
     with pytest.raises(EngineError, match="not of the 64 pixels that --size says"):
-        import_engine(str(file), tmp_path / "set", ImportWishes(size=64))
+        import_engine(str(file), tmp_path / "set", ImportOptions(size=64))
     with pytest.raises(EngineError, match="is a regressor: --detector-size means nothing"):
-        import_engine(str(file), tmp_path / "set", ImportWishes(detector_size=64))
+        import_engine(str(file), tmp_path / "set", ImportOptions(detector_size=64))
     with pytest.raises(EngineError, match="--variant means nothing"):
-        import_engine(str(file), tmp_path / "set", ImportWishes(variant="small"))
+        import_engine(str(file), tmp_path / "set", ImportOptions(variant="small"))
     byte = write_onnx(tmp_path / "b.onnx", {"outputs": ("n", 57)}, kind=onnx.TensorProto.UINT8)
     with pytest.raises(EngineError, match="normalises by itself"):
-        import_engine(str(byte), tmp_path / "set", ImportWishes(mean=(1, 2, 3)))
+        import_engine(str(byte), tmp_path / "set", ImportOptions(mean=(1, 2, 3)))
     (tmp_path / "c.onnx").write_bytes(b"no network")
     with pytest.raises(EngineError, match="no ONNX network"):
-        import_engine(str(tmp_path / "c.onnx"), tmp_path / "set", ImportWishes())
+        import_engine(str(tmp_path / "c.onnx"), tmp_path / "set", ImportOptions())
     for source, telling in (
         ("absent.pth", "neither a file nor an engine set"),
         (str(tmp_path), "say with --role"),
     ):
         with pytest.raises(EngineError, match=telling):
-            import_engine(source, tmp_path / "set", ImportWishes())
+            import_engine(source, tmp_path / "set", ImportOptions())
     (tmp_path / "a.zip").write_bytes(b"")
     with pytest.raises(EngineError, match=r"networks come as .*\.onnx"):
-        import_engine(str(tmp_path / "a.zip"), tmp_path / "set", ImportWishes())
+        import_engine(str(tmp_path / "a.zip"), tmp_path / "set", ImportOptions())
     with pytest.raises(EngineError, match="came with facecap-batch"):
-        import_engine(str(file), load_set("default").folder, ImportWishes())
+        import_engine(str(file), load_set("default").folder, ImportOptions())
     with pytest.raises(EngineError, match="no crop to scale"):
-        import_engine("default", tmp_path / "set", ImportWishes(role="detector", crop_scale=1.2))
+        import_engine("default", tmp_path / "set", ImportOptions(role="detector", crop_scale=1.2))
     with pytest.raises(EngineError, match="no kind 'abacus'"):
-        import_engine(str(file), tmp_path / "set", ImportWishes(), kind="abacus")
+        import_engine(str(file), tmp_path / "set", ImportOptions(), kind="abacus")
     with pytest.raises(EngineError, match="--channels GBR: one of RGB, BGR"):
-        ImportWishes(channels="GBR")
+        ImportOptions(channels="GBR")
 
 
 def test_names_of_outputs_are_read_as_typed(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_card_says_how_its_head_is_meant(random_engines: EngineSet, tmp_path: 
         import_engine(
             str(write_onnx(tmp_path / "a.onnx", {"outputs": ("n", 6)})),
             tmp_path / "set",
-            ImportWishes(output_names=("headYaw", "headPitch", "headRoll", "u", "v", "s")),
+            ImportOptions(output_names=("headYaw", "headPitch", "headRoll", "u", "v", "s")),
         )
 
 
@@ -332,7 +332,7 @@ def test_a_card_with_impossible_names_is_refused_before_anything_runs(
     with pytest.raises(EngineError, match=r"test-regressor.*by case alone"):
         load_set(tmp_path)
     with pytest.raises(EngineError, match="by case alone"):
-        import_engine(str(tmp_path / "regressor.json"), tmp_path / "set", ImportWishes())
+        import_engine(str(tmp_path / "regressor.json"), tmp_path / "set", ImportOptions())
 
 
 def test_weights_are_known_by_their_parameters(checkpoint: Path, tmp_path: Path) -> None:
@@ -341,9 +341,9 @@ def test_weights_are_known_by_their_parameters(checkpoint: Path, tmp_path: Path)
     with pytest.raises(
         EngineError, match=r"does not hold FaceBoxes weights: missing .* and \d+ more; superfluous"
     ):
-        import_engine(str(checkpoint), tmp_path / "set", ImportWishes(), kind="faceboxes")
+        import_engine(str(checkpoint), tmp_path / "set", ImportOptions(), kind="faceboxes")
     with pytest.raises(EngineError, match="128 pixels at least, not 64"):
-        import_engine(str(tmp_path / "boxes.pt"), tmp_path / "set", ImportWishes(detector_size=64))
+        import_engine(str(tmp_path / "boxes.pt"), tmp_path / "set", ImportOptions(detector_size=64))
 
 
 def test_a_broken_set_does_not_hide_the_others(random_engines: EngineSet, tmp_path: Path) -> None:

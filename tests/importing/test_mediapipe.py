@@ -12,10 +12,11 @@ import onnxruntime
 import pyarrow.parquet as pq
 import pytest
 
-from facecap_batch.capture.pipeline import capture
-from facecap_batch.capture.regressor import Regressor
+from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.checks.verify import verify
 from facecap_batch.cli.app import main
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import ARKIT_NAMES, HEAD_ANGLE_NAMES, OUTPUT_NAMES
 from facecap_batch.engines.cards import BATCH, sha256_of
 from facecap_batch.engines.registry import open_engine
@@ -28,7 +29,6 @@ from facecap_batch.importing.mediapipe.importer import CROP_SCALE, import_mediap
 from facecap_batch.importing.mediapipe.onnx_builder import OnnxGraph
 from facecap_batch.importing.mediapipe.resampling import resampled
 from facecap_batch.importing.mediapipe.task_bundle import read_task
-from facecap_batch.runs.manifest import Clip
 from tests.support import tflite_files as files
 
 RNG = np.random.default_rng(0)
@@ -236,7 +236,7 @@ def test_the_real_bundle_says_what_mediapipe_says(
     clip = footage(name)
     cards = import_mediapipe(TASK, tmp_path / "mediapipe")
     detector, regressor = (open_engine(card, "onnxruntime-cpu") for card in cards)
-    table = capture(Clip("clip", str(clip)), detector, regressor)
+    table = capture_clip(Clip("clip", str(clip)), detector, regressor)
     peer = pq.read_table(clip.parent / "reference_mediapipe" / f"{clip.stem}.parquet")
     assert table.face_found.all() and all(peer["face_found"].to_pylist())
     theirs = np.array([peer[column].to_pylist() for column in ARKIT_NAMES]).T

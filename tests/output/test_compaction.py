@@ -12,14 +12,15 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from facecap_batch.capture.pipeline import CaptureSettings
+from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import SCHEMA, CoefficientTable, read_parquet, write_parquet
 from facecap_batch.errors import OutputBusy
 from facecap_batch.output import compaction, reports
 from facecap_batch.output.compact_index import (
     INDEX_NAME,
     IndexDamaged,
-    cross_out,
+    invalidate,
     read_clip,
     read_index,
     table_file,
@@ -29,9 +30,8 @@ from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record, identify
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.query import query
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.runs.manifest import Clip
 from facecap_batch.runs.planner import plan
-from facecap_batch.solve.solver import SolveSettings
+from facecap_batch.solve.settings import SolveSettings
 from tests.support.tables import noise, still, table
 
 CONFIG = RunConfig("default", {"detector": "d", "regressor": "r"}, CaptureSettings(), SolveSettings())
@@ -77,8 +77,17 @@ def output(tmp_path: Path) -> Path:
     counts = {"clips": len(clips), "done": len(clips), "failed": 0, "pending": 0, "kept": 0}
     reports.write_run(
         output,
-        CONFIG,
-        reports.RunReport("id", "finished", "manifest.csv", workers=1, started_at="", **counts),
+        reports.RunReport(
+            run_id="id",
+            state="finished",
+            manifest="manifest.csv",
+            workers=1,
+            started_at="",
+            fingerprint=CONFIG.fingerprint(),
+            capture_fingerprint=CONFIG.capture_fingerprint(),
+            config=CONFIG.describe(),
+            **counts,
+        ),
     )
     return output
 
@@ -187,7 +196,7 @@ def test_a_compacted_clip_counts_as_done(output: Path, tmp_path: Path) -> None:
 
 def test_what_is_done_again_is_read_from_its_own_file(output: Path, tmp_path: Path) -> None:
     compact(output, remove_originals=True)
-    cross_out(output, {"coefficients/take 2.parquet", "raw/take 2.parquet"})
+    invalidate(output, {"coefficients/take 2.parquet", "raw/take 2.parquet"})
     gone = query(output, COUNT)
     assert gone["clip_id"].to_pylist() == ["a", "it's", "take 10", "Ärger"]
     (item,) = plan(clips_of(tmp_path), Ledger(output), CONFIG).items

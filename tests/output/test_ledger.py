@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from facecap_batch.capture.pipeline import CaptureSettings
+from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.clip import Clip
 from facecap_batch.errors import OutputBusy, OutputNotWritable
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record, identify
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.runs.config import RunConfig, RunOptions
-from facecap_batch.runs.manifest import Clip
 from facecap_batch.runs.planner import plan
-from facecap_batch.solve.solver import SolveSettings
+from facecap_batch.solve.settings import SolveSettings
 
 CONFIG = RunConfig(
     engines="default",
@@ -173,7 +173,7 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from facecap_batch.locks import OutputLock
+from facecap_batch.output.lock import OutputLock
 with OutputLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

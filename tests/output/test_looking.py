@@ -19,13 +19,14 @@ from facecap_batch.output.compaction import compact
 from facecap_batch.output.exports import UnknownClip, export_clips, preview_clips
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.query import query
-from facecap_batch.output.status import NoRun, describe, status, watch
+from facecap_batch.output.reports import NoRun
+from facecap_batch.output.status import describe, status, watch
 from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.observers.progress import PlainDisplay
-from facecap_batch.runs.retry import ManifestChanged, retry
+from facecap_batch.runs.retry import ManifestChanged, retry_run
 from facecap_batch.runs.run import RunSummary
-from facecap_batch.runs.start import solve_again
-from facecap_batch.solve.solver import SolveSettings
+from facecap_batch.runs.start import resolve_run
+from facecap_batch.solve.settings import SolveSettings
 from tests.support.local_ray import local_ray
 from tests.support.runs import results, rows, run_quietly, write_clips
 
@@ -55,7 +56,7 @@ def folder(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def retry_quietly(output: Path, *clip_ids: str, **options: object) -> RunSummary:
     with Path(os.devnull).open("w") as nowhere:
-        return retry(RunOptions(output, workers=1, **options), clip_ids, PlainDisplay(nowhere))
+        return retry_run(RunOptions(output, workers=1, **options), clip_ids, PlainDisplay(nowhere))
 
 
 def logged(path: Path) -> list[dict]:
@@ -191,7 +192,7 @@ def test_a_compacted_folder_stays_good_for_everything(
     with Path(os.devnull).open("w") as nowhere:
         for place in (output, plain):
             options = RunOptions(place, workers=1)
-            assert solve_again(SolveSettings(smoothing=0.0), options, PlainDisplay(nowhere)).exit_code == 0
+            assert resolve_run(SolveSettings(smoothing=0.0), options, PlainDisplay(nowhere)).exit_code == 0
     assert query(output, asked) == query(plain, asked)
     solved = {name: data for name, data in results(plain).items() if not name.startswith("raw/")}
     assert results(output) == solved  # the raw tables are where they were, the others are their own again

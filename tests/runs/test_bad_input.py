@@ -8,6 +8,10 @@ from pathlib import Path
 
 import av
 import pytest
+
+from facecap_batch.coefficients import read_parquet
+from facecap_batch.errors import BadManifest, OutputNotWritable
+from facecap_batch.runs.config import RunConfig
 from tests.support.runs import (
     enlarge,
     half_written,
@@ -19,10 +23,6 @@ from tests.support.runs import (
     write_manifest,
 )  # fmt: skip
 from tests.support.videos import flip_bytes, picture, truncate, write_video
-
-from facecap_batch.coefficients import read_parquet
-from facecap_batch.errors import BadManifest, OutputNotWritable
-from facecap_batch.runs.config import RunConfig
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
 

@@ -14,14 +14,14 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.faulty_workers import DyingWorker, HangingWorker
-from tests.support.local_ray import ROOT
-from tests.support.runs import half_written, results, rows, run_quietly, write_clips, write_manifest
 
 from facecap_batch.errors import OutputBusy
 from facecap_batch.output.status import status
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.scheduling import scheduler
+from tests.support.faulty_workers import DyingWorker, HangingWorker
+from tests.support.local_ray import ROOT
+from tests.support.runs import half_written, results, rows, run_quietly, write_clips, write_manifest
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
 

@@ -8,9 +8,16 @@ import pytest
 
 from facecap_batch.output.ledger import DONE, Record
 from facecap_batch.output.segment_store import SegmentRecord
-from facecap_batch.runs.observers.progress import BarDisplay, PlainDisplay, Snapshot, Tally, clock, describe
-from facecap_batch.runs.workflow import Next
-from facecap_batch.scheduling.messages import Hello, Outcome, Progress
+from facecap_batch.runs.observers.progress import (
+    BarDisplay,
+    PlainDisplay,
+    ProgressCounter,
+    Snapshot,
+    describe,
+)
+from facecap_batch.runs.workflow import WorkflowStep
+from facecap_batch.scheduling.messages import Outcome, Progress, WorkerReady
+from facecap_batch.timecode import clock
 
 
 class Memory:
@@ -35,18 +42,18 @@ def done(clip_id: str, frames: int) -> Outcome:
     return Outcome(clip_id, 1, result=record)
 
 
-def end(tally: Tally, outcome: Outcome) -> None:
+def end(tally: ProgressCounter, outcome: Outcome) -> None:
     """What the scheduler and the clip's course tell at the end of a clip."""
     tally.ended(outcome)
-    tally.follow(Next(outcome.key, ended=outcome))
+    tally.follow(WorkflowStep(outcome.key, ended=outcome))
 
 
 def test_the_tally_counts_clips_frames_and_time() -> None:
     display = Memory()
-    tally = Tally(clips=5, kept=1, costs={"a": 2.0, "b": 1.0, "c": 1.0, "d": 0.0}, display=display)
+    tally = ProgressCounter(clips=5, kept=1, costs={"a": 2.0, "b": 1.0, "c": 1.0, "d": 0.0}, display=display)
     tally.workers(2)
     for key in "abcd":
-        tally.started(key, Hello("node", 1))
+        tally.started(key, WorkerReady("node", 1))
     tally.progress("a", Progress(10))
     assert (display.snapshots[-1].frames, display.snapshots[-1].left_s) == (10, None)
     end(tally, done("b", 50))
@@ -65,17 +72,17 @@ def test_the_tally_counts_clips_frames_and_time() -> None:
 
 
 def test_segments_count_before_their_clip_is_done() -> None:
-    tally = Tally(clips=2, kept=0, costs={"long": 10.0, "short": 20.0}, display=Memory())
+    tally = ProgressCounter(clips=2, kept=0, costs={"long": 10.0, "short": 20.0}, display=Memory())
     tally.workers(1)
-    tally.started("long", Hello("node", 1))
+    tally.started("long", WorkerReady("node", 1))
     tally.ended(Outcome("long", 1))
-    tally.follow(Next("long", video_s=60.0))  # longer than was expected
+    tally.follow(WorkflowStep("long", video_s=60.0))  # longer than was expected
     for number in range(3):
         record = SegmentRecord("", number, 1, 500, 1.0)
-        tally.started(f"long/segment {number}", Hello("node", 1))
+        tally.started(f"long/segment {number}", WorkerReady("node", 1))
         tally.progress(f"long/segment {number}", Progress(499))
         tally.ended(Outcome(f"long/segment {number}", 1, result=record))
-        tally.follow(Next("long", segments=(record,), segments_s=20.0))
+        tally.follow(WorkflowStep("long", segments=(record,), segments_s=20.0))
         found = tally.snapshot()
         assert (found.done, found.frames) == (0, 500 * (number + 1))
         assert found.share == pytest.approx(20 * (number + 1) / 80)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.processes import is_descendant, worker_processes
-
 import json
 import os
 import signal
@@ -14,8 +12,19 @@ import time
 from pathlib import Path
 
 import pytest
+
+from facecap_batch.coefficients import read_parquet
+from facecap_batch.engines.sets import EngineSet
+from facecap_batch.output.exports import UnknownClip, UnknownFormat, export_clips, preview_clips
+from facecap_batch.output.reports import NoRun
+from facecap_batch.output.status import describe, status
+from facecap_batch.runs.config import RunConfig, RunOptions
+from facecap_batch.runs.observers.progress import PlainDisplay
+from facecap_batch.runs.start import resolve_run
+from facecap_batch.solve.settings import SolveSettings
 from tests.support.faulty_workers import TogetherWorker
 from tests.support.local_ray import ROOT
+from tests.support.processes import worker_processes
 from tests.support.runs import (
     half_written,
     make_config_of,
@@ -25,15 +34,6 @@ from tests.support.runs import (
     write_clips,
     write_manifest,
 )
-
-from facecap_batch.coefficients import read_parquet
-from facecap_batch.engines.sets import EngineSet
-from facecap_batch.output.exports import UnknownClip, UnknownFormat, export_clips, preview_clips
-from facecap_batch.output.status import NoRun, describe, status
-from facecap_batch.runs.config import RunConfig, RunOptions
-from facecap_batch.runs.observers.progress import PlainDisplay
-from facecap_batch.runs.start import solve_again
-from facecap_batch.solve.solver import SolveSettings
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
 
@@ -121,7 +121,7 @@ def test_another_solve_needs_no_decoding(
     assert run_quietly(manifest, tmp_path, config).exit_code == 0
     raw = {path: path.stat().st_mtime_ns for path in (tmp_path / "raw").iterdir()}
     with Path(os.devnull).open("w") as nowhere:
-        summary = solve_again(SolveSettings(smoothing=0.0), RunOptions(tmp_path), PlainDisplay(nowhere))
+        summary = resolve_run(SolveSettings(smoothing=0.0), RunOptions(tmp_path), PlainDisplay(nowhere))
     assert summary.exit_code == 0 and summary.done == len(LENGTHS)
     by_solve = results(tmp_path)
     assert by_solve != results(clean)
@@ -130,10 +130,6 @@ def test_another_solve_needs_no_decoding(
     assert run_quietly(manifest, tmp_path, config).exit_code == 0
     assert results(tmp_path) == results(clean)
     assert raw == {path: path.stat().st_mtime_ns for path in (tmp_path / "raw").iterdir()}
-
-
-
-
 
 
 def test_a_killed_worker_costs_an_attempt_and_nothing_else(

@@ -11,16 +11,16 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support import videos
-from tests.support.local_ray import ROOT
-from tests.support.runs import half_written, results, rows, run_quietly, write_manifest
-from tests.support.processes import worker_processes
 
 from facecap_batch.output.segment_store import FOLDER
 from facecap_batch.runs import run
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.runs.observers.progress import Tally
-from facecap_batch.scheduling.messages import Hello
+from facecap_batch.runs.observers.progress import ProgressCounter
+from facecap_batch.scheduling.messages import WorkerReady
+from tests.support import videos
+from tests.support.local_ray import ROOT
+from tests.support.processes import worker_processes
+from tests.support.runs import half_written, results, rows, run_quietly, write_manifest
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
 
@@ -44,12 +44,12 @@ def whole(manifest: Path, config: RunConfig, tmp_path_factory: pytest.TempPathFa
     return output
 
 
-class Spy(Tally):
+class Spy(ProgressCounter):
     """Remembers which tasks were given to workers."""
 
     started_keys: list[str]
 
-    def started(self, key: str, worker: Hello) -> None:
+    def started(self, key: str, worker: WorkerReady) -> None:
         Spy.started_keys.append(key)
         super().started(key, worker)
 
@@ -104,7 +104,7 @@ def test_a_killed_run_goes_on_with_the_segments_that_it_lacks(
 class Killer(Spy):
     """Kills the worker that was given segment 1."""
 
-    def started(self, key: str, worker: Hello) -> None:
+    def started(self, key: str, worker: WorkerReady) -> None:
         super().started(key, worker)
         if key == "long/segment 1":
             threading.Thread(target=self.kill, daemon=True).start()
@@ -130,6 +130,6 @@ def test_a_segment_that_kills_its_workers_fails_its_clip_only(
     assert (found["long"]["error_type"], found["long"]["attempts"]) == ("WorkerLost", 2)
     assert found["long"]["error"].startswith("long/segment 1: lost 2 worker(s)")
     assert (found["short"]["status"], found["short"]["attempts"]) == ("done", 1)
-    monkeypatch.setattr(run, "Tally", Tally)
+    monkeypatch.setattr(run, "Tally", ProgressCounter)
     assert run_quietly(manifest, tmp_path, config, segment_s=SEGMENT_S).exit_code == 0
     assert results(tmp_path) == results(whole)

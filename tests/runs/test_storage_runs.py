@@ -12,8 +12,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.support.object_store import BUCKET, ObjectStore
-from tests.support.runs import RESULTS, results, write_clips
 
 from facecap_batch.cli.app import main
 from facecap_batch.output.ledger import DONE, Ledger
@@ -21,8 +19,10 @@ from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.manifest import read_manifest
 from facecap_batch.runs.planner import WorkItem
 from facecap_batch.runs.worker import open_engines, process
-from facecap_batch.storage.publish import Place, place, publish_bytes
+from facecap_batch.storage.publish import StoragePath, publish_bytes, storage_path
 from facecap_batch.storage.remote import RemotePath
+from tests.support.object_store import BUCKET, ObjectStore
+from tests.support.runs import RESULTS, results, write_clips
 
 pytestmark = pytest.mark.usefixtures("store", "ray_floor")
 
@@ -31,7 +31,7 @@ FILES = {"raw": "parquet", "coefficients": "parquet", "fbx": "fbx"}
 OUTPUT = RemotePath(f"s3://{BUCKET}/animation/out")
 
 
-def work(manifest: Path | str, output: Place, config: RunConfig, reuse_raw: bool = False) -> None:
+def work(manifest: Path | str, output: StoragePath, config: RunConfig, reuse_raw: bool = False) -> None:
     """What the workers of a run do, without a run."""
     engines = functools.cache(lambda: open_engines(config))
     for clip in read_manifest(manifest):
@@ -58,7 +58,7 @@ def local(
 @pytest.fixture(scope="module")
 def manifest(footage_folder: Path, store: ObjectStore) -> str:
     for path in footage_folder.iterdir():
-        publish_bytes(place(f"s3://{BUCKET}/footage/{path.name}"), path.read_bytes())
+        publish_bytes(storage_path(f"s3://{BUCKET}/footage/{path.name}"), path.read_bytes())
     return f"s3://{BUCKET}/footage/manifest.csv"
 
 

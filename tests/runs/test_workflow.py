@@ -7,26 +7,26 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from tests.support import videos
-from tests.support.discs import DiscDetector, DiscRegressor
-from tests.support.runs import results
-from tests.support.long_clips import CLOSED, pictures
-from tests.support.videos import write_video
 
-from facecap_batch.capture.pipeline import CaptureSettings
-from facecap_batch.capture.segments.cut_points import Cuts
+from facecap_batch.capturing.segments.plan import SegmentPlan
+from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.clip import Clip
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import identify
 from facecap_batch.output.segment_store import SegmentFolder, remove_done
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.runs.manifest import Clip
 from facecap_batch.runs.planner import WorkItem
-from facecap_batch.runs.worker import Engines, judge, process
-from facecap_batch.runs.workflow import Course
+from facecap_batch.runs.worker import Engines, classify_error, process
+from facecap_batch.runs.workflow import ClipWorkflow
 from facecap_batch.scheduling.messages import Outcome, Task
-from facecap_batch.solve.solver import SolveSettings
-from facecap_batch.storage.publish import Place, place
+from facecap_batch.solve.settings import SolveSettings
+from facecap_batch.storage.publish import StoragePath, storage_path
 from facecap_batch.storage.remote import RemotePath
+from tests.support import videos
+from tests.support.discs import DiscDetector, DiscRegressor
+from tests.support.long_clips import CLOSED, pictures
+from tests.support.runs import results
+from tests.support.videos import write_video
 
 SEGMENT_S = 2.0
 CONFIG = RunConfig("discs", {}, CaptureSettings(), SolveSettings())
@@ -49,13 +49,13 @@ def work_item(path: Path) -> WorkItem:
 
 def carry_out(
     path: Path,
-    output: Place,
+    output: StoragePath,
     segment_s: float = SEGMENT_S,
     config: RunConfig = CONFIG,
     losing: str = "",
 ) -> Carried:
     """What the driver does, without Ray; the workers of task `losing` die."""
-    course = Course([work_item(path)], output)
+    course = ClipWorkflow([work_item(path)], output)
     tasks: collections.deque[Task] = collections.deque(course.first())
     keys: list[str] = []
     ended = None
@@ -68,7 +68,7 @@ def carry_out(
                 result = process(task.payload, config, output, lambda: ENGINES, None, segment_s)
                 outcome = Outcome(task.key, 1, result=result)
             except FacecapError as error:
-                error_type, message, _ = judge(error)
+                error_type, message, _ = classify_error(error)
                 outcome = Outcome(task.key, 1, error_type=error_type, error=message)
         step = course.follow(outcome)
         tasks = collections.deque(task for task in tasks if task.key not in step.dropped)
@@ -159,13 +159,13 @@ def test_a_damaged_clip_ends_as_in_one_piece(damage: str, long_clip: Path, tmp_p
 
 def test_cuts_come_back_as_they_were_written(long_clip: Path, tmp_path: Path) -> None:
     cuts = process(work_item(long_clip), CONFIG, tmp_path, lambda: ENGINES, None, SEGMENT_S)
-    assert isinstance(cuts, Cuts)
+    assert isinstance(cuts, SegmentPlan)
     assert SegmentFolder(tmp_path, "clip").cuts(cuts.key) == cuts
     assert SegmentFolder(tmp_path, "clip").cuts("another") is None
 
 
 def test_segments_behind_a_uri(long_clip: Path, whole: dict[str, bytes]) -> None:
-    output = place("memory://segments")
+    output = storage_path("memory://segments")
     assert isinstance(output, RemotePath)
     assert carry_out(long_clip, output, losing="clip/segment 1").ended.error_type == "WorkerLost"
     assert "clip/segment 0" not in carry_out(long_clip, output).keys

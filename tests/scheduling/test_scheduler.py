@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -11,7 +12,15 @@ import pytest
 import ray
 
 from facecap_batch.errors import WorkerLost
-from facecap_batch.scheduling.messages import Done, Failed, Hello, Outcome, Progress, Task
+from facecap_batch.scheduling.messages import (
+    Done,
+    Failed,
+    Listener,
+    Outcome,
+    Progress,
+    Task,
+    WorkerReady,
+)
 from facecap_batch.scheduling.scheduler import Limits, Scheduler
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
@@ -21,26 +30,30 @@ pytestmark = pytest.mark.usefixtures("ray_floor")
 class Toy:
     """Does what its payload says."""
 
-    def __init__(self, mood: str = "") -> None:
-        self.mood = mood
+    def __init__(self, opening: str = "") -> None:
+        self.opening = opening
 
-    def hello(self) -> Hello:
-        if self.mood == "refuses":
+    def ready(self) -> WorkerReady:
+        if self.opening == "fails":
             raise FileNotFoundError("no such engine")
-        if self.mood == "dies":
+        if self.opening == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
-        return Hello(ray.get_runtime_context().get_node_id(), os.getpid())
+        if self.opening == "hangs":
+            time.sleep(600)
+        return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid())
 
     def work(self, payload: tuple[str, str]):
-        order, place = payload
+        order, mark = payload
         for frames in range(3):
             yield Progress(frames)
-        first_time = not Path(place).exists()
-        Path(place).touch()
+        first_time = not Path(mark).exists()
+        Path(mark).touch()
         if order == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
         if order == "die once" and first_time:
             os.kill(os.getpid(), signal.SIGKILL)
+        if order == "slow":
+            time.sleep(0.5)
         if order == "hang once" and first_time:
             time.sleep(600)
         if order == "fail":
@@ -54,25 +67,22 @@ class Toy:
         yield Done((order, os.getpid()))
 
 
-class Ear:
-    """Remembers what it hears."""
+class EventRecorder(Listener):
+    """Remembers every event."""
 
     def __init__(self) -> None:
         self.started_keys: list[str] = []
         self.retries: list[str] = []
         self.heartbeats = 0
         self.counts: list[int] = []
-        self.joined_workers: list[Hello] = []
-        self.losses: list[tuple[Hello | None, str, bool]] = []
+        self.joined_workers: list[WorkerReady] = []
+        self.losses: list[tuple[WorkerReady | None, str, bool]] = []
 
-    def started(self, key: str, worker: Hello) -> None:
+    def started(self, key: str, worker: WorkerReady) -> None:
         self.started_keys.append(key)
 
     def progress(self, key: str, progress: Progress) -> None:
         self.heartbeats += 1
-
-    def ended(self, outcome: Outcome) -> None:
-        pass
 
     def retried(self, key: str, reason: str) -> None:
         self.retries.append(key)
@@ -80,33 +90,33 @@ class Ear:
     def workers(self, count: int) -> None:
         self.counts.append(count)
 
-    def joined(self, worker: Hello) -> None:
+    def joined(self, worker: WorkerReady) -> None:
         self.joined_workers.append(worker)
 
-    def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
+    def lost(self, worker: WorkerReady | None, reason: str, node_died: bool) -> None:
         self.losses.append((worker, reason, node_died))
 
 
-def carry_out(
+def run_toys(
     orders: dict[str, str], folder: Path, workers: int = 2, **limits
-) -> tuple[dict[str, Outcome], Ear]:
+) -> tuple[dict[str, Outcome], EventRecorder]:
     tasks = [Task(key, (order, str(folder / key)), cost=len(key)) for key, order in orders.items()]
-    ear = Ear()
-    scheduler = Scheduler(lambda: Toy.remote(), lambda: workers, ear, Limits(**limits))
-    return {outcome.key: outcome for outcome in scheduler.run(tasks)}, ear
+    events = EventRecorder()
+    scheduler = Scheduler(lambda: Toy.remote(), lambda: workers, events, Limits(**limits))
+    return {outcome.key: outcome for outcome in scheduler.run(tasks)}, events
 
 
 def test_every_task_ends_once_longest_first(tmp_path: Path) -> None:
-    outcomes, ear = carry_out({"a" * length: "do" for length in (2, 5, 1, 4, 3)}, tmp_path, workers=1)
-    assert [len(key) for key in ear.started_keys] == [5, 4, 3, 2, 1]
+    outcomes, events = run_toys({"a" * length: "do" for length in (2, 5, 1, 4, 3)}, tmp_path, workers=1)
+    assert [len(key) for key in events.started_keys] == [5, 4, 3, 2, 1]
     assert len(outcomes) == 5 and all(outcome.ok and outcome.attempts == 1 for outcome in outcomes.values())
-    assert ear.heartbeats == 15
+    assert events.heartbeats == 15
 
 
 def test_tasks_come_and_go_between_outcomes(tmp_path: Path) -> None:
     """What is added costlier goes first; what is dropped is not done, or not again where it was begun."""
-    ear = Ear()
-    scheduler = Scheduler(lambda: Toy.remote(), lambda: 1, ear)
+    events = EventRecorder()
+    scheduler = Scheduler(lambda: Toy.remote(), lambda: 1, events)
     tasks = [Task(key, ("do", str(tmp_path / key)), cost) for key, cost in (("a", 9), ("b", 8), ("c", 1))]
     tasks.append(Task("dying", ("segfault", str(tmp_path / "dying")), 7))
     outcomes = {}
@@ -117,7 +127,7 @@ def test_tasks_come_and_go_between_outcomes(tmp_path: Path) -> None:
             scheduler.drop(["c"])
         if outcome.key == "z":
             scheduler.drop(["dying"])
-    assert ear.started_keys == ["a", "b", "z", "dying"]
+    assert events.started_keys == ["a", "b", "z", "dying"]
     assert outcomes["z"].ok and outcomes["dying"].attempts == 1 and "c" not in outcomes
 
 
@@ -131,7 +141,7 @@ def test_failures_and_deaths_stay_with_their_task(tmp_path: Path) -> None:
         "bug": "bug",
         **{f"good-{number}": "do" for number in range(8)},
     }
-    outcomes, ear = carry_out(orders, tmp_path, attempts=2, stall_s=3)
+    outcomes, events = run_toys(orders, tmp_path, attempts=2, stall_s=3)
     assert set(outcomes) == set(orders)
     for number in range(8):
         assert outcomes[f"good-{number}"].ok and outcomes[f"good-{number}"].attempts == 1
@@ -142,22 +152,68 @@ def test_failures_and_deaths_stay_with_their_task(tmp_path: Path) -> None:
     assert "the worker process died" in outcomes["poison"].error
     assert (outcomes["bad"].error_type, outcomes["bad"].attempts) == ("BadVideo", 1)
     assert outcomes["bug"].error_type == "ZeroDivisionError"
-    assert sorted(ear.retries) == ["hiccup", "mortal", "poison", "stuck"]
+    assert sorted(events.retries) == ["hiccup", "mortal", "poison", "stuck"]
     # Two for the poison, one each for the mortal and the stuck; all of them had been ready.
-    assert len(ear.losses) == 4 and all(worker in ear.joined_workers for worker, _, _ in ear.losses)
-    assert not any(node_died for _, _, node_died in ear.losses)
+    assert len(events.losses) == 4 and all(worker in events.joined_workers for worker, _, _ in events.losses)
+    assert not any(node_died for _, _, node_died in events.losses)
 
 
 def test_no_more_workers_than_tasks(tmp_path: Path) -> None:
-    _, ear = carry_out({"only": "do"}, tmp_path, workers=2)
-    assert max(ear.counts) == 1
+    _, events = run_toys({"only": "do"}, tmp_path, workers=2)
+    assert max(events.counts) == 1
 
 
-@pytest.mark.parametrize(("mood", "error"), [("refuses", FileNotFoundError), ("dies", WorkerLost)])
-def test_workers_that_cannot_start_end_the_run(mood: str, error: type[Exception]) -> None:
-    scheduler = Scheduler(lambda: Toy.remote(mood), lambda: 1, Ear(), Limits(start_failures=2))
-    with pytest.raises(error):
+@pytest.mark.parametrize(
+    ("opening", "error", "reason"),
+    [
+        ("fails", FileNotFoundError, "^no such engine$"),  # the error itself, without Ray's traceback
+        ("dies", WorkerLost, "no worker can be started: the worker process died"),
+        ("hangs", WorkerLost, "no worker can be started: the worker was not ready after 1 s"),
+    ],
+)
+def test_workers_that_cannot_start_end_the_run(opening: str, error: type[Exception], reason: str) -> None:
+    events = EventRecorder()
+    scheduler = Scheduler(
+        lambda: Toy.remote(opening), lambda: 1, events, Limits(start_failures=2, open_s=1, start_pause_s=600)
+    )
+    with pytest.raises(error, match=reason):
         list(scheduler.run([Task("a", ("do", "/nowhere"), 1.0)]))
+    assert len(events.losses) == 2 and all(worker is None for worker, _, _ in events.losses)
+
+
+def test_a_worker_that_hangs_while_it_opens_is_replaced(tmp_path: Path) -> None:
+    openings = iter(["hangs"])
+    events = EventRecorder()
+    scheduler = Scheduler(lambda: Toy.remote(next(openings, "")), lambda: 1, events, Limits(open_s=2))
+    (outcome,) = scheduler.run([Task("a", ("do", str(tmp_path / "a")), 1.0)])
+    # Not the task's fault: it had never been given to that worker.
+    assert outcome.ok and outcome.attempts == 1 and not events.retries
+    assert events.losses == [(None, "the worker was not ready after 2 s", False)]
+
+
+def test_a_late_node_that_cannot_start_workers_does_not_end_the_run(tmp_path: Path) -> None:
+    """One worker works; every other start fails. Starts become rare then, and everything is done."""
+    openings = itertools.chain([""], itertools.repeat("fails"))
+    started: list[str] = []
+
+    def start_worker() -> object:
+        started.append(next(openings))
+        return Toy.remote(started[-1])
+
+    events = EventRecorder()
+    # The second worker is wanted once the first one works, as on a cluster that grows.
+    scheduler = Scheduler(
+        start_worker,
+        lambda: 2 if events.joined_workers else 1,
+        events,
+        Limits(start_failures=2, start_pause_s=600),
+    )
+    tasks = [Task(f"task {number}", ("slow", str(tmp_path / str(number))), 1.0) for number in range(30)]
+    outcomes = list(scheduler.run(tasks))
+    assert len(outcomes) == len(tasks) and all(outcome.ok for outcome in outcomes)
+    assert len(started) == 3  # the one that works and two that failed; then the pause began
+    assert [worker for worker, _, _ in events.losses] == [None, None]
+    assert all("no such engine" in reason for _, reason, _ in events.losses)
 
 
 def test_closing_stops_the_workers(tmp_path: Path) -> None:
@@ -165,7 +221,7 @@ def test_closing_stops_the_workers(tmp_path: Path) -> None:
         Task("quick", ("do", str(tmp_path / "q")), 2),
         Task("slow", ("hang once", str(tmp_path / "s")), 1),
     ]
-    outcomes = Scheduler(lambda: Toy.remote(), lambda: 2, Ear()).run(tasks)
+    outcomes = Scheduler(lambda: Toy.remote(), lambda: 2, EventRecorder()).run(tasks)
     outcome = next(outcomes)
     outcomes.close()
     deadline = time.monotonic() + 20

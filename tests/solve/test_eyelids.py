@@ -9,7 +9,7 @@ from facecap_batch.solve import eyelids
 from facecap_batch.solve.eyelids import (
     CLOSED,
     FLICKER_S,
-    MOST_GAIN,
+    MAX_GAIN,
     SHUT,
     closed_lids,
     find_blinks,
@@ -56,7 +56,7 @@ def test_closed_blinks_stay_and_no_lid_is_stretched_without_end() -> None:
     np.testing.assert_allclose(closed_lids(times(300), closed), closed)
     faint = clip(peaks={40: 0.25, 120: 0.25, 200: 0.25})
     out = closed_lids(times(300), faint)
-    np.testing.assert_allclose(out[40] - 0.08, MOST_GAIN * (0.25 - 0.08))
+    np.testing.assert_allclose(out[40] - 0.08, MAX_GAIN * (0.25 - 0.08))
 
 
 @pytest.mark.parametrize(

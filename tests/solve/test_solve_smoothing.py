@@ -11,7 +11,8 @@ import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.geometry import matrix_from_euler
-from facecap_batch.solve.solver import SolveSettings, solve
+from facecap_batch.solve.settings import SolveSettings
+from facecap_batch.solve.solver import solve_table
 from tests.support.tables import BLINK, JAW, noise, pulse, roughness, still, table
 
 REFEREE = Path(__file__).resolve().parents[3] / "shared" / "clips" / "referee" / "referee_rbx_m.npz"
@@ -19,7 +20,7 @@ REFEREE = Path(__file__).resolve().parents[3] / "shared" / "clips" / "referee" /
 
 def test_constant_stays_constant():
     raw = table(still(90), np.tile([0.4, -0.2, 0.1, 3.0, -2.0, -55.0], (90, 1)))
-    solved = solve(raw)
+    solved = solve_table(raw)
     np.testing.assert_allclose(solved.coefficients, raw.coefficients, atol=1e-6)
     np.testing.assert_allclose(solved.head, raw.head, atol=1e-5)
     assert solved.face_found.all() and (solved.score == raw.score).all() and (solved.box == raw.box).all()
@@ -27,11 +28,11 @@ def test_constant_stays_constant():
 
 def test_straight_motion_stays_straight_to_the_ends():
     ramp = np.linspace(0.1, 0.9, 60)[:, None] * np.ones(len(ARKIT_NAMES))
-    np.testing.assert_allclose(solve(table(ramp)).coefficients, ramp, atol=1e-5)
+    np.testing.assert_allclose(solve_table(table(ramp)).coefficients, ramp, atol=1e-5)
 
 
 def test_jitter_of_a_resting_face_goes():
-    solved = solve(table(still(600) + noise(600)))
+    solved = solve_table(table(still(600) + noise(600)))
     deviation = (solved.coefficients - 0.3).std(axis=0)
     lids = [ARKIT_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
     others = np.setdiff1d(np.arange(len(ARKIT_NAMES)), lids)
@@ -51,13 +52,13 @@ def test_blinks_keep_their_height(frames_at_half: int, height: float):
     coefficients = still(300) + noise(300)
     coefficients[:, BLINK] = truth + noise(300, seed=1)[:, 0]
     raw = table(coefficients.clip(0, 1))
-    solved = solve(raw)
+    solved = solve_table(raw)
     kept = (solved.coefficients[peaks, BLINK] - 0.05) / height
     assert kept.mean() > 0.95
     clean = coefficients.copy()
     clean[:, BLINK] = truth
     # Without noise in the way, each single blink is whole.
-    kept = (solve(table(clean)).coefficients[peaks, BLINK] - 0.05) / height
+    kept = (solve_table(table(clean)).coefficients[peaks, BLINK] - 0.05) / height
     assert kept.min() > 0.95
     # A five-frame mean, for comparison, does not pass.
     if frames_at_half < 3:
@@ -72,7 +73,7 @@ def test_each_noisy_blink_keeps_nine_tenths_of_what_was_measured():
     coefficients = still(300)
     coefficients[:, BLINK] = truth + noise(300)[:, 0]
     raw = table(coefficients.clip(0, 1))
-    solved = solve(raw)
+    solved = solve_table(raw)
     rise = raw.coefficients[peaks, BLINK] - 0.05
     assert ((solved.coefficients[peaks, BLINK] - 0.05) / rise).min() > 0.9
 
@@ -82,7 +83,7 @@ def test_speech_keeps_its_swing():
     swing = 0.3 + 0.25 * np.sin(2 * np.pi * 4 * time_s)
     coefficients = still(300) + noise(300, 0.01)
     coefficients[:, JAW] = swing + noise(300, 0.01, seed=2)[:, 0]
-    solved = solve(table(coefficients)).coefficients[:, JAW]
+    solved = solve_table(table(coefficients)).coefficients[:, JAW]
     assert np.corrcoef(solved, swing)[0, 1] > 0.995
     assert solved[30:-30].std() > 0.93 * swing[30:-30].std()
 
@@ -98,8 +99,8 @@ def test_no_lag_time_reversed_is_the_same():
     )
     head += rng.normal(0, 0.01, head.shape)
     found = rng.random(240) > 0.1
-    forward = solve(table(coefficients, head, found, time_s))
-    backward = solve(table(coefficients[::-1], head[::-1], found[::-1], time_s[-1] - time_s[::-1]))
+    forward = solve_table(table(coefficients, head, found, time_s))
+    backward = solve_table(table(coefficients[::-1], head[::-1], found[::-1], time_s[-1] - time_s[::-1]))
     np.testing.assert_array_equal(forward.face_found, backward.face_found[::-1])
     np.testing.assert_allclose(forward.coefficients, backward.coefficients[::-1], atol=1e-5)
     np.testing.assert_allclose(forward.head, backward.head[::-1], atol=1e-4)
@@ -110,11 +111,11 @@ def test_smoothing_goes_by_time_not_by_index():
     time_s = np.arange(300) / 30
     motion = 0.4 + 0.3 * np.sin(2 * np.pi * 0.8 * time_s)[:, None] * np.ones(len(ARKIT_NAMES))
     uneven = np.arange(300) % 3 != 1
-    solved = solve(table(motion[uneven], time_s=time_s[uneven]), SolveSettings(close_blinks=False))
+    solved = solve_table(table(motion[uneven], time_s=time_s[uneven]), SolveSettings(close_blinks=False))
     np.testing.assert_allclose(solved.coefficients, motion[uneven], atol=0.01)
     # By index, a smoother would bend a line sampled unevenly; by time it stays a line.
     line = (0.1 + 0.08 * time_s)[:, None] * np.ones(len(ARKIT_NAMES))
-    line_solved = solve(table(line[uneven], time_s=time_s[uneven]), SolveSettings(close_blinks=False))
+    line_solved = solve_table(table(line[uneven], time_s=time_s[uneven]), SolveSettings(close_blinks=False))
     np.testing.assert_allclose(line_solved.coefficients, line[uneven], atol=1e-5)
 
 
@@ -128,7 +129,7 @@ def test_rotations_are_smoothed_as_rotations_and_angles_unwrapped():
     shaken = head + np.random.default_rng(4).normal(0, 0.01, head.shape) * [1, 1, 1, 0, 0, 0]
     wrapped = shaken.copy()
     wrapped[:, 0] = (shaken[:, 0] + np.pi) % (2 * np.pi) - np.pi
-    solved = solve(table(still(rows), wrapped))
+    solved = solve_table(table(still(rows), wrapped))
     error = [
         np.degrees(
             np.arccos(np.clip((np.einsum("nij,nij->n", truth, matrix_from_euler(angles)) - 1) / 2, -1, 1))
@@ -146,14 +147,14 @@ def test_head_position_loses_its_jitter():
         [5 * np.sin(np.arange(300) / 40), np.zeros(300), -60 + 10 * np.cos(np.arange(300) / 50)], axis=1
     )
     head = np.concatenate([np.zeros((300, 3)), path + rng.normal(0, [0.05, 0.05, 0.6], (300, 3))], axis=1)
-    solved = solve(table(still(300), head))
+    solved = solve_table(table(still(300), head))
     error, before = np.abs(solved.head[:, 3:] - path).mean(axis=0), np.abs(head[:, 3:] - path).mean(axis=0)
     assert (error < 0.6 * before).all()
 
 
 def test_very_high_and_very_low_rates():
     for rate in (1, 5, 240, 100_000):
-        solved = solve(table(still(400) + noise(400), time_s=np.arange(400) / rate))
+        solved = solve_table(table(still(400) + noise(400), time_s=np.arange(400) / rate))
         assert np.abs(solved.coefficients - 0.3).max() < 0.12
 
 
@@ -161,9 +162,9 @@ def test_a_long_clip_does_not_depend_on_how_it_is_cut_into_blocks(monkeypatch: p
     from facecap_batch.solve import smoothing
 
     raw = table(still(700) + noise(700))
-    whole = solve(raw)
+    whole = solve_table(raw)
     monkeypatch.setattr(smoothing, "BLOCK_ROWS", 97)
-    np.testing.assert_array_equal(solve(raw).coefficients, whole.coefficients)
+    np.testing.assert_array_equal(solve_table(raw).coefficients, whole.coefficients)
 
 
 @pytest.mark.footage
@@ -172,7 +173,7 @@ def test_a_real_take_under_noise_comes_closer_to_the_truth():
         pytest.skip("measuring footage is not here")
     truth = np.load(REFEREE)["coeff"].astype(np.float64)
     raw = table((truth + noise(len(truth))).clip(0, 1))
-    solved = solve(raw)
+    solved = solve_table(raw)
 
     def error(values: np.ndarray) -> float:
         return float(np.sqrt(((values - truth) ** 2).mean()))
@@ -186,4 +187,4 @@ def test_a_real_take_under_noise_comes_closer_to_the_truth():
     closed = truth[:, BLINK] > 0.9
     assert (solved.coefficients[closed, BLINK] / truth[closed, BLINK]).min() > 0.85
     # A clean take is left nearly as it is.
-    assert error(solve(table(truth)).coefficients) < 0.002
+    assert error(solve_table(table(truth)).coefficients) < 0.002

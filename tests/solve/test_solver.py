@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES, from_arrow, to_arrow
-from facecap_batch.solve.solver import GAINS_METADATA, SolveSettings, solve
+from facecap_batch.solve.settings import SolveSettings
+from facecap_batch.solve.solver import GAINS_METADATA, solve_table
 from tests.support.tables import BLINK, JAW, noise, still, table
 
 
@@ -20,7 +21,7 @@ def test_short_gap_is_filled_and_marked_long_gap_is_empty():
     found[20:34] = False  # 15 steps between the neighbours: exactly 0.5 s
     found[60:75] = False  # 16 steps
     found[:3] = found[-2:] = False
-    solved = solve(table(coefficients, found=found))
+    solved = solve_table(table(coefficients, found=found))
     np.testing.assert_array_equal(solved.face_found, found)
     np.testing.assert_allclose(solved.coefficients[20:34], coefficients[20:34], atol=1e-4)
     assert np.isnan(solved.score[20:34]).all() and np.isfinite(solved.box[20:34]).all()
@@ -33,11 +34,13 @@ def test_short_gap_is_filled_and_marked_long_gap_is_empty():
 def test_gap_lengths_are_seconds():
     found = np.ones(100, bool)
     found[40:45] = False
-    fast = solve(table(still(100), found=found, time_s=np.arange(100) / 30))
-    slow = solve(table(still(100), found=found, time_s=np.arange(100) / 10))
+    fast = solve_table(table(still(100), found=found, time_s=np.arange(100) / 30))
+    slow = solve_table(table(still(100), found=found, time_s=np.arange(100) / 10))
     assert np.isfinite(fast.coefficients[40:45]).all()
     assert np.isnan(slow.coefficients[40:45]).all()
-    longer = solve(table(still(100), found=found, time_s=np.arange(100) / 10), SolveSettings(max_gap_s=1.0))
+    longer = solve_table(
+        table(still(100), found=found, time_s=np.arange(100) / 10), SolveSettings(max_gap_s=1.0)
+    )
     assert np.isfinite(longer.coefficients[40:45]).all()
 
 
@@ -47,7 +50,7 @@ def test_rotation_across_a_gap_takes_the_short_way_at_constant_speed():
     head[30:, 0] = np.radians(-170.0)
     found = np.ones(rows, bool)
     found[25:35] = False
-    solved = solve(table(still(rows), head, found), SolveSettings(head_smoothing=0))
+    solved = solve_table(table(still(rows), head, found), SolveSettings(head_smoothing=0))
     yaw = np.degrees(solved.head[:, 0])
     np.testing.assert_allclose(yaw[24:36], 170 + 20 * np.arange(12) / 11, atol=1e-3)
     assert abs(np.diff(yaw)).max() < 3
@@ -60,12 +63,12 @@ def test_frames_whose_head_jumps_away_and_back_are_replaced():
     head[40:42, 0] += 0.9
     coefficients[40:42] = 0.95
     head[60, 5] = -25
-    solved = solve(table(coefficients, head))
+    solved = solve_table(table(coefficients, head))
     assert set(np.flatnonzero(~solved.face_found)) == {40, 41, 60}
     np.testing.assert_allclose(solved.coefficients, 0.3, atol=1e-5)
     assert np.abs(solved.head[:, 0] - 0.1).max() < 0.05
     assert json.loads(solved.metadata["solve"])["rejected"] == 3
-    kept = solve(table(coefficients, head), SolveSettings(reject_outliers=False))
+    kept = solve_table(table(coefficients, head), SolveSettings(reject_outliers=False))
     assert kept.face_found.all()
 
 
@@ -74,7 +77,7 @@ def test_a_fast_turn_is_no_outlier():
     head = np.zeros((90, 6))
     head[:, 0] = 1.2 * np.tanh((time_s - 1.5) * 12)  # about 820 degrees per second at its fastest
     head[:, 5] = -60
-    assert solve(table(still(90), head)).face_found.all()
+    assert solve_table(table(still(90), head)).face_found.all()
 
 
 def test_switched_off_is_raw_with_gaps_empty():
@@ -82,7 +85,7 @@ def test_switched_off_is_raw_with_gaps_empty():
     found[30:33] = False
     coefficients = still(90) + noise(90)
     raw = table(coefficients, found=found)
-    solved = solve(raw, SolveSettings(enabled=False))
+    solved = solve_table(raw, SolveSettings(enabled=False))
     for name in ("coefficients", "head", "box", "score", "face_found"):
         np.testing.assert_array_equal(getattr(solved, name), getattr(raw, name))
 
@@ -90,7 +93,7 @@ def test_switched_off_is_raw_with_gaps_empty():
 def test_a_found_row_without_numbers_is_a_gap():
     coefficients = still(30)
     coefficients[10] = np.nan
-    solved = solve(table(coefficients))
+    solved = solve_table(table(coefficients))
     assert not solved.face_found[10]
     assert np.isfinite(solved.coefficients).all()
 
@@ -102,15 +105,15 @@ def test_damped_movements_are_stretched_about_rest():
     raw = table(coefficients)
     raw = raw.replace(metadata={GAINS_METADATA: json.dumps({"jawOpen": 1.5, "eyeBlinkLeft": 2.0})})
     settings = SolveSettings(smoothing=0, lid_smoothing=0)
-    solved = solve(raw, settings)
+    solved = solve_table(raw, settings)
     np.testing.assert_allclose(solved.coefficients[30:60, JAW], 0.1 + 0.3 * 1.5, atol=1e-6)
     np.testing.assert_allclose(
         np.delete(solved.coefficients, JAW, axis=1), np.delete(coefficients, JAW, 1), atol=1e-6
     )
     np.testing.assert_allclose(solved.coefficients[:30, JAW], 0.1, atol=1e-6)
-    half = solve(raw, dataclasses.replace(settings, amplitude=0.5))
+    half = solve_table(raw, dataclasses.replace(settings, amplitude=0.5))
     np.testing.assert_allclose(half.coefficients[30:60, JAW], 0.1 + 0.3 * 1.25, atol=1e-6)
-    measured = solve(raw, dataclasses.replace(settings, amplitude=0.0))
+    measured = solve_table(raw, dataclasses.replace(settings, amplitude=0.0))
     np.testing.assert_allclose(measured.coefficients, raw.coefficients, atol=1e-6)
 
 
@@ -120,7 +123,7 @@ def test_a_hidden_part_goes_evenly_from_what_was_seen_to_what_is_seen_next():
     coefficients[60:, JAW] = 0.6
     coefficients[10:60, JAW] = np.nan
     coefficients[:5, BLINK] = coefficients[80:, BLINK] = np.nan
-    solved = solve(table(coefficients), SolveSettings(smoothing=0, lid_smoothing=0))
+    solved = solve_table(table(coefficients), SolveSettings(smoothing=0, lid_smoothing=0))
     assert solved.face_found.all() and np.isfinite(solved.coefficients).all()
     np.testing.assert_allclose(solved.coefficients[9:61, JAW], 0.2 + 0.4 * np.arange(52) / 51, atol=1e-6)
     np.testing.assert_allclose(solved.coefficients[:, BLINK], 0.2, atol=1e-6)
@@ -129,7 +132,7 @@ def test_a_hidden_part_goes_evenly_from_what_was_seen_to_what_is_seen_next():
 def test_what_is_hidden_in_every_frame_stays_unknown():
     coefficients = still(30)
     coefficients[:, JAW] = np.nan
-    solved = solve(table(coefficients))
+    solved = solve_table(table(coefficients))
     assert np.isnan(solved.coefficients[:, JAW]).all()
     assert np.isfinite(np.delete(solved.coefficients, JAW, axis=1)).all()
 
@@ -138,7 +141,7 @@ def test_what_is_hidden_in_every_frame_stays_unknown():
 @pytest.mark.parametrize("face", [True, False])
 def test_tiny_and_faceless_tables(rows: int, face: bool):
     for settings in (SolveSettings(), SolveSettings(enabled=False)):
-        solved = solve(table(still(rows), found=np.full(rows, face)), settings)
+        solved = solve_table(table(still(rows), found=np.full(rows, face)), settings)
         assert len(solved) == rows
         assert np.isfinite(solved.coefficients).all() if face else np.isnan(solved.coefficients).all()
         if rows:
@@ -153,7 +156,7 @@ def test_broken_time_stamps_do_no_harm():
     backward[70:] -= 1.5
     leap[70:] += 1e5
     for stamps in (repeated, backward, leap, np.zeros(120)):
-        solved = solve(table(still(120) + noise(120), time_s=stamps))
+        solved = solve_table(table(still(120) + noise(120), time_s=stamps))
         assert np.isfinite(solved.coefficients).all() and np.isfinite(solved.head).all()
         assert np.abs(solved.coefficients - 0.3).max() < 0.1
 
@@ -166,7 +169,7 @@ def test_raw_is_untouched_and_the_result_repeatable():
         for field in dataclasses.fields(raw)
         if field.name != "info"
     }
-    first, second = solve(raw), solve(raw)
+    first, second = solve_table(raw), solve_table(raw)
     for name, value in before.items():
         np.testing.assert_array_equal(getattr(raw, name), value)
     assert first.coefficients.tobytes() == second.coefficients.tobytes()
@@ -176,7 +179,7 @@ def test_raw_is_untouched_and_the_result_repeatable():
 
 def test_values_stay_within_bounds():
     coefficients = np.clip(noise(200, 0.1) + (np.arange(200) % 2)[:, None], 0, 1)
-    solved = solve(table(coefficients))
+    solved = solve_table(table(coefficients))
     assert solved.coefficients.min() >= 0 and solved.coefficients.max() <= 1
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from facecap_batch.clip import Clip
 from facecap_batch.errors import (
     BadManifest,
     BadVideo,
@@ -28,16 +29,16 @@ from facecap_batch.errors import (
 from facecap_batch.output.ledger import identify, identify_all
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.query import query
-from facecap_batch.runs.manifest import Clip, read_manifest
-from facecap_batch.runs.worker import judge
+from facecap_batch.runs.manifest import read_manifest
+from facecap_batch.runs.worker import classify_error
 from facecap_batch.storage import remote
 from facecap_batch.storage.publish import (
-    Place,
+    StoragePath,
     arrow_source,
-    place,
     publish_bytes,
     published,
     remove_leftovers,
+    storage_path,
 )
 from facecap_batch.storage.remote import RemotePath
 from facecap_batch.storage.remote_video import open_remote
@@ -58,9 +59,9 @@ def own_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["s3", "memory", "local"])
-def folder(request: pytest.FixtureRequest, store: ObjectStore, tmp_path: Path) -> Place:
+def folder(request: pytest.FixtureRequest, store: ObjectStore, tmp_path: Path) -> StoragePath:
     """An empty folder of each kind; ``local://`` is fsspec's file system with rename."""
-    return place(
+    return storage_path(
         {
             "s3": f"{S3}/{tmp_path.name}",
             "memory": f"memory://{tmp_path.name}",
@@ -77,7 +78,7 @@ def decoded(path: object, **options: object) -> list[tuple[int, str]]:
 
 
 def put(path: str, content: bytes | Path) -> str:
-    publish_bytes(place(path), content if isinstance(content, bytes) else content.read_bytes())
+    publish_bytes(storage_path(path), content if isinstance(content, bytes) else content.read_bytes())
     return path
 
 
@@ -85,16 +86,16 @@ def put(path: str, content: bytes | Path) -> str:
 
 
 def test_texts_become_places() -> None:
-    assert place("out/x") == Path("out/x") and place("file:///a%20b/c") == Path("/a b/c")
-    take = place("s3://bucket/out/") / "fbx" / "take 1.fbx"
+    assert storage_path("out/x") == Path("out/x") and storage_path("file:///a%20b/c") == Path("/a b/c")
+    take = storage_path("s3://bucket/out/") / "fbx" / "take 1.fbx"
     assert str(take) == "s3://bucket/out/fbx/take 1.fbx"
     assert (take.name, take.stem, take.suffix) == ("take 1.fbx", "take 1", ".fbx")
     assert str(take.parent.parent.parent) == "s3://bucket" == str(RemotePath("s3://bucket").parent)
-    assert str(place("s3://bucket/a/b") / "../c/./d") == "s3://bucket/a/c/d"
-    assert str(place("s3://bucket") / "../../c") == "s3://bucket/c"
+    assert str(storage_path("s3://bucket/a/b") / "../c/./d") == "s3://bucket/a/c/d"
+    assert str(storage_path("s3://bucket") / "../../c") == "s3://bucket/c"
 
 
-def test_files_are_published_whole_or_not_at_all(folder: Place) -> None:
+def test_files_are_published_whole_or_not_at_all(folder: StoragePath) -> None:
     path = folder / "below" / "a[1] ü.bin"
     assert not folder.exists() and not path.exists() and list(folder.iterdir()) == []
     publish_bytes(path, b"first")
@@ -124,15 +125,15 @@ def test_a_folder_that_was_made_by_hand_is_empty(store: ObjectStore) -> None:
 LOCAL_ONLY = """
 import sys
 from pathlib import Path
-from facecap_batch.config import RunConfig
-from facecap_batch.ledger import Ledger, identify
-from facecap_batch.locks import OutputLock
-from facecap_batch.manifest import read_manifest
-from facecap_batch.storage import place, publish_bytes, remove_leftovers
-from facecap_batch.video import decode
+from facecap_batch.runs.config import RunConfig
+from facecap_batch.output.ledger import Ledger, identify
+from facecap_batch.output.lock import OutputLock
+from facecap_batch.runs.manifest import read_manifest
+from facecap_batch.storage.publish import storage_path, publish_bytes, remove_leftovers
+from facecap_batch.video.decoder import decode
 
 folder = Path(sys.argv[1])
-publish_bytes(place(str(folder / "manifest.csv")), b"path\\na.mp4\\n")
+publish_bytes(storage_path(str(folder / "manifest.csv")), b"path\\na.mp4\\n")
 (clip,) = read_manifest(folder / "manifest.csv")
 assert identify(clip).size > 0 and sum(1 for _ in decode(clip.path)) == 3
 with OutputLock(folder / "out"):
@@ -152,14 +153,14 @@ def test_what_an_interrupted_upload_leaves_is_removed(tmp_path: Path, store: Obj
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/.tmp-0123-a.parquet").write_bytes(b"half")
     (tmp_path / "raw/a.parquet").write_bytes(b"whole")
-    assert remove_leftovers(place(f"local://{tmp_path}")) == 1
+    assert remove_leftovers(storage_path(f"local://{tmp_path}")) == 1
     assert [path.name for path in (tmp_path / "raw").iterdir()] == ["a.parquet"]
-    assert remove_leftovers(place(S3)) == 0
+    assert remove_leftovers(storage_path(S3)) == 0
 
 
 @pytest.mark.parametrize("status", [503, 500, 0], ids=["throttled", "5xx", "connection lost"])
 def test_errors_that_pass_are_waited_out(store: ObjectStore, status: int) -> None:
-    path = place(f"{S3}/passing/{status}.bin")
+    path = storage_path(f"{S3}/passing/{status}.bin")
     with store.fault("PUT", f"{status}.bin", times=2, status=status) as fault:
         publish_bytes(path, b"here")
     assert fault.times == 0
@@ -169,37 +170,37 @@ def test_errors_that_pass_are_waited_out(store: ObjectStore, status: int) -> Non
 
 
 def test_errors_that_stay_are_told(store: ObjectStore) -> None:
-    path = place(f"{S3}/staying/a.bin")
+    path = storage_path(f"{S3}/staying/a.bin")
     store.forget()
     with store.fault("PUT", "a.bin", times=99, status=403), pytest.raises(PermissionError) as refused:
         publish_bytes(path, b"x")
     assert len(store.requests) == 1 and refused.value.errno == errno.EACCES
     with pytest.raises(FileNotFoundError, match="bucket does not exist"):
-        publish_bytes(place("s3://nowhere/a.bin"), b"x")
+        publish_bytes(storage_path("s3://nowhere/a.bin"), b"x")
     with store.fault("PUT", "a.bin", times=99), pytest.raises(OSError) as down:
         publish_bytes(path, b"x")
-    assert judge(refused.value)[2] is False and judge(down.value)[2] is True
+    assert classify_error(refused.value)[2] is False and classify_error(down.value)[2] is True
     assert not path.exists()
 
 
 def test_a_full_temporary_folder_is_told(
     store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = place(f"{S3}/full/a.bin")
+    path = storage_path(f"{S3}/full/a.bin")
     with small_disk(tmp_path / "disk", 64 * 1024) as disk:
         monkeypatch.setattr(tempfile, "tempdir", str(disk))
         with pytest.raises(OSError, match=r"temporary folder.*TMPDIR") as full:
             publish_bytes(path, bytes(10**6))
-        assert full.value.errno == errno.ENOSPC and judge(full.value)[2] is False
+        assert full.value.errno == errno.ENOSPC and classify_error(full.value)[2] is False
         assert not path.exists() and not list(disk.iterdir())
 
 
 def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StorageUnavailable, match="gopher"):
-        place("gopher://host/a").read_bytes()
+        storage_path("gopher://host/a").read_bytes()
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(StorageUnavailable, match=r'pip install "facecap-batch\[storage\]"'):
-        place("s3://bucket/a").read_bytes()
+        storage_path("s3://bucket/a").read_bytes()
 
 
 # --- videos ---------------------------------------------------------------------------------------------
@@ -271,7 +272,7 @@ def test_videos_that_cannot_be_read_say_why(store: ObjectStore, clips: list[Path
         decoded(uri)
     with store.fault("GET", "good.mp4", 99), pytest.raises(InputNotReadable, match="storage") as down:
         decoded(uri)
-    assert judge(refused.value)[2] is False and judge(down.value)[2] is True
+    assert classify_error(refused.value)[2] is False and classify_error(down.value)[2] is True
 
 
 def test_a_video_that_is_replaced_under_its_reader_is_not_mixed(store: ObjectStore) -> None:
@@ -283,7 +284,7 @@ def test_a_video_that_is_replaced_under_its_reader_is_not_mixed(store: ObjectSto
     with pytest.raises(InputNotReadable, match="changed while it was being read") as changed:
         while file.read(2**20):
             pass
-    assert judge(changed.value)[2] is True  # the next attempt reads the new one from its beginning
+    assert classify_error(changed.value)[2] is True  # the next attempt reads the new one from its beginning
     assert file.read(10) == b""
     file.close()
 
@@ -354,7 +355,7 @@ def test_manifests_lie_anywhere(store: ObjectStore) -> None:
 # --- folders of runs ------------------------------------------------------------------------------------
 
 
-def test_queries_read_tables_where_they_lie(folder: Place) -> None:
+def test_queries_read_tables_where_they_lie(folder: StoragePath) -> None:
     import pyarrow.parquet as pq
 
     for name, value in (("a", 1), ("b [2]", 2)):
@@ -369,12 +370,12 @@ def test_queries_read_tables_where_they_lie(folder: Place) -> None:
 def test_a_folder_that_refuses_is_told_before_anything_runs(store: ObjectStore) -> None:
     with (
         pytest.raises(OutputNotWritable, match="bucket does not exist"),
-        OutputLock(place("s3://nowhere/out")),
+        OutputLock(storage_path("s3://nowhere/out")),
     ):
         pass
     with (
         store.fault("PUT", ".lock", 99, 403),
         pytest.raises(OutputNotWritable, match="choose another --output"),
-        OutputLock(place(f"{S3}/refusing")),
+        OutputLock(storage_path(f"{S3}/refusing")),
     ):
         pass

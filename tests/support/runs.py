@@ -17,8 +17,8 @@ from facecap_batch.engines.sets import EngineSet
 from facecap_batch.runs.config import RunConfig, RunOptions, make_config
 from facecap_batch.runs.observers.progress import PlainDisplay
 from facecap_batch.runs.run import RunSummary
-from facecap_batch.runs.start import run
-from facecap_batch.solve.solver import SolveSettings
+from facecap_batch.runs.start import start_run
+from facecap_batch.solve.settings import SolveSettings
 from tests.support.videos import write_video
 
 RESULTS = ("raw", "coefficients", "fbx")
@@ -47,7 +47,9 @@ def run_quietly(
     manifest: Path, output: Path, config: RunConfig, workers: int = 2, **options: Any
 ) -> RunSummary:
     with Path(os.devnull).open("w") as nowhere:
-        return run(manifest, config, RunOptions(output, workers=workers, **options), PlainDisplay(nowhere))
+        return start_run(
+            manifest, config, RunOptions(output, workers=workers, **options), PlainDisplay(nowhere)
+        )
 
 
 def results(output: Path) -> dict[str, bytes]:

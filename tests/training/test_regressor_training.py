@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from facecap_batch.capture.regressor import Regressor
+from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.checks.output_parity import difference, limit_of
 from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES
 from facecap_batch.engines.registry import open_engine

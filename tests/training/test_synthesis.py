@@ -11,7 +11,7 @@ import pytest
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.geometry import focal_length, head_pose, matrix_from_euler
 from facecap_batch.training.people import appearance
-from facecap_batch.training.people.appearance import LID_OVERLAP, MOST_LEFT_OPEN, person
+from facecap_batch.training.people.appearance import LID_OVERLAP, MAX_LEFT_OPEN, person
 from facecap_batch.training.people.creases import random_creases
 from facecap_batch.training.people.skin_texture import TEXTURE, texel
 from facecap_batch.training.rendering import dataset, degrade
@@ -130,7 +130,7 @@ def test_lids_close_on_every_face(model, monkeypatch, fall: float, leaky: bool):
     assert (np.delete(who.gain, blinks) == 1).all()
     if leaky:
         share = left / gap
-        assert 0 < share[0] < MOST_LEFT_OPEN and share[0] == pytest.approx(share[1], abs=1e-4)
+        assert 0 < share[0] < MAX_LEFT_OPEN and share[0] == pytest.approx(share[1], abs=1e-4)
     else:
         np.testing.assert_allclose(left, -LID_OVERLAP, atol=1e-4)
 

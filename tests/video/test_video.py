@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from facecap_batch.capture.pipeline import clip_info
+from facecap_batch.capturing.pipeline import clip_info
 from facecap_batch.errors import BadVideo, NoVideoStream
 from facecap_batch.video.decoder import Video, decode, probe
-from facecap_batch.video.frame import Frame, Orientation, Scalers
+from facecap_batch.video.frame import Frame
+from facecap_batch.video.orientation import Orientation
+from facecap_batch.video.scaling import FrameScalers
 from tests.support import videos
 from tests.support.videos import number_of, picture, write_video
 
@@ -257,7 +259,7 @@ def test_a_crop_is_the_square_it_says_it_is(pixel_format: str, orientation: Orie
         coded = av.VideoFrame.from_ndarray(image[..., 0].copy(), format="gray").reformat(format="rgb8")
     else:
         coded = coded.reformat(format=pixel_format)
-    frame = Frame(0, 0, coded, orientation, Scalers())
+    frame = Frame(0, 0, coded, orientation, FrameScalers())
     whole = cv2.copyMakeBorder(frame.rgb(), 300, 300, 300, 300, cv2.BORDER_REPLICATE)
     for center in ((80.3, 55.1), (4.0, 100.0), (frame.width - 3.2, 2.7)):
         crop = frame.crop(*center, side, 64)
@@ -390,6 +392,31 @@ def _open_files() -> int:
 def test_automatic_threads_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="deadlock"):
         Video(tmp_path / "clip.mp4", thread_count=0)
+
+
+@pytest.mark.parametrize(("name", "value"), [("damage", "kepe"), ("hwaccel", "cdua")])
+def test_a_misspelt_option_is_refused(name: str, value: str, tmp_path: Path) -> None:
+    """Taken for another one, it would refuse clips that were to be kept."""
+    path = write_video(tmp_path / "clip.mp4", 3)
+    with pytest.raises(ValueError, match=rf"{name} must be one of \w+, .*not '{value}'"):
+        Video(path, **{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux lists them")
+@pytest.mark.parametrize("aspect", [Fraction(1), Fraction(4, 3)], ids=["square", "anamorphic"])
+def test_a_decoder_with_one_thread_runs_on_that_thread(aspect: Fraction, tmp_path: Path) -> None:
+    """swscale starts a thread per CPU unless told otherwise: with a worker per CPU, their square."""
+    path = write_video(
+        tmp_path / "clip.mp4", [picture(number, 720, 576) for number in range(3)], pixel_aspect=aspect
+    )
+    before = len(list(Path("/proc/self/task").iterdir()))
+    with Video(path, thread_count=1) as video:
+        for frame in video.frames():
+            frame.rgb()
+            frame.small(320)
+            frame.crop(200, 200, 300, 192)
+            frame.crop(200, 200, 100, 192)
+            assert len(list(Path("/proc/self/task").iterdir())) == before
 
 
 @pytest.mark.footage

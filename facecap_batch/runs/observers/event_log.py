@@ -14,19 +14,19 @@ from typing import IO, TYPE_CHECKING, Any
 
 from facecap_batch.errors import OutputNotWritable
 from facecap_batch.output.ledger import DONE
-from facecap_batch.scheduling.messages import Hello, Listener, Outcome, Progress
+from facecap_batch.scheduling.messages import Listener, Outcome, Progress, WorkerReady
 
 if TYPE_CHECKING:
     from facecap_batch.output.ledger import Record
 
 
-class Journal(Listener):
+class EventLog(Listener):
     """A listener that writes what it hears, until it is closed."""
 
     def __init__(self, path: Path, run_id: str) -> None:
         """Raises OutputNotWritable."""
         self.path, self._run_id = path, run_id
-        self._holders: dict[str, tuple[Hello, float]] = {}  # key -> who works on it, since when
+        self._holders: dict[str, tuple[WorkerReady, float]] = {}  # key -> who works on it, since when
         self._broken = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ class Journal(Listener):
 
     # --- the scheduler's listener ---
 
-    def started(self, key: str, worker: Hello) -> None:
+    def started(self, key: str, worker: WorkerReady) -> None:
         self._holders[key] = worker, time.monotonic()
         self.write("started", **_what(key), **_who(worker))
 
@@ -75,10 +75,10 @@ class Journal(Listener):
     def retried(self, key: str, reason: str) -> None:
         self.write("retried", **_what(key), **self._dropped(key), reason=reason)
 
-    def joined(self, worker: Hello) -> None:
+    def joined(self, worker: WorkerReady) -> None:
         self.write("worker_joined", **_who(worker), backend=worker.backend)
 
-    def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
+    def lost(self, worker: WorkerReady | None, reason: str, node_died: bool) -> None:
         self.write("worker_lost", **_who(worker), reason=reason, node_died=node_died)
 
     def _dropped(self, key: str) -> dict[str, Any]:
@@ -93,5 +93,5 @@ def _what(key: str) -> dict[str, str]:
     return {"clip": clip_id, "step": step} if step else {"clip": clip_id}
 
 
-def _who(worker: Hello | None) -> dict[str, Any]:
+def _who(worker: WorkerReady | None) -> dict[str, Any]:
     return {} if worker is None else {"node": worker.node_id, "pid": worker.pid}

@@ -11,8 +11,8 @@ from __future__ import annotations
 from ray.util.metrics import Counter, Gauge
 
 from facecap_batch.output.ledger import DONE, Record
-from facecap_batch.scheduling.messages import Hello, Listener, Outcome, Progress
 from facecap_batch.output.segment_store import SegmentRecord
+from facecap_batch.scheduling.messages import Listener, Outcome, Progress, WorkerReady
 
 LABELS = ("node", "backend")
 UNKNOWN = {"node": "", "backend": ""}  # of workers that never became ready
@@ -35,7 +35,7 @@ class RunMetrics(Listener):
         )
         self._failed = Counter("facecap_clips_failed", "Clips that failed for good.", ("error_type",))
         self._workers = Gauge("facecap_workers", "Workers that are ready.")
-        self._holders: dict[str, Hello] = {}
+        self._holders: dict[str, WorkerReady] = {}
         self._counted: dict[str, int] = {}  # key -> frames counted so far
 
     def kept(self, record: Record) -> None:
@@ -49,7 +49,7 @@ class RunMetrics(Listener):
 
     # --- the scheduler's listener ---
 
-    def started(self, key: str, worker: Hello) -> None:
+    def started(self, key: str, worker: WorkerReady) -> None:
         self._holders[key] = worker
         self._counted[key] = 0
 
@@ -70,7 +70,7 @@ class RunMetrics(Listener):
     def workers(self, count: int) -> None:
         self._workers.set(count)
 
-    def lost(self, worker: Hello | None, reason: str, node_died: bool) -> None:
+    def lost(self, worker: WorkerReady | None, reason: str, node_died: bool) -> None:
         self._losses.inc(1, _tags(worker))
 
     def _count(self, key: str, frames: int) -> None:
@@ -84,5 +84,5 @@ class RunMetrics(Listener):
         self._counted.pop(key, None)
 
 
-def _tags(worker: Hello | None) -> dict[str, str]:
+def _tags(worker: WorkerReady | None) -> dict[str, str]:
     return UNKNOWN if worker is None else {"node": worker.node_id, "backend": worker.backend}

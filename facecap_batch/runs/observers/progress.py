@@ -1,7 +1,7 @@
 """What a person sees while a run is going: a bar on a terminal, plain lines elsewhere.
 
-In: the scheduler's events (`Tally` is its listener). Out: text on standard error. Time left is told only
-when something has been finished, and from what was finished.
+In: the scheduler's events (`ProgressCounter` is its listener). Out: text on standard error.
+Time left is shown only when something has been finished, and from what was finished.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from facecap_batch.scheduling.messages import Hello, Listener, Outcome, Progress
+from facecap_batch.scheduling.messages import Listener, Outcome, Progress, WorkerReady
+from facecap_batch.timecode import clock
 
 if TYPE_CHECKING:
-    from facecap_batch.runs.workflow import Next
     from facecap_batch.output.ledger import Record
+    from facecap_batch.runs.workflow import WorkflowStep
 
 PLAIN_EVERY_S = 10.0  # between two lines where there is no terminal
 BAR_EVERY_S = 0.5
@@ -51,7 +52,7 @@ class Display(Protocol):
     def close(self) -> None: ...
 
 
-class Tally(Listener):
+class ProgressCounter(Listener):
     """Counts what the scheduler tells and has it shown, now and then."""
 
     def __init__(self, clips: int, kept: int, costs: Mapping[str, float], display: Display) -> None:
@@ -69,7 +70,7 @@ class Tally(Listener):
 
     # --- the scheduler's listener ---
 
-    def started(self, key: str, worker: Hello) -> None:
+    def started(self, key: str, worker: WorkerReady) -> None:
         self._under_way[key] = 0
 
     def progress(self, key: str, progress: Progress) -> None:
@@ -85,7 +86,7 @@ class Tally(Listener):
 
     # --- the clips' course ---
 
-    def follow(self, step: Next) -> None:
+    def follow(self, step: WorkflowStep) -> None:
         """Count what an outcome means for its clip."""
         costs, clip_id = self._costs, step.clip_id
         if step.video_s is not None:  # now that it is known, it counts instead of what was expected
@@ -212,10 +213,3 @@ def describe(snapshot: Snapshot) -> str:
     if snapshot.left_s is not None:
         parts.append(f"{clock(snapshot.left_s)} left")
     return ", ".join(parts)
-
-
-def clock(seconds: float) -> str:
-    """``0:07``, ``12:34``, ``3:00:00``."""
-    minutes, rest = divmod(int(seconds + 0.5), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

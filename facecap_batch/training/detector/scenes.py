@@ -29,7 +29,7 @@ SMALLEST_FACE = 12.0  # pixels, longer side of the box; smaller faces are not dr
 PAD_VALUE = 127  # what the detector's letterbox is filled with
 FACE_COUNTS = (0.12, 0.46, 0.24, 0.12, 0.06)  # chance of 0, 1, 2 ... faces in a scene
 VISIBLE_SHARE = 0.55  # of a face's box inside the picture, below which it is not labelled a face
-MOST_HIDDEN = 0.6  # of a box; beyond it a face is neither right nor wrong
+MAX_HIDDEN = 0.6  # of a box; beyond it a face is neither right nor wrong
 UPRIGHT_LIMIT = np.radians(55.0)  # faces turned further in the plane are no faces: the video is then turned
 
 
@@ -79,7 +79,7 @@ class SceneMaker:
                 _hide_face(image, rng, placement)
             elif abs(placement.angle) < UPRIGHT_LIMIT:
                 hidden = _occlude(image, rng, placement.box, skin) if rng.random() < 0.3 else 0.0
-                (faces if hidden < MOST_HIDDEN else ignored).append(placement.box)
+                (faces if hidden < MAX_HIDDEN else ignored).append(placement.box)
         image[kept[1] :] = PAD_VALUE
         image[:, kept[0] :] = PAD_VALUE
         boxes, cut = _inside(_stack(faces), kept)

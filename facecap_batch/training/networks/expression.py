@@ -169,8 +169,8 @@ class Expression(nn.Module):
         self.turn_out = _head(parts + face.features + 3, hidden // 2, 3)
         with torch.no_grad():
             for head, count in ((self.paired_out, len(LEFT_CHANNELS)), (self.other_out, len(OTHER_CHANNELS))):
-                head[-1].bias[:count] = MEAN_COEFFICIENT
-                head[-1].bias[count:] = MEAN_LOG_SPREAD
+                bias = head[-1].get_parameter("bias")
+                bias[:count], bias[count:] = MEAN_COEFFICIENT, MEAN_LOG_SPREAD
         self.eye_hidden, self.side_hidden = nn.Linear(eye.features, 1), nn.Linear(side.features, 1)
         # Landmarks inside each patch are learnt beside the coefficients: features that know where lids,
         # brows and lips are carry over to faces unlike the rendered ones. Those of the face are exported.
@@ -182,12 +182,10 @@ class Expression(nn.Module):
         """angles: float32 [B, 3], yaw, pitch, roll in radians, as the locator finds them."""
         around, points = self.look(patches.face)
         eyes, sides = self._parts(patches)
-        marks = [
-            head(features).unflatten(1, (-1, 3))
-            for head, both in ((self.eye_marks, eyes), (self.side_marks, sides))
-            for features in both
-        ]
-        return self._predict(eyes, sides, around, angles), Marks(*marks, points)
+        left_eye, right_eye = (self.eye_marks(features).unflatten(1, (-1, 3)) for features in eyes)
+        left_side, right_side = (self.side_marks(features).unflatten(1, (-1, 3)) for features in sides)
+        marks = Marks(left_eye, right_eye, left_side, right_side, points)
+        return self._predict(eyes, sides, around, angles), marks
 
     def look(self, face: Tensor) -> tuple[Tensor, Tensor]:
         """What the face patch, float32 [B, 3, 96, 96], shows: features [B, F] and all POINTS with the ln of

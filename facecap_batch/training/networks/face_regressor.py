@@ -42,7 +42,10 @@ class FaceRegressor(nn.Module):
         (face,) = cut(crop, [affine], [FACE.side])
         around, marks = self.expression.look(face)
         points = points_in_crop(marks[:, :, :2], affine, FACE.side, CROP)
-        parts = cut(crop, part_affines(head, points), [EYE.side, EYE.side, SIDE.side, SIDE.side])
-        read = self.expression.read(Patches(*parts, face), around, head[:, :3])
+        left_eye, right_eye, left_side, right_side = cut(
+            crop, part_affines(head, points), [EYE.side, EYE.side, SIDE.side, SIDE.side]
+        )
+        patches = Patches(left_eye, right_eye, left_side, right_side, face)
+        read = self.expression.read(patches, around, head[:, :3])
         outputs = torch.cat([read.coefficients.clamp(0.0, 1.0), head[:, :3] + read.turn, head[:, 3:]], 1)
         return outputs, points, torch.sigmoid(presence), torch.sigmoid(read.hidden)

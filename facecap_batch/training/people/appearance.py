@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LID_OVERLAP = 0.05  # cm by which closed lids overlap
 LEAKY = 0.25  # share of people whose lids do not quite meet at eyeBlink 1
-MOST_LEFT_OPEN = 0.16  # ... and the most that they leave, of the gap between the lids
+MAX_LEFT_OPEN = 0.16  # ... and the most that they leave, of the gap between the lids
 
 # From fair to deep skin, linear RGB; a tone is a point on this line plus noise.
 SKIN_TONES = np.array(
@@ -181,7 +181,7 @@ def person(
     )
     left = rest[model.vertex_material == 5]
     outer = rng.uniform(0.37, 0.43)
-    left_open = float(rng.uniform(0.0, MOST_LEFT_OPEN)) if rng.random() < LEAKY else 0.0
+    left_open = float(rng.uniform(0.0, MAX_LEFT_OPEN)) if rng.random() < LEAKY else 0.0
     extra = sum(len(vertices) for vertices, *_ in parts)
     return Person(
         rest=rest.astype(np.float32),

@@ -116,9 +116,11 @@ class FaceBatches:
                 f"{len(folders)} folders, not {size}"
             )
         self._size = size
-        said = taught or [None] * len(folders)
+        teachers: list[Path | None] = [*taught] if taught else [None] * len(folders)
         share = max(POOL_SHARDS // len(folders), 1)
-        self._pools = [ShardPool(folder, share, wisdom) for folder, wisdom in zip(folders, said, strict=True)]
+        self._pools = [
+            ShardPool(folder, share, teacher) for folder, teacher in zip(folders, teachers, strict=True)
+        ]
         self.seed(seed)
 
     def seed(self, seed: int | Sequence[int]) -> None:

@@ -25,7 +25,7 @@ class Training:
     """A module, what trains it and how far it is."""
 
     def __init__(self, module: nn.Module, rate: float) -> None:
-        self.module = module.to(memory_format=torch.channels_last)
+        self.module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(module).eval()
         self.optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.01, fused=True)
         self.samples = 0  # crops seen
@@ -60,7 +60,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.module.parameters(), 2.0)
         self.optimiser.step()
         self.samples += crops

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from facecap_batch.capture.regressor import Regressor
+from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import CROP, CROP_SCALE
 from facecap_batch.errors import EngineMismatch

@@ -21,7 +21,7 @@ from facecap_batch.training.regressor.quality import measure, predict
 from facecap_batch.training.rendering.dataset import FaceShard
 
 # What a channel moves less on unseen people than they do is told in the card, up to this: above, it is noise.
-MOST_GAIN = 2.0
+MAX_GAIN = 2.0
 
 
 def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs: list[str]) -> EngineCard:
@@ -37,7 +37,7 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
         nominal.append(np.median(shard.head[:, 3:], axis=0))
     u, v, s = np.mean(nominal, axis=0)
     per_channel = np.mean([quality.correlation for quality in qualities], axis=0)
-    gains = np.clip(1 / np.maximum(np.mean(moved, axis=0), 1e-3), 1.0, MOST_GAIN)
+    gains = np.clip(1 / np.maximum(np.mean(moved, axis=0), 1e-3), 1.0, MAX_GAIN)
     contract = regressor_card("facecap-regressor")
     card = dataclasses.replace(
         contract,

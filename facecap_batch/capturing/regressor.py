@@ -1,0 +1,111 @@
+"""Reading faces: boxes in frames to crops, crops to coefficients and pose.
+
+In: a frame and the box of a face. Out: the square crop that the regressor sees, and, batch by batch, what it
+says: coefficients, head pose, outputs of the regressor's own, how sure it is that a face is there, and which
+of its parts are hidden. What it does not say is NaN. The engine's card carries, under `postprocess`:
+`crop_scale` (side of the crop over the longer side of the box), `presence_threshold`, `hidden_threshold`, and
+optionally `nominal_u`, `nominal_v`, `nominal_s`: where the head lies in a crop made from a perfect box, by
+which a crude box is told and corrected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from facecap_batch.coefficients import OUTPUT_NAMES, REGION_CHANNELS
+from facecap_batch.engines.batching import Engine, prepare_input, run_in_one_shape
+from facecap_batch.engines.default_crop import CROP_SCALE
+from facecap_batch.engines.output_columns import output_columns
+from facecap_batch.video.frame import Crop, Frame
+
+DEFAULT_PRESENCE_THRESHOLD = 0.5
+DEFAULT_HIDDEN_THRESHOLD = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class RegressorOutput:
+    """What the regressor said of a batch of crops; NaN where it has no output for it."""
+
+    coefficients: np.ndarray  # float32 [B, 51], 0..1, ARKIT_NAMES order
+    angles: np.ndarray  # float32 [B, 3], yaw pitch roll against the viewing ray, radians
+    place: np.ndarray  # float32 [B, 3], u v s: head origin in crop units, ln of the crop's width in cm
+    presence: np.ndarray  # float32 [B], 0..1; NaN where an output is no number
+    hidden: np.ndarray  # bool [B, 3], whether left eye, right eye and mouth are behind something
+    extra: np.ndarray  # float32 [B, E], outputs of other names as they are, Regressor.extra_names order
+
+
+class Regressor:
+    """A regressor engine with what comes before and after it."""
+
+    def __init__(self, engine: Engine, batch: int = 8) -> None:
+        """`batch`: crops per call of the engine; what is said of one does not depend on the others."""
+        card = engine.card
+        self.engine = engine
+        self.batch = batch
+        self.size = card.input.size  # side of the crop, pixels
+        self.crop_scale = float(card.postprocess.get("crop_scale", CROP_SCALE))
+        self.presence_threshold = float(
+            card.postprocess.get("presence_threshold", DEFAULT_PRESENCE_THRESHOLD)
+        )
+        self.hidden_threshold = float(card.postprocess.get("hidden_threshold", DEFAULT_HIDDEN_THRESHOLD))
+        nominal = [card.postprocess.get(f"nominal_{name}") for name in "uvs"]
+        self.nominal = None if None in nominal else np.array(nominal, np.float64)
+        columns = output_columns(card.output_names or OUTPUT_NAMES, f"regressor {card.name!r}")
+        self.extra_names = columns.extra_names
+        self.head_frame = card.head_frame
+        self._columns = columns
+        self._main = card.main_output
+
+    def crop(self, frame: Frame, box: np.ndarray) -> Crop:
+        """The crop of a face `box` (x0 y0 x1 y1, pixels of the upright frame)."""
+        side = self.crop_scale * max(box[2] - box[0], box[3] - box[1])
+        return frame.crop((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, side, self.size)
+
+    def read(self, crops: Sequence[np.ndarray]) -> RegressorOutput:
+        """What the engine says of `crops` (uint8 [S, S, 3] RGB each)."""
+        batch = np.stack(crops)
+        outputs = run_in_one_shape(self.engine, prepare_input(self.engine.card, batch), self.batch)
+        said = outputs[self._main].astype(np.float32)
+        presence = outputs.get("presence")
+        if presence is None:
+            presence = np.ones(len(batch), np.float32)
+        hidden = outputs.get("hidden")
+        if hidden is None:
+            hidden = np.zeros((len(batch), len(REGION_CHANNELS)), np.float32)
+        presence = presence.reshape(len(batch)).astype(np.float32)
+        pose = _taken(said, self._columns.pose)
+        return RegressorOutput(
+            coefficients=np.clip(_taken(said, self._columns.coefficients), 0.0, 1.0),
+            angles=pose[:, :3],
+            place=pose[:, 3:],
+            presence=np.where(np.isfinite(said).all(axis=1), presence, np.float32("nan")),
+            hidden=hidden >= self.hidden_threshold,
+            extra=_taken(said, self._columns.extra),
+        )
+
+    def corrected(self, frame: Frame, crop: Crop, place: np.ndarray, tolerance: float) -> Crop | None:
+        """A better crop where the head lies more than `tolerance` off its nominal place, else None.
+
+        `place` float [3] is (u, v, s) as read from `crop`; `tolerance` is in crop units and in units of s.
+        """
+        if self.nominal is None or not np.isfinite(place).all():
+            return None
+        off = np.asarray(place, np.float64) - self.nominal
+        if np.abs(off).max() <= tolerance:
+            return None
+        # The head's size decides the new side; half and double are the most that one look is trusted with.
+        side = crop.side * float(np.exp(np.clip(-off[2], -np.log(2), np.log(2))))
+        half = crop.side / 2
+        x = crop.x0 + half * (1 + float(place[0])) - side / 2 * self.nominal[0]
+        y = crop.y0 + half * (1 + float(place[1])) - side / 2 * self.nominal[1]
+        return frame.crop(x, y, side, self.size)
+
+
+def _taken(said: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Columns of `said`, float32 [B, C] in any order; NaN where `columns` is -1."""
+    taken = said[:, columns]
+    taken[:, columns < 0] = np.nan
+    return taken

@@ -1,0 +1,99 @@
+"""The main subject: which of the faces that were read is the clip's track 0, and the clip's table of it.
+
+In: the readings of every track, frame by frame. Out: one `CoefficientTable`. A track that is never sure is
+nobody. The heaviest of the others (face area times squared score, summed over the frames in which the
+regressor saw it) is the subject; lighter tracks join it where it is not there, heaviest first, if they are
+not seen beside it for long: a face that was lost and found, or a cut to another shot. The other people of a
+shot are left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facecap_batch.capturing.tracker import importance
+from facecap_batch.coefficients import REGION_CHANNELS, ClipInfo, CoefficientTable
+from facecap_batch.geometry import head_columns, unwrap
+
+# A track that is seen together with the subject for more than this share of its frames is somebody else.
+MAX_SHARED = 0.2
+# A face much smaller than the subject (area) is somebody in the background, or no face.
+MIN_AREA_SHARE = 0.1
+
+# A face that is never surer than this, score times presence, in any frame of its track is no face: what
+# briefly looks like one reaches it at most, the faintest real ones of small soft clips 0.65.
+SURE_ONCE = 0.5
+
+
+def main_subject(readings: np.ndarray, present: np.ndarray, count: int) -> np.ndarray:
+    """int64 [count]: for every frame the row of `readings` that shows the subject, -1 where none does.
+
+    present: bool [R], rows in which the regressor saw a face.
+    """
+    chosen = np.full(count, -1, np.int64)
+    area = np.prod(readings["box"][:, 2:] - readings["box"][:, :2], axis=1).astype(np.float64)
+    sure = readings["detector_score"].astype(np.float64) * readings["presence"]
+    weight = importance(readings["box"].astype(np.float64), sure)
+    rows_of = {
+        int(t): np.flatnonzero(present & (readings["track"] == t)) for t in np.unique(readings["track"])
+    }
+    tracks = sorted(
+        (track for track, rows in rows_of.items() if len(rows)),
+        key=lambda track: (-weight[rows_of[track]].sum(), track),
+    )
+    typical = 0.0
+    for track in tracks:
+        rows = rows_of[track]
+        if sure[rows].max() < SURE_ONCE:
+            continue
+        frames = readings["frame"][rows]
+        free = chosen[frames] < 0
+        if typical and (np.mean(~free) > MAX_SHARED or np.median(area[rows]) < MIN_AREA_SHARE * typical):
+            continue
+        typical = typical or float(np.median(area[rows]))
+        chosen[frames[free]] = rows[free]
+    return chosen
+
+
+def subject_table(
+    info: ClipInfo,
+    pts: np.ndarray,
+    readings: np.ndarray,
+    presence_threshold: float,
+    head_frame: str = "crop",
+    extra_names: tuple[str, ...] = (),
+) -> CoefficientTable:
+    """The table of the main subject: one row per frame of `pts` (int64 [N]), NaN where it was not seen.
+
+    `head_frame` is the regressor card's; `extra_names` are the names of the readings' `extra`.
+    """
+    count = len(pts)
+    present = readings["presence"] >= presence_threshold
+    rows = main_subject(readings, present, count)
+    found = rows >= 0
+    rows = rows[found]
+    coefficients = readings["coefficients"][rows]
+    for region, channels in enumerate(REGION_CHANNELS):
+        coefficients[np.ix_(readings["hidden"][rows, region], channels)] = np.nan
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        whole = np.full((count, *values.shape[1:]), np.nan, np.float32)
+        whole[found] = values
+        return whole
+
+    head = readings["pose"][rows]
+    if head_frame == "crop":
+        head = head_columns(readings["square"][rows], head[:, :3], head[:, 3:], info.width, info.height)
+    head[:, :3] = unwrap(head[:, :3])
+    return CoefficientTable(
+        info=info,
+        frame_index=np.arange(count, dtype=np.int32),
+        pts=pts,
+        face_found=found,
+        score=spread(readings["detector_score"][rows] * readings["presence"][rows]),
+        box=spread(readings["box"][rows]),
+        coefficients=spread(coefficients),
+        head=spread(head),
+        extra_names=extra_names,
+        extra=spread(readings["extra"][rows]),
+    )

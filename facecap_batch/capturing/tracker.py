@@ -1,0 +1,214 @@
+"""Faces through time: detections in every n-th frame to a box for every frame.
+
+In: the detections of one frame after the other, in order. Out: tracks, and for each frame the box of every
+track that may be visible in it. Boxes are smoothed over neighbouring detections (zero phase) and interpolated
+between them; before the first and after the last detection of a face its box is held for one interval, and
+across a single missed detection it is interpolated: whether the face is really there the regressor says.
+Longer losses leave no box, never a stale one; a face found again nearby continues its track.
+
+A frame's boxes depend on the detections up to `LOOKAHEAD` after it and on nothing later, so a clip of any
+length is followed in bounded memory and the same boxes come out however frames are batched.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from facecap_batch.capturing.detector import Detection, iou
+
+LOOKAHEAD = 2  # detections after a frame that its boxes may depend on
+# Weight of each neighbour when a detected box is smoothed; removes a detector's flicker, keeps a nod.
+SMOOTHING = 0.2
+# Detections in a row that may miss a face before its track ends.
+MAX_MISSED = 5
+# A face moves less than this many box sizes between two detections, beyond keeping its speed, and no more
+# than doubles in size. Which face goes to which track where several are in reach is decided by distance.
+MAX_STEP = 1.2
+MAX_GROWTH = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackedBox:
+    """Where a track is in one frame."""
+
+    track: int
+    box: np.ndarray  # float64 [4], x0 y0 x1 y1, pixels
+    score: float  # of the detector, interpolated
+
+
+def importance(box: np.ndarray, score: np.ndarray | float) -> np.ndarray:
+    """What one frame adds to a face's claim to be the subject: area of `box` [..., 4] times squared score.
+
+    Squared, because a thing taken for a face is often as large as one, but seldom as sure.
+    """
+    return np.prod(box[..., 2:] - box[..., :2], axis=-1) * np.square(score)
+
+
+class Track:
+    """One face: its boxes by number of detection."""
+
+    def __init__(self, identity: int) -> None:
+        self.identity = identity
+        self.steps: list[int] = []  # numbers of the detections that saw it, rising
+        self.boxes: list[np.ndarray] = []  # float64 [4]
+        self.scores: list[float] = []
+        self.best_score = 0.0
+        self.weight = 0.0  # sum of `importance`, square pixels
+
+    def add(self, step: int, detection: Detection) -> None:
+        box = detection.box.astype(np.float64)
+        self.steps.append(step)
+        self.boxes.append(box)
+        self.scores.append(detection.score)
+        self.best_score = max(self.best_score, detection.score)
+        self.weight += float(importance(box, detection.score))
+
+    def seen(self, step: int) -> int | None:
+        """Position in `boxes` of detection number `step`, None where the face was not seen in it."""
+        # Only the newest few are ever asked for.
+        for position in range(len(self.steps) - 1, -1, -1):
+            if self.steps[position] == step:
+                return position
+            if self.steps[position] < step:
+                return None
+        return None
+
+    def smoothed(self, position: int) -> np.ndarray:
+        """The box at `position`, averaged with the detections just before and after where both saw it."""
+        step, box = self.steps[position], self.boxes[position]
+        before, after = self.seen(step - 1), self.seen(step + 1)
+        if before is None or after is None:
+            return box
+        return (1 - 2 * SMOOTHING) * box + SMOOTHING * (self.boxes[before] + self.boxes[after])
+
+    def forget_before(self, step: int) -> None:
+        """Drop detections that no box can depend on any more; the last is kept to be found again."""
+        while len(self.steps) > 1 and self.steps[1] < step:
+            del self.steps[0], self.boxes[0], self.scores[0]
+
+
+class Tracker:
+    """Follows every face of a clip. Detections come in by `update`, boxes go out by `boxes_between`."""
+
+    def __init__(self, appear_score: float) -> None:
+        self._appear_score = appear_score  # a face must be this sure once for its track to count
+        self._alive: list[Track] = []
+        self._ended: list[Track] = []  # kept while boxes may still be asked for
+        self._count = 0
+        self.steps = 0  # detections seen so far
+
+    def update(self, detections: Sequence[Detection]) -> None:
+        """Take the detections of the next detected frame, best first."""
+        step = self.steps
+        self.steps += 1
+        free = list(range(len(detections)))
+        pairs = sorted(
+            (cost, track.identity, number)
+            for track in self._alive
+            for number in free
+            if (cost := _cost(track, step, detections[number])) is not None
+        )
+        taken: dict[int, int] = {}
+        for _, identity, number in pairs:
+            if identity not in taken and number in free:
+                taken[identity] = number
+                free.remove(number)
+        for track in self._alive:
+            if track.identity in taken:
+                track.add(step, detections[taken[track.identity]])
+        for number in free:
+            if detections[number].score >= self._appear_score:
+                track = Track(self._count)
+                self._count += 1
+                track.add(step, detections[number])
+                self._alive.append(track)
+        self._ended = [t for t in self._ended if t.steps[-1] >= step - LOOKAHEAD - 2]
+        self._ended += [t for t in self._alive if step - t.steps[-1] > MAX_MISSED]
+        self._alive = [t for t in self._alive if step - t.steps[-1] <= MAX_MISSED]
+        for track in self._alive:
+            track.forget_before(step - LOOKAHEAD - 3)
+
+    def boxes_between(
+        self, step: int, frames: Sequence[int], first: int, last: int, most: int
+    ) -> list[list[TrackedBox]]:
+        """Boxes of at most `most` tracks in each of `frames`, heaviest track first.
+
+        `frames` lie from detection number `step`, made in frame `first`, up to but excluding detection number
+        `step` + 1, made in frame `last` (the clip's last frames may end with a detection: `frames` then holds
+        it and `last` is `first`).
+        """
+        tracks = sorted(self._alive + self._ended, key=lambda t: (-t.weight, t.identity))
+        paths = [path for track in tracks if (path := _Path.of(track, step)) is not None][:most]
+        length = max(1, last - first)
+        return [[path.at((frame - first) / length) for path in paths] for frame in frames]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Path:
+    """A track through one interval: from `box0` at time 0 to `box1` at time 1, in intervals."""
+
+    track: int
+    time0: float
+    time1: float
+    box0: np.ndarray
+    box1: np.ndarray
+    score0: float
+    score1: float
+
+    @staticmethod
+    def of(track: Track, step: int) -> _Path | None:
+        """The path between detections `step` and `step` + 1; None where the face is not expected."""
+        ends = [track.seen(step + offset) for offset in (-1, 0, 1, 2)]
+        before, start, stop, after = ends
+        if start is not None:
+            to, time = (stop, 1.0) if stop is not None else (after, 2.0)
+            if to is None:
+                to = start
+            pair, times = (start, to), (0.0, time)
+        elif stop is not None:
+            if before is None:
+                before = stop
+            pair, times = (before, stop), (-1.0, 1.0)
+        else:
+            return None
+        first, second = pair
+        return _Path(
+            track.identity,
+            *times,
+            track.smoothed(first),
+            track.smoothed(second),
+            track.scores[first],
+            track.scores[second],
+        )
+
+    def at(self, time: float) -> TrackedBox:
+        share = (time - self.time0) / (self.time1 - self.time0)
+        box = (1 - share) * self.box0 + share * self.box1
+        return TrackedBox(self.track, box, float((1 - share) * self.score0 + share * self.score1))
+
+
+def _center(box: np.ndarray) -> np.ndarray:
+    return (box[:2] + box[2:]) / 2
+
+
+def _cost(track: Track, step: int, detection: Detection) -> float | None:
+    """How unlike the track `detection` is, 0 for the same box; None where it cannot be the same face."""
+    last, box = track.boxes[-1], detection.box.astype(np.float64)
+    size0, size1 = np.sqrt(np.prod(last[2:] - last[:2])), np.sqrt(np.prod(box[2:] - box[:2]))
+    growth = abs(np.log(size1 / size0))
+    missed = step - track.steps[-1] - 1
+    place, before = _center(box), _center(last)
+    distance = np.hypot(*(place - before))
+    if len(track.steps) > 1 and track.steps[-2] == track.steps[-1] - 1:
+        ahead = before + (before - _center(track.boxes[-2])) * (1 + missed)
+        distance = min(distance, np.hypot(*(place - ahead)))
+    moved = float(distance / max(size0, size1))
+    reach = MAX_STEP * (1 + 0.5 * missed)
+    if growth > np.log(MAX_GROWTH) * (1 + 0.25 * missed):
+        return None
+    if moved > reach and iou(last, box[None])[0] < 0.1:
+        return None
+    return moved + 0.5 * float(growth)

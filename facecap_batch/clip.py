@@ -1,0 +1,43 @@
+"""A clip: what the manifest's rows become and every later step is given.
+
+In: what a row says. Out: `Clip`, and where its video is. Stands on `storage` alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from facecap_batch.storage.publish import StoragePath
+from facecap_batch.storage.remote import is_uri
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One row of the manifest: one video, or a time range of it."""
+
+    clip_id: str  # unique in the manifest, safe as a file name
+    path: str  # absolute local path, or a URI
+    start: Fraction | None = None  # seconds on the scale of `time_s`, inclusive; None: the beginning
+    end: Fraction | None = None  # seconds on the scale of `time_s`, exclusive; None: the end
+    actor: str | None = None
+    timecode: str | None = None  # of the clip's first frame, as the manifest gives it
+    extra: dict[str, str] = dataclasses.field(default_factory=dict)  # carried columns
+    row: int = 0  # 1-based row of the manifest, header and blank lines not counted
+    source: str = ""  # path as the manifest gives it; defaults to `path`
+
+    def __post_init__(self) -> None:
+        if not self.source:
+            object.__setattr__(self, "source", self.path)
+
+
+def resolve_source(source: str, folder: StoragePath) -> str:
+    """Where a manifest in `folder` means by its `path` column: an absolute local path, or a URI as it is.
+
+    Relative paths are relative to the folder, on a local disk or behind a URI.
+    """
+    if source.startswith("file://"):
+        return unquote(urlsplit(source).path)
+    return source if is_uri(source) or Path(source).is_absolute() else str(folder / source)

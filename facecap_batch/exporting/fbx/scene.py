@@ -1,0 +1,313 @@
+"""The still part of the FBX: mesh, morph targets, joint, skin and bind pose, encoded once per process.
+
+In: a `HeadModel`. Out: `Scene`, FBX nodes with the ids that the animation connects to. Channel and shape
+carry the plain ARKit name; the deformer is called `head_blend` because Unreal strips a deformer's name from a
+channel when it is its prefix; a Skin deformer is there because without one Unreal imports no skeletal mesh.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from facecap_batch.exporting.fbx.binary import Encoded, Node, Property, array, node
+from facecap_batch.exporting.head import HeadModel, Material, Morph, head_model
+
+MESH_NAME = "head"
+JOINT_NAME = "head_joint"
+BLEND_NAME = "head_blend"
+STILL_LEVEL = 6  # compressed once per process; 9 takes seven times as long for one percent
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Nodes for Objects and Connections, and the ids that curves attach to."""
+
+    objects: tuple[Node, ...]
+    connections: tuple[Node, ...]
+    channel_ids: dict[str, int]  # morph target name -> id of its BlendShapeChannel
+    joint_id: int
+    next_id: int  # the first id that is free
+
+
+def tagged(name: str, kind: str) -> str:
+    """An object's name as binary FBX stores it: name, NUL, SOH, class."""
+    return f"{name}\x00\x01{kind}"
+
+
+def connect(child: int, parent: int, place: str | None = None) -> Node:
+    """A connection of an object to an object (OO) or to the property `place` of an object (OP)."""
+    if place is None:
+        return node("C", "OO", np.int64(child), np.int64(parent))
+    return node("C", "OP", np.int64(child), np.int64(parent), place)
+
+
+def properties(*rows: tuple[Property, ...]) -> Node:
+    """A Properties70 node; a row is name, type, label, flags and the values."""
+    return node("Properties70", children=[node("P", *row) for row in rows])
+
+
+def _still(values: np.ndarray, dtype: str) -> Encoded:
+    return array(values, dtype, STILL_LEVEL)
+
+
+def _normals(head: HeadModel) -> Node:
+    return node(
+        "LayerElementNormal",
+        0,
+        children=[
+            node("Version", 101),
+            node("Name", ""),
+            node("MappingInformationType", "ByVertice"),
+            node("ReferenceInformationType", "Direct"),
+            node("Normals", _still(head.normals, "f8")),
+        ],
+    )
+
+
+def _uvs(head: HeadModel) -> Node:
+    corners = head.face_uvs[head.faces >= 0]
+    unique, index = np.unique(corners, axis=0, return_inverse=True)
+    return node(
+        "LayerElementUV",
+        0,
+        children=[
+            node("Version", 101),
+            node("Name", "map1"),
+            node("MappingInformationType", "ByPolygonVertex"),
+            node("ReferenceInformationType", "IndexToDirect"),
+            node("UV", _still(unique, "f8")),
+            node("UVIndex", _still(index, "i4")),
+        ],
+    )
+
+
+def _per_polygon(name: str, values: np.ndarray, field: str, reference: str) -> Node:
+    return node(
+        name,
+        0,
+        children=[
+            node("Version", 101 if name == "LayerElementMaterial" else 102),
+            node("Name", ""),
+            node("MappingInformationType", "ByPolygon"),
+            node("ReferenceInformationType", reference),
+            node(field, _still(values, "i4")),
+        ],
+    )
+
+
+def _mesh(identity: int, head: HeadModel) -> Node:
+    faces = head.faces.copy()
+    last = np.where(faces[:, 3] >= 0, 3, 2)
+    rows = np.arange(len(faces))
+    corners = faces.copy()
+    corners[rows, last] = ~corners[rows, last]  # a polygon's last corner is stored inverted
+    elements = ("LayerElementNormal", "LayerElementUV", "LayerElementSmoothing", "LayerElementMaterial")
+    layer = [
+        node("LayerElement", children=[node("Type", element), node("TypedIndex", 0)]) for element in elements
+    ]
+    return node(
+        "Geometry",
+        np.int64(identity),
+        tagged(MESH_NAME, "Geometry"),
+        "Mesh",
+        children=[
+            properties(),
+            node("GeometryVersion", 124),
+            node("Vertices", _still(head.vertices, "f8")),
+            node("PolygonVertexIndex", _still(corners[faces >= 0], "i4")),
+            _normals(head),
+            _uvs(head),
+            _per_polygon("LayerElementSmoothing", np.ones(len(faces)), "Smoothing", "Direct"),
+            _per_polygon("LayerElementMaterial", head.face_materials, "Materials", "IndexToDirect"),
+            node("Layer", 0, children=[node("Version", 100), *layer]),
+        ],
+    )
+
+
+def _shape(identity: int, morph: Morph) -> Node:
+    return node(
+        "Geometry",
+        np.int64(identity),
+        tagged(morph.name, "Geometry"),
+        "Shape",
+        children=[
+            node("Version", 100),
+            node("Indexes", _still(morph.indices, "i4")),
+            node("Vertices", _still(morph.offsets, "f8")),
+            node("Normals", _still(morph.normal_offsets, "f8")),
+        ],
+    )
+
+
+def _channel(identity: int, name: str) -> Node:
+    return node(
+        "Deformer",
+        np.int64(identity),
+        tagged(name, "SubDeformer"),
+        "BlendShapeChannel",
+        children=[
+            node("Version", 100),
+            properties(("DeformPercent", "Number", "", "A", 0.0)),
+            node("DeformPercent", 0.0),
+            node("FullWeights", array([100.0], "f8")),
+        ],
+    )
+
+
+def _model(identity: int, name: str, kind: str, own: tuple[str, ...] = ()) -> Node:
+    """A model; `own` are further properties of it, numbers that a user may animate."""
+    return node(
+        "Model",
+        np.int64(identity),
+        tagged(name, "Model"),
+        kind,
+        children=[
+            node("Version", 232),
+            properties(
+                ("RotationOrder", "enum", "", "", 0),
+                ("RotationActive", "bool", "", "", 1),
+                ("InheritType", "enum", "", "", 1),
+                ("DefaultAttributeIndex", "int", "Integer", "", 0),
+                ("Lcl Translation", "Lcl Translation", "", "A", 0.0, 0.0, 0.0),
+                ("Lcl Rotation", "Lcl Rotation", "", "A", 0.0, 0.0, 0.0),
+                ("Lcl Scaling", "Lcl Scaling", "", "A", 1.0, 1.0, 1.0),
+                *((name, "Number", "", "A+U", 0.0) for name in own),
+            ),
+            node("Shading", True),
+            node("Culling", "CullingOff"),
+        ],
+    )
+
+
+def _joint_attribute(identity: int) -> Node:
+    return node(
+        "NodeAttribute",
+        np.int64(identity),
+        tagged(JOINT_NAME, "NodeAttribute"),
+        "LimbNode",
+        children=[properties(("Size", "double", "Number", "", 1.0)), node("TypeFlags", "Skeleton")],
+    )
+
+
+def _material(identity: int, material: Material) -> Node:
+    colour, shine = material.colour, material.shine
+    return node(
+        "Material",
+        np.int64(identity),
+        tagged(material.name, "Material"),
+        "",
+        children=[
+            node("Version", 102),
+            node("ShadingModel", "phong"),
+            node("MultiLayer", 0),
+            properties(
+                ("ShadingModel", "KString", "", "", "phong"),
+                ("DiffuseColor", "Color", "", "A", *colour),
+                ("DiffuseFactor", "Number", "", "A", 1.0),
+                ("SpecularColor", "Color", "", "A", 1.0, 1.0, 1.0),
+                ("SpecularFactor", "Number", "", "A", 0.5 * shine),
+                ("ShininessExponent", "Number", "", "A", 4.0 + 60.0 * shine),
+                ("ReflectionFactor", "Number", "", "A", 0.0),
+            ),
+        ],
+    )
+
+
+def _skin(identity: int) -> Node:
+    return node(
+        "Deformer",
+        np.int64(identity),
+        tagged("head_skin", "Deformer"),
+        "Skin",
+        children=[node("Version", 101), node("Link_DeformAcuracy", 50.0)],
+    )
+
+
+def _cluster(identity: int, vertex_count: int) -> Node:
+    return node(
+        "Deformer",
+        np.int64(identity),
+        tagged("head_cluster", "SubDeformer"),
+        "Cluster",
+        children=[
+            node("Version", 100),
+            node("UserData", "", ""),
+            node("Indexes", _still(np.arange(vertex_count), "i4")),
+            node("Weights", _still(np.ones(vertex_count), "f8")),
+            node("Transform", array(np.eye(4), "f8")),
+            node("TransformLink", array(np.eye(4), "f8")),
+        ],
+    )
+
+
+def _bind_pose(identity: int, models: tuple[int, ...]) -> Node:
+    poses = [
+        node("PoseNode", children=[node("Node", np.int64(model)), node("Matrix", array(np.eye(4), "f8"))])
+        for model in models
+    ]
+    return node(
+        "Pose",
+        np.int64(identity),
+        tagged("bind_pose", "Pose"),
+        "BindPose",
+        children=[node("Type", "BindPose"), node("Version", 100), node("NbPoseNodes", len(models)), *poses],
+    )
+
+
+def build_scene(head: HeadModel, ids: Iterator[int], extra_names: tuple[str, ...] = ()) -> Scene:
+    """`head` as FBX objects; `ids` gives positive ids in ascending order, `extra_names` names further
+    properties of the joint."""
+    mesh_model, joint, attribute, geometry = (next(ids) for _ in range(4))
+    skin, cluster, pose, blend = (next(ids) for _ in range(4))
+    material_ids = [next(ids) for _ in head.materials]
+    channel_ids = {morph.name: next(ids) for morph in head.morphs}
+    shape_ids = {morph.name: next(ids) for morph in head.morphs}
+
+    blend_node = node(
+        "Deformer",
+        np.int64(blend),
+        tagged(BLEND_NAME, "Deformer"),
+        "BlendShape",
+        children=[node("Version", 100)],
+    )
+    objects = [
+        _joint_attribute(attribute),
+        _mesh(geometry, head),
+        *(_shape(shape_ids[morph.name], morph) for morph in head.morphs),
+        _model(mesh_model, MESH_NAME, "Mesh"),
+        _model(joint, JOINT_NAME, "LimbNode", extra_names),
+        _bind_pose(pose, (mesh_model, joint)),
+        *(
+            _material(identity, material)
+            for identity, material in zip(material_ids, head.materials, strict=True)
+        ),
+        blend_node,
+        *(_channel(channel_ids[morph.name], morph.name) for morph in head.morphs),
+        _skin(skin),
+        _cluster(cluster, len(head.vertices)),
+    ]
+    connections = [
+        connect(mesh_model, 0),
+        connect(joint, 0),
+        connect(attribute, joint),
+        connect(geometry, mesh_model),
+        *(connect(identity, mesh_model) for identity in material_ids),
+        connect(skin, geometry),
+        connect(cluster, skin),
+        connect(joint, cluster),
+        connect(blend, geometry),
+        *(connect(channel_ids[name], blend) for name in channel_ids),
+        *(connect(shape_ids[name], channel_ids[name]) for name in channel_ids),
+    ]
+    return Scene(tuple(objects), tuple(connections), channel_ids, joint, next(ids))
+
+
+@functools.lru_cache(maxsize=2)  # a process has one regressor
+def head_scene(extra_names: tuple[str, ...] = ()) -> Scene:
+    """The packaged head as FBX objects, encoded once per process; see `build_scene`."""
+    return build_scene(head_model(), itertools.count(1_000_001), extra_names)

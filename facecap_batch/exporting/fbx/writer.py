@@ -1,0 +1,219 @@
+"""One FBX file per clip: a self-contained head with 51 morph targets on a joint, moved by one take.
+
+In: a `CoefficientTable`. Out: a binary FBX 7.4 file, the same bytes for the same table. Outputs of the
+regressor's own, for which the head has no morph, are animated properties of the joint. Y up, +Z out of the
+face, centimetres. The joint's world is the capture's camera frame: a camera at the origin that looks along -Z
+sees the head where the video shows it. See `fbx_animation` for what happens at frames without a face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+import numpy as np
+
+from facecap_batch.coefficients import ANGLE_CONVENTION, CoefficientTable
+from facecap_batch.exporting.fbx import binary
+from facecap_batch.exporting.fbx.animation import Motion, animation, motion
+from facecap_batch.exporting.fbx.binary import Node, node
+from facecap_batch.exporting.fbx.scene import head_scene, properties, tagged
+from facecap_batch.storage.publish import StoragePath, publish_bytes
+
+CREATOR = "facecap-batch"
+CUSTOM_RATE = 14
+TIME_MODES: dict[Fraction, int] = {
+    Fraction(24): 11,
+    Fraction(24000, 1001): 13,
+    Fraction(25): 10,
+    Fraction(30000, 1001): 9,
+    Fraction(30): 6,
+    Fraction(48): 5,
+    Fraction(50): 4,
+    Fraction(60000, 1001): 17,
+    Fraction(60): 3,
+    Fraction(96): 15,
+    Fraction(100): 2,
+    Fraction(120): 1,
+    Fraction(120000, 1001): 18,
+}
+RATE_TOLERANCE = Fraction(1, 10_000)  # frames per second; 29.97 written as 2997/100 is 30000/1001
+
+
+def time_mode(rate: Fraction) -> int:
+    """FBX's TimeMode for `rate` in frames per second; 14 (custom) when it has no number of its own."""
+    for known, mode in TIME_MODES.items():
+        if abs(rate - known) <= RATE_TOLERANCE:
+            return mode
+    return CUSTOM_RATE
+
+
+def _header(table: CoefficientTable) -> Node:
+    stamp = binary.CREATION_TIME
+    date, clock = stamp.split(" ")
+    hour, minute, second, millisecond = (int(part) for part in clock.split(":"))
+    year, month, day = (int(part) for part in date.split("-"))
+    fields = {"Year": year, "Month": month, "Day": day, "Hour": hour, "Minute": minute, "Second": second}
+    notes = [f"{key}: {value}" for key, value in sorted(table.metadata.items())]
+    notes += [
+        f"source frame rate: {table.info.fps}",
+        f"time base: {table.info.time_base}",
+        f"capture: {ANGLE_CONVENTION}",
+        "joint: world = camera frame, RotationOrder 0 (R = Rz Ry Rx), degrees and centimetres",
+    ]
+    meta = node(
+        "MetaData",
+        children=[
+            node("Version", 100),
+            node("Title", table.info.clip_id),
+            node("Subject", "facial animation"),
+            node("Author", ""),
+            node("Keywords", "ARKit blendshapes"),
+            node("Revision", ""),
+            node("Comment", "\n".join(notes)),
+        ],
+    )
+    info = node(
+        "SceneInfo",
+        tagged("GlobalInfo", "SceneInfo"),
+        "UserData",
+        children=[
+            node("Type", "UserData"),
+            node("Version", 100),
+            meta,
+            properties(
+                ("DocumentUrl", "KString", "Url", "", f"{table.info.clip_id}.fbx"),
+                ("SrcDocumentUrl", "KString", "Url", "", f"{table.info.clip_id}.fbx"),
+                ("Original", "Compound", "", ""),
+                ("Original|ApplicationName", "KString", "", "", CREATOR),
+                ("LastSaved", "Compound", "", ""),
+                ("LastSaved|ApplicationName", "KString", "", "", CREATOR),
+            ),
+        ],
+    )
+    return node(
+        "FBXHeaderExtension",
+        children=[
+            node("FBXHeaderVersion", 1003),
+            node("FBXVersion", binary.VERSION),
+            node("EncryptionType", 0),
+            node(
+                "CreationTimeStamp",
+                children=[
+                    node("Version", 1000),
+                    *(node(key, value) for key, value in fields.items()),
+                    node("Millisecond", millisecond),
+                ],
+            ),
+            node("Creator", CREATOR),
+            info,
+        ],
+    )
+
+
+def _settings(moving: Motion) -> Node:
+    mode = time_mode(moving.rate)
+    custom = float(moving.rate) if mode == CUSTOM_RATE else -1.0
+    return node(
+        "GlobalSettings",
+        children=[
+            node("Version", 1000),
+            properties(
+                ("UpAxis", "int", "Integer", "", 1),
+                ("UpAxisSign", "int", "Integer", "", 1),
+                ("FrontAxis", "int", "Integer", "", 2),
+                ("FrontAxisSign", "int", "Integer", "", 1),
+                ("CoordAxis", "int", "Integer", "", 0),
+                ("CoordAxisSign", "int", "Integer", "", 1),
+                ("OriginalUpAxis", "int", "Integer", "", 1),
+                ("OriginalUpAxisSign", "int", "Integer", "", 1),
+                ("UnitScaleFactor", "double", "Number", "", 1.0),
+                ("OriginalUnitScaleFactor", "double", "Number", "", 1.0),
+                ("AmbientColor", "ColorRGB", "Color", "", 0.0, 0.0, 0.0),
+                ("DefaultCamera", "KString", "", "", "Producer Perspective"),
+                ("TimeMode", "enum", "", "", mode),
+                ("TimeSpanStart", "KTime", "Time", "", np.int64(0)),
+                ("TimeSpanStop", "KTime", "Time", "", np.int64(moving.ticks[-1])),
+                ("CustomFrameRate", "double", "Number", "", custom),
+            ),
+        ],
+    )
+
+
+def _documents(take: str) -> Node:
+    scene = node(
+        "Document",
+        np.int64(1),
+        "",
+        "Scene",
+        children=[
+            properties(
+                ("SourceObject", "object", "", ""),
+                ("ActiveAnimStackName", "KString", "", "", take),
+            ),
+            node("RootNode", np.int64(0)),
+        ],
+    )
+    return node("Documents", children=[node("Count", 1), scene])
+
+
+def _definitions(objects: Iterable[Node]) -> Node:
+    counts: dict[str, int] = {"GlobalSettings": 1}
+    for item in objects:
+        counts[item.name] = counts.get(item.name, 0) + 1
+    types = [node("ObjectType", name, children=[node("Count", count)]) for name, count in counts.items()]
+    return node(
+        "Definitions",
+        children=[node("Version", 100), node("Count", sum(counts.values())), *types],
+    )
+
+
+def _takes(take: str, moving: Motion) -> Node:
+    span = (np.int64(0), np.int64(moving.ticks[-1]))
+    return node(
+        "Takes",
+        children=[
+            node("Current", take),
+            node(
+                "Take",
+                take,
+                children=[
+                    node("FileName", f"{take}.tak"),
+                    node("LocalTime", *span),
+                    node("ReferenceTime", *span),
+                ],
+            ),
+        ],
+    )
+
+
+def fbx_bytes(table: CoefficientTable) -> bytes:
+    """The FBX file of `table`, whole."""
+    scene, moving = head_scene(table.extra_names), motion(table)
+    take = table.info.clip_id or "take"
+    objects, connections = animation(moving, scene, take)
+    objects = [*scene.objects, *objects]
+    return binary.document(
+        [
+            _header(table),
+            node("FileId", binary.FILE_ID),
+            node("CreationTime", binary.CREATION_TIME),
+            node("Creator", CREATOR),
+            _settings(moving),
+            _documents(take),
+            node("References", closed=True),
+            _definitions(objects),
+            node("Objects", children=objects),
+            node("Connections", children=[*scene.connections, *connections]),
+            _takes(take, moving),
+        ]
+    )
+
+
+def write_fbx(table: CoefficientTable, path: StoragePath) -> None:
+    """Publish the animation of `table` at `path`, atomically.
+
+    One key per frame with a value, at its time since the first frame; a clip without any face gives the head
+    at rest for the clip's length. Raises OSError when `path` cannot be written.
+    """
+    publish_bytes(path, fbx_bytes(table))

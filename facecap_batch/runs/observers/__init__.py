@@ -1,0 +1,1 @@
+"""What watches a run: progress on the terminal, the event log, metrics."""

@@ -1,0 +1,63 @@
+"""Scaling and conversion of decoded frames by swscale, on the calling thread alone.
+
+In: PyAV frames. Out: PyAV frames of another size or pixel format, or RGB images. This is the only room that
+makes swscale contexts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+# Since PyAV 17 swscale starts a thread per CPU unless told otherwise; workers own their cores.
+_ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+_UNSPECIFIED_COLORSPACE = 2  # AVCOL_SPC_UNSPECIFIED
+
+
+class Scaler:
+    """One swscale context, kept from frame to frame. It is built anew whenever a size or a format changes."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def reformat(
+        self,
+        frame: av.VideoFrame,
+        width: int | None = None,
+        height: int | None = None,
+        pixel_format: str | None = None,
+    ) -> av.VideoFrame:
+        """`frame` in another size (pixels) or pixel format; None keeps what it has."""
+        return self._reformatter.reformat(
+            frame, width=width, height=height, format=pixel_format, **_ONE_THREAD
+        )
+
+    def rgb(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
+        """uint8 [height, width, 3] RGB, area-averaged where it shrinks."""
+        options: dict[str, Any] = {
+            "width": width,
+            "height": height,
+            "format": "rgb24",
+            "interpolation": Interpolation.AREA,
+            **_ONE_THREAD,
+        }
+        try:
+            return self._reformatter.reformat(frame, **options).to_ndarray()
+        except (av.error.FFmpegError, ValueError):
+            # Some files carry a colour matrix that swscale refuses (reserved values); the default one shows a
+            # face.
+            frame.colorspace = _UNSPECIFIED_COLORSPACE
+            return self._reformatter.reformat(frame, **options).to_ndarray()
+
+
+class FrameScalers:
+    """The scalers of one decoder, one per use, so that no use rebuilds the context of another."""
+
+    def __init__(self) -> None:
+        self.whole = Scaler()  # whole frames at their own size
+        self.small = Scaler()  # whole frames, shrunk for the detector
+        self.region = Scaler()  # regions at their own size
+        self.crop = Scaler()  # regions, shrunk to crops

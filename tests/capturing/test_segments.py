@@ -1,0 +1,287 @@
+"""Cuts are invisible: a clip taken in segments yields, bit for bit, the table of the clip taken whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facecap_batch.capturing.orientation import sample_stride
+from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.segments.cut_points import WARM_UP, cut, may_be_long, packet_times
+from facecap_batch.capturing.segments.join import Joined, join
+from facecap_batch.capturing.segments.plan import SegmentPlan
+from facecap_batch.capturing.segments.result import CannotJoin, SegmentResult
+from facecap_batch.capturing.segments.segment import capture_segment, survey
+from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.clip import Clip
+from facecap_batch.coefficients import CoefficientTable
+from facecap_batch.engines.batching import Engine
+from facecap_batch.engines.registry import open_engine
+from facecap_batch.engines.sets import load_set
+from facecap_batch.video.decoder import decode
+from tests.support import videos
+from tests.support.discs import DiscDetector, DiscRegressor, scene
+from tests.support.long_clips import CLOSED, COUNT, HEIGHT, WIDTH, pictures, walk, x264
+from tests.support.videos import write_video
+
+ROOT = Path(__file__).resolve().parents[2]
+SEGMENT_S = 2.0
+
+
+@dataclasses.dataclass
+class Taken:
+    """A clip taken in segments."""
+
+    cuts: SegmentPlan
+    results: list[SegmentResult]
+    joined: Joined
+    read: int  # crops that the join looked at
+
+
+def in_segments(
+    clip: Clip, settings: CaptureSettings | None = None, segment_s: float = SEGMENT_S, **engines: Engine
+) -> Taken:
+    """Take `clip` in segments; as the driver does it, again in another orientation if the join says so."""
+    settings = settings or CaptureSettings()
+    detector, regressor = engines.get("detector", DiscDetector()), engines.get("regressor", DiscRegressor())
+    cuts = survey(clip, detector, regressor, settings, segment_s, "key")
+    assert cuts is not None
+    while True:
+        results = [
+            capture_segment(clip, cuts, segment, detector, regressor, settings) for segment in cuts.segments
+        ]
+        before = getattr(regressor, "crops", 0)
+        try:
+            joined = join(clip, cuts, results, detector, regressor, settings)
+        except CannotJoin as reason:
+            assert reason.turn
+            cuts = dataclasses.replace(cuts, turn=reason.turn, turn_known=True)
+            continue
+        return Taken(cuts, results, joined, getattr(regressor, "crops", 0) - before)
+
+
+def assert_same(cut_table: CoefficientTable, whole: CoefficientTable) -> None:
+    for field in dataclasses.fields(CoefficientTable):
+        first, second = getattr(cut_table, field.name), getattr(whole, field.name)
+        if isinstance(first, np.ndarray):
+            assert first.dtype == second.dtype and first.tobytes() == second.tobytes(), field.name
+        else:
+            assert first == second, field.name
+
+
+def assert_cuts_are_invisible(clip: Clip, settings: CaptureSettings | None = None, **how: object) -> Taken:
+    taken = in_segments(clip, settings, **how)  # type: ignore[arg-type]
+    assert_same(taken.joined.table, capture_clip(clip, DiscDetector(), DiscRegressor(), settings))
+    return taken
+
+
+def irregular(count: int) -> dict[str, object]:
+    steps = np.random.default_rng(3).choice([17, 33, 34, 120], count)
+    return {"pts": np.cumsum(steps).tolist(), "time_base": Fraction(1, 1000)}
+
+
+def with_a_gap(count: int, after: int) -> dict[str, object]:
+    pts = np.arange(count) * 33 + np.where(np.arange(count) > after, 2500, 0)
+    return {"pts": pts.tolist(), "time_base": Fraction(1, 1000)}
+
+
+OPEN = x264("keyint=20:min-keyint=20:scenecut=0:bframes=3:open-gop=1")
+FILES: dict[str, tuple[str, dict[str, object]]] = {
+    "b-frames": ("clip.mp4", CLOSED),
+    "open gop": ("clip.mp4", OPEN),
+    "open gop in matroska": ("clip.mkv", OPEN),
+    "open gop in a transport stream": ("clip.ts", OPEN),
+    "variable rate": ("clip.mp4", {**CLOSED, **irregular(COUNT)}),
+    "variable rate in matroska": ("clip.mkv", {**CLOSED, **irregular(COUNT)}),
+    "a gap in time at the cut": ("clip.mkv", {**CLOSED, **with_a_gap(COUNT, 79)}),
+    "mpeg2 in a transport stream": ("clip.ts", {"codec": "mpeg2video", "options": {"g": "18", "bf": "2"}}),
+    "hevc": ("clip.mp4", {"codec": "libx265", "options": {"x265-params": "keyint=20:log-level=none"}}),
+    "vp9": ("clip.webm", {"codec": "libvpx-vp9", "options": {"g": "20", "deadline": "realtime"}}),
+    "intra only": ("clip.avi", {"codec": "mjpeg", "pixel_format": "yuvj420p"}),
+    "rotated by the file": ("clip.mp4", {**CLOSED, "rotation": 90}),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_any_file(kind: str, tmp_path: Path) -> None:
+    name, how = FILES[kind]
+    path = write_video(tmp_path / name, pictures(), **how)  # type: ignore[arg-type]
+    taken = assert_cuts_are_invisible(Clip("clip", str(path)))
+    assert len(taken.cuts.segments) >= 3 and taken.read == 0
+    if kind.startswith("a gap"):
+        assert "no frames for" in taken.joined.table.metadata["notes"]
+
+
+def test_the_default_engines_on_a_speaking_face(tmp_path: Path) -> None:
+    """Real networks, which round differently in batches of other sizes; the demo's clip, there and back."""
+    shown = [frame.rgb() for frame in decode(ROOT / "manifests/demo/speaking.mp4")]
+    path = write_video(tmp_path / "speaking.mp4", [*shown, *shown[-2:-60:-1]], fps=30, **CLOSED)  # type: ignore[arg-type]
+    chosen = load_set("default")
+    detector, regressor = (
+        open_engine(card, "onnxruntime-cpu") for card in (chosen.detector, chosen.regressor)
+    )
+    clip = Clip("clip", str(path))
+    taken = in_segments(clip, segment_s=1.5, detector=detector, regressor=regressor)
+    assert len(taken.cuts.segments) >= 3
+    whole = capture_clip(clip, detector, regressor)
+    assert whole.face_found.mean() > 0.9
+    assert_same(taken.joined.table, whole)
+
+
+def test_an_edit_list_and_a_range(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", pictures(), **CLOSED)  # type: ignore[arg-type]
+    videos.trim(path, 15 * 512)
+    assert_cuts_are_invisible(Clip("clip", str(path)))
+    part = Clip("clip", str(path), start=Fraction(5, 7), end=Fraction(15, 2))
+    taken = assert_cuts_are_invisible(part)
+    assert len(taken.joined.table) == taken.cuts.frames < COUNT - 15
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts"])
+def test_a_range_inside_a_file(name: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / name, pictures(), **OPEN)  # type: ignore[arg-type]
+    part = Clip("clip", str(path), start=Fraction(37, 10), end=Fraction(15, 2))
+    taken = assert_cuts_are_invisible(part, segment_s=1.0)
+    assert len(taken.cuts.segments) >= 2 and taken.read == 0
+
+
+def test_a_face_lost_and_found_at_every_cut(tmp_path: Path) -> None:
+    """Gone just before, just after and across the cuts, and seen by nobody for longer than a track lives."""
+    plain = Clip("clip", str(write_video(tmp_path / "plain.mp4", pictures(), **CLOSED)))  # type: ignore[arg-type]
+    cuts = survey(plain, DiscDetector(), DiscRegressor(), CaptureSettings(), SEGMENT_S, "key")
+    assert cuts is not None
+    for number, (before, after) in enumerate([(13, 0), (1, 12), (45, 50)]):
+        gaps = [range(segment.first - before, segment.first + after) for segment in cuts.segments[1:]]
+        path = write_video(tmp_path / f"{number}.mp4", pictures(hidden=gaps), **CLOSED)  # type: ignore[arg-type]
+        assert_cuts_are_invisible(Clip("clip", str(path)))
+
+
+class FaintDetector(DiscDetector):
+    """Sure of a face in the first second only; afterwards it barely sees it."""
+
+    def __init__(self, sure: int) -> None:
+        super().__init__()
+        self.sure = sure
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = super().run(batch)
+        # The pictures tell their number by their shade.
+        faint = batch[:, 2, 2, 0] > 120 + self.sure
+        outputs["scores"][faint] *= 0.3 / self.score
+        return outputs
+
+
+def test_what_the_segments_could_not_know_is_read_by_the_join(tmp_path: Path) -> None:
+    """A face followed by faint detections only, from long before the cut; and a crowd whose order changes."""
+    frames = [
+        scene(WIDTH, HEIGHT, place, shade=110 if k < 30 else 140) for k, place in enumerate(walk(COUNT))
+    ]
+    clip = Clip("clip", str(write_video(tmp_path / "faint.mp4", frames, **CLOSED)))  # type: ignore[arg-type]
+    taken = in_segments(clip, detector=FaintDetector(5))
+    assert taken.read > 100
+    assert_same(taken.joined.table, capture_clip(clip, FaintDetector(5), DiscRegressor()))
+
+    crowd = [
+        scene(WIDTH, HEIGHT, (25, 60, 22 - k / 25), (80, 60, 16), (135, 60, 10 + k / 25))
+        for k in range(COUNT)
+    ]
+    clip = Clip("clip", str(write_video(tmp_path / "crowd.mp4", crowd, **CLOSED)))  # type: ignore[arg-type]
+    assert assert_cuts_are_invisible(clip).read > 0
+
+
+@pytest.mark.parametrize(("turn", "late"), [(90, 0), (180, 40), (90, 200)])
+def test_a_clip_on_its_side(turn: int, late: int, tmp_path: Path) -> None:
+    """Its face comes at once, within the first look, or so late that the join must decide."""
+    frames = pictures(400, [range(0, late)], turn)
+    path = write_video(tmp_path / "side.mp4", frames, **CLOSED)  # type: ignore[arg-type]
+    taken = assert_cuts_are_invisible(Clip("clip", str(path)), segment_s=4.0)
+    assert taken.joined.table.info.rotation == 360 - turn
+    assert taken.joined.table.face_found[late + 6 :].all()
+
+
+def test_a_clip_without_a_face(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "empty.mp4", pictures(hidden=[range(COUNT)]), **CLOSED)  # type: ignore[arg-type]
+    taken = assert_cuts_are_invisible(Clip("clip", str(path)))
+    assert not taken.cuts.turn_known and not taken.joined.table.face_found.any()
+
+
+def test_samples_are_those_of_an_unbroken_watch() -> None:
+    """All of the first sixteen detections, then eight at each doubled distance."""
+    numbers = [number for number in range(257) if number % sample_stride(number) == 0]
+    assert numbers == [
+        *range(16),
+        *range(16, 32, 2),
+        *range(32, 64, 4),
+        *range(64, 128, 8),
+        *range(128, 257, 16),
+    ]
+
+
+def test_settings_that_change_the_pace(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", pictures(150), **CLOSED)  # type: ignore[arg-type]
+    for settings in (
+        CaptureSettings(detect_every=4, regress_batch=3, decode_threads=2, try_turns=False),
+        CaptureSettings(held_bytes=1, detect_batch=3),
+    ):
+        assert_cuts_are_invisible(Clip("clip", str(path)), settings, segment_s=1.0)
+
+
+def test_what_cannot_be_cut_stays_whole(tmp_path: Path) -> None:
+    def cuts_of(path: Path, segment_s: float = SEGMENT_S) -> SegmentPlan | None:
+        clip = Clip("clip", str(path))
+        return survey(clip, DiscDetector(), DiscRegressor(), CaptureSettings(), segment_s, "key")
+
+    once = x264("keyint=infinite:scenecut=0")
+    assert cuts_of(write_video(tmp_path / "once.mp4", pictures(), **once)) is None  # type: ignore[arg-type]
+    plain = write_video(tmp_path / "plain.mp4", pictures(), **CLOSED)  # type: ignore[arg-type]
+    assert cuts_of(plain) is not None
+    assert cuts_of(plain, segment_s=6.0) is None  # not long enough
+    assert cuts_of(videos.truncate(plain, tmp_path / "cut.mp4")) is None
+    assert cuts_of(videos.write_audio(tmp_path / "sound.m4a")) is None
+    assert cuts_of(tmp_path / "nowhere.mp4") is None
+    raw = write_video(tmp_path / "raw.h264", pictures(), **CLOSED)  # type: ignore[arg-type]
+    assert cuts_of(raw) is None  # packets without times
+
+
+def test_segments_that_do_not_fit_are_not_joined(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", pictures(), **CLOSED)  # type: ignore[arg-type]
+    clip, settings = Clip("clip", str(path)), CaptureSettings()
+    taken = in_segments(clip)
+
+    def refusal(changed: SegmentResult, cuts: SegmentPlan = taken.cuts) -> str:
+        results = [changed if result.number == changed.number else result for result in taken.results]
+        with pytest.raises(CannotJoin) as error:
+            join(clip, cuts, results, DiscDetector(), DiscRegressor(), settings)
+        assert not error.value.turn
+        return str(error.value)
+
+    second = taken.results[1]
+    assert "number their frames" in refusal(dataclasses.replace(second, pts=second.pts + 1))
+    assert "number their frames" in refusal(dataclasses.replace(second, pts=second.pts[:-8]))
+    assert "number their frames" in refusal(dataclasses.replace(second, pts=second.pts[1:]))
+    assert "different pictures" in refusal(dataclasses.replace(second, digests=second.digests ^ 1))
+    assert "odd" in refusal(dataclasses.replace(second, steady=False))
+    assert "odd" in refusal(dataclasses.replace(second, picture="another"))
+    assert "frames were decoded" in refusal(second, dataclasses.replace(taken.cuts, frames=COUNT + 1))
+
+
+def test_the_rule_depends_on_nothing_but_clip_and_length(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", pictures(600), **CLOSED)  # type: ignore[arg-type]
+    times = packet_times(Clip("clip", str(path)))
+    assert times is not None and len(times.pts) == 600 and len(times.keyframes) == 30
+    segments = cut(Clip("clip", str(path)), times, 6, 3.0)
+    assert [segment.seconds for segment in segments[:-1]] == pytest.approx(
+        [3.0] * len(segments[:-1]), abs=0.7
+    )
+    assert sum(segment.seconds for segment in segments) == pytest.approx(599 / 30)
+    for earlier, later in itertools.pairwise(segments):
+        assert earlier.end == later.first and later.first % 6 == later.lead % 6 == 0
+        keyframe = later.lead - later.lead % 20
+        assert later.lead - keyframe < 6 and later.first - later.lead == WARM_UP * 6
+    assert not may_be_long(Clip("clip", str(path), end=Fraction(4)), 3.0)
+    assert may_be_long(Clip("clip", str(path)), 3.0) and not may_be_long(Clip("clip", str(path)), 15.0)

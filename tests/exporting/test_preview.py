@@ -1,0 +1,152 @@
+"""Previews of real videos: each frame gets its own row, in a video, on a sheet, in a folder."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from facecap_batch.coefficients import ClipInfo, CoefficientTable, write_parquet
+from facecap_batch.exporting.preview import BadPreview, preview
+from facecap_batch.storage.publish import TEMPORARY_PREFIX
+
+WIDTH, HEIGHT, FRAMES = 160, 96, 24
+TIME_BASE = Fraction(1, 1000)
+# A rate that varies: 40 ms, then 20 ms, then 80 ms a frame.
+PTS = np.concatenate([np.arange(8) * 40, 320 + np.arange(8) * 20, 480 + np.arange(8) * 80])
+
+
+def grey_of(index: int) -> int:
+    return 30 + 8 * index
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A variable-rate video whose frames tell their number by their brightness."""
+    path = tmp_path_factory.mktemp("video") / "grey – ü.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.time_base = TIME_BASE
+        for index in range(FRAMES):
+            image = np.full((HEIGHT, WIDTH, 3), grey_of(index), np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = int(PTS[index]), TIME_BASE
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def table(rows: slice = slice(0, FRAMES), lost: tuple[int, ...] = ()) -> CoefficientTable:
+    count = len(PTS[rows])
+    found = np.array([number not in lost for number in range(count)], bool)
+    made = CoefficientTable(
+        info=ClipInfo("grey", "grey.mkv", WIDTH, HEIGHT, Fraction(25), TIME_BASE, 0, True),
+        frame_index=np.arange(count, dtype=np.int32),
+        pts=PTS[rows].astype(np.int64),
+        face_found=found,
+        score=np.full(count, 0.9, np.float32),
+        box=np.tile(np.float32([60, 30, 110, 80]), (count, 1)),
+        coefficients=np.full((count, 51), 0.5, np.float32),
+        head=np.tile(np.float32([0.2, 0.1, 0, 0, 0, -60]), (count, 1)),
+    )
+    for values in (made.score, made.box, made.coefficients, made.head):
+        values[~found] = np.nan
+    return made
+
+
+def written(tmp_path: Path, made: CoefficientTable, name: str = "table.parquet") -> Path:
+    write_parquet(made, tmp_path / name)
+    return tmp_path / name
+
+
+def corner(picture: np.ndarray) -> float:
+    """Brightness where nothing is drawn: near the lower left corner of the frame."""
+    height = picture.shape[0]
+    return float(picture[-height // 8 : -height // 16, height // 16 : height // 8].mean())
+
+
+def test_video_has_every_frame_at_its_own_time(video: Path, tmp_path: Path):
+    seen: list[int] = []
+    output = tmp_path / "p.mp4"
+    assert (
+        preview(written(tmp_path, table(lost=(5,))), video, output, height=192, progress=seen.append)
+        == FRAMES
+    )
+    assert seen == list(range(1, FRAMES + 1))
+    with av.open(str(output)) as container:
+        frames = list(container.decode(video=0))
+    assert [round(1000 * frame.time) for frame in frames] == PTS.tolist()
+    for index, frame in enumerate(frames):
+        picture = frame.to_ndarray(format="rgb24")
+        assert picture.shape[0] == 192 and picture.shape[1] > 320
+        assert abs(corner(picture) - grey_of(index)) < 4
+    red = frames[5].to_ndarray(format="rgb24")[-2:, 100:200].reshape(-1, 3).mean(axis=0)
+    assert red[0] > red[1] + 60
+
+
+def test_range_meets_its_own_frames(video: Path, tmp_path: Path):
+    output = tmp_path / "frames"
+    assert preview(written(tmp_path, table(slice(9, 20))), video, output, every=5, height=192) == 3
+    names = sorted(file.name for file in output.iterdir())
+    assert names == ["000000.jpg", "000005.jpg", "000010.jpg"]
+    for name, index in zip(names, (9, 14, 19), strict=True):
+        assert abs(corner(cv2.imread(str(output / name))) - grey_of(index)) < 4
+
+
+def test_sheet_spreads_frames_and_marks_lost_ones(video: Path, tmp_path: Path):
+    output = tmp_path / "sheet.png"
+    assert preview(written(tmp_path, table(lost=tuple(range(12)))), video, output, sheet_frames=8) == 8
+    sheet = cv2.imread(str(output))[:, :, ::-1]
+    cell = 450
+    assert sheet.shape == (2 * 270, 4 * cell, 3)
+    assert sheet[269, 200, 0] > 200 and sheet[269, 200, 1] < 120
+    assert abs(int(sheet[539, 200, 0]) - int(sheet[539, 200, 1])) < 10
+
+
+def test_raw_values_are_marked(video: Path, tmp_path: Path):
+    final, raw = table(), table()
+    raw.coefficients[:] = 0.9
+    final_path, raw_path = written(tmp_path, final), written(tmp_path, raw, "raw.parquet")
+    preview(final_path, video, tmp_path / "a", height=540, every=24)
+    preview(final_path, video, tmp_path / "b", height=540, every=24, raw_path=raw_path)
+    a, b = (cv2.imread(str(tmp_path / name / "000000.jpg")).astype(int) for name in "ab")
+    assert np.abs(a - b)[:, 900:].max() > 100
+    assert np.abs(a - b)[:, :890].max() < 40
+    other = written(tmp_path, table(slice(0, 5)), "other.parquet")
+    with pytest.raises(BadPreview, match="not the raw table"):
+        preview(final_path, video, tmp_path / "c", raw_path=other)
+
+
+def test_turned_clip_is_shown_upright(video: Path, tmp_path: Path):
+    made = table()
+    info = ClipInfo("grey", "grey.mkv", HEIGHT, WIDTH, Fraction(25), TIME_BASE, 90, True)
+    assert preview(written(tmp_path, made.replace(info=info)), video, tmp_path / "s.png", sheet_frames=1) == 1
+    assert cv2.imread(str(tmp_path / "s.png")).shape == (270, 162, 3)
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.png", "x"])
+def test_a_table_of_another_video_is_refused(video: Path, tmp_path: Path, name: str):
+    stranger = table()
+    stranger = stranger.replace(pts=stranger.pts + 7)
+    for made in (stranger, table(slice(0, 0))):
+        with pytest.raises(BadPreview, match="no frame"):
+            preview(written(tmp_path, made), video, tmp_path / "out" / name)
+    assert (
+        not list((tmp_path).glob(f"out/**/*{TEMPORARY_PREFIX}*")) and not (tmp_path / "out" / name).exists()
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"every": 0}, {"sheet_frames": 0}, {"height": 8}])
+def test_impossible_wishes_are_refused(video: Path, tmp_path: Path, wrong: dict[str, int]):
+    with pytest.raises(BadPreview):
+        preview(written(tmp_path, table()), video, tmp_path / "p.png", **wrong)
+
+
+def test_unknown_output_is_refused(video: Path, tmp_path: Path):
+    with pytest.raises(BadPreview, match="suffix"):
+        preview(written(tmp_path, table()), video, tmp_path / "p.gif")
