@@ -205,9 +205,14 @@ class Expression(nn.Module):
         return features.float()
 
     def _parts(self, patches: Patches) -> tuple[list[Tensor], list[Tensor]]:
-        eyes = self._seen(self.eye, torch.cat([patches.left_eye, patches.right_eye]))
-        sides = self._seen(self.side, torch.cat([patches.left_side, patches.right_side]))
-        return list(eyes.chunk(2)), list(sides.chunk(2))
+        return (
+            self._both(self.eye, patches.left_eye, patches.right_eye),
+            self._both(self.side, patches.left_side, patches.right_side),
+        )
+
+    def _both(self, network: PatchNetwork, left: Tensor, right: Tensor) -> list[Tensor]:
+        features = self._seen(network, torch.stack([left, right], 1).flatten(0, 1))
+        return list(features.unflatten(0, (-1, 2)).unbind(1))
 
     def _predict(self, eyes: list[Tensor], sides: list[Tensor], around: Tensor, angles: Tensor) -> Prediction:
         mirror = angles * angles.new_tensor([-1.0, 1.0, -1.0])
