@@ -95,16 +95,16 @@ def _together(name: str) -> np.ndarray:
 def _alone(engine, sources: Sources) -> np.ndarray:
     """What is said of each coefficient, beyond what is said at rest, where a frontal face does it and nothing
     else (`_together`): float64 [51], mean over unseen people."""
-    model, skins = sources.load()
+    rig = sources.load()
     rng = np.random.default_rng(4711)
     faces = [np.zeros(len(ARKIT_NAMES), np.float32), *map(_together, ARKIT_NAMES)]
     said = np.zeros(len(ARKIT_NAMES))
     for _ in range(PEOPLE_ALONE):
-        who, light = person(model, rng, skins=skins), random_light(rng)
+        who, light = person(rig, rng), random_light(rng)
         rotation = matrix_from_euler(rng.normal(0, [0.15, 0.1, 0.05]))
         view = View(rotation, float(rng.uniform(50, 120)), dataset.CROP, np.zeros(2), 1.0)
         backdrop = degrade.background(rng, dataset.CROP)
-        rendered = [render(model, who, face, view, light) for face in faces]
+        rendered = [render(rig.model, who, face, view, light) for face in faces]
         outputs = _run(engine, np.stack([raster.over(one.rgba, backdrop) for one in rendered]))["outputs"]
         said += np.diagonal(outputs[1:, : len(ARKIT_NAMES)]) - outputs[0, : len(ARKIT_NAMES)]
     return said / PEOPLE_ALONE
@@ -112,14 +112,14 @@ def _alone(engine, sources: Sources) -> np.ndarray:
 
 def _resting(engine, sources: Sources) -> float:
     """Mean absolute value of the 51 coefficients on neutral faces of unseen people, nearly frontal."""
-    model, skins = sources.load()
+    rig = sources.load()
     rng = np.random.default_rng(90210)
     images = []
     for _ in range(RESTING_PEOPLE):
-        who = person(model, rng, skins=skins)
+        who = person(rig, rng)
         rotation = matrix_from_euler(rng.normal(0, [0.15, 0.1, 0.05]))
         view = View(rotation, float(rng.uniform(50, 120)), dataset.CROP, rng.normal(0, 0.03, 2), 1.0)
-        rendered = render(model, who, np.zeros(len(ARKIT_NAMES), np.float32), view, random_light(rng))
+        rendered = render(rig.model, who, np.zeros(len(ARKIT_NAMES), np.float32), view, random_light(rng))
         images.append(dataset.finish(rendered, who, degrade.background(rng, dataset.CROP), rng)[0])
     return float(np.abs(_run(engine, np.stack(images))["outputs"][:, : len(ARKIT_NAMES)]).mean())
 

@@ -23,8 +23,7 @@ from facecap_batch.coefficients import ClipInfo, CoefficientTable, write_parquet
 from facecap_batch.geometry import focal_length, matrix_from_euler
 from facecap_batch.storage.publish import published
 from facecap_batch.training.people.appearance import person
-from facecap_batch.training.people.head_model import HeadModel
-from facecap_batch.training.people.skins import Skins
+from facecap_batch.training.people.rig import Rig
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.rendering import degrade, raster
 from facecap_batch.training.rendering.performance import head_motion, performance
@@ -77,9 +76,7 @@ def _card(clip: Clip, frame: np.ndarray, box: np.ndarray, time: float) -> bool:
     return away < 0.2 * clip.height
 
 
-def frames_of(
-    clip: Clip, model: HeadModel, skins: Skins | None
-) -> tuple[list[np.ndarray], CoefficientTable | None]:
+def frames_of(clip: Clip, rig: Rig) -> tuple[list[np.ndarray], CoefficientTable | None]:
     """The upright frames of `clip`, uint8 [height, width, 3], and their truth."""
     rng = np.random.default_rng(clip.seed)
     backdrop = _backdrop(clip, rng)
@@ -94,7 +91,7 @@ def frames_of(
     if not clip.distance:
         shift = np.round(8 * np.sin(times * 2)).astype(int)
         return [finished(np.roll(backdrop, step, axis=1)) for step in shift], None
-    who, light = person(model, rng, skins=skins), random_light(rng)
+    who, light = person(rig, rng), random_light(rng)
     coefficients = performance(times, rng)
     angles = head_motion(times, rng, clip.swing)
     rotations = matrix_from_euler(angles)
@@ -103,7 +100,7 @@ def frames_of(
     camera = Camera(clip.width, clip.height, focal_length(clip.width, clip.height))
     frames, boxes, seen = [], [], []
     for row in range(count):
-        drawing = draw(model, who, coefficients[row], rotations[row], positions[row], camera, light)
+        drawing = draw(rig.model, who, coefficients[row], rotations[row], positions[row], camera, light)
         if drawing.lens is not None:
             degrade.lens_glare(drawing.rgba, drawing.lens, who.lens, np.random.default_rng(clip.seed))
         frame = finished(raster.over(drawing.rgba, backdrop))
@@ -177,9 +174,9 @@ def main(
 ) -> None:
     """Render the demo; see the module's docstring."""
     cv2.setNumThreads(1)
-    model, skins = Sources(ict, makehuman, cache).load()
+    rig = Sources(ict, makehuman, cache).load()
     for clip in CLIPS:
-        frames, truth = frames_of(clip, model, skins)
+        frames, truth = frames_of(clip, rig)
         path = output / "demo" / f"{clip.name}.mp4"
         encode(clip, frames, path)
         if truth is not None:

@@ -1,10 +1,11 @@
 """Render training shards of faces and heads on every core.
 
-    python jobs/synthesise.py --ict ICT-FaceKit/FaceXModel --output data --faces 200 --heads 20
+    python jobs/synthesise.py --ict ICT-FaceKit/FaceXModel --output data/ict --faces 200 --heads 20
+    python jobs/synthesise.py --family hm08 --ict … --makehuman makehuman --output data/hm08 --faces 200
 
-ICT-FaceKit is public (github.com/ICT-VGL/ICT-FaceKit, MIT), and so are MakeHuman's skins and brows (CC0;
-`facecap_batch.training.people.skins` says which files --makehuman is to hold). Existing shards are kept, so
-the job can be stopped and continued, and grows a data set when it is called with larger numbers.
+ICT-FaceKit is public (github.com/ICT-VGL/ICT-FaceKit, MIT), and so are MakeHuman's files (CC0;
+docs/training.md says which --makehuman is to hold). A folder of shards is of one family. Existing shards are
+kept, so the job can be stopped and continued, and grows a data set when it is called with larger numbers.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ FACES_PER_SHARD = 1024
 HEADS_PER_SHARD = 512
 
 
-def _make(task: tuple[str, int, Sources, Path]) -> str:
+def _make(task: tuple[str, int, str, Sources, Path]) -> str:
     import cv2
 
     from facecap_batch.training.rendering import dataset
 
-    kind, number, sources, path = task
+    kind, number, family, sources, path = task
     cv2.setNumThreads(1)
     start = time.perf_counter()
-    model, skins = sources.load()
+    rig = sources.load(family)
     if kind == "faces":
         arrays = dataclasses.asdict(
-            dataset.face_shard(model, number, FACES_PER_SHARD, skins=skins, takes=sources.performances())
+            dataset.face_shard(rig, number, FACES_PER_SHARD, takes=sources.performances())
         )
     else:
-        arrays = dataset.head_shard(model, number, HEADS_PER_SHARD, skins)
+        arrays = dataset.head_shard(rig, number, HEADS_PER_SHARD)
     dataset.save(path, arrays)
     count = FACES_PER_SHARD if kind == "faces" else HEADS_PER_SHARD
     return f"{path.name} {count / (time.perf_counter() - start):.1f} images/s"
@@ -48,8 +49,9 @@ def main(
     ict: Annotated[Path, typer.Option(help="ICT-FaceKit's FaceXModel folder")],
     makehuman: Annotated[
         Path | None,
-        typer.Option(help="folder of MakeHuman's skins and brows; without it all skin is procedural"),
+        typer.Option(help="folder of MakeHuman's files; without it all skin is procedural"),
     ] = None,
+    family: Annotated[str, typer.Option(help="whose heads: ict, or hm08, MakeHuman's own")] = "ict",
     takes: Annotated[
         Path | None, typer.Option(help="folder of Live Link Face CSV files that faces are taken from, too")
     ] = None,
@@ -65,9 +67,9 @@ def main(
     from facecap_batch.training.people.sources import Sources
 
     sources = Sources(ict, makehuman, output, takes)
-    sources.load()
+    sources.load(family)
     wanted = [
-        (kind, number, sources, output / kind / f"{kind}_{number:04d}.npz")
+        (kind, number, family, sources, output / kind / f"{kind}_{number:04d}.npz")
         for kind, count in (("heads", heads), ("faces", faces))
         for number in range(first, first + count)
     ]

@@ -10,8 +10,11 @@ import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import LANDMARKS
-from facecap_batch.training.people.head_model import IDENTITY_MODES, HeadModel
+from facecap_batch.training.people.head_model import HeadModel
+from facecap_batch.training.people.identities import ict
+from facecap_batch.training.people.rig import Rig
 
+MODES = 20  # ways in which heads differ
 EGG = np.array([7.5, 11.0, 9.0])  # half axes, centimetres
 EYES = ((3.1, 3.6, 7.2), (-3.1, 3.6, 7.2))
 
@@ -68,7 +71,8 @@ def head_for_tests() -> HeadModel:
         triangles=triangles,
         material=material,
         vertex_material=vertex_material,
-        identity=rng.normal(0, 0.02, (IDENTITY_MODES, len(neutral), 3)).astype(np.float32),
+        identity=rng.normal(0, 0.02, (MODES, len(neutral), 3)).astype(np.float32),
+        identity_names=tuple(f"mode{number}" for number in range(MODES)),
         shape_start=np.array(start, np.int32),
         shape_vertex=np.concatenate(vertices).astype(np.int32),
         shape_delta=np.concatenate(deltas).astype(np.float32),
@@ -77,3 +81,8 @@ def head_for_tests() -> HeadModel:
         lid_right=np.flatnonzero((z > 5) & (x < -1) & (y > 1)).astype(np.int32),
         face_box=np.flatnonzero((z > 3) & (np.abs(y) < 9)).astype(np.int32),
     )
+
+
+def rig_for_tests(model: HeadModel | None = None) -> Rig:
+    """A `Rig` of `head_for_tests`, or of another head, without skins."""
+    return Rig(head_for_tests() if model is None else model, ict)

@@ -17,7 +17,7 @@ from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.training.regressor import evaluation
 from facecap_batch.training.rendering import dataset
-from tests.support.head import head_for_tests
+from tests.support.head import rig_for_tests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "jobs"))
 import evaluate
@@ -49,7 +49,7 @@ def test_faces_that_do_one_thing_alone_are_rendered_and_read(random_engines, mon
     @dataclasses.dataclass(frozen=True)
     class HeadOnly:
         def load(self):
-            return head_for_tests(), None
+            return rig_for_tests()
 
     engine = open_engine(load_set(str(random_engines.folder)).regressor, "onnxruntime-cpu")
     said = evaluate._alone(engine, HeadOnly())

@@ -120,7 +120,7 @@ def model():
 
 
 def test_texels_take_the_colour_of_their_place_on_the_head(makehuman, model):
-    built = skins.build(makehuman, model, SIZE)
+    built = skins.build(makehuman, model, registration.register, SIZE)
     assert built.names == ("free",) and built.brow_names == ("thick",)
     assert built.albedo.shape == (1, SIZE, SIZE, 3) and built.brows.shape == (1, SIZE, SIZE)
     place = built.albedo[0].astype(np.float64) ** (1 / 2.2)  # 0..1 over the span, within 0.01
@@ -132,7 +132,7 @@ def test_texels_take_the_colour_of_their_place_on_the_head(makehuman, model):
 
 
 def test_brows_lie_below_the_brow_landmarks_on_both_sides(makehuman, model):
-    brows = skins.build(makehuman, model, SIZE).brows[0]
+    brows = skins.build(makehuman, model, registration.register, SIZE).brows[0]
     rows, columns = np.nonzero(brows > 128)
     x, y = (columns / (SIZE - 1) - 0.5) * 2 * SPAN, (0.5 - rows / (SIZE - 1)) * 2 * SPAN
     marks = model.neutral[model.landmarks[17:27]]
@@ -142,12 +142,12 @@ def test_brows_lie_below_the_brow_landmarks_on_both_sides(makehuman, model):
 
 
 def test_the_cache_gives_back_what_was_built(makehuman, model, tmp_path, monkeypatch):
-    built = skins.build(makehuman, model, SIZE)
+    built = skins.build(makehuman, model, registration.register, SIZE)
     monkeypatch.setattr(skins, "build", lambda *_: built)
     cache = tmp_path / "cache" / "skins.npz"
-    first = skins.load(makehuman, model, cache)
+    first = skins.load(makehuman, model, registration.register, cache)
     monkeypatch.delattr(skins, "build")
-    again = skins.load(makehuman, model, cache)
+    again = skins.load(makehuman, model, registration.register, cache)
     assert again.names == first.names == ("free",) and isinstance(again.names[0], str)
     np.testing.assert_array_equal(again.albedo, built.albedo)
     np.testing.assert_array_equal(again.brows, built.brows)
@@ -156,4 +156,4 @@ def test_the_cache_gives_back_what_was_built(makehuman, model, tmp_path, monkeyp
 def test_a_base_head_under_another_licence_is_refused(makehuman, model, tmp_path):
     (tmp_path / "base.obj").write_text((makehuman / "base.obj").read_text().replace("CC0", "AGPL"))
     with pytest.raises(ValueError, match=r"CC0.*base\.obj"):
-        skins.build(tmp_path, model, SIZE)
+        skins.build(tmp_path, model, registration.register, SIZE)

@@ -20,7 +20,7 @@ from facecap_batch.training.people.skin_texture import TEXTURE, skin_texture, te
 from facecap_batch.training.rendering.raster import CLOTH, GLASSES, HAIR, LASH, blend_shapes
 
 if TYPE_CHECKING:
-    from facecap_batch.training.people.skins import Skins
+    from facecap_batch.training.people.rig import Rig
 
 
 LID_OVERLAP = 0.05  # cm by which closed lids overlap
@@ -134,13 +134,12 @@ def _lashes(model: HeadModel, rest: np.ndarray, eyes: np.ndarray, rng: np.random
     return cover
 
 
-def person(
-    model: HeadModel, rng: np.random.Generator, tone: float | None = None, skins: Skins | None = None
-) -> Person:
-    """A random identity. `tone` fixes the skin from 0 (fair) to 1 (deep); with `skins`, most people have one
-    of these and their brows."""
-    weights = np.clip(rng.normal(0, 1, len(model.identity)), -2.2, 2.2) * rng.uniform(0.6, 1.1)
-    rest = model.neutral + np.tensordot(weights.astype(np.float32), model.identity, axes=1)
+def person(rig: Rig, rng: np.random.Generator, tone: float | None = None) -> Person:
+    """A random identity. `tone` fixes the skin from 0 (fair) to 1 (deep); where the rig has skins, most
+    people have one of these and their brows."""
+    model = rig.model
+    identity = rig.identity(model, rng)
+    rest = identity.rest
     tone = float(rng.beta(1.1, 1.3)) if tone is None else tone
     position = tone * (len(SKIN_TONES) - 1)
     skin = np.array([np.interp(position, range(len(SKIN_TONES)), SKIN_TONES[:, k]) for k in range(3)])
@@ -201,7 +200,7 @@ def person(
             np.float32
         ),
         uv=np.concatenate([model.uv, np.zeros((extra, 2))]).astype(np.float32),
-        texture=skin_texture(model, rng, skin, hair, tone, skins),
+        texture=skin_texture(model, rng, skin, hair, tone, rig.skins, identity.beard),
         creases=random_creases(texel(model.uv[model.landmarks]), TEXTURE, rng),
         crevice=float(rng.uniform(0.2, 1.0)),
         skin=skin.astype(np.float32),

@@ -38,7 +38,9 @@ def scalp(model: HeadModel, rest: np.ndarray, rng: np.random.Generator):
     height = _hairline(model.neutral, rise, rng.uniform(-8, -2))
     ear = (np.abs(model.neutral[:, 0]) > 7.4) & (model.neutral[:, 1] < 5.8) & (model.neutral[:, 1] > -3)
     height = np.where(ear & (model.neutral[:, 2] > -3.5), -2.0, height)
-    skull = np.flatnonzero((model.vertex_material <= 1) & (height > -1.5))
+    skin = model.triangles[model.material <= 1]
+    inside = skin[(height[skin] > -1.5).any(axis=1)]  # the rest of a triangle is cut off by its cover
+    skull = np.unique(inside)
     normals = vertex_normals(rest, model.triangles[model.material <= 1])
     thick = rng.choice([0.15, 0.5, 1.0, 1.8, 3.0], p=[0.2, 0.25, 0.25, 0.2, 0.1]) * rng.uniform(0.7, 1.3)
     lumps = 1 + 0.35 * np.sin(rest[:, 0] * rng.uniform(0.3, 1.2) + rng.uniform(0, 6)) * np.sin(
@@ -52,7 +54,6 @@ def scalp(model: HeadModel, rest: np.ndarray, rng: np.random.Generator):
     shell[:, 2] += 0.25 * fringe * front
     index = np.full(len(rest), -1, np.int32)
     index[skull] = np.arange(len(skull))
-    inside = model.triangles[(model.material <= 1) & (index[model.triangles].min(axis=1) >= 0)]
     return shell[skull], index[inside], height[skull]
 
 

@@ -69,13 +69,18 @@ def _labels(pairs: np.ndarray, count: int) -> np.ndarray:
     return connected_components(coo_matrix((np.ones(len(pairs)), pairs.T), (count, count)), directed=False)[1]
 
 
+def islands(mesh: Mesh) -> np.ndarray:
+    """int32 [Q], which piece of texture each quad lies on."""
+    joined = np.stack([mesh.quad_uvs.ravel(), np.repeat(mesh.quad_uvs[:, 0], 4)], axis=1)
+    return _labels(joined, len(mesh.uv))[mesh.quad_uvs[:, 0]]
+
+
 def face_island(mesh: Mesh) -> tuple[Mesh, list[np.ndarray]]:
     """The part of `mesh` whose texture is one piece with the nose, and the rims of its holes.
 
     Rims of the mouth and of both eyes: float64 [K, 3] each, decimetres, in no order.
     """
-    joined = np.stack([mesh.quad_uvs.ravel(), np.repeat(mesh.quad_uvs[:, 0], 4)], axis=1)
-    island = _labels(joined, len(mesh.uv))[mesh.quad_uvs[:, 0]]
+    island = islands(mesh)
     middle = mesh.vertices[mesh.quads].mean(axis=1)
     top = mesh.vertices[mesh.quads, 1].max()
     nose = np.argmax(middle[:, 2] - 10 * np.abs(middle[:, 0]) - 10 * (middle[:, 1] < top - 2.2))

@@ -8,6 +8,8 @@ between the lips need no picking: they are where MakeHuman's texture leaves the 
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 from scipy.interpolate import RBFInterpolator
@@ -36,10 +38,13 @@ CURVES = (
     ([64, 63, 62, 61, 60], [64, 65, 66, 67, 60]), ([45, 44, 43, 42], [45, 46, 47, 42]),
     ([39, 38, 37, 36], [39, 40, 41, 36]),
 )  # fmt: skip
+BROWS = range(17, 27)
+UPPER_HALVES = (36, 37, 38, 39, 42, 43, 44, 45, 60, 61, 62, 63, 64)  # landmarks on upper lid margins and lip
 LID = 0.35  # centimetres from the lid margin to where both heads are matched again
 OFF_EYE = 0.05  # centimetres off MakeHuman's lid margin, where some skins show the white of the eye
 BROW_DROP = 0.4  # centimetres; hair grows this much below the model's brow landmarks, on the ridge
 BROW_HALF = 0.45  # centimetres; brows are as thick on both heads
+LIP_REACH = (0.06, 0.4, 0.6)  # centimetres from a point of the line between the lips to their edge
 LIP_CORNER = 0.238  # decimetres; MakeHuman's lips meet visibly up to here
 
 
@@ -172,12 +177,22 @@ def _bending(rest: np.ndarray, triangles: np.ndarray) -> csr_matrix:
     return (bend.T @ bend).tocsr()
 
 
-def register(model: HeadModel, triangles: np.ndarray, head: Mesh) -> np.ndarray:
-    """Where the model's vertices are on MakeHuman's head: float64 [V, 6].
+@dataclasses.dataclass(frozen=True)
+class _Overlay:
+    """Both heads with the map from one to the other; lengths are centimetres."""
 
-    Its uv (2), its place from the front (x, y; centimetres), how much of its colour to keep (0..1) and how
-    light it is there (0..1, dark in the nostrils).
-    """
+    points: np.ndarray  # float64 [N, 3], of MakeHuman's head
+    uv: np.ndarray  # float64 [N, 2], of those points
+    tree: cKDTree  # of those points and their normals; a turn by 60 degrees counts as a centimetre
+    curves: list[list[np.ndarray]]  # see `_pairs`, vertices of the model
+    fixed: np.ndarray  # int [P], vertices of the model whose places are known
+    theirs: np.ndarray  # float64 [P, 3], those places
+    warp: RBFInterpolator  # from the model's neutral head to MakeHuman's
+    facing: np.ndarray  # float64 [V, 3], the model's normals
+    used: np.ndarray  # int [U], vertices of the triangles that are laid over
+
+
+def _overlay(model: HeadModel, triangles: np.ndarray, head: Mesh) -> _Overlay:
     island, rims = face_island(head)
     points, normals, uv = _samples(island, 12)
     points = points * DECIMETRE
@@ -206,6 +221,20 @@ def register(model: HeadModel, triangles: np.ndarray, head: Mesh) -> np.ndarray:
             kernel="linear",
             degree=1,
         )
+    return _Overlay(points, uv, tree, curves, fixed, theirs, warp, facing, used)
+
+
+def register(model: HeadModel, triangles: np.ndarray, head: Mesh) -> np.ndarray:
+    """Where the model's vertices are on MakeHuman's head: float64 [V, 6].
+
+    Its uv (2), its place from the front (x, y; centimetres), how much of its colour to keep (0..1) and how
+    light it is there (0..1, dark in the nostrils).
+    """
+    over = _overlay(model, triangles, head)
+    points, uv, tree, warp, facing = over.points, over.uv, over.tree, over.warp, over.facing
+    curves, fixed, theirs, used = over.curves, over.fixed, over.theirs, over.used
+    rest = model.neutral.astype(np.float64)
+    our_uv = np.nan_to_num(model.uv).astype(np.float64)
     there = warp(rest[used])
     distance, index = tree.query(np.concatenate([there, facing[used]], axis=1))
     data = np.zeros((len(rest), 2))
@@ -241,3 +270,35 @@ def register(model: HeadModel, triangles: np.ndarray, head: Mesh) -> np.ndarray:
     depth = np.clip((nostrils[:, 2].mean() + 0.15 - rest[used, 2]) / 0.4, 0, 1)
     found[used, 5] = 1 - 0.85 * depth * (cKDTree(nostrils).query(rest[used])[0] < 0.5)
     return found
+
+
+def landmark_places(model: HeadModel, triangles: np.ndarray, head: Mesh) -> np.ndarray:
+    """Where the model's 68 landmarks are on MakeHuman's head: float64 [68, 3], centimetres.
+
+    Lid and lip landmarks lie on the margin itself, others near the surface. Arguments as for `register`.
+    """
+    over = _overlay(model, triangles, head)
+    places = over.warp(model.neutral[model.landmarks].astype(np.float64))
+    known = dict(zip(over.fixed.tolist(), over.theirs, strict=True))
+    for index, vertex in enumerate(model.landmarks.tolist()):
+        if vertex in known and index not in BROWS:
+            places[index] = known[vertex]
+    mouth, *eyes = (rim * DECIMETRE for rim in face_island(head)[1])
+    eyes.sort(key=lambda rim: float(-rim[:, 0].mean()))
+    for marks, rim in ((range(60, 68), mouth), (range(42, 48), eyes[0]), (range(36, 42), eyes[1])):
+        for index in marks:
+            places[index] = _on_margin(rim, places[index], index in UPPER_HALVES)
+    for index in (61, 62, 63, 65, 66, 67):  # the margin is behind where the lips meet, which is their edge
+        below = index in UPPER_HALVES
+        towards = over.tree.data[:, 4] * (-1 if below else 1) > 0.3  # the other lip, by their normals
+        lip = over.points[(np.abs(over.points - places[index]) < LIP_REACH).all(axis=1) & towards]
+        places[index] = lip[np.argmin(lip[:, 1]) if below else np.argmax(lip[:, 1])]
+    return places
+
+
+def _on_margin(rim: np.ndarray, place: np.ndarray, above: bool) -> np.ndarray:
+    """The point nearest to `place` on the upper or lower half of the ring `rim` [K, 3], float64 [3]."""
+    half = rim[_halves(rim)[0 if above else 1]]
+    steps = np.linspace(0, len(half) - 1, 40 * len(half))
+    dense = _at(half, steps, np.arange(len(half)))
+    return dense[np.linalg.norm(dense - place, axis=1).argmin()]

@@ -97,10 +97,12 @@ def skin_texture(
     hair: np.ndarray,
     tone: float,
     skins: Skins | None,
+    bearded: float = 1.0,
 ) -> np.ndarray:
     """Albedo of a random face, linear RGB float32 [TEXTURE, TEXTURE, 3].
 
-    skin, hair: linear RGB float [3]; tone: 0 fair .. 1 deep; with `skins` most faces wear one of these.
+    skin, hair: linear RGB float [3]; tone: 0 fair .. 1 deep; with `skins` most faces wear one of these;
+    `bearded` multiplies the chance of a beard.
     """
     marks = texel(model.uv[model.landmarks])
     worn = skins if skins is not None and rng.random() < PHOTOGRAPHIC else None
@@ -144,7 +146,7 @@ def skin_texture(
         lids = cv2.GaussianBlur(lids, (0, 0), 2)[..., None] * rng.uniform(0.3, 0.8)
         texture = texture * (1 - lids) + lids * (rng.random(3) * 0.25).astype(np.float32)
 
-    if not made_up and rng.random() < 0.4:  # stubble to full beard, moustache
+    if not made_up and rng.random() < 0.4 * bearded:  # stubble to full beard, moustache
         beard = np.zeros((TEXTURE, TEXTURE), np.float32)
         amount = rng.uniform(0.1, 0.95)
         jaw = np.concatenate(

@@ -11,6 +11,7 @@ base/) and ``textures/*.png``, the skins' diffuse maps in any resolution.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -29,10 +30,12 @@ from facecap_batch.training.people.makehuman import (
     linear_picture,
     read_mesh,
 )
-from facecap_batch.training.people.registration import register
 
 FRONT_SIZE = (1120, 480)  # pixels, width and height of a picture of the brows on MakeHuman's head
 FRONT_CORNER, FRONT_PIXELS = np.array([-7.0, 78.0]), 80.0  # its top left corner in cm, pixels per cm
+
+# Where the vertices of a model are on MakeHuman's head, as `registration.register` says.
+Lay = Callable[[HeadModel, np.ndarray, Mesh], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +99,9 @@ def _front_opacity(mesh: Mesh, opacity: np.ndarray) -> np.ndarray:
     return _look_up(opacity, _texel(painted, opacity.shape[1], opacity.shape[0])) * there
 
 
-def build(makehuman: Path, model: HeadModel, size: int = 512) -> Skins:
-    """Skins and brows in the folder `makehuman` as textures of `size` texels; only files under CC0.
+def build(makehuman: Path, model: HeadModel, lay: Lay, size: int = 512) -> Skins:
+    """Skins and brows in the folder `makehuman` as textures of `size` texels; only files under CC0. `lay`
+    says where the model is on MakeHuman's head.
 
     Raises FileNotFoundError naming a file that is missing, ValueError if the base mesh is not CC0.
     """
@@ -107,7 +111,7 @@ def build(makehuman: Path, model: HeadModel, size: int = 512) -> Skins:
     head = read_mesh(base, "body")
     triangles = model.triangles[(model.material == 0) & (model.uv[model.triangles] <= 1).all(axis=(1, 2))]
     screen = _texel(np.nan_to_num(model.uv), size, size)
-    painted, there = _paint(screen, triangles, register(model, triangles, head), size, size)
+    painted, there = _paint(screen, triangles, lay(model, triangles, head), size, size)
     inside = distance_transform_edt(~there, return_distances=False, return_indices=True)
     painted = painted[tuple(inside)]
     kept, light = (painted[..., k, None].astype(np.float32) for k in (4, 5))
@@ -147,10 +151,10 @@ def build(makehuman: Path, model: HeadModel, size: int = 512) -> Skins:
     )
 
 
-def load(makehuman: Path, model: HeadModel, cache: Path) -> Skins:
+def load(makehuman: Path, model: HeadModel, lay: Lay, cache: Path) -> Skins:
     """The skins in `makehuman`, read from the file `cache` where that exists, else built and cached there."""
     if not cache.exists():
-        skins = build(makehuman, model)
+        skins = build(makehuman, model, lay)
         with published(cache) as temporary, temporary.open("wb") as file:
             np.savez(file, **{field.name: getattr(skins, field.name) for field in dataclasses.fields(skins)})
     with np.load(cache) as arrays:

@@ -1,7 +1,8 @@
 """What people are rendered from: folders of third-party files, read once and cached.
 
-In: ICT-FaceKit's ``FaceXModel`` and, if there is one, a folder of MakeHuman's skins and brows. Out: the head
-model and the skins. The cache folder is to be emptied when the code that reads these files changes.
+In: ICT-FaceKit's ``FaceXModel`` and, if there is one, a folder of MakeHuman's files. Out: a `Rig`, the head
+of a family with what makes people of it. The cache folder is to be emptied when the code that reads these
+files changes.
 """
 
 from __future__ import annotations
@@ -11,8 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.training.people import head_model, skins
+from facecap_batch.training.people import (
+    head_model,
+    hm08_head,
+    ict_head,
+    identities,
+    registration,
+    skins,
+)
+from facecap_batch.training.people.rig import Rig
 from facecap_batch.training.rendering.expressions import read_take
+
+FAMILIES = ("ict", "hm08")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,16 +31,33 @@ class Sources:
     """Where the files are."""
 
     ict: Path  # ICT-FaceKit's FaceXModel
-    makehuman: Path | None  # layout in `skins`; None: all skin is procedural
+    makehuman: Path | None  # layout in `skins` and `hm08_head`; None: all skin is procedural, no hm08
     cache: Path  # folder for what is read from them
     takes: Path | None = None  # folder of Live Link Face CSV files that faces are taken from, too
 
-    def load(self) -> tuple[head_model.HeadModel, skins.Skins | None]:
-        """The head, and the skins where there are any."""
-        model = head_model.load(self.ict, self.cache / "head_model.npz")
-        if self.makehuman is None:
-            return model, None
-        return model, skins.load(self.makehuman, model, self.cache / "skins.npz")
+    def load(self, family: str = "ict") -> Rig:
+        """The rig of a family of `FAMILIES`. Raises ValueError where its files are not given."""
+        return {"ict": self._ict, "hm08": self._hm08}[family]()
+
+    def _reference(self) -> head_model.HeadModel:
+        return head_model.load(self.cache / "head_model.npz", lambda: ict_head.build(self.ict))
+
+    def _ict(self) -> Rig:
+        model = self._reference()
+        worn = None
+        if self.makehuman is not None:
+            worn = skins.load(self.makehuman, model, registration.register, self.cache / "skins.npz")
+        return Rig(model, identities.ict, worn)
+
+    def _hm08(self) -> Rig:
+        makehuman = self.makehuman
+        if makehuman is None:
+            raise ValueError("hm08 is MakeHuman's head: its folder is needed")
+        model = head_model.load(
+            self.cache / "hm08_model.npz", lambda: hm08_head.build(makehuman, self._reference())
+        )
+        worn = skins.load(makehuman, model, hm08_head.lay, self.cache / "hm08_skins.npz")
+        return Rig(model, identities.hm08, worn)
 
     def performances(self) -> np.ndarray | None:
         """The rows of all takes, float32 [N, 51], where there are any."""

@@ -1,7 +1,7 @@
 """Shards of rendered faces on disk, and how they are read.
 
 ``faces_XXXX.npz``: crops as the regressor sees them, background and camera included. ``heads_XXXX.npz``:
-whole heads with alpha, for the detector's scenes. A shard is a function of the head model, its number and
+whole heads with alpha, for the detector's scenes. A shard is a function of the rig, its number and
 the code alone, so shards can be made anywhere, in any order, and made again.
 """
 
@@ -17,13 +17,12 @@ from facecap_batch.engines.default_crop import CROP, POINTS
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.storage.publish import published
 from facecap_batch.training.people.appearance import Person, person
-from facecap_batch.training.people.head_model import HeadModel
 from facecap_batch.training.rendering import degrade, raster
 from facecap_batch.training.rendering.expressions import sample
 from facecap_batch.training.rendering.scene import Rendered, View, random_light, render
 
 if TYPE_CHECKING:
-    from facecap_batch.training.people.skins import Skins
+    from facecap_batch.training.people.rig import Rig
 
 TILE = 128  # pixels, side of a head tile
 PICTURES_PER_PERSON = 16  # a person is costlier to make than to draw
@@ -76,11 +75,10 @@ def finish(
 
 
 def face_shard(
-    model: HeadModel,
+    rig: Rig,
     number: int,
     count: int,
     tone: float | None = None,
-    skins: Skins | None = None,
     takes: np.ndarray | None = None,
 ) -> FaceShard:
     """Shard `number` of `count` face crops; boxes are off by what a detector and a track are off by."""
@@ -88,10 +86,10 @@ def face_shard(
     images, coefficients, heads, points, hidden, tones = [], [], [], [], [], []
     for position in range(count):
         if position % PICTURES_PER_PERSON == 0:
-            who = person(model, rng, tone, skins)
+            who = person(rig, rng, tone)
             backdrops = [degrade.background(rng, CROP) for _ in range(3)]
         values = sample(rng, takes)
-        rendered = render(model, who, values, _random_view(rng, CROP, 0.05, 0.12), random_light(rng))
+        rendered = render(rig.model, who, values, _random_view(rng, CROP, 0.05, 0.12), random_light(rng))
         backdrop = backdrops[rng.integers(len(backdrops))]
         backdrop = np.roll(backdrop, rng.integers(0, CROP, 2), axis=(0, 1))[:, :: rng.choice([1, -1])]
         image, behind = finish(rendered, who, np.ascontiguousarray(backdrop), rng)
@@ -111,16 +109,14 @@ def face_shard(
     )
 
 
-def head_shard(
-    model: HeadModel, number: int, count: int, skins: Skins | None = None
-) -> dict[str, np.ndarray]:
+def head_shard(rig: Rig, number: int, count: int) -> dict[str, np.ndarray]:
     """Shard `number` of `count` head tiles: rgba uint8 [n, TILE, TILE, 4], box float32 [n, 4] pixels of the
     tile, yaw_pitch_roll float32 [n, 3] radians."""
     rng = np.random.default_rng([11, number])
     tiles, boxes, angles = [], [], []
     for position in range(count):
         if position % PICTURES_PER_PERSON == 0:
-            who = person(model, rng, None, skins)
+            who = person(rig, rng)
         rotation = _random_rotation(rng)
         if rng.random() < 0.3:  # profiles, which the regressor sees less of
             rotation = matrix_from_euler(
@@ -133,7 +129,7 @@ def head_shard(
             np.array([0.0, -0.08]),
             1.45,
         )
-        rendered = render(model, who, sample(rng), view, random_light(rng), oversampling=2.0)
+        rendered = render(rig.model, who, sample(rng), view, random_light(rng), oversampling=2.0)
         if rendered.lens is not None:
             degrade.lens_glare(rendered.rgba, rendered.lens, who.lens, rng)
         tiles.append(rendered.rgba)

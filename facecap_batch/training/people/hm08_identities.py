@@ -1,0 +1,175 @@
+"""Who hm08 can be: MakeHuman's targets and how a person is mixed from them.
+
+In: a folder of targets (``macrodetails``, ``head``, ``eyes``, ...) and a random generator. Out: targets by
+name, and the weights of one person. A person is a mean adult (`AVERAGE`) plus weighted differences: ancestry,
+sex, age, weight, many details of the face, and what differs between its halves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from facecap_batch.training.people.hm08_targets import Target, read_target, stem
+
+DETAILS = (
+    "head", "forehead", "eyebrows", "eyes", "nose", "cheek", "mouth", "chin", "ears", "neck", "asym",
+)  # fmt: skip
+ANCESTRIES, SEXES = ("african", "asian", "caucasian"), ("female", "male")
+AGES = {"baby": 1.0, "child": 11.0, "young": 25.0, "old": 80.0}  # years at which MakeHuman's targets stand
+MUSCLES, WEIGHTS = ("minmuscle", "averagemuscle", "maxmuscle"), ("minweight", "averageweight", "maxweight")
+# Ends of a slider: what a target's name ends with, and the end opposite to it.
+OPPOSITES = (
+    ("decr", "incr"), ("down", "up"), ("in", "out"), ("backward", "forward"), ("concave", "convex"),
+    ("compress", "uncompress"),
+)  # fmt: skip
+# Not features of a face, or of no face: the whole head put elsewhere, elves' ears.
+LEFT_OUT = re.compile(r"head-(trans|angle)|neck-(trans|scale-vert)|measure-|pointed|asymm-|ear-trans")
+EVERYDAY = 0.55  # share of sliders that are off the middle at all
+SPREAD = {"head": 0.3, "eyes": 0.35, "mouth": 0.35, "nose": 0.35, "ears": 0.4}  # standard deviations
+SPREAD_ELSEWHERE = 0.35
+SINGLE = 0.25  # share of people with one of the shapes that have no opposite (oval head, triangular chin)
+MOST = 0.9
+# Asymmetry: shares of people and how unlike their halves are.
+UNEVEN = ((0.45, 0.06), (0.35, 0.18), (0.20, 0.4))
+
+
+def _macro(sexes: dict[str, float], ages: dict[str, float], ancestries: dict[str, float],
+           muscles: dict[str, float], weights: dict[str, float]) -> dict[str, float]:  # fmt: skip
+    """Weights of macro targets as MakeHuman mixes them; each argument's values sum to 1."""
+    found = {}
+    for (sex, s), (age, a) in product(sexes.items(), ages.items()):
+        for ancestry, share in ancestries.items():
+            found[f"{ancestry}-{sex}-{age}"] = s * a * share
+        for (muscle, m), (weight, w) in product(muscles.items(), weights.items()):
+            found[f"universal-{sex}-{age}-{muscle}-{weight}"] = s * a * m * w
+    return {name: value for name, value in found.items() if value > 0}
+
+
+# The mean adult, whose head is the family's neutral one.
+AVERAGE = _macro(
+    {"female": 0.5, "male": 0.5}, {"young": 1.0}, dict.fromkeys(ANCESTRIES, 1 / 3), {"averagemuscle": 1.0},
+    {"averageweight": 1.0},
+)  # fmt: skip
+
+
+def read(folder: Path, vertices: int) -> tuple[list[str], list[Target]]:
+    """All targets that a face can have, by name, for a base mesh of so many `vertices`.
+
+    Raises FileNotFoundError where a macro target is missing.
+    """
+    names = [
+        *(f"{a}-{s}-{g}" for a, s, g in product(ANCESTRIES, SEXES, AGES)),
+        *(f"universal-{s}-{g}-{m}-{w}" for s, g, m, w in product(SEXES, AGES, MUSCLES, WEIGHTS)),
+    ]
+    paths = []
+    for name in names:
+        packed = folder / "macrodetails" / f"{name}.target.gz"
+        paths.append(packed if packed.exists() else packed.with_suffix(""))
+    for detail in DETAILS:
+        for path in sorted((folder / detail).glob("*.target*")):
+            if not LEFT_OUT.search(stem(path)):
+                names.append(f"{detail}/{stem(path)}")
+                paths.append(path)
+    return names, [read_target(path, vertices) for path in paths]
+
+
+def _mixed(rng: np.random.Generator, position: float, names: tuple[str, str, str]) -> dict[str, float]:
+    """Weights of least, average and most at `position` -1..1."""
+    ends = {names[0]: max(-position, 0.0), names[2]: max(position, 0.0)}
+    return {names[1]: 1 - sum(ends.values()), **ends}
+
+
+def age(rng: np.random.Generator) -> float:
+    """Years: mostly adults, children and the old well represented, babies hardly."""
+    draw = rng.random()
+    if draw < 0.01:
+        return float(rng.uniform(1, 4))
+    if draw < 0.11:
+        return float(rng.uniform(4, 15))
+    return float(rng.uniform(15, 45) if draw < 0.65 else rng.uniform(45, 85))
+
+
+def macro(rng: np.random.Generator, years: float, male: float) -> dict[str, float]:
+    """Weights of the macro targets of a person of so many `years`, `male` 0..1."""
+    stands = np.array(list(AGES.values()))
+    shares = {name: float(np.interp(years, stands, np.eye(len(stands))[k])) for k, name in enumerate(AGES)}
+    ancestry = rng.dirichlet([0.45] * len(ANCESTRIES))
+    return _macro(
+        {"female": 1 - male, "male": male},
+        shares,
+        dict(zip(ANCESTRIES, ancestry.tolist(), strict=True)),
+        _mixed(rng, float(np.clip(rng.normal(0, 0.4), -1, 1)), MUSCLES),
+        _mixed(rng, float(np.clip(rng.normal(0, 0.5), -1, 1)), WEIGHTS),
+    )
+
+
+def sliders(names: Iterable[str]) -> dict[str, tuple[str | None, str]]:
+    """The detail targets as sliders: name without its end -> (target of the lower end, of the upper one).
+
+    A target without an opposite is the upper end of a slider of its own name.
+    """
+    known = {name for name in names if "/" in name}
+    found: dict[str, tuple[str | None, str]] = {}
+    taken: set[str] = set()
+    for low, high in OPPOSITES:
+        for name in sorted(known):
+            if name.endswith("-" + low):
+                other = name.removesuffix(low) + high
+                if other in known:
+                    found[name.removesuffix("-" + low)] = (name, other)
+                    taken |= {name, other}
+    for name in sorted(known - taken):
+        found[name] = (None, name)
+    return found
+
+
+def _placed(slider: tuple[str | None, str], position: float) -> tuple[str, float] | None:
+    low, high = slider
+    if position >= 0:
+        return high, position
+    return (low, -position) if low else None
+
+
+def details(rng: np.random.Generator, names: Iterable[str]) -> dict[str, float]:
+    """Weights of the detail targets of a random face.
+
+    Sliders of the left and the right half stand alike up to an unevenness that is the person's own; the asym
+    targets are as strong as that.
+    """
+    chance, uneven = zip(*UNEVEN, strict=True)
+    unevenness = float(rng.choice(uneven, p=chance))
+    found: dict[str, float] = {}
+
+    def put(slider: tuple[str | None, str], position: float) -> None:
+        placed = _placed(slider, float(np.clip(position, -MOST, MOST)))
+        if placed and placed[1] > 0.01:
+            found[placed[0]] = placed[1]
+
+    known = sliders(names)
+    for name, slider in known.items():
+        folder, bare = name.split("/")
+        if bare.startswith("r-"):
+            continue  # with its left one
+        if folder == "asym":
+            if bare.endswith("-l"):  # the other way round is -r, which is its opposite
+                both = (f"{folder}/{bare.removesuffix('l')}r", slider[1])
+                put(both, rng.normal(0, unevenness) if rng.random() < EVERYDAY else 0.0)
+            continue
+        if slider[0] is None:
+            position = float(rng.uniform(0, 0.6)) if rng.random() < SINGLE else 0.0
+        else:
+            position = float(rng.normal(0, SPREAD.get(folder, SPREAD_ELSEWHERE)))
+            position *= rng.random() < EVERYDAY
+        if bare.startswith("l-"):
+            other = known[f"{folder}/r-{bare.removeprefix('l-')}"]
+            apart = float(rng.normal(0, unevenness))
+            put(slider, position + apart / 2)
+            put(other, position - apart / 2)
+        else:
+            put(slider, position)
+    return found

@@ -1,0 +1,87 @@
+"""Random people of a rig family: their heads at rest.
+
+In: a head model and a random generator. Out: an `Identity`. Every family has its own sampler; what they share
+is the size and the pose of the head, so that labels mean the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from facecap_batch.training.people import hm08_identities
+from facecap_batch.training.people.head_model import MATERIALS, HeadModel
+from facecap_batch.training.people.similarity import fit, steady_points
+
+STRONGEST = 2.2  # standard deviations of one of ICT-FaceKit's modes
+# A share of people has clearly uneven halves: its size, and centimetres by which places of the face are off.
+UNEVEN = ((0.45, 0.02), (0.35, 0.07), (0.20, 0.15))
+BUMPS = 8  # places that are off
+BUMP = (1.3, 4.0)  # centimetres, how wide they are
+SIZE = 0.02  # standard deviation of the logarithm of a head's size
+CHILD = 15.0  # years; until then nobody has a beard
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """Somebody's head."""
+
+    rest: np.ndarray  # float32 [V, 3], centimetres
+    beard: float  # chance of one, relative to everybody's
+
+
+Sampler = Callable[[HeadModel, np.random.Generator], Identity]
+
+
+def unevenness(model: HeadModel, rng: np.random.Generator) -> np.ndarray:
+    """A smooth displacement that makes the halves of a face differ: float32 [V, 3], centimetres.
+
+    Eyeballs are shifted as a whole.
+    """
+    chance, amounts = zip(*UNEVEN, strict=True)
+    amount = float(rng.choice(amounts, p=chance))
+    places = model.neutral.copy()
+    for name in ("eye_left", "eye_right"):
+        eye = model.vertex_material == MATERIALS.index(name)
+        places[eye] = places[eye].mean(axis=0)
+    field = np.zeros_like(places)
+    marks = model.neutral[model.landmarks]
+    for _ in range(BUMPS):
+        centre = marks[rng.integers(len(marks))] + rng.normal(0, 0.7, 3)
+        width = rng.uniform(*BUMP)
+        near = np.exp(-((places - centre) ** 2).sum(axis=1) / (2 * width**2))
+        field += near[:, None] * rng.normal(0, amount, 3)
+    lean = rng.normal(0, 0.15 * amount, 2)  # one eye higher, the chin to one side: grows across the face
+    low = np.clip((2.0 - places[:, 1]) / 10.0, 0, 1)
+    field[:, 0] += lean[0] * 10 * low
+    field[:, 1] += lean[1] * places[:, 0] / 2
+    return field.astype(np.float32)
+
+
+def ict(model: HeadModel, rng: np.random.Generator) -> Identity:
+    """A mixture of ICT-FaceKit's modes with uneven halves."""
+    weights = np.clip(rng.normal(0, 1, len(model.identity)), -STRONGEST, STRONGEST) * rng.uniform(0.6, 1.1)
+    rest = model.neutral + np.tensordot(weights.astype(np.float32), model.identity, axes=1)
+    return Identity(rest + unevenness(model, rng), 1.0)
+
+
+def hm08(model: HeadModel, rng: np.random.Generator) -> Identity:
+    """A mixture of MakeHuman's targets, turned and sized like the mean adult: a picture does not tell how
+    large a head is."""
+    years = hm08_identities.age(rng)
+    male = float(rng.beta(0.35, 0.35))
+    weights = hm08_identities.macro(rng, years, male)
+    weights.update(hm08_identities.details(rng, model.identity_names))
+    for name, value in hm08_identities.AVERAGE.items():
+        weights[name] = weights.get(name, 0.0) - value
+    row = {name: number for number, name in enumerate(model.identity_names)}
+    rows = np.array([row[name] for name in weights])
+    amounts = np.array(list(weights.values()), np.float32)
+    rest = model.neutral + np.tensordot(amounts, model.identity[rows], axes=1)
+    marks = (model.landmarks, model.vertex_material)
+    put = fit(steady_points(rest, *marks), steady_points(model.neutral, *marks))
+    size = np.exp(np.clip(rng.normal(0, SIZE), -2.5 * SIZE, 2.5 * SIZE))
+    beard = 0.0 if years < CHILD else 2.0 * male
+    return Identity((size * put.points(rest.astype(np.float64))).astype(np.float32), beard)
