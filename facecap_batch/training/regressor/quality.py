@@ -13,6 +13,7 @@ import torch
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.training.networks.face_regressor import FaceRegressor
+from facecap_batch.training.regressor.movements import PAIRS
 from facecap_batch.training.rendering.dataset import FaceShard
 
 
@@ -24,6 +25,8 @@ class Quality:
     slope: np.ndarray  # float64 [51], of the prediction over the truth
     rotation_degrees: float  # mean geodesic error
     points_percent: float  # mean landmark error, percent of the distance between the eyes' outer corners
+    sides_r: float  # Pearson r of left - right, mean over movements.PAIRS
+    sides_slope: float  # and its slope over the truth
 
     @property
     def mean_r(self) -> float:
@@ -57,9 +60,9 @@ def predict(
 def measure(outputs: np.ndarray, points: np.ndarray, shard: FaceShard) -> Quality:
     """Compare predictions with a shard's labels."""
     truth, guess = shard.coefficients.astype(float), outputs[:, :51].astype(float)
-    centred_t, centred_g = truth - truth.mean(0), guess - guess.mean(0)
-    covariance = (centred_t * centred_g).mean(0)
-    deviation = centred_t.std(0) * centred_g.std(0)
+    correlation, slope = _agreement(truth, guess)
+    left, right = (list(side) for side in zip(*PAIRS, strict=True))
+    apart = _agreement(truth[:, left] - truth[:, right], guess[:, left] - guess[:, right])
     turn = np.einsum(
         "nij,nkj->nik", matrix_from_euler(outputs[:, 51:54]), matrix_from_euler(shard.head[:, :3])
     )
@@ -67,8 +70,19 @@ def measure(outputs: np.ndarray, points: np.ndarray, shard: FaceShard) -> Qualit
     eyes = np.linalg.norm(shard.points[:, 36] - shard.points[:, 45], axis=1)
     distance = np.linalg.norm(points - shard.points, axis=2).mean(1)
     return Quality(
-        correlation=np.where(deviation > 1e-9, covariance / np.maximum(deviation, 1e-9), 0.0),
-        slope=covariance / np.maximum(centred_t.var(0), 1e-9),
+        correlation=correlation,
+        slope=slope,
         rotation_degrees=float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean()),
         points_percent=float(100 * (distance / np.maximum(eyes, 0.1)).mean()),
+        sides_r=float(apart[0].mean()),
+        sides_slope=float(apart[1].mean()),
     )
+
+
+def _agreement(truth: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pearson r and the slope of `guess` over `truth`, both float64 [N, C]: float64 [C] each."""
+    truth, guess = truth - truth.mean(0), guess - guess.mean(0)
+    covariance = (truth * guess).mean(0)
+    deviation = truth.std(0) * guess.std(0)
+    correlation = np.where(deviation > 1e-9, covariance / np.maximum(deviation, 1e-9), 0.0)
+    return correlation, covariance / np.maximum(truth.var(0), 1e-9)
