@@ -99,8 +99,9 @@ def _slices(shard: dataset.FaceShard) -> dict[str, np.ndarray]:
 
 
 def _jitter(engine: Engine, image: np.ndarray) -> tuple[float, float]:
-    """How far what is said of a face moves when the crop is cut a pixel elsewhere and the noise is another:
-    standard deviations of the 51 coefficients (mean) and of the head's three angles in degrees (mean)."""
+    """How far what is predicted of a face moves when the crop is cut a pixel elsewhere and the noise is
+    another: standard deviations of the 51 coefficients (mean) and of the head's three angles in degrees
+    (mean)."""
     rng = np.random.default_rng(0)
     retakes = [_run(engine, evaluation.taken_again(image, rng))["outputs"] for _ in range(RETAKES)]
     deviation = np.std(retakes, axis=0, ddof=1)
@@ -114,14 +115,14 @@ def _f1(ours: np.ndarray, true: np.ndarray) -> float:
     return float(2 * (ours & true).sum() / max(ours.sum() + true.sum(), 1))
 
 
-def _closed_f1(said: np.ndarray, truth: np.ndarray) -> float:
+def _closed_f1(predicted: np.ndarray, truth: np.ndarray) -> float:
     """F1 of single eyes being closed, from eyeBlink of both sides [n, 51]."""
     lids = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
-    return _f1(said[:, lids] > CLOSED, truth[:, lids] > CLOSED)
+    return _f1(predicted[:, lids] > CLOSED, truth[:, lids] > CLOSED)
 
 
 def _hidden_f1(outputs: dict[str, np.ndarray], shard: dataset.FaceShard) -> float | None:
-    """F1 of eyes and mouths being half covered; None for an engine that does not say."""
+    """F1 of eyes and mouths being half covered; None for an engine without that output."""
     if "hidden" not in outputs:
         return None
     return _f1(outputs["hidden"] > 0.5, hidden_share(torch.from_numpy(shard.covered)).numpy() > 0.5)

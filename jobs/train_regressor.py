@@ -6,15 +6,15 @@
     python jobs/train_regressor.py keep --run runs/a --output engines/checkpoints
     python jobs/train_regressor.py export --run runs/a --heldout heldout/ict/faces \\
         --heldout heldout/hm08/faces --output engines/default
-    python jobs/train_regressor.py teach --data $ICT --engines engines/a --output data/ict/taught
+    python jobs/train_regressor.py distill --data $ICT --engines engines/a --output data/ict/distilled
 
 Each part keeps its checkpoint in --run and goes on from it, as if it had never stopped, until it has seen
 --samples crops; where there is none it begins from --warm-start engines/checkpoints. The learning rate is
 level until the last fifth (--decay) and falls there: to go on later, keep a copy of the run from before. A
 SIGTERM or Ctrl-C saves and stops. --cuts RUN has patches cut where that run's networks find the face, not
-where the labels say. `teach` writes down what regressors of any kind say of the crops; with --taught the
-expression half learns that beside the labels. One thread per process is fastest on small CPUs; patches are
-made in --processes of their own.
+where the labels put it. `distill` writes the predictions of regressors of any kind for the crops; with
+--distilled the expression half learns that beside the labels. One thread per process is fastest on small
+CPUs; patches are made in --processes of their own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.regressor import checkpoint, distillation, losses
 from facecap_batch.training.regressor.alignment import OwnAlignment, noisy_alignment
-from facecap_batch.training.regressor.augmentation import STYLE
+from facecap_batch.training.regressor.augmentation import AUGMENTATION
 from facecap_batch.training.regressor.batches import FaceBatches
 from facecap_batch.training.regressor.checkpoint import Training, learning_rate
 from facecap_batch.training.regressor.examples import Examples, loader
@@ -95,15 +95,15 @@ def train(
     cuts: Annotated[
         Path | None, typer.Option(help="run whose networks say where patches are cut; else labels with noise")
     ] = None,
-    taught: Annotated[
-        list[Path] | None, typer.Option(help="for each --data the folder of what `teach` wrote of it")
+    distilled: Annotated[
+        list[Path] | None, typer.Option(help="for each --data the folder of what `distill` wrote of it")
     ] = None,
     empty_crops: Annotated[
         int, typer.Option(help="crops without a face that the locator's presence learns from")
     ] = NEGATIVES,
-    style: Annotated[
+    augmentation: Annotated[
         float, typer.Option(help="augmentation strength of an expression half's images")
-    ] = STYLE,
+    ] = AUGMENTATION,
     seed: int = 0,
     threads: int = 1,
     processes: Annotated[int, typer.Option(help="processes that make patches; 0: this one")] = 1,
@@ -120,15 +120,15 @@ def train(
     before, earlier = training.samples, training.runs
     command = f"train {part.value} --samples {samples} --rate {rate:g} --decay {decay:g} --batch {batch}"
     if part is Part.expression:
-        command += f" --size {size.value} --style {style:g}"
-        command += (" --cuts" if cuts else "") + (" --taught" if taught else "")
-    batches = FaceBatches(data, batch, seed + training.samples, taught or ())
+        command += f" --size {size.value} --augmentation {augmentation:g}"
+        command += (" --cuts" if cuts else "") + (" --distilled" if distilled else "")
+    batches = FaceBatches(data, batch, seed + training.samples, distilled or ())
     first = dataset.load_faces(min(data[0].glob("faces_*.npz")))
     if part is Part.locator:
         steps = _locator_steps(training, batches, negatives(first, seed, empty_crops), seed)
     else:
         align = OwnAlignment(averaged(cuts, size)) if cuts else noisy_alignment
-        examples = Examples(batches, seed + training.samples, style, align)
+        examples = Examples(batches, seed + training.samples, augmentation, align)
         steps = _expression_steps(training, loader(examples, processes), first)
 
     def save() -> None:
@@ -183,21 +183,21 @@ def _stopped() -> Callable[[], bool]:
 
 
 @app.command()
-def teach(
+def distill(
     data: Annotated[Path, typer.Option(help="folder of faces_*.npz")],
     engines: Annotated[list[str], typer.Option(help="engine set whose regressor teaches; again for more")],
-    output: Annotated[Path, typer.Option(help="folder of what they say")],
+    output: Annotated[Path, typer.Option(help="folder of their predictions")],
     backend: Annotated[str, typer.Option(help="what runs them")] = "auto",
 ) -> None:
-    """Write down what engines say, on average, of every crop and its mirror image; shards done are kept."""
+    """Write engines' mean predictions for every crop and its mirror image; shards done are kept."""
     teachers = [
         Regressor(open_engine(load_set(name).regressor, backend), distillation.BATCH) for name in engines
     ]
     try:
-        count = distillation.teach(teachers, data, output)
+        count = distillation.distill(teachers, data, output)
     except EngineMismatch as error:
         raise typer.BadParameter(str(error)) from error
-    print(f"{count} shards of {data} taught into {output}")
+    print(f"{count} shards of {data} predicted into {output}")
 
 
 @app.command()

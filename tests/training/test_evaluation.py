@@ -64,7 +64,7 @@ class HeadOnly:
 
 
 def test_single_movements_are_known_by_which_side_does_them(monkeypatch):
-    """A reader that is told what is rendered, and one that takes left for right as well."""
+    """A reader that knows what is rendered, and one that takes left for right as well."""
     faces: list[np.ndarray] = []
     drawn = movements.render
     monkeypatch.setattr(movements, "render", lambda *given: faces.append(given[2]) or drawn(*given))
@@ -73,15 +73,15 @@ def test_single_movements_are_known_by_which_side_does_them(monkeypatch):
         return np.stack(faces[-len(image) :]) * 0.5 + 0.1
 
     def blind(image: np.ndarray) -> np.ndarray:
-        told = knowing(image)
-        return (told + told[:, list(MIRRORED_CHANNELS)]) / 2
+        known = knowing(image)
+        return (known + known[:, list(MIRRORED_CHANNELS)]) / 2
 
-    told, alike = (movements.measure(rig_for_tests(), reader, people=2) for reader in (knowing, blind))
-    np.testing.assert_allclose(told.together, 0.4, atol=1e-6)
-    np.testing.assert_allclose(told.gain, 0.5, atol=1e-6)
-    np.testing.assert_allclose(told.leak, 0.0, atol=1e-6)
-    np.testing.assert_allclose(told.sides_r, 1.0, atol=1e-6)
-    assert told.rest == pytest.approx(0.1, abs=1e-6)
+    known, alike = (movements.measure(rig_for_tests(), reader, people=2) for reader in (knowing, blind))
+    np.testing.assert_allclose(known.together, 0.4, atol=1e-6)
+    np.testing.assert_allclose(known.gain, 0.5, atol=1e-6)
+    np.testing.assert_allclose(known.leak, 0.0, atol=1e-6)
+    np.testing.assert_allclose(known.sides_r, 1.0, atol=1e-6)
+    assert known.rest == pytest.approx(0.1, abs=1e-6)
     np.testing.assert_allclose(alike.gain, 0.25, atol=1e-6)
     np.testing.assert_allclose(alike.leak, 0.2, atol=1e-6)
     np.testing.assert_allclose(alike.sides_r, 0.0, atol=1e-6)
@@ -120,9 +120,9 @@ def test_a_crop_that_is_taken_again_is_the_same_face_elsewhere(shard):
 
 
 def test_the_picture_goes_from_the_best_crop_to_the_worst(shard):
-    said = shard.coefficients.copy()
-    said[:, 0] += np.linspace(0.0, 1.0, len(said), dtype=np.float32)
-    drawn = evaluation.picture(shard, said, shard.points, 3, 1)
+    predicted = shard.coefficients.copy()
+    predicted[:, 0] += np.linspace(0.0, 1.0, len(predicted), dtype=np.float32)
+    drawn = evaluation.picture(shard, predicted, shard.points, 3, 1)
     best = cv2.resize(shard.image[0], (evaluation.TILE, evaluation.TILE), interpolation=cv2.INTER_CUBIC)
     worst = cv2.resize(shard.image[-1], (evaluation.TILE, evaluation.TILE), interpolation=cv2.INTER_CUBIC)
     for tile, crop in ((drawn[:, : evaluation.TILE], best), (drawn[:, -evaluation.TILE :], worst)):

@@ -54,7 +54,7 @@ def true_alignment(batch: FaceBatch) -> Alignment:
 
 def example_of(batch: FaceBatch, alignment: Alignment | None = None) -> Example:
     """`batch` cut where the labels say, its pixels as they are."""
-    return example(batch, alignment or true_alignment(batch), np.random.default_rng(2), style=0.0)
+    return example(batch, alignment or true_alignment(batch), np.random.default_rng(2), strength=0.0)
 
 
 def batch_of(shard: dataset.FaceShard, count: int) -> FaceBatch:
@@ -165,9 +165,9 @@ def test_a_wrong_pose_is_turned_back_by_what_is_learnt(shard):
 
 def test_a_picture_without_colour_has_none(shard, monkeypatch):
     monkeypatch.setattr(augmentation, "GREY", 1.0)
-    grey = to_input(shard.image[:4], np.random.default_rng(0), style=1e-6)
+    grey = to_input(shard.image[:4], np.random.default_rng(0), strength=1e-6)
     torch.testing.assert_close(grey[:, 0], grey[:, 2], atol=1e-3, rtol=0)
-    plain = to_input(shard.image[:4], np.random.default_rng(0), style=0.0)
+    plain = to_input(shard.image[:4], np.random.default_rng(0), strength=0.0)
     torch.testing.assert_close(grey.mean(1), plain.mean(1), atol=1e-2, rtol=0)
     assert (plain[:, 0] - plain[:, 2]).abs().max() > 0.1
 
@@ -211,11 +211,11 @@ def test_an_error_shared_by_all_pictures_of_a_person_weighs_less():
     def loss(labels: torch.Tensor) -> float:
         return losses.movement_error(torch.full((16, 51), 0.1), labels, weights).item()
 
-    said = torch.full((16, 51), 0.1)
-    assert loss(said) == 0
-    offset = loss(said + 0.5)
+    predicted = torch.full((16, 51), 0.1)
+    assert loss(predicted) == 0
+    offset = loss(predicted + 0.5)
     signs = torch.from_numpy(np.tile([1.0, -1.0], 8)).float()[:, None]
-    moving = loss(said + 0.5 * signs)
+    moving = loss(predicted + 0.5 * signs)
     assert offset == pytest.approx(losses.OFFSET_WEIGHT * 0.25, rel=1e-3)
     assert moving == pytest.approx(0.25 * 8 / 7, rel=1e-3)
 
@@ -305,29 +305,31 @@ def test_training_learns_resumes_and_exports(shard, folder, random_engines, tmp_
     assert "--cuts" in state["runs"][1] and "--cuts" not in state["runs"][0]
     network = train_regressor.averaged(run, train_regressor.Size.fast)
     card = export.export(network, [shard], tmp_path / "engine", state["runs"])
-    said = open_engine(card, "onnxruntime-cpu").run(shard.image[:5])
+    predicted = open_engine(card, "onnxruntime-cpu").run(shard.image[:5])
     assert card.output_names == OUTPUT_NAMES
     assert set(card.gains) == set(ARKIT_NAMES) and min(card.gains.values()) >= 1
     with torch.inference_mode():
         outputs, points, presence, hidden = network(torch.from_numpy(shard.image[:5]))
     # A patch whose place lies between two quarters of a pixel may be cut at either, whoever computes it.
-    assert difference("outputs", outputs.numpy(), said["outputs"]).within(limit_of(card, "outputs", "fp32"))
-    np.testing.assert_allclose(said["landmarks"], points, atol=1e-4)
-    np.testing.assert_allclose(said["presence"], presence, atol=1e-4)
-    np.testing.assert_allclose(said["hidden"], hidden, atol=1e-4)
+    assert difference("outputs", outputs.numpy(), predicted["outputs"]).within(
+        limit_of(card, "outputs", "fp32")
+    )
+    np.testing.assert_allclose(predicted["landmarks"], points, atol=1e-4)
+    np.testing.assert_allclose(predicted["presence"], presence, atol=1e-4)
+    np.testing.assert_allclose(predicted["hidden"], hidden, atol=1e-4)
 
     kept = ["keep", "--run", str(run), "--output", str(tmp_path / "kept")]
     assert runner.invoke(train_regressor.app, kept).exit_code == 0
     run = tmp_path / "next"
-    teach = ["teach", "--data", str(folder), "--engines", str(random_engines.folder)]
-    teach += ["--output", str(tmp_path / "taught")]
-    assert "1 shards" in runner.invoke(train_regressor.app, teach).output
-    assert "0 shards" in runner.invoke(train_regressor.app, teach).output
-    taught = ["--taught", str(tmp_path / "taught"), "--style", "0.75"]
-    train("expression", 144, "--warm-start", str(tmp_path / "kept"), *taught)
+    distill = ["distill", "--data", str(folder), "--engines", str(random_engines.folder)]
+    distill += ["--output", str(tmp_path / "distilled")]
+    assert "1 shards" in runner.invoke(train_regressor.app, distill).output
+    assert "0 shards" in runner.invoke(train_regressor.app, distill).output
+    distilled = ["--distilled", str(tmp_path / "distilled"), "--augmentation", "0.75"]
+    train("expression", 144, "--warm-start", str(tmp_path / "kept"), *distilled)
     pupil = torch.load(run / "expression.pt", weights_only=True)
     assert pupil["samples"] == 144
-    assert "--style 0.75 --taught" in pupil["runs"][-1]
+    assert "--augmentation 0.75 --distilled" in pupil["runs"][-1]
 
 
 def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(folder, tmp_path):
@@ -374,12 +376,12 @@ def test_teachers_say_of_a_mirrored_crop_what_they_say_of_the_crop(shard, random
     engine = open_engine(load_set(str(random_engines.folder)).regressor, "onnxruntime-cpu")
     teacher = Regressor(engine, distillation.BATCH)
     plain, mirrored = (
-        distillation.said([teacher], crops) for crops in (shard.image, shard.image[:, :, ::-1])
+        distillation.predictions([teacher], crops) for crops in (shard.image, shard.image[:, :, ::-1])
     )
     np.testing.assert_allclose(mirrored[:, list(MIRRORED_CHANNELS)], plain, atol=1e-6)
     alone = teacher.read(list(shard.image)).coefficients
     assert np.abs(plain - alone).max() > 1e-6
-    np.testing.assert_allclose(distillation.said([teacher, teacher], shard.image), plain, atol=1e-6)
+    np.testing.assert_allclose(distillation.predictions([teacher, teacher], shard.image), plain, atol=1e-6)
 
 
 def test_a_regressor_that_takes_other_crops_cannot_teach(shard, random_engines):
@@ -387,18 +389,18 @@ def test_a_regressor_that_takes_other_crops_cannot_teach(shard, random_engines):
     teacher = Regressor(engine)
     teacher.crop_scale = 1.9
     with pytest.raises(EngineMismatch, match=r"1\.9 times the face.*cannot teach"):
-        distillation.said([teacher], shard.image)
+        distillation.predictions([teacher], shard.image)
 
 
 def test_batches_bring_what_was_taught_of_their_own_crops(shard, folder, tmp_path):
-    """Teachers that say the labels: whatever is drawn and mirrored, labels and lesson stay the same."""
-    with pytest.raises(FileNotFoundError, match="teach"):
-        next(FaceBatches([folder], 16, seed=0, taught=[tmp_path]))
+    """Teachers that predict the labels: whatever is drawn and mirrored, labels and lesson stay the same."""
+    with pytest.raises(FileNotFoundError, match="distill"):
+        next(FaceBatches([folder], 16, seed=0, distilled=[tmp_path]))
     np.save(distillation.path_of(tmp_path, min(folder.glob("faces_*.npz"))), shard.coefficients)
-    batches = FaceBatches([folder], 16, seed=0, taught=[tmp_path])
+    batches = FaceBatches([folder], 16, seed=0, distilled=[tmp_path])
     for _ in range(4):
         batch = next(batches)
-        torch.testing.assert_close(batch.taught, batch.coefficients)
+        torch.testing.assert_close(batch.distilled, batch.coefficients)
 
 
 def test_a_pupil_is_drawn_to_what_its_teachers_say(shard):
@@ -407,16 +409,16 @@ def test_a_pupil_is_drawn_to_what_its_teachers_say(shard):
     expression, weights = Expression().eval(), torch.ones(51)
     given = example_of(batch)
     with torch.no_grad():
-        said = expression(given.patches, given.angles)[0].coefficients
+        predicted = expression(given.patches, given.angles)[0].coefficients
 
-    def loss(taught: torch.Tensor) -> float:
+    def loss(distilled: torch.Tensor) -> float:
         with torch.no_grad():
-            lesson = dataclasses.replace(given, taught=taught)
+            lesson = dataclasses.replace(given, distilled=distilled)
             return losses.expression_loss(expression, lesson, weights).item()
 
     signs = torch.from_numpy(np.tile([1.0, -1.0], 8)).float()[:, None]
-    assert loss(said + 0.5 * signs) - loss(said) == pytest.approx(
-        2 * losses.TEACHING * 0.25 * 8 / 7, rel=1e-3
+    assert loss(predicted + 0.5 * signs) - loss(predicted) == pytest.approx(
+        2 * losses.DISTILLATION_SHARE * 0.25 * 8 / 7, rel=1e-3
     )
 
 

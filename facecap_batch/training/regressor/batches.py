@@ -43,7 +43,7 @@ class FaceBatch:
     head: Tensor  # float32 [B, 6]
     points: Tensor  # float32 [B, POINTS, 2]
     covered: Tensor  # bool [B, POINTS], landmarks behind something
-    taught: Tensor | None = None  # float32 [B, 51], what teachers say
+    distilled: Tensor | None = None  # float32 [B, 51], what teachers predict
 
 
 def mirror(batch: FaceBatch, chosen: np.ndarray) -> FaceBatch:
@@ -58,22 +58,24 @@ def mirror(batch: FaceBatch, chosen: np.ndarray) -> FaceBatch:
     points[rows] = batch.points[rows][:, list(MIRRORED_POINTS)] * points.new_tensor([-1.0, 1.0])
     covered = batch.covered.clone()
     covered[rows] = batch.covered[rows][:, list(MIRRORED_POINTS)]
-    taught = None
-    if batch.taught is not None:
-        taught = batch.taught.clone()
-        taught[rows] = batch.taught[rows][:, list(MIRRORED_CHANNELS)]
-    return FaceBatch(image, coefficients, head, points, covered, taught)
+    distilled = None
+    if batch.distilled is not None:
+        distilled = batch.distilled.clone()
+        distilled[rows] = batch.distilled[rows][:, list(MIRRORED_CHANNELS)]
+    return FaceBatch(image, coefficients, head, points, covered, distilled)
 
 
-Shard = tuple[dataset.FaceShard, np.ndarray | None]  # crops, and float32 [n, 51] of what teachers say of them
+Shard = tuple[
+    dataset.FaceShard, np.ndarray | None
+]  # crops, and float32 [n, 51] of what teachers predict of them
 
 
 class ShardPool:
     """Some shards of a folder, turned over as crops are drawn from them."""
 
-    def __init__(self, folder: Path, size: int, taught: Path | None) -> None:
-        """`size`: shards held at once; `taught`: see `FaceBatches`."""
-        self._folder, self._size, self._taught = folder, size, taught
+    def __init__(self, folder: Path, size: int, distilled: Path | None) -> None:
+        """`size`: shards held at once; `distilled`: see `FaceBatches`."""
+        self._folder, self._size, self._taught = folder, size, distilled
         self._pool: list[Shard] = []
         self._queue: list[Path] = []
         self._drawn = 0
@@ -94,29 +96,31 @@ class ShardPool:
                     path for path in self._queue if distillation.path_of(self._taught, path).exists()
                 ]
             if not self._queue:
-                wanted = "" if self._taught is None else f" that {self._taught} says anything of (`teach`)"
+                wanted = (
+                    "" if self._taught is None else f" that {self._taught} has predictions of (`distill`)"
+                )
                 raise FileNotFoundError(
                     f"{self._folder} holds no faces_*.npz{wanted}; make some with jobs/synthesise.py"
                 )
             rng.shuffle(self._queue)
         path = self._queue.pop()
-        taught = None if self._taught is None else np.load(distillation.path_of(self._taught, path))
-        return dataset.load_faces(path), taught
+        distilled = None if self._taught is None else np.load(distillation.path_of(self._taught, path))
+        return dataset.load_faces(path), distilled
 
 
 class FaceBatches:
     """Iterator of augmented batches; see the module's docstring."""
 
-    def __init__(self, folders: Sequence[Path], size: int, seed: int, taught: Sequence[Path] = ()) -> None:
-        """`taught`: for each of `folders` the folder of what teachers say of its shards (`distillation`);
-        only those that they saw are drawn."""
+    def __init__(self, folders: Sequence[Path], size: int, seed: int, distilled: Sequence[Path] = ()) -> None:
+        """`distilled`: for each of `folders` the folder of what teachers predict of its shards
+        (`distillation`); only those that they saw are drawn."""
         if size % (PICTURES * len(folders)):
             raise ValueError(
                 f"a batch holds whole groups of {PICTURES} pictures of a person and as many of each of "
                 f"{len(folders)} folders, not {size}"
             )
         self._size = size
-        teachers: list[Path | None] = [*taught] if taught else [None] * len(folders)
+        teachers: list[Path | None] = [*distilled] if distilled else [None] * len(folders)
         share = max(POOL_SHARDS // len(folders), 1)
         self._pools = [
             ShardPool(folder, share, teacher) for folder, teacher in zip(folders, teachers, strict=True)
@@ -151,7 +155,9 @@ class FaceBatches:
             head=gather(shard.head for shard, _ in chosen),
             points=gather(shard.points for shard, _ in chosen),
             covered=gather(shard.covered for shard, _ in chosen),
-            taught=None if chosen[0][1] is None else gather(said for _, said in chosen if said is not None),
+            distilled=None
+            if chosen[0][1] is None
+            else gather(part for _, part in chosen if part is not None),
         )
         batch = mirror(batch, np.repeat(self._rng.random(people) < 0.5, PICTURES))
         for row in np.flatnonzero(self._rng.random(self._size) < OCCLUDED):

@@ -49,7 +49,7 @@ class Example:
     coefficients: Tensor  # float32 [B, 51]
     hidden: Tensor  # float32 [B, 3], share of the left eye, the right eye and the mouth that is hidden
     marks: tuple[Tensor, ...]  # of each of SHOWN, float32 [B, n, 2], units of the patch
-    taught: Tensor | None  # float32 [B, 51], what teachers say
+    distilled: Tensor | None  # float32 [B, 51], what teachers predict
 
 
 def hidden_share(covered: Tensor) -> Tensor:
@@ -59,9 +59,9 @@ def hidden_share(covered: Tensor) -> Tensor:
     return torch.stack([covered[:, list(marks)].float().mean(1) for marks in regions], 1)
 
 
-def example(batch: FaceBatch, alignment: Alignment, rng: np.random.Generator, style: float) -> Example:
-    """Patches of `batch` cut by `alignment`, their pixels thrown about by `style`, with their targets."""
-    patches = [to_input(patch, rng, style) for patch in warp_patches(batch.image, alignment)]
+def example(batch: FaceBatch, alignment: Alignment, rng: np.random.Generator, strength: float) -> Example:
+    """Patches of `batch` cut by `alignment`, augmented by `strength`, with their targets."""
+    patches = [to_input(patch, rng, strength) for patch in warp_patches(batch.image, alignment)]
     marks = [
         marks_in_patch(batch.points[:, list(shown)], affine, window.side, CROP)
         for shown, affine, window in zip(SHOWN, alignment.affines(), WINDOWS, strict=True)
@@ -73,7 +73,7 @@ def example(batch: FaceBatch, alignment: Alignment, rng: np.random.Generator, st
         coefficients=batch.coefficients,
         hidden=hidden_share(batch.covered),
         marks=tuple(marks),
-        taught=batch.taught,
+        distilled=batch.distilled,
     )
 
 
@@ -81,10 +81,10 @@ class Examples(IterableDataset[Example]):
     """Endless examples; every process of a `DataLoader` makes its own from its own seed."""
 
     def __init__(
-        self, batches: FaceBatches, seed: int, style: float, align: Callable[[FaceBatch], Alignment]
+        self, batches: FaceBatches, seed: int, strength: float, align: Callable[[FaceBatch], Alignment]
     ) -> None:
         """`align`: where patches are cut; it goes to other processes."""
-        self._batches, self._seed, self._style, self._align = batches, seed, style, align
+        self._batches, self._seed, self._strength, self._align = batches, seed, strength, align
 
     def __iter__(self) -> Iterator[Example]:
         worker = torch.utils.data.get_worker_info()
@@ -98,7 +98,7 @@ class Examples(IterableDataset[Example]):
         rng = np.random.default_rng(seed)
         self._batches.seed(seed)
         for batch in self._batches:
-            yield example(batch, self._align(batch), rng, self._style)
+            yield example(batch, self._align(batch), rng, self._strength)
 
 
 def loader(examples: Examples, processes: int) -> Iterator[Example]:

@@ -35,7 +35,9 @@ MARKS_WEIGHTS = (0.01, 0.01, 0.01, 0.01, 0.03)  # by the face's landmarks the ot
 MIN_LOG_SPREAD, MAX_LOG_SPREAD = -4.5, 1.0  # of landmarks in patch units, and of coefficients
 HIDDEN_WEIGHT = 0.05
 TURN_WEIGHT = 3.0
-TEACHING = 0.6  # share of the teachers in what is learnt, where there are any; the labels have the rest
+DISTILLATION_SHARE = (
+    0.6  # share of the teachers in what is learnt, where there are any; the labels have the rest
+)
 
 
 def signals() -> Tensor:
@@ -109,10 +111,10 @@ def expression_loss(expression: Expression, given: Example, weights: Tensor) -> 
     """Scalar loss of what is read from `given`, which holds PICTURES of each person, one after the other."""
     read, marks = expression(given.patches, given.angles)
     loss = movement_error(read.coefficients, given.coefficients, weights)
-    if given.taught is not None:
+    if given.distilled is not None:
         # An error against teachers is about half of one against labels, and is to weigh as much.
-        taught = movement_error(read.coefficients, given.taught, weights)
-        loss = (1 - TEACHING) * loss + 2 * TEACHING * taught
+        distilled = movement_error(read.coefficients, given.distilled, weights)
+        loss = (1 - DISTILLATION_SHARE) * loss + 2 * DISTILLATION_SHARE * distilled
     # How sure it is is learnt beside the coefficients: in their own loss unsure ones would be given up.
     error = (read.coefficients - given.coefficients).detach()
     loss = loss + SPREAD_WEIGHT * spread_error(error, read.log_spread)
