@@ -52,6 +52,14 @@ HIDDEN = (0.008, 0.025)  # decimetres: so near beside it and so far before it so
 BELOW_BROWS = 4.0  # centimetres; where there is no brow
 SLIT = 0.08  # centimetres between the lips of the base mesh, through which teeth show
 HEM, HEM_REACH = 1.2, 0.35  # decimetres: the cut edge hangs down so far, where it is so low; clothes hide it
+# The face units of noseSneer wrinkle the root of the nose and hardly raise the nostril, which is what Apple's
+# shape does; MakeHuman's own unit for that is added.
+ADDED = {
+    f"noseSneer{side}": (
+        (f"targets/expression/units/caucasian/nose-{side.lower()}-elevation.target.gz", 1.6),
+    )
+    for side in ("Left", "Right")
+}
 FADE = 2.5  # centimetres over which the skin's colour goes over to the rest of the head's
 LEAST_MOVE = 2e-4  # centimetres; less is no movement
 
@@ -318,9 +326,10 @@ def build_raw(makehuman: Path, reference: HeadModel) -> HeadModel:
 
     starts, shape_vertex, shape_delta = [0], [], []
     for name in ARKIT_NAMES:
-        target = read_target(makehuman / "faceunits" / f"{name}.target", len(body.vertices))
         full = np.zeros((len(body.vertices), 3))
-        full[target.vertex] = target.delta
+        for path, share in ((f"faceunits/{name}.target", 1.0), *ADDED.get(name, ())):
+            target = read_target(makehuman / path, len(body.vertices))
+            full[target.vertex] += share * target.delta
         for eye in assembly.eyes:  # they are turned by the renderer
             full[eye.vertex] = 0
         delta = put.ways(DECIMETRE * assembly.ways(full))

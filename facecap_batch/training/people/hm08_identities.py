@@ -35,7 +35,7 @@ SPREAD_ELSEWHERE = 0.32
 SINGLE = 0.25  # share of people with one of the shapes that have no opposite (oval head, triangular chin)
 MOST = 0.9
 # Asymmetry: shares of people and how unlike their halves are.
-UNEVEN = ((0.45, 0.06), (0.35, 0.18), (0.20, 0.4))
+UNEVEN = ((0.4, 0.1), (0.35, 0.25), (0.25, 0.5))
 
 
 def _macro(sexes: dict[str, float], ages: dict[str, float], ancestries: dict[str, float],
