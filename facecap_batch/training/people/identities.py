@@ -67,8 +67,8 @@ def _put(model: HeadModel, rest: np.ndarray) -> Similarity:
 
 
 def _upright(model: HeadModel, rest: np.ndarray, size: float) -> np.ndarray:
-    """The head `rest` [V, 3] turned, placed and sized like the neutral one, then multiplied by `size`: float32
-    [V, 3]. ICT-FaceKit's modes turn heads by up to 4 degrees, which would count as the pose."""
+    """The head `rest` [V, 3] turned, placed and sized like the neutral one, then multiplied by `size`:
+    float32 [V, 3]. ICT-FaceKit's modes turn heads by up to 4 degrees, which would count as the pose."""
     return (size * _put(model, rest).points(rest.astype(np.float64))).astype(np.float32)
 
 
