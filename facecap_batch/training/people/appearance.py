@@ -181,6 +181,7 @@ def person(rig: Rig, rng: np.random.Generator, tone: float | None = None) -> Per
     left = rest[model.vertex_material == 5]
     outer = rng.uniform(0.37, 0.43)
     left_open = float(rng.uniform(0.0, MAX_LEFT_OPEN)) if rng.random() < LEAKY else 0.0
+    texture, skin = skin_texture(model, rng, skin, hair, tone, rig.skins, identity.beard)
     extra = sum(len(vertices) for vertices, *_ in parts)
     return Person(
         rest=rest.astype(np.float32),
@@ -200,7 +201,7 @@ def person(rig: Rig, rng: np.random.Generator, tone: float | None = None) -> Per
             np.float32
         ),
         uv=np.concatenate([model.uv, np.zeros((extra, 2))]).astype(np.float32),
-        texture=skin_texture(model, rng, skin, hair, tone, rig.skins, identity.beard),
+        texture=texture,
         creases=random_creases(texel(model.uv[model.landmarks]), TEXTURE, rng),
         crevice=float(rng.uniform(0.2, 1.0)),
         skin=skin.astype(np.float32),

@@ -51,6 +51,15 @@ LASH_LENGTH = 0.45  # MakeHuman's are cards for a picture of lashes, whose ends 
 HIDDEN = (0.008, 0.025)  # decimetres: so near beside it and so far before it something hides a point
 BELOW_BROWS = 4.0  # centimetres; where there is no brow
 SLIT = 0.08  # centimetres between the lips of the base mesh, through which teeth show
+HEM, HEM_REACH = 1.2, 0.35  # decimetres: the cut edge hangs down so far, where it is so low; clothes hide it
+# The face units of noseSneer wrinkle the root of the nose and hardly raise the nostril, which is what Apple's
+# shape does; MakeHuman's own unit for that is added.
+ADDED = {
+    f"noseSneer{side}": (
+        (f"targets/expression/units/caucasian/nose-{side.lower()}-elevation.target.gz", 1.6),
+    )
+    for side in ("Left", "Right")
+}
 FADE = 2.5  # centimetres over which the skin's colour goes over to the rest of the head's
 LEAST_MOVE = 2e-4  # centimetres; less is no movement
 
@@ -133,11 +142,14 @@ class _Assembly:
     weights: np.ndarray  # float64 [68, 4]
     eyes: tuple[_Eye, _Eye]  # left, right
     ball: np.ndarray  # float64 [B, 3]
+    lowered: np.ndarray  # float64 [K], decimetres by which a vertex is below the base mesh's
 
     def places(self, vertices: np.ndarray) -> np.ndarray:
         """float64 [V, 3] of the base mesh at rest."""
         balls = [eye.centre + eye.radius * self.ball for eye in self.eyes]
-        return np.concatenate([self._own(vertices), self._marks(vertices), *balls])
+        own = self._own(vertices)
+        own[:, 1] -= self.lowered
+        return np.concatenate([own, self._marks(vertices), *balls])
 
     def ways(self, deltas: np.ndarray) -> np.ndarray:
         """float64 [V, 3] of a displacement of the base mesh [base, 3]."""
@@ -216,6 +228,13 @@ def _skin(body: Mesh) -> _Skin:
     return _Skin(np.concatenate(kept), np.concatenate(material), uv, np.concatenate(margins))
 
 
+def _hem(quads: np.ndarray) -> np.ndarray:
+    """The edges of one quad only: int [E, 2], in the quads' own turn."""
+    edges = np.stack([quads, np.roll(quads, -1, axis=1)], axis=2).reshape(-1, 2)
+    _, first, count = np.unique(np.sort(edges, axis=1), axis=0, return_index=True, return_counts=True)
+    return edges[first[count == 1]]
+
+
 def _landmarks(reference: HeadModel, body: Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Corners int [68, 4], weights float64 [68, 4] and uv float64 [68, 2] of the landmarks on `body`."""
     textured = reference.triangles[
@@ -254,14 +273,20 @@ def build_raw(makehuman: Path, reference: HeadModel) -> HeadModel:
     quads = np.concatenate([skin.quads, *(helpers[group].quads for group in HELPERS)])
     helper_kinds = (np.full(len(helpers[group].quads), kind, np.int8) for group, kind in HELPERS.items())
     kinds = np.concatenate([skin.material, *helper_kinds])
-    kept = np.unique(quads)
+    hem = _hem(skin.quads[skin.material == HEAD])
+    hem = hem[(body.vertices[hem, 1] < NECK[0] + HEM_REACH).all(axis=1)]
+    below, hung = np.unique(hem, return_inverse=True)
+    hung = hung.reshape(-1, 2) + np.unique(quads).size
+    kept = np.concatenate([np.unique(quads), below])
+    lowered = np.zeros(len(kept))
+    lowered[len(kept) - len(below) :] = HEM
     left, right = (_Eye.of(helpers[group]) for group in EYES)
     lashes = np.unique(np.concatenate([helpers[group].quads for group in HELPERS if "lash" in group]))
     root = np.arange(len(body.vertices))
     root[lashes] = skin.margin[cKDTree(body.vertices[skin.margin]).query(body.vertices[lashes])[1]]
-    assembly = _Assembly(kept, root[kept], corners, weights, (left, right), ball)
+    assembly = _Assembly(kept, root[kept], corners, weights, (left, right), ball, lowered)
     row = np.full(len(body.vertices), -1)
-    row[kept] = np.arange(len(kept))
+    row[kept[: len(kept) - len(below)]] = np.arange(len(kept) - len(below))
 
     uv = _texture_window(
         mark_uv, np.concatenate([skin.uv[kept], mark_uv, np.full((2 * len(ball), 2), np.nan)])
@@ -269,6 +294,8 @@ def build_raw(makehuman: Path, reference: HeadModel) -> HeadModel:
     quads = row[quads]
     outside = ~((uv[quads] > 0.004) & (uv[quads] < 0.996)).all(axis=(1, 2))
     kinds[(kinds == FACE) & outside] = HEAD
+    quads = np.concatenate([quads, np.concatenate([row[hem[:, ::-1]], hung], axis=1)])
+    kinds = np.concatenate([kinds, np.full(len(hem), HEAD, np.int8)])
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     material = np.concatenate([kinds, kinds])
     count = len(kept) + 68 + 2 * len(ball)
@@ -299,9 +326,10 @@ def build_raw(makehuman: Path, reference: HeadModel) -> HeadModel:
 
     starts, shape_vertex, shape_delta = [0], [], []
     for name in ARKIT_NAMES:
-        target = read_target(makehuman / "faceunits" / f"{name}.target", len(body.vertices))
         full = np.zeros((len(body.vertices), 3))
-        full[target.vertex] = target.delta
+        for path, share in ((f"faceunits/{name}.target", 1.0), *ADDED.get(name, ())):
+            target = read_target(makehuman / path, len(body.vertices))
+            full[target.vertex] += share * target.delta
         for eye in assembly.eyes:  # they are turned by the renderer
             full[eye.vertex] = 0
         delta = put.ways(DECIMETRE * assembly.ways(full))

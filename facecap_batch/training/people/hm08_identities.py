@@ -30,12 +30,12 @@ OPPOSITES = (
 # Not features of a face, or of no face: the whole head put elsewhere, elves' ears.
 LEFT_OUT = re.compile(r"head-(trans|angle)|neck-(trans|scale-vert)|measure-|pointed|asymm-|ear-trans")
 EVERYDAY = 0.55  # share of sliders that are off the middle at all
-SPREAD = {"head": 0.3, "eyes": 0.35, "mouth": 0.35, "nose": 0.35, "ears": 0.4}  # standard deviations
-SPREAD_ELSEWHERE = 0.35
+SPREAD = {"head": 0.26, "mouth": 0.28, "ears": 0.4}  # standard deviations
+SPREAD_ELSEWHERE = 0.32
 SINGLE = 0.25  # share of people with one of the shapes that have no opposite (oval head, triangular chin)
 MOST = 0.9
 # Asymmetry: shares of people and how unlike their halves are.
-UNEVEN = ((0.45, 0.06), (0.35, 0.18), (0.20, 0.4))
+UNEVEN = ((0.4, 0.1), (0.35, 0.25), (0.25, 0.5))
 
 
 def _macro(sexes: dict[str, float], ages: dict[str, float], ancestries: dict[str, float],

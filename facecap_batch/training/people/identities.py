@@ -13,7 +13,7 @@ import numpy as np
 
 from facecap_batch.training.people import hm08_identities
 from facecap_batch.training.people.head_model import MATERIALS, HeadModel
-from facecap_batch.training.people.similarity import fit, steady_points
+from facecap_batch.training.people.similarity import Similarity, fit, steady_points
 
 STRONGEST = 2.2  # standard deviations of one of ICT-FaceKit's modes
 # A share of people has clearly uneven halves: its size, and centimetres by which places of the face are off.
@@ -60,11 +60,24 @@ def unevenness(model: HeadModel, rng: np.random.Generator) -> np.ndarray:
     return field.astype(np.float32)
 
 
+def _put(model: HeadModel, rest: np.ndarray) -> Similarity:
+    """What takes the head `rest` [V, 3] nearest to the neutral one."""
+    marks = (model.landmarks, model.vertex_material)
+    return fit(steady_points(rest, *marks), steady_points(model.neutral, *marks))
+
+
+def _upright(model: HeadModel, rest: np.ndarray, size: float) -> np.ndarray:
+    """The head `rest` [V, 3] turned, placed and sized like the neutral one, then multiplied by `size`:
+    float32 [V, 3]. ICT-FaceKit's modes turn heads by up to 4 degrees, which would count as the pose."""
+    return (size * _put(model, rest).points(rest.astype(np.float64))).astype(np.float32)
+
+
 def ict(model: HeadModel, rng: np.random.Generator) -> Identity:
-    """A mixture of ICT-FaceKit's modes with uneven halves."""
+    """A mixture of ICT-FaceKit's modes with uneven halves, as large as it comes."""
     weights = np.clip(rng.normal(0, 1, len(model.identity)), -STRONGEST, STRONGEST) * rng.uniform(0.6, 1.1)
     rest = model.neutral + np.tensordot(weights.astype(np.float32), model.identity, axes=1)
-    return Identity(rest + unevenness(model, rng), 1.0)
+    rest = rest + unevenness(model, rng)
+    return Identity(_upright(model, rest, 1.0 / _put(model, rest).scale), 1.0)
 
 
 def hm08(model: HeadModel, rng: np.random.Generator) -> Identity:
@@ -80,8 +93,6 @@ def hm08(model: HeadModel, rng: np.random.Generator) -> Identity:
     rows = np.array([row[name] for name in weights])
     amounts = np.array(list(weights.values()), np.float32)
     rest = model.neutral + np.tensordot(amounts, model.identity[rows], axes=1)
-    marks = (model.landmarks, model.vertex_material)
-    put = fit(steady_points(rest, *marks), steady_points(model.neutral, *marks))
     size = np.exp(np.clip(rng.normal(0, SIZE), -2.5 * SIZE, 2.5 * SIZE))
     beard = 0.0 if years < CHILD else 2.0 * male
-    return Identity((size * put.points(rest.astype(np.float64))).astype(np.float32), beard)
+    return Identity(_upright(model, rest, float(size)), beard)

@@ -79,15 +79,17 @@ def _brows(rng: np.random.Generator, marks: np.ndarray) -> np.ndarray:
     return np.clip(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 1.4)) * rng.uniform(0.8, 1.7), 0, 1)
 
 
-def _photographic(skins: Skins, rng: np.random.Generator, skin: np.ndarray) -> np.ndarray:
-    """Albedo of one of the `skins` nearest to the colour `skin`, pulled toward it: float32 [TEXTURE,
-    TEXTURE, 3]."""
+def _photographic(skins: Skins, rng: np.random.Generator, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One of the `skins` nearest to the colour `skin`, pulled toward it: albedo float32 [TEXTURE, TEXTURE, 3]
+    and the colour of its cheeks, float [3]."""
     distance = np.linalg.norm(np.log(skins.tone + 0.01) - np.log(skin + 0.01), axis=1)
     chosen = rng.choice(np.argsort(distance)[:NEAREST_SKINS])
     albedo = cv2.resize(
         skins.albedo[chosen].astype(np.float32), (TEXTURE, TEXTURE), interpolation=cv2.INTER_AREA
     )
-    return albedo * np.sqrt(skin / np.maximum(skins.tone[chosen], 0.01)).astype(np.float32)
+    tone = np.maximum(skins.tone[chosen], 0.01)
+    pull = np.sqrt(skin / tone).astype(np.float32)
+    return albedo * pull, tone * pull
 
 
 def skin_texture(
@@ -98,8 +100,9 @@ def skin_texture(
     tone: float,
     skins: Skins | None,
     bearded: float = 1.0,
-) -> np.ndarray:
-    """Albedo of a random face, linear RGB float32 [TEXTURE, TEXTURE, 3].
+) -> tuple[np.ndarray, np.ndarray]:
+    """A random face: albedo, linear RGB float32 [TEXTURE, TEXTURE, 3], and the colour of the skin around it,
+    float [3].
 
     skin, hair: linear RGB float [3]; tone: 0 fair .. 1 deep; with `skins` most faces wear one of these;
     `bearded` multiplies the chance of a beard.
@@ -109,7 +112,7 @@ def skin_texture(
     if worn is None:
         texture = np.ones((TEXTURE, TEXTURE, 3), np.float32) * skin.astype(np.float32)
     else:
-        texture = _photographic(worn, rng, skin)
+        texture, skin = _photographic(worn, rng, skin)
     texture *= 1 + (0.05 * _field(rng, 6) + 0.05 * _field(rng, 24) + 0.05 * _field(rng, 100))[..., None]
     redness = rng.uniform(0, 0.25) * (1 - 0.6 * tone)
     flush = np.zeros((TEXTURE, TEXTURE), np.float32)
@@ -193,4 +196,4 @@ def skin_texture(
     line = _mask(marks[36:42], 0) + _mask(marks[42:48], 0)  # the lid margin, darker where lashes root
     rim = np.clip(cv2.dilate(line, np.ones((3, 3))) - cv2.erode(line, np.ones((3, 3))), 0, 1)
     texture *= 1 - (cv2.GaussianBlur(rim, (0, 0), 0.8) * 0.9 * rng.random() ** 1.5)[..., None]
-    return np.clip(texture, 0.004, 0.95).astype(np.float32)
+    return np.clip(texture, 0.004, 0.95).astype(np.float32), skin
