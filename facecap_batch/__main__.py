@@ -3,4 +3,4 @@
 from facecap_batch.cli.app import main
 
 if __name__ == "__main__":
-    main()
+    main(program="python -m facecap_batch")

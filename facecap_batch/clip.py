@@ -24,13 +24,18 @@ class Clip:
     end: Fraction | None = None  # seconds on the scale of `time_s`, exclusive; None: the end
     actor: str | None = None
     timecode: str | None = None  # of the clip's first frame, as the manifest gives it
-    extra: dict[str, str] = dataclasses.field(default_factory=dict)  # carried columns
+    extra: dict[str, str] = dataclasses.field(default_factory=dict, hash=False)  # carried columns
     row: int = 0  # 1-based row of the manifest, header and blank lines not counted
     source: str = ""  # path as the manifest gives it; defaults to `path`
 
     def __post_init__(self) -> None:
         if not self.source:
             object.__setattr__(self, "source", self.path)
+
+    @property
+    def file_name(self) -> str:
+        """Name of the video file, without folders and without the query of a URI."""
+        return Path(unquote(urlsplit(self.path).path) if is_uri(self.path) else self.path).name
 
 
 def resolve_source(source: str, folder: StoragePath) -> str:

@@ -60,6 +60,8 @@ REGION_CHANNELS = tuple(
         (("jaw", "mouth", "cheekPuff"), ""),
     )
 )
+# Metadata key of a raw table: the regressor's gains (see `EngineCard.gains`) as JSON; the solve applies them.
+GAINS_METADATA = "regressor_gains"
 # Written into every file: the axes and angles of the six head columns.
 ANGLE_CONVENTION = (
     "R = Ry(headYaw) Rx(headPitch) Rz(headRoll), radians, unwrapped over time; x_camera = R x_head + "
@@ -73,7 +75,7 @@ class ClipInfo:
     """What is true of a whole clip."""
 
     clip_id: str
-    source: str  # path or URI as the manifest gives it
+    source: str  # name of the video file
     width: int  # pixels, upright
     height: int  # pixels, upright
     fps: Fraction  # frames per second, the container's average rate
@@ -82,7 +84,7 @@ class ClipInfo:
     variable_rate: bool  # True where pts steps differ by more than a rounding of the time base
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class CoefficientTable:
     """One track of one clip: one row for every decoded frame, found or not.
 
@@ -105,8 +107,30 @@ class CoefficientTable:
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)  # engines, hashes, licence ...
 
     def __post_init__(self) -> None:
-        if not self.extra_names:
+        """Raises ValueError where the columns do not belong together."""
+        if not self.extra_names and not self.extra.size:
             object.__setattr__(self, "extra", np.zeros((len(self), 0), np.float32))
+        rows = len(self.frame_index)
+        shapes: dict[str, tuple[int, ...]] = {
+            "frame_index": (rows,),
+            "pts": (rows,),
+            "face_found": (rows,),
+            "score": (rows,),
+            "box": (rows, len(BOX_NAMES)),
+            "coefficients": (rows, len(ARKIT_NAMES)),
+            "head": (rows, len(HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES)),
+            "extra": (rows, len(self.extra_names)),
+        }
+        wrong = [
+            f"{name} is {list(getattr(self, name).shape)}, not {list(shape)}"
+            for name, shape in shapes.items()
+            if getattr(self, name).shape != shape
+        ]
+        if wrong:
+            raise ValueError(
+                f"clip {self.info.clip_id!r}: a table of {rows} frames needs one row per frame in every "
+                f"column: {'; '.join(wrong)}"
+            )
 
     def __len__(self) -> int:
         return len(self.frame_index)

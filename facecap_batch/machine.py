@@ -1,20 +1,27 @@
 """The machine and the software that a result was made on.
 
-In: the operating system's own files and the installed packages. Out: CPUs that this process may use, a
-description of the hardware, versions of what touches results, the time. Nothing heavy is imported for it.
+In: the operating system's own files and the installed packages. Out: the CPUs and the memory that this
+process may use, a description of the hardware, versions of what touches results, the time. Nothing heavy is
+imported for it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from facecap_batch import __version__
 
+# Which control groups this process is in, a line ``number:controllers:path`` each (proc(5)). A container may
+# see the path of its host there; its own limit is then at the root of what it has mounted.
+CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
+CGROUP_FOLDER = Path("/sys/fs/cgroup")
 PACKAGES = (
     "av",
     "numpy",
@@ -28,6 +35,7 @@ PACKAGES = (
 
 
 def utc_now() -> str:
+    """The time now, UTC, ISO 8601 to the second."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
@@ -43,13 +51,13 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """The driver's machine."""
+    """This machine, as ``run.json`` and reports describe it."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "processor": _processor(),
         "cpus": usable_cpus(),
-        "memory_bytes": _memory(),
+        "memory_bytes": usable_memory_bytes(),
         "gpus": _gpus(),
     }
 
@@ -62,15 +70,8 @@ def _processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
 
 
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
 def _gpus() -> list[str]:
-    """Names of NVIDIA GPUs, as the driver's files tell them; no library is loaded for it."""
+    """Names of NVIDIA GPUs, as the driver's files list them; no library is loaded for it."""
     names = []
     for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         for line in information.read_text().splitlines():
@@ -80,14 +81,43 @@ def _gpus() -> list[str]:
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use: those it is bound to, and no more than its container's share."""
+    """CPUs that this process may use: those it is bound to, no more than its container's share (cgroup v1 and
+    v2), and no more than the environment variable LOKY_MAX_CPU_COUNT."""
+    from loky import cpu_count
+
+    return int(cpu_count())
+
+
+def usable_memory_bytes() -> int | None:
+    """Bytes of memory that this process may use: the machine's, and no more than the limit of any control
+    group that it is in (cgroup v1 and v2). None where the system does not tell."""
+    limits = [_physical_memory(), *_cgroup_limits()]
+    return min((limit for limit in limits if limit), default=None)
+
+
+def _physical_memory() -> int | None:
     try:
-        bound = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        bound = os.cpu_count() or 1
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _cgroup_limits() -> Iterator[int]:
+    """Bytes that the control groups of this process allow it: of its own group and of all above it."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        share = int(quota) / int(period)
-    except (OSError, ValueError):  # no such control group, or "max": no limit
-        return bound
-    return max(1, min(bound, int(share + 0.5)))
+        lines = CGROUP_MEMBERSHIP.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            root, name = CGROUP_FOLDER, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = CGROUP_FOLDER / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(root):
+                with contextlib.suppress(OSError, ValueError):  # no such group here, or "max": no limit
+                    yield int((folder / name).read_text())

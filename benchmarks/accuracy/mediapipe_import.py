@@ -33,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.engines.registry import open_engine
@@ -187,7 +187,7 @@ def main() -> None:
         print(f"{'clip':26s} frames  peer found   we too  we found  mean |d|  rotation°   aligned°")
         clips = []
         for path in arguments.clips:
-            table = capture_clip(Clip(path.stem, str(path.resolve())), detector, regressor)
+            table = FaceCapture(detector, regressor).capture(Clip(path.stem, str(path.resolve())))
             clips.append(agreement(table, pq.read_table(arguments.references / f"{path.stem}.parquet")))
             print(line(path.stem, clips[-1]), flush=True)
     whole = total(clips)

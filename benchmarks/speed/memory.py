@@ -46,7 +46,7 @@ def repeated(source: Path, target: Path, seconds: float) -> None:
 def measure(video: Path, engines: str) -> dict[str, float]:
     """Capture `video` in this process; frames, faces, seconds taken and peak resident memory in MiB."""
     sys.path.insert(0, str(ROOT))
-    from facecap_batch.capturing.pipeline import capture_clip
+    from facecap_batch.capturing.pipeline import FaceCapture
     from facecap_batch.clip import Clip
     from facecap_batch.engines.registry import open_engine
     from facecap_batch.engines.sets import load_set
@@ -55,7 +55,7 @@ def measure(video: Path, engines: str) -> dict[str, float]:
     detector = open_engine(chosen.detector, DETECTOR_BACKEND)
     regressor = open_engine(chosen.regressor, DETECTOR_BACKEND)
     began = time.perf_counter()
-    table = capture_clip(Clip("clip", str(video)), detector, regressor)
+    table = FaceCapture(detector, regressor).capture(Clip("clip", str(video)))
     took = time.perf_counter() - began
     # Linux counts in KiB, macOS in bytes.
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10

@@ -27,9 +27,9 @@ COMMAND = [sys.executable, "-c", "from facecap_batch.cli.app import main; main()
 def finished_folder(folder: Path, clips: int) -> tuple[Path, Path]:
     """(manifest, output folder) of a run that has done `clips` clips."""
     from facecap_batch.output.ledger import DONE, Ledger, Record, as_bytes, identify
+    from facecap_batch.runs.clip_steps import output_names
     from facecap_batch.runs.config import make_config
     from facecap_batch.runs.manifest import read_manifest
-    from facecap_batch.runs.worker import output_names
 
     inputs, output = folder / "in", folder / "out"
     inputs.mkdir()

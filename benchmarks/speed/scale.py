@@ -31,8 +31,9 @@ PATHS = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks" / "speed")])
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "speed")]
 
 from facecap_batch.output.ledger import DONE, Record  # noqa: E402  the path comes first
+from facecap_batch.runs.clip_steps import output_names  # noqa: E402
 from facecap_batch.runs.planner import WorkItem  # noqa: E402
-from facecap_batch.runs.worker import ClipWorker, output_names  # noqa: E402
+from facecap_batch.runs.worker import ClipWorker  # noqa: E402
 
 NODES_LIMIT, MEMORY_LIMIT = 1.9, 1.1
 WORKERS_PER_NODE = 2
@@ -111,8 +112,9 @@ def tasks_per_second(nodes: int, tasks: int) -> float:
     import ray
     from ray.cluster_utils import Cluster
 
-    from facecap_batch.scheduling.cluster import OBJECT_STORE_BYTES, worker_capacity
+    from facecap_batch.scheduling.cluster import OBJECT_STORE_BYTES
     from facecap_batch.scheduling.messages import Task
+    from facecap_batch.scheduling.nodes import worker_capacity
     from facecap_batch.scheduling.scheduler import Scheduler
 
     size = {"num_cpus": WORKERS_PER_NODE, "object_store_memory": OBJECT_STORE_BYTES}

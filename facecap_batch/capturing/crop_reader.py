@@ -1,65 +1,72 @@
 """Crops on their way to the regressor: cut at once, read in batches, written down in order.
 
-In: frames and the boxes of faces in them. Out: rows of `ReadingBuffer`. A crop whose head lies far off its
-nominal place was cut from a crude box: it is cut again while its frame is there, and read again, once.
+In: frames and the boxes of faces in them. Out: rows of `ReadingBuffer`. A crop whose head lies far from its
+nominal position was cut from a crude box: while its frame is held it is cut again, and read again, once.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from facecap_batch.capturing.context import CaptureContext
 from facecap_batch.capturing.readings import ReadingBuffer, fill
-from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.capturing.tracker import TrackedBox
 from facecap_batch.video.frame import Crop, Frame
 
-# A second look counts only if the regressor is about as sure as at the first.
+# A second reading counts only if its presence is at least this share of the first one's.
 STILL_SURE = 0.9
 
 
 class CropReader:
-    """Reads the faces of frames into `readings`; `finish` when the last has been added."""
+    """Reads the faces of frames into `readings`; call `finish` when the last has been added."""
 
-    def __init__(self, reader: Regressor, refine_above: float, most_waiting: int) -> None:
-        """`refine_above`: see `Regressor.corrected`; `most_waiting`: crops whose frames are held."""
-        self._reader = reader
-        self._refine_above = refine_above
-        self.most_waiting = most_waiting
+    def __init__(self, context: CaptureContext, max_waiting: int) -> None:
+        """`max_waiting`: crops whose frames may be held before they are read."""
+        self._regressor, self._timer = context.regressor, context.timer
+        self._refine_above = context.settings.refine_above
+        self.max_waiting = max_waiting
         self._waiting: list[tuple[Frame, Crop, np.void]] = []
-        self._again: list[tuple[Crop, np.void]] = []
-        self.readings = ReadingBuffer(len(reader.extra_names))
+        self._refined: list[tuple[Crop, np.void]] = []
+        self.readings = ReadingBuffer(len(self._regressor.extra_names))
 
     def add(self, frame: Frame, box: TrackedBox) -> None:
         """Cut the face at `box` out of `frame`; its row comes after those that were added before."""
         row = self.readings.expect(frame.index, box)
-        self._waiting.append((frame, self._reader.crop(frame, box.box), row))
-        if len(self._waiting) >= self.most_waiting:
+        with self._timer.during("crop"):
+            crop = self._regressor.crop(frame, box.box)
+        self._waiting.append((frame, crop, row))
+        if len(self._waiting) >= self.max_waiting:
             self._read()
 
     def finish(self) -> None:
         """Read what is still waiting."""
         self._read()
-        self._read_again()
+        self._read_refined()
 
     def _read(self) -> None:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        said = self._reader.read([crop.image for _, crop, _ in waiting])
+        with self._timer.during("regress"):
+            output = self._regressor.read([crop.image for _, crop, _ in waiting])
         for number, (frame, crop, row) in enumerate(waiting):
-            fill(row, (crop.x0, crop.y0, crop.side), said, number)
-            if said.presence[number] >= self._reader.presence_threshold:
-                better = self._reader.corrected(frame, crop, said.place[number], self._refine_above)
+            fill(row, crop, output, number)
+            if output.presence[number] >= self._regressor.presence_threshold:
+                with self._timer.during("crop"):
+                    better = self._regressor.refined(
+                        frame, crop, output.crop_position[number], self._refine_above
+                    )
                 if better is not None:
-                    self._again.append((better, row))
-        if len(self._again) >= self._reader.batch:
-            self._read_again()
+                    self._refined.append((better, row))
+        if len(self._refined) >= self._regressor.batch:
+            self._read_refined()
 
-    def _read_again(self) -> None:
-        again, self._again = self._again, []
-        if not again:
+    def _read_refined(self) -> None:
+        refined, self._refined = self._refined, []
+        if not refined:
             return
-        said = self._reader.read([crop.image for crop, _ in again])
-        for number, (crop, row) in enumerate(again):
-            if said.presence[number] >= row["presence"] * STILL_SURE:
-                fill(row, (crop.x0, crop.y0, crop.side), said, number)
+        with self._timer.during("regress"):
+            output = self._regressor.read([crop.image for crop, _ in refined])
+        for number, (crop, row) in enumerate(refined):
+            if output.presence[number] >= row["presence"] * STILL_SURE:
+                fill(row, crop, output, number)

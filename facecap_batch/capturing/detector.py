@@ -1,7 +1,7 @@
-"""Finding faces in whole pictures: images to boxes with scores.
+"""Finding faces in whole images: images to boxes with scores.
 
 In: uint8 RGB images of any size. They are scaled to fit the detector's largest input, laid in the top-left
-corner of a canvas it takes (a square, or one of nearly the picture's own shape) and padded with grey. Out:
+corner of a canvas it takes (a square, or one of nearly the image's own shape) and padded with grey. Out:
 per image the faces found, best first, in pixels of that image. The engine's card may carry, under
 `postprocess`: `score_threshold` (what counts as a face), `nms_iou` and `top_k`.
 """
@@ -26,7 +26,7 @@ DEFAULT_TOP_K = 16
 _CANDIDATES = 400  # boxes that enter non-maximum suppression
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Detection:
     """One face in one image."""
 
@@ -41,33 +41,42 @@ class Detection:
 class Detector:
     """A detector engine with what comes before and after it."""
 
-    def __init__(self, engine: Engine, batch: int = 1) -> None:
-        """`batch`: images per call of the engine; what is found in one does not depend on the others."""
+    def __init__(self, engine: Engine, batch: int = 1, score_threshold: float | None = None) -> None:
+        """
+        Args:
+            engine: Open engine of a detector.
+            batch: Images per call of the engine; what is found in one does not depend on the others.
+            score_threshold: What counts as a face, 0..1; None: as the card says.
+        """
         card = engine.card
         self.engine = engine
         self.batch = batch
         self.size = card.input.size  # longest side of the input, pixels
-        self.score_threshold = float(card.postprocess.get("score_threshold", DEFAULT_SCORE_THRESHOLD))
+        if score_threshold is None:
+            score_threshold = float(card.postprocess.get("score_threshold", DEFAULT_SCORE_THRESHOLD))
+        self.score_threshold = score_threshold
         self.nms_iou = float(card.postprocess.get("nms_iou", DEFAULT_NMS_IOU))
         self.top_k = int(card.postprocess.get("top_k", DEFAULT_TOP_K))
 
     def detect(self, images: Sequence[np.ndarray], min_score: float | None = None) -> list[list[Detection]]:
-        """Faces in each of `images` (uint8 [H, W, 3] RGB), best first, at least `min_score` sure.
+        """Faces in each of `images`, best first.
 
-        `min_score` defaults to the card's threshold.
+        Args:
+            images: uint8 [H, W, 3] RGB each, of any size.
+            min_score: 0..1; None: `score_threshold`.
         """
         if not images:
             return []
         threshold = self.score_threshold if min_score is None else min_score
-        placed = [letterbox(image, self.engine.card.input) for image in images]
+        canvases = [letterbox(image, self.engine.card.input) for image in images]
         found: list[list[Detection]] = [[] for _ in images]
-        # Each on its own canvas: what is found in a picture does not depend on what it came with.
-        for shape in sorted({canvas.shape for canvas, _ in placed}):
-            rows = [row for row, (canvas, _) in enumerate(placed) if canvas.shape == shape]
-            batch = np.stack([placed[row][0] for row in rows])
+        # Each on its own canvas: what is found in an image does not depend on the others of its batch.
+        for shape in sorted({canvas.shape for canvas, _ in canvases}):
+            rows = [row for row, (canvas, _) in enumerate(canvases) if canvas.shape == shape]
+            batch = np.stack([canvases[row][0] for row in rows])
             outputs = run_in_one_shape(self.engine, prepare_input(self.engine.card, batch), self.batch)
             for row, boxes, scores in zip(rows, outputs["boxes"], outputs["scores"], strict=True):
-                found[row] = self._faces(boxes, scores, images[row], placed[row][1], threshold)
+                found[row] = self._faces(boxes, scores, images[row], canvases[row][1], threshold)
         return found
 
     def _faces(
@@ -80,7 +89,7 @@ class Detector:
         kept = kept[np.argsort(-scores[kept], kind="stable")][:_CANDIDATES]
         faces = boxes[kept].astype(np.float32) / np.float32(scale)
         height, width = image.shape[:2]
-        # A box may lie partly outside; one whose centre does was imagined in the padding.
+        # A box may lie partly outside; one whose centre does is a response to the padding.
         center = (faces[:, :2] + faces[:, 2:]) / 2
         inside = (center >= 0).all(axis=1) & (center[:, 0] <= width) & (center[:, 1] <= height)
         inside &= np.isfinite(faces).all(axis=1) & (faces[:, 2:] > faces[:, :2]).all(axis=1)
@@ -90,17 +99,17 @@ class Detector:
 
 
 def letterbox(image: np.ndarray, spec: InputSpec) -> tuple[np.ndarray, float]:
-    """`image` uint8 [H, W, 3] scaled to fit `spec`'s size, top-left on a canvas that it takes, padded; and
-    the scale applied."""
+    """`image` uint8 [H, W, 3] scaled to fit `spec`'s size, top-left on a canvas of the engine's shape, padded
+    with grey; and the scale applied."""
     height, width = image.shape[:2]
     scale = spec.size / max(height, width)
     if scale != 1.0:
         target = (max(1, round(width * scale)), max(1, round(height * scale)))
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         image = cv2.resize(image, target, interpolation=method)
-    placed = np.full((*spec.canvas(*image.shape[:2]), 3), PAD_VALUE, np.uint8)
-    placed[: image.shape[0], : image.shape[1]] = image
-    return placed, scale
+    canvas = np.full((*spec.canvas(*image.shape[:2]), 3), PAD_VALUE, np.uint8)
+    canvas[: image.shape[0], : image.shape[1]] = image
+    return canvas, scale
 
 
 def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:

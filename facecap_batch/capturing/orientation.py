@@ -1,12 +1,11 @@
 """Noticing that a clip lies on its side although its file does not say so.
 
-In: the small images that the detector has looked at anyway, and the faces it saw in them. Out: the quarter
-turn in which the clip shows faces, or nothing. A detector may well see a face that lies on its side, so a
-face counts only if the regressor is also sure of it. A clip that shows faces upright in half of its first
-samples is settled at the price of a few crops. Others are tried in the other three orientations, on a few
-stored images spread over what has been decoded so far, and again each time twice as much has been decoded: a
-clip without any face costs two dozen detections more per doubling of its length, and is never decoded again
-for it.
+In: the small images that the detector was given anyway, and the faces it found in them. Out: the rotation in
+which the clip shows faces, or nothing. A detector may well find a face that lies on its side, so a face
+counts only if the regressor is also sure of it. A clip that shows faces upright in half of its first samples
+is settled at the price of a few crops. Others are tried in the other three orientations, on a few stored
+images spread over what has been decoded so far, and again each time twice as much has been decoded: a clip
+without any face costs two dozen detections more per doubling of its length, and is never decoded again.
 """
 
 from __future__ import annotations
@@ -25,20 +24,22 @@ from facecap_batch.video.scaling import FrameScalers
 EARLY = 4  # samples after which a clip is settled if it shows faces
 SAMPLES = 16  # small images kept at most; every second one is dropped when they are full
 TRIED = 8  # of them that are tried in other orientations
-TURNS = (90, 270, 180)  # degrees counterclockwise; a phone held upright comes out as one of the first two
+ROTATIONS = (90, 270, 180)  # degrees counterclockwise; a phone held upright comes out as one of the first two
 # Presence from which a face stands upright beyond doubt; score times presence from which it does so in a
-# turned picture. The trial of three more orientations is three more chances of mistaking something for a
+# rotated image. The trial of three more orientations is three more chances of mistaking something for a
 # face, and few files lie about their orientation: doubt keeps a clip as is.
 SURE = 0.8
 SETTLED_SHARE = 0.5  # of samples with a sure face upright: no question
-TURNED_SHARE = 0.25  # of samples with a sure face, at least, in the orientation that is chosen
-TURNED_STEADY = 0.6  # of samples in which the detector sees something there, those with a sure face
-TURNED_ADVANTAGE = 1.5  # sure faces against the upright picture's
+ROTATED_SHARE = 0.25  # of samples with a sure face, at least, in the orientation that is chosen
+ROTATED_STEADY = 0.6  # of samples in which the detector sees something there, those with a sure face
+ROTATED_ADVANTAGE = 1.5  # sure faces against those of the upright image
 
 
 def sample_stride(number: int) -> int:
-    """Detection number `number` of a clip is a sample where this divides it: all at first, then every
-    second, and half as many again each time twice as many have been seen."""
+    """Detection number `number` of a clip is a sample where this divides it.
+
+    All are at first, then every second, and half as many again each time twice as many were made.
+    """
     return 1 << max(0, number.bit_length() - (SAMPLES - 1).bit_length())
 
 
@@ -53,25 +54,35 @@ class OrientationWatcher:
         self.settled = False
 
     def observe(self, number: int, image: np.ndarray, faces: Sequence[Detection]) -> int:
-        """Take detection number `number` of the clip: its image [h, w, 3], the faces seen in it.
+        """Take one detection of the clip; only samples (see `sample_stride`) count.
 
-        Return degrees counterclockwise to turn the clip by, or 0. Only samples (see `sample_stride`) count.
+        Args:
+            number: Of the detection, from 0.
+            image: uint8 [h, w, 3] RGB.
+            faces: What was found in it, pixels of `image`.
+
+        Returns:
+            Degrees counterclockwise by which the clip has to be turned, or 0.
         """
         if self.settled or number % sample_stride(number):
             return 0
         self._samples.append((image, self._best(faces)))
         if number == EARLY - 1:
             seen = np.mean([face is not None for _, face in self._samples])
-            # Only faces the detector sees are worth a look this early: most clips begin before their face.
+            # Only faces the detector sees are worth a trial this early: most clips begin before their face.
             return self.decide() if seen >= SETTLED_SHARE else 0
         if len(self._samples) < SAMPLES:
             return 0
-        turn = self.decide()
+        rotation = self.decide()
         self._samples = self._samples[::2]
-        return turn
+        return rotation
 
     def decide(self) -> int:
-        """Judge by what was seen so far; also to be called at the end of a clip that is not settled."""
+        """Decide by the samples so far; to be called at the end of a clip that is not settled, too.
+
+        Returns:
+            As `observe`.
+        """
         if self.settled or not self._samples:
             return 0
         frames = [(_as_frame(image, self._scalers), face) for image, face in self._samples]
@@ -80,16 +91,16 @@ class OrientationWatcher:
             self._settle()
             return 0
         step = -(-len(frames) // TRIED)
-        needed = TURNED_ADVANTAGE * float(upright[::step].sum())
+        needed = ROTATED_ADVANTAGE * float(upright[::step].sum())
         best = 0
-        for turn in TURNS:
-            turned = [frame.rotated(turn) for frame, _ in frames[::step]]
-            faces = [self._best(seen) for seen in self._detector.detect([frame.rgb() for frame in turned])]
-            _, sure = self._sure(list(zip(turned, faces, strict=True)))
+        for rotation in ROTATIONS:
+            rotated = [frame.rotated(rotation) for frame, _ in frames[::step]]
+            faces = [self._best(seen) for seen in self._detector.detect([frame.rgb() for frame in rotated])]
+            _, sure = self._sure(list(zip(rotated, faces, strict=True)))
             seen = sum(face is not None for face in faces)
-            enough = max(1.0, TURNED_SHARE * len(turned), TURNED_STEADY * seen)
+            enough = max(1.0, ROTATED_SHARE * len(rotated), ROTATED_STEADY * seen)
             if (sure > 0).sum() >= enough and sure.sum() > needed:
-                best, needed = turn, float(sure.sum())
+                best, needed = rotation, float(sure.sum())
         if best:
             self._settle()
         return best

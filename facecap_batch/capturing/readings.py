@@ -1,6 +1,6 @@
-"""The crops that were read, row by row: what a row holds, and the buffer that collects them.
+"""The faces that were read, row by row: what a row holds, and the buffer that collects the rows.
 
-In: boxes expected by the tracker and outputs of the regressor. Out: one structured array of all rows.
+In: boxes from the tracker and outputs of the regressor. Out: one structured array of all rows.
 """
 
 from __future__ import annotations
@@ -10,39 +10,40 @@ import numpy as np
 from facecap_batch.capturing.regressor import RegressorOutput
 from facecap_batch.capturing.tracker import TrackedBox
 from facecap_batch.coefficients import ARKIT_NAMES, REGION_CHANNELS
+from facecap_batch.video.frame import Crop
 
-# One crop that was read; outputs of the regressor's own follow as `extra` (see `row_type`).
+# One crop that was read; the regressor's own outputs follow as `extra` (see `row_type`).
 ROW = np.dtype(
     [
         ("frame", np.int32),  # index of the frame
         ("track", np.int32),
         ("box", np.float32, 4),  # pixels of the upright frame
-        ("square", np.float64, 3),  # x0 y0 side of the crop, pixels of the upright frame
+        ("crop_rect", np.float64, 3),  # x0 y0 side of the crop, pixels of the upright frame
         ("detector_score", np.float32),
         ("presence", np.float32),
         ("hidden", np.bool_, len(REGION_CHANNELS)),
         ("coefficients", np.float32, len(ARKIT_NAMES)),
-        ("pose", np.float32, 6),  # yaw pitch roll u v s inside the crop, or as head_frame says
+        ("pose", np.float32, 6),  # yaw pitch roll u v s inside the crop, or as head_frame defines
     ]
 )
 # Rows are collected in blocks: thousands of small arrays kept between the short-lived ones of decoding and
 # inference would tear holes into the heap that cost several times their own size.
 _BLOCK_ROWS = 2048
-# What a crop's pixels say, and nothing else does.
-READ = ("square", "presence", "hidden", "coefficients", "pose", "extra")
+# The fields that come from the pixels of the crop; the tracker gives the others.
+READ = ("crop_rect", "presence", "hidden", "coefficients", "pose", "extra")
 
 
-def fill(row: np.void, square: tuple[float, float, float], said: RegressorOutput, number: int) -> None:
-    """Write into a row of `ReadingBuffer` which square was cut and what was said of it, at `number` in
-    `said`."""
-    row["square"], row["presence"] = square, said.presence[number]
-    row["coefficients"], row["hidden"] = said.coefficients[number], said.hidden[number]
-    row["pose"][:3], row["pose"][3:] = said.angles[number], said.place[number]
-    row["extra"] = said.extra[number]
+def fill(row: np.void, crop: Crop, output: RegressorOutput, number: int) -> None:
+    """Write into `row` of a `ReadingBuffer` which crop was read and item `number` of `output`."""
+    row["crop_rect"] = (crop.x0, crop.y0, crop.side)
+    row["presence"] = output.presence[number]
+    row["coefficients"], row["hidden"] = output.coefficients[number], output.hidden[number]
+    row["pose"][:3], row["pose"][3:] = output.angles[number], output.crop_position[number]
+    row["extra"] = output.extra[number]
 
 
-def row_type(extra: int) -> np.dtype:
-    """ROW with room for `extra` outputs of the regressor's own."""
+def row_type(extra: int) -> np.dtype[np.void]:
+    """ROW with `extra` further columns for the regressor's own outputs."""
     return np.dtype([*((name, ROW[name]) for name in ROW.names or ()), ("extra", np.float32, (extra,))])
 
 
@@ -56,7 +57,7 @@ class ReadingBuffer:
         self._used = _BLOCK_ROWS  # rows of the last block
 
     def expect(self, frame: int, box: TrackedBox) -> np.void:
-        """A new row for the face expected at `box` in frame number `frame`; `fill` says the rest of it."""
+        """A new row for the face at `box` in frame number `frame`; `fill` writes the rest of it."""
         if self._used == _BLOCK_ROWS:
             self._blocks.append(np.zeros(_BLOCK_ROWS, self._row))
             self._used = 0
@@ -66,7 +67,7 @@ class ReadingBuffer:
         return row
 
     def take(self) -> np.ndarray:
-        """All rows so far, `row_type` [R]; they are given away, not copied twice."""
+        """All rows so far, `row_type` [R]; the buffer is empty afterwards."""
         blocks, self._blocks = self._blocks, []
         if not blocks:
             return np.zeros(0, self._row)
@@ -76,5 +77,5 @@ class ReadingBuffer:
             begin = number * _BLOCK_ROWS
             part = rows[begin : begin + _BLOCK_ROWS]
             part[:] = blocks[number][: len(part)]
-            blocks[number] = part  # lets the block go
+            blocks[number] = part  # releases the block: rows are never held twice
         return rows

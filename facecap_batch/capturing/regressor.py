@@ -1,11 +1,11 @@
 """Reading faces: boxes in frames to crops, crops to coefficients and pose.
 
-In: a frame and the box of a face. Out: the square crop that the regressor sees, and, batch by batch, what it
-says: coefficients, head pose, outputs of the regressor's own, how sure it is that a face is there, and which
-of its parts are hidden. What it does not say is NaN. The engine's card carries, under `postprocess`:
+In: a frame and the box of a face. Out: the square crop for the regressor and, batch by batch, its output:
+coefficients, head pose, outputs of the regressor's own, the presence of a face, and which of its parts are
+hidden. What the regressor has no output for is NaN. The engine's card carries, under `postprocess`:
 `crop_scale` (side of the crop over the longer side of the box), `presence_threshold`, `hidden_threshold`, and
-optionally `nominal_u`, `nominal_v`, `nominal_s`: where the head lies in a crop made from a perfect box, by
-which a crude box is told and corrected.
+optionally `nominal_u`, `nominal_v`, `nominal_s`: the head's position in a crop made from a perfect box, by
+which a crude box is recognised and refined.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ DEFAULT_PRESENCE_THRESHOLD = 0.5
 DEFAULT_HIDDEN_THRESHOLD = 0.5
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class RegressorOutput:
-    """What the regressor said of a batch of crops; NaN where it has no output for it."""
+    """Output of the regressor for a batch of B crops; NaN where it has none."""
 
     coefficients: np.ndarray  # float32 [B, 51], 0..1, ARKIT_NAMES order
     angles: np.ndarray  # float32 [B, 3], yaw pitch roll against the viewing ray, radians
-    place: np.ndarray  # float32 [B, 3], u v s: head origin in crop units, ln of the crop's width in cm
-    presence: np.ndarray  # float32 [B], 0..1; NaN where an output is no number
+    crop_position: np.ndarray  # float32 [B, 3], u v s: head origin in crop units, ln of crop width in cm
+    presence: np.ndarray  # float32 [B], 0..1; NaN where an output is not finite
     hidden: np.ndarray  # bool [B, 3], whether left eye, right eye and mouth are behind something
     extra: np.ndarray  # float32 [B, E], outputs of other names as they are, Regressor.extra_names order
 
@@ -41,7 +41,7 @@ class Regressor:
     """A regressor engine with what comes before and after it."""
 
     def __init__(self, engine: Engine, batch: int = 8) -> None:
-        """`batch`: crops per call of the engine; what is said of one does not depend on the others."""
+        """`batch`: crops per call of the engine; the output for one does not depend on the others."""
         card = engine.card
         self.engine = engine
         self.batch = batch
@@ -65,10 +65,10 @@ class Regressor:
         return frame.crop((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, side, self.size)
 
     def read(self, crops: Sequence[np.ndarray]) -> RegressorOutput:
-        """What the engine says of `crops` (uint8 [S, S, 3] RGB each)."""
+        """Output for `crops` (uint8 [S, S, 3] RGB each)."""
         batch = np.stack(crops)
         outputs = run_in_one_shape(self.engine, prepare_input(self.engine.card, batch), self.batch)
-        said = outputs[self._main].astype(np.float32)
+        output = outputs[self._main].astype(np.float32)
         presence = outputs.get("presence")
         if presence is None:
             presence = np.ones(len(batch), np.float32)
@@ -76,36 +76,40 @@ class Regressor:
         if hidden is None:
             hidden = np.zeros((len(batch), len(REGION_CHANNELS)), np.float32)
         presence = presence.reshape(len(batch)).astype(np.float32)
-        pose = _taken(said, self._columns.pose)
+        pose = _taken(output, self._columns.pose)
         return RegressorOutput(
-            coefficients=np.clip(_taken(said, self._columns.coefficients), 0.0, 1.0),
+            coefficients=np.clip(_taken(output, self._columns.coefficients), 0.0, 1.0),
             angles=pose[:, :3],
-            place=pose[:, 3:],
-            presence=np.where(np.isfinite(said).all(axis=1), presence, np.float32("nan")),
+            crop_position=pose[:, 3:],
+            presence=np.where(np.isfinite(output).all(axis=1), presence, np.float32("nan")),
             hidden=hidden >= self.hidden_threshold,
-            extra=_taken(said, self._columns.extra),
+            extra=_taken(output, self._columns.extra),
         )
 
-    def corrected(self, frame: Frame, crop: Crop, place: np.ndarray, tolerance: float) -> Crop | None:
-        """A better crop where the head lies more than `tolerance` off its nominal place, else None.
+    def refined(self, frame: Frame, crop: Crop, crop_position: np.ndarray, tolerance: float) -> Crop | None:
+        """A better crop where the head lies more than `tolerance` from its nominal position, else None.
 
-        `place` float [3] is (u, v, s) as read from `crop`; `tolerance` is in crop units and in units of s.
+        Args:
+            frame: The frame that `crop` was cut from.
+            crop: The crop that was read.
+            crop_position: float [3], u v s as read from `crop`.
+            tolerance: In crop units, and in units of s.
         """
-        if self.nominal is None or not np.isfinite(place).all():
+        if self.nominal is None or not np.isfinite(crop_position).all():
             return None
-        off = np.asarray(place, np.float64) - self.nominal
+        off = np.asarray(crop_position, np.float64) - self.nominal
         if np.abs(off).max() <= tolerance:
             return None
-        # The head's size decides the new side; half and double are the most that one look is trusted with.
+        # The head's size decides the new side; one reading is trusted to halve or double it at most.
         side = crop.side * float(np.exp(np.clip(-off[2], -np.log(2), np.log(2))))
         half = crop.side / 2
-        x = crop.x0 + half * (1 + float(place[0])) - side / 2 * self.nominal[0]
-        y = crop.y0 + half * (1 + float(place[1])) - side / 2 * self.nominal[1]
+        x = crop.x0 + half * (1 + float(crop_position[0])) - side / 2 * self.nominal[0]
+        y = crop.y0 + half * (1 + float(crop_position[1])) - side / 2 * self.nominal[1]
         return frame.crop(x, y, side, self.size)
 
 
-def _taken(said: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Columns of `said`, float32 [B, C] in any order; NaN where `columns` is -1."""
-    taken = said[:, columns]
+def _taken(output: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Columns of `output`, float32 [B, C] in any order; NaN where `columns` is -1."""
+    taken = output[:, columns]
     taken[:, columns < 0] = np.nan
     return taken

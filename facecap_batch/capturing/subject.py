@@ -1,7 +1,7 @@
 """The main subject: which of the faces that were read is the clip's track 0, and the clip's table of it.
 
-In: the readings of every track, frame by frame. Out: one `CoefficientTable`. A track that is never sure is
-nobody. The heaviest of the others (face area times squared score, summed over the frames in which the
+In: the readings of every track, frame by frame. Out: one `CoefficientTable`. A track that is never sure is no
+face. The heaviest of the others (face area times squared score, summed over the frames in which the
 regressor saw it) is the subject; lighter tracks join it where it is not there, heaviest first, if they are
 not seen beside it for long: a face that was lost and found, or a cut to another shot. The other people of a
 shot are left out.
@@ -26,9 +26,15 @@ SURE_ONCE = 0.5
 
 
 def main_subject(readings: np.ndarray, present: np.ndarray, count: int) -> np.ndarray:
-    """int64 [count]: for every frame the row of `readings` that shows the subject, -1 where none does.
+    """Which reading shows the subject in each frame.
 
-    present: bool [R], rows in which the regressor saw a face.
+    Args:
+        readings: `readings.row_type` [R].
+        present: bool [R], readings in which the regressor saw a face.
+        count: Number of frames.
+
+    Returns:
+        int64 [count]: row of `readings`, -1 where none shows the subject.
     """
     chosen = np.full(count, -1, np.int64)
     area = np.prod(readings["box"][:, 2:] - readings["box"][:, :2], axis=1).astype(np.float64)
@@ -63,9 +69,15 @@ def subject_table(
     head_frame: str = "crop",
     extra_names: tuple[str, ...] = (),
 ) -> CoefficientTable:
-    """The table of the main subject: one row per frame of `pts` (int64 [N]), NaN where it was not seen.
+    """The table of the main subject: one row per frame, NaN where it was not seen.
 
-    `head_frame` is the regressor card's; `extra_names` are the names of the readings' `extra`.
+    Args:
+        info: Of the clip.
+        pts: int64 [N], of every frame.
+        readings: `readings.row_type` [R].
+        presence_threshold: Presence from which the regressor is taken to see a face, 0..1.
+        head_frame: Of the regressor's card: what the columns of `pose` are relative to.
+        extra_names: Names of the columns of `extra`.
     """
     count = len(pts)
     present = readings["presence"] >= presence_threshold
@@ -83,7 +95,7 @@ def subject_table(
 
     head = readings["pose"][rows]
     if head_frame == "crop":
-        head = head_columns(readings["square"][rows], head[:, :3], head[:, 3:], info.width, info.height)
+        head = head_columns(readings["crop_rect"][rows], head[:, :3], head[:, 3:], info.width, info.height)
     head[:, :3] = unwrap(head[:, :3])
     return CoefficientTable(
         info=info,

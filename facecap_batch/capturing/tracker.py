@@ -30,7 +30,7 @@ MAX_STEP = 1.2
 MAX_GROWTH = 2.0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class TrackedBox:
     """Where a track is in one frame."""
 
@@ -146,7 +146,7 @@ class Tracker:
         return [[path.at((frame - first) / length) for path in paths] for frame in frames]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Path:
     """A track through one interval: from `box0` at time 0 to `box1` at time 1, in intervals."""
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from facecap_batch.capturing.detector import letterbox
-from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.checks import mediapipe_peer
 from facecap_batch.checks.output_parity import precision_of
@@ -189,28 +189,26 @@ def clip_speed(cards: EngineSet, backend: str, video: Path) -> ClipSpeed:
     write_fbx, _ = EXPORTERS["fbx"]
     with tempfile.TemporaryDirectory() as folder:
         beginning = Clip(clip_id="bench", path=str(video), end=WARM_UP_S)
-        write_fbx(
-            solve_table(capture_clip(beginning, detector, regressor, settings)), Path(folder) / "first.fbx"
-        )
+        warm_up = FaceCapture(detector, regressor, settings)
+        write_fbx(solve_table(warm_up.capture(beginning)), Path(folder) / "first.fbx")
 
         started = time.perf_counter()
         frames = sum(1 for _ in decode(video, thread_count=settings.decode_threads, damage="keep"))
         decode_s = time.perf_counter() - started
 
-        watch = Stopwatch()
+        stopwatch = Stopwatch()
         started = time.perf_counter()
-        with watch.watching():
-            clip = Clip(clip_id="bench", path=str(video))
-            raw = capture_clip(clip, detector, regressor, settings)
-        with watch.during("solve"):
+        face_capture = FaceCapture(detector, regressor, settings, timer=stopwatch)
+        raw = face_capture.capture(Clip(clip_id="bench", path=str(video)))
+        with stopwatch.during("solve"):
             final = solve_table(raw)
-        with watch.during("export"):
+        with stopwatch.during("export"):
             write_parquet(raw, Path(folder) / "raw.parquet")
             write_parquet(final, Path(folder) / "final.parquet")
             write_fbx(final, Path(folder) / "bench.fbx")
         total_s = time.perf_counter() - started
-    rest = total_s - sum(watch.seconds.values())
-    return ClipSpeed(video.name, backend, frames, decode_s, total_s, {**watch.seconds, "rest": rest})
+    rest = total_s - sum(stopwatch.seconds.values())
+    return ClipSpeed(video.name, backend, frames, decode_s, total_s, {**stopwatch.seconds, "rest": rest})
 
 
 def _resident_kib(field: str) -> int:

@@ -55,7 +55,7 @@ class Column:
     worst_item: int  # index into the input
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Parity:
     """The difference between two engines in one output, in that output's unit."""
 

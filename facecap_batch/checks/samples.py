@@ -20,7 +20,7 @@ from facecap_batch.errors import BadVideo
 from facecap_batch.video.decoder import Video, VideoInfo
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Picture:
     """One picture for the detector."""
 
@@ -29,7 +29,7 @@ class Picture:
     label: str  # which one it is, for people
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Sample:
     """What a comparison is made on."""
 

@@ -1,1 +1,1 @@
-"""The commands, and nothing else."""
+"""The command line: commands that read options, call one function and print its result."""

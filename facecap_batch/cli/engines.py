@@ -1,18 +1,27 @@
-"""The commands about engines: what there is, what a card says, TensorRT's plans, networks of the user's own.
+"""The commands about engines: list, show, build (TensorRT's plans), import (networks of the user's own).
 
-As in `cli`, nothing heavy is imported at module level.
+In: options. Out: text on the terminal, and engine sets or plans on disk. Nothing heavy is imported at module
+level.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from facecap_batch.cli.choices import Channels, Kind, PlanBackend, Role, Variant, choice_option
+from facecap_batch.cli.options import EngineSetName
+
+NETWORK_PANEL = "About the network"
+INPUT_PANEL = "Its input"
+OUTPUT_PANEL = "Its output"
+
 
 def engines_list() -> None:
-    """Every engine set that can be named."""
+    """List every engine set that can be named."""
     from facecap_batch.engines.description import describe_sets
     from facecap_batch.engines.sets import available_sets
 
@@ -20,10 +29,10 @@ def engines_list() -> None:
 
 
 def engines_show(
-    name: Annotated[str, typer.Argument(help="A set's name or folder.")] = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="The cards as they are, for programs.")] = False,
+    name: EngineSetName = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the cards as JSON.")] = False,
 ) -> None:
-    """The cards of one set: shapes, names of the outputs, licence, hash, measured quality."""
+    """Show the cards of a set: shapes, output names, licence, hash, measured quality."""
     from facecap_batch.engines.description import describe_card
     from facecap_batch.engines.sets import load_set
 
@@ -41,129 +50,176 @@ def engines_import(
     source: Annotated[
         str,
         typer.Argument(
-            help="Weights of FaceBoxes or MobileNetV3 (.pth), any .onnx, a card (.json) beside its ONNX "
-            "file, MediaPipe's face_landmarker.task, or a set's name."
+            metavar="SOURCE",
+            help="Weights of FaceBoxes or MobileNetV3 (.pth), an .onnx file, a card (.json) beside its ONNX "
+            "file, MediaPipe's face_landmarker.task, or the name of an engine set.",
         ),
     ],
-    folder: Annotated[Path, typer.Argument(help="Folder of the engine set that gets the engine.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of the engine set that receives the engine.")
+    ],
     kind: Annotated[
-        str | None,
-        typer.Option(
-            help="faceboxes, mobilenetv3, onnx, card, mediapipe; else found out.", show_default=False
+        Kind | None,
+        choice_option(
+            Kind,
+            help="Kind of file. Default: by its contents.",
+            panel=NETWORK_PANEL,
+            show_default=False,
         ),
     ] = None,
-    num_outputs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Regressor: how many numbers it says; else 57.", show_default=False),
-    ] = None,
-    output_names: Annotated[
-        str | None,
-        typer.Option(
-            help="Regressor: their names in its order: a file (one a line), a list with commas, or numbered; "
-            "else the table's 57.",
+    role: Annotated[
+        Role | None,
+        choice_option(
+            Role,
+            help="Role of an .onnx file (default: by its outputs); or which engine of a set to take.",
+            panel=NETWORK_PANEL,
             show_default=False,
         ),
     ] = None,
     variant: Annotated[
-        str | None, typer.Option(help="MobileNetV3: small or large; else found out.", show_default=False)
+        Variant | None,
+        choice_option(
+            Variant,
+            help="Variant of MobileNetV3. Default: by its weights.",
+            panel=NETWORK_PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the engine.", show_default=False, rich_help_panel=NETWORK_PANEL),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            help="Licence; written into every output. Default: unknown.",
+            show_default=False,
+            rich_help_panel=NETWORK_PANEL,
+        ),
     ] = None,
     size: Annotated[
         int | None,
         typer.Option(
             min=16,
-            help="Regressor: side of its crop, pixels; else 112, or as the file says.",
+            help="Regressor: side of the crop in pixels. Default: that of the file, else 112.",
             show_default=False,
-        ),
-    ] = None,
-    mean: Annotated[
-        str | None,
-        typer.Option(
-            help="What pixels (0..255) are less by: one number or r,g,b; else 127.5.", show_default=False
-        ),
-    ] = None,
-    std: Annotated[
-        str | None, typer.Option(help="What they are then divided by; else 127.5.", show_default=False)
-    ] = None,
-    channels: Annotated[
-        str | None,
-        typer.Option(
-            help="RGB or BGR: what the network was trained on, and the order of --mean and --std; else RGB.",
-            show_default=False,
+            rich_help_panel=INPUT_PANEL,
         ),
     ] = None,
     crop_scale: Annotated[
         float | None,
         typer.Option(
             min=0.1,
-            help="Regressor: side of its crop over the longer side of the face box; else 1.5.",
+            help="Regressor: side of the crop over the longer side of the face box. Default: 1.5.",
             show_default=False,
+            rich_help_panel=INPUT_PANEL,
         ),
     ] = None,
     detector_size: Annotated[
         int | None,
         typer.Option(
-            min=32, help="Detector: longest side of the picture it is shown, pixels.", show_default=False
+            min=32,
+            help="Detector: longest side of its input image in pixels.",
+            show_default=False,
+            rich_help_panel=INPUT_PANEL,
         ),
     ] = None,
-    role: Annotated[
+    mean: Annotated[
         str | None,
         typer.Option(
-            help="detector or regressor: of an .onnx, else found out; of a set, which to take.",
+            metavar="NUMBER[,NUMBER,NUMBER]",
+            help="Mean subtracted from each channel, of pixels 0..255: one number or three. Default: 127.5.",
             show_default=False,
+            rich_help_panel=INPUT_PANEL,
         ),
     ] = None,
-    licence: Annotated[
+    std: Annotated[
         str | None,
-        typer.Option(help="Its licence; goes into every output. Else unknown.", show_default=False),
+        typer.Option(
+            metavar="NUMBER[,NUMBER,NUMBER]",
+            help="Standard deviation that each channel is then divided by. Default: 127.5.",
+            show_default=False,
+            rich_help_panel=INPUT_PANEL,
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The engine's name.", show_default=False)] = None,
+    channels: Annotated[
+        Channels | None,
+        choice_option(
+            Channels,
+            help="Channel order of the network's input, and of --mean and --std. Default: RGB.",
+            panel=INPUT_PANEL,
+            show_default=False,
+            metavar="ORDER",
+        ),
+    ] = None,
+    num_outputs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Regressor: number of outputs. Default: 57.",
+            show_default=False,
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    output_names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Regressor: names of the outputs in their order: a file (one per line), a list with commas, "
+            "or `numbered`. Default: the table's 57.",
+            show_default=False,
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
 ) -> None:
-    """Bring a network of your own into an engine set; a set is a detector and a regressor.
+    """Import a network of your own into an engine set; a set is a detector and a regressor.
 
-    Outputs with ARKit's names become ARKit's columns, others columns of their own.
+    Outputs with ARKit's names become ARKit's columns, others become columns of their own.
+
+    Example: facecap-batch engines import mine.onnx sets/mine --num-outputs 57
     """
     from facecap_batch.engines.description import describe_card, what_is_missing
     from facecap_batch.importing.kinds import import_engine
     from facecap_batch.importing.options import ImportOptions, channel_values
     from facecap_batch.importing.options import output_names as listed
 
-    wishes = ImportOptions(
-        role=role,
+    options = ImportOptions(
+        role=_value(role),
         name=name,
         licence=licence,
         output_names=listed(output_names, num_outputs),
-        variant=variant,
+        variant=_value(variant),
         size=size,
         detector_size=detector_size,
         mean=channel_values(mean, "--mean"),
         std=channel_values(std, "--std"),
-        channels=channels,
+        channels=_value(channels),
         crop_scale=crop_scale,
     )
-    for card in import_engine(source, folder, wishes, kind):
+    for card in import_engine(source, folder, options, _value(kind)):
         print(describe_card(card))
     print(what_is_missing(folder))
 
 
 def engines_build(
-    name: Annotated[str, typer.Argument(help="A set's name or folder.")] = "default",
+    name: EngineSetName = "default",
     backend: Annotated[
-        list[str], typer.Option("--backend", help="tensorrt, tensorrt-fp16, tensorrt-int8; again for more.")
-    ] = ["tensorrt"],  # noqa: B006
+        list[PlanBackend] | None,
+        choice_option(
+            PlanBackend,
+            "--backend",
+            help="Backend; repeat for more. Default: tensorrt.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Build the TensorRT plans of a set for the GPU of this machine, so that no run waits for them."""
+    """Build the TensorRT plans of a set for this machine's GPU, so that no run waits for them."""
     from facecap_batch.engines.registry import build_plans
 
-    for plan in build_plans(name, backend):
+    for plan in build_plans(name, [member.value for member in backend or [PlanBackend.tensorrt]]):
         what = "is there" if plan.existed else f"built in {plan.seconds:.0f} s"
         print(f"{plan.engine} on {plan.backend}: {what}: {plan.path}", flush=True)
 
 
-def add_engines(app: typer.Typer) -> None:
-    """Make the commands of this module commands of `app`."""
-    engines_app = typer.Typer(help="Which engines there are.", rich_markup_mode=None, no_args_is_help=True)
-    engines_app.command("list")(engines_list)
-    engines_app.command("show")(engines_show)
-    engines_app.command("build")(engines_build)
-    engines_app.command("import")(engines_import)
-    app.add_typer(engines_app, name="engines")
+def _value(choice: Enum | None) -> str | None:
+    return None if choice is None else str(choice.value)

@@ -1,28 +1,37 @@
-"""The commands that look after an output folder: status, retry, compact; and how they and `run` end.
+"""The commands that look into a finished output folder or add to it: status, query, preview, export, compact.
 
-As in `cli`, nothing heavy is imported at module level.
+In: the folder, which clips. Out: text on the terminal, or further files. Nothing heavy is imported at module
+level.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facecap_batch.cli.options import Address, Cpus, Gpus, LogJson, Output, Quiet, Workers
-from facecap_batch.storage.publish import StoragePath, storage_path
+from facecap_batch.cli.choices import Format, choice_option
+from facecap_batch.cli.options import Clips, Output
+from facecap_batch.storage.publish import storage_path
 
 if TYPE_CHECKING:
-    from facecap_batch.runs.run import RunSummary
+    from facecap_batch.output.exports import ExportedClip
+
+SOME_FAILED = 1  # exit code
 
 
 def status(
     output: Output,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Tell again and again while a run goes on.")] = False,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks of --watch.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Print again and again until the run ends.")] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two updates of --watch.")] = 5.0,
 ) -> None:
-    """How far OUT is: done, failed, left, speed, frequent errors. Works during a run and after."""
+    """Show the progress of OUT: clips done, failed and left, speed, frequent errors.
+
+    Works while a run is going and after it has ended.
+    """
     import dataclasses
     import json
 
@@ -30,42 +39,87 @@ def status(
 
     folder = storage_path(output)
     for number, found in enumerate(room.watch(folder, every) if watch else [room.status(folder)]):
-        if as_json:  # watched: an object a line
+        if as_json:  # watched: one object per line
             print(json.dumps(dataclasses.asdict(found), indent=None if watch else 2), flush=True)
         else:
             print(("\n" if number else "") + room.describe(found), flush=True)
 
 
-def retry(
+def query(
     output: Output,
-    clip: Annotated[
-        list[str] | None, typer.Option(help="Do this clip again, failed or not; again for more.")
-    ] = None,
-    workers: Workers = None,
-    ray_address: Address = None,
-    cpus_per_worker: Cpus = None,
-    gpus_per_worker: Gpus = 0.0,
-    log_json: LogJson = None,
-    quiet: Quiet = False,
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="A query over the views coefficients, raw and clips.")
+    ],
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print all rows as CSV.")] = False,
 ) -> None:
-    """Do the failed clips of OUT again, with the manifest and configuration of its last run.
+    """Answer SQL from the tables in OUT.
 
-    Exit code: as of `run`.
+    Example: facecap-batch query out/takes "SELECT clip_id, max(jawOpen) FROM coefficients GROUP BY 1"
     """
-    from facecap_batch.runs.config import RunOptions, worker_threads
-    from facecap_batch.runs.observers.progress import make_display
-    from facecap_batch.runs.retry import retry_run
+    from facecap_batch.cli.table_text import as_csv_text, as_text
+    from facecap_batch.output.query import query as answer
 
-    _, cpus = worker_threads(gpus_per_worker, None, cpus_per_worker)
-    options = RunOptions(
-        output=storage_path(output),
-        workers=workers,
-        ray_address=ray_address,
-        cpus_per_worker=cpus,
-        gpus_per_worker=gpus_per_worker,
-        log_json=log_json,
-    )
-    conclude(retry_run(options, clip or [], make_display(quiet)), storage_path(output))
+    table = answer(output, sql)
+    print(as_csv_text(table) if as_csv else as_text(table))
+
+
+def preview(
+    output: Output,
+    clip: Clips = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder for the previews. Default: OUT/preview.", show_default=False
+        ),
+    ] = None,
+    sheet: Annotated[bool, typer.Option("--sheet", help="One image per clip instead of a video.")] = False,
+    height: Annotated[int, typer.Option(min=64, help="Height of the video in pixels.")] = 720,
+) -> None:
+    """Draw face box, head axes and coefficients over the source videos.
+
+    Exit code: 1 if some clips failed; the others have their preview.
+    """
+    from facecap_batch.output.exports import preview_clips
+
+    folder = storage_path(to) if to else storage_path(output) / "preview"
+    suffix = ".jpg" if sheet else ".mp4"
+    _print_results(preview_clips(storage_path(output), clip or [], folder, suffix, height))
+
+
+def export(
+    output: Output,
+    format: Annotated[Format, choice_option(Format, help="Format of the files.", metavar="FORMAT")],
+    clip: Clips = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder for the files. Default: OUT/<format>.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Write the animation in OUT in another format.
+
+    Exit code: 1 if some clips failed; the others have their file.
+    """
+    from facecap_batch.output.exports import export_clips
+
+    folder = storage_path(to) if to else storage_path(output) / format.value
+    _print_results(export_clips(storage_path(output), clip or [], folder, format.value))
+
+
+def _print_results(results: Iterator[ExportedClip]) -> None:
+    """Print the file of every clip, or its error; exit with 1 where there was one."""
+    made = failed = 0
+    for result in results:
+        if result.error is None:
+            made += 1
+            print(result.path, flush=True)
+        else:
+            failed += 1
+            print(f"facecap-batch: {result.clip_id}: {result.error}", file=sys.stderr)
+    if failed:
+        print(f"facecap-batch: {failed} of {made + failed} clips failed", file=sys.stderr)
+        raise typer.Exit(SOME_FAILED)
 
 
 def compact(
@@ -74,41 +128,15 @@ def compact(
         bool,
         typer.Option(
             "--remove-originals/--keep-originals",
-            help="Remove each small file once what replaces it has been compared with it.",
+            help="Remove each small file after comparing it with what replaces it.",
         ),
     ] = False,
 ) -> None:
-    """Gather the small tables of OUT in large files that are fast to query: OUT/compact."""
-    from facecap_batch.output.compaction import compact as gather
+    """Merge the small tables of OUT into large files that are fast to query: OUT/compact."""
+    from facecap_batch.output.compaction import compact as merge
 
-    done = gather(storage_path(output), remove_originals)
+    done = merge(storage_path(output), remove_originals)
     print(
         f"{done.tables} tables in {len(done.files)} files, {done.bytes / 1e6:.1f} MB"
         + (f"; {done.removed} small files removed" if remove_originals else "")
     )
-
-
-def conclude(summary: RunSummary, output: StoragePath) -> None:
-    from facecap_batch.timecode import clock
-
-    parts = [f"{summary.done} of {summary.clips} clips done"]
-    if summary.kept:
-        parts.append(f"{summary.kept} of them by earlier runs")
-    if summary.failed:
-        parts.append(f"{summary.failed} failed (see {output / 'clips.parquet'})")
-    if summary.pending:
-        parts.append(f"{summary.pending} left")
-    if summary.work_s and summary.frames:
-        parts.append(
-            f"{clock(summary.video_s)} of video, {summary.frames} frames, "
-            f"{summary.frames / summary.work_s:.0f} fps"
-        )
-    parts.append(f"{clock(summary.elapsed_s)} in all")
-    print(", ".join(parts))
-    raise typer.Exit(summary.exit_code)
-
-
-def add_folder_commands(app: typer.Typer) -> None:
-    """Make the commands of this module commands of `app`."""
-    for command in (status, retry, compact):
-        app.command()(command)

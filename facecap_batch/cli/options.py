@@ -1,61 +1,137 @@
-"""Options that several commands share: which folder, where the work is done, what is told."""
+"""Options that several commands share, and the headings under which ``--help`` lists them.
+
+In: nothing. Out: annotated types for the parameters of commands. Nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from facecap_batch.cli.choices import Backend, Hwaccel, choice_option
+from facecap_batch.cli.completion import clip_ids, engine_sets
 
-class Hwaccel(str, Enum):
-    """Whether the GPU decodes; see `nvdec.HardwareDecoding`."""
+ENGINES_PANEL = "Engines"
+WORK_PANEL = "Where and how the work is done"
+CAPTURE_PANEL = "Capture"
+SOLVE_PANEL = "Solve"
+RERUN_PANEL = "Reruns"
+REPORT_PANEL = "Output on the terminal and logs"
 
-    none = "none"
-    auto = "auto"
-    cuda = "cuda"
-
-
-# Folders and manifests are paths or URIs: `storage.place` tells them apart.
+# Folders and manifests are paths or URIs: `storage.storage_path` tells them apart.
 Output = Annotated[str, typer.Argument(metavar="OUT", help="Output folder of a run, or its URI.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell failures and the result only.")]
-LogJson = Annotated[
-    Path | None,
-    typer.Option(help="Append what happens to this file, one JSON object a line.", show_default=False),
+Clips = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLIP_ID",
+        help="This clip only; repeat for more. Default: every clip that is done.",
+        autocompletion=clip_ids,
+        show_default=False,
+    ),
+]
+ClipsAgain = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLIP_ID",
+        help="Do this clip again, failed or not; repeat for more. Default: every clip that failed.",
+        autocompletion=clip_ids,
+        show_default=False,
+    ),
+]
+Engines = Annotated[
+    str,
+    typer.Option(
+        metavar="SET",
+        help="Engine set: a name (see `engines list`) or a folder.",
+        autocompletion=engine_sets,
+        rich_help_panel=ENGINES_PANEL,
+    ),
+]
+EngineSetName = Annotated[
+    str, typer.Argument(metavar="SET", help="Name or folder of an engine set.", autocompletion=engine_sets)
+]
+BackendName = Annotated[
+    Backend,
+    choice_option(
+        Backend,
+        help="What runs the engines. auto takes the fastest of full precision that works here.",
+        panel=ENGINES_PANEL,
+    ),
+]
+BackendNames = Annotated[
+    list[Backend] | None,
+    choice_option(
+        Backend,
+        "--backend",
+        help="Backend; repeat for more. Default: those that work here.",
+        panel=ENGINES_PANEL,
+        leave_out=(Backend.auto,),
+        show_default=False,
+    ),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Workers; default: one per CPU.", show_default=False)
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of workers. Default: one per CPU.",
+        show_default=False,
+        rich_help_panel=WORK_PANEL,
+    ),
 ]
 Address = Annotated[
     str | None,
     typer.Option(
-        help="Ray cluster to use: host:6379, auto, ray://…; default: a local one.", show_default=False
-    ),
-]
-Backend = Annotated[
-    str,
-    typer.Option(
-        help="auto, tensorrt, tensorrt-fp16, tensorrt-int8, onnxruntime-cuda, onnxruntime-cpu, torch-cuda, "
-        "torch. auto takes the fastest of full precision that works, and says so."
+        metavar="ADDRESS",
+        help="Ray cluster to use: host:6379, auto or ray://…. Default: a local Ray, started for the run.",
+        show_default=False,
+        rich_help_panel=WORK_PANEL,
     ),
 ]
 Cpus = Annotated[
     float | None,
     typer.Option(
-        min=0.0, help="CPUs that a worker takes; default: 1, on a GPU its decode threads.", show_default=False
+        min=0.0,
+        help="CPUs reserved per worker. Default: 1; on a GPU, as many as decode threads.",
+        show_default=False,
+        rich_help_panel=WORK_PANEL,
     ),
 ]
-Gpus = Annotated[float, typer.Option(min=0.0, help="GPU share that a worker takes, for example 0.25.")]
+Gpus = Annotated[
+    float,
+    typer.Option(
+        min=0.0, help="Share of a GPU reserved per worker, for example 0.25.", rich_help_panel=WORK_PANEL
+    ),
+]
 DecodeThreads = Annotated[
     int | None,
     typer.Option(
-        min=1, max=16, help="Frames a worker decodes at once; default: 1, on a GPU 4.", show_default=False
+        min=1,
+        max=16,
+        help="Decoder threads per worker. Default: 1; on a GPU, 4.",
+        show_default=False,
+        rich_help_panel=WORK_PANEL,
     ),
 ]
 Decoding = Annotated[
     Hwaccel,
-    typer.Option(
-        help="Decode on the GPU: cuda, or auto where there is one. Pixels may differ in a last bit."
+    choice_option(
+        Hwaccel,
+        help="Decode on the GPU. auto does so where there is one. Pixels may differ in the last bit.",
+        panel=CAPTURE_PANEL,
     ),
+]
+LogJson = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Append events to this file, one JSON object per line.",
+        show_default=False,
+        rich_help_panel=REPORT_PANEL,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print failures and the result only.", rich_help_panel=REPORT_PANEL),
 ]

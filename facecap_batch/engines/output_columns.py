@@ -21,7 +21,7 @@ HEAD_NAMES = HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES
 _FRAMES = {"crop": POSE_NAMES, "camera": HEAD_NAMES}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class OutputColumns:
     """Where each column of the table is found among the outputs; -1 where no output says it."""
 

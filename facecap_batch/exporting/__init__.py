@@ -1,1 +1,1 @@
-"""Final tables to what people use: FBX, Live Link, previews."""
+"""From coefficient tables to files for people and their programs: FBX, Live Link Face CSV, previews."""

@@ -1,8 +1,10 @@
-"""The exporters by name: what can be written from a `CoefficientTable`. Each is imported when used."""
+"""The export formats by name: how a clip is written in each, and the suffix of its files.
+
+In: a `CoefficientTable` and a path. Out: a published file. The writers are imported when they are first used.
+"""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 
 from facecap_batch.coefficients import CoefficientTable
@@ -11,16 +13,19 @@ from facecap_batch.storage.publish import StoragePath
 Exporter = Callable[[CoefficientTable, StoragePath], None]
 
 
-def _lazily(module: str, function: str) -> Exporter:
-    def export(table: CoefficientTable, path: StoragePath) -> None:
-        getattr(importlib.import_module(f"facecap_batch.exporting.{module}"), function)(table, path)
+def _write_fbx(table: CoefficientTable, path: StoragePath) -> None:
+    from facecap_batch.exporting.fbx.writer import write_fbx
 
-    export.__name__ = function
-    export.__doc__ = f"`exporting.{module}.{function}`, imported at the first call."
-    return export
+    write_fbx(table, path)
+
+
+def _write_livelink(table: CoefficientTable, path: StoragePath) -> None:
+    from facecap_batch.exporting.livelink import write_livelink_csv
+
+    write_livelink_csv(table, path)
 
 
 EXPORTERS: dict[str, tuple[Exporter, str]] = {
-    "fbx": (_lazily("fbx.writer", "write_fbx"), ".fbx"),
-    "livelink": (_lazily("livelink", "write_livelink_csv"), ".csv"),
+    "fbx": (_write_fbx, ".fbx"),
+    "livelink": (_write_livelink, ".csv"),
 }

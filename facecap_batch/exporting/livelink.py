@@ -1,7 +1,7 @@
 """Live Link Face CSV: the text format of Apple-phone capture that Unreal and many tools import.
 
-In: a `CoefficientTable`. Out: 63 columns, one line per frame. The names and orders were measured on files of
-the app itself; they differ from Apple's order in the jaw and mouth sidewards shapes.
+In: a `CoefficientTable`. Out: 63 columns, one line per frame. Names and order were measured on files of the
+app itself; they differ from Apple's order in the sideways shapes of jaw and mouth.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ COLUMNS: tuple[str, ...] = (
 )
 # Radians that an eye turns when a look shape is 1: the app's angles are derived the other way round.
 EYE_SIDE, EYE_UP, EYE_DOWN = 0.56, 0.42, 0.49
-# Yaw, pitch, roll: the app's own signs are not known (head tracking was off in the takes that were measured),
-# so ours are written: + is toward the subject's left, down, and the head's top toward the subject's right.
+# Yaw, pitch, roll: the app's signs are not known (head tracking was off in the takes that were measured), so
+# ours are written: + is toward the subject's left, down, and the head's top toward the subject's right.
 HEAD_SIGNS = np.array([1.0, 1.0, 1.0])
 
 
 def timecode(seconds: Fraction) -> str:
-    """``HH:MM:SS:FF.fff``: FF counts 60ths of a second, fff the fraction of one; wraps at midnight."""
+    """``HH:MM:SS:FF.fff`` of a time of day: FF counts 60ths of a second, fff the fraction of one; wraps at
+    midnight.
+    """
     thousandths = round(seconds * UNITS_PER_SECOND * 1000) % (_SECONDS_PER_DAY * UNITS_PER_SECOND * 1000)
     units, fraction = divmod(thousandths, 1000)
     whole, unit = divmod(units, UNITS_PER_SECOND)
@@ -51,35 +53,47 @@ def timecode(seconds: Fraction) -> str:
 
 
 def start_seconds(table: CoefficientTable) -> Fraction:
-    """Where the take's timecode begins: the table's metadata `timecode`, else 0.
+    """Seconds at which the take's timecode begins: the table's metadata `timecode`, else 0.
 
-    Raises ValueError when the metadata's text is no timecode.
+    Raises:
+        ValueError: the metadata's text is no timecode.
     """
     text = table.metadata.get("timecode", "").strip()
     return parse_time(text, str(table.info.fps)) if text else Fraction(0)
 
 
 def eye_angles(coefficients: np.ndarray) -> np.ndarray:
-    """float64 [N, 6], radians, EYE_COLUMNS order: +pitch down, +yaw toward the subject's right, no roll.
+    """The eyes' angles that the look shapes stand for.
 
-    `coefficients` is float [N, 51] in ARKIT_NAMES order.
+    Args:
+        coefficients: float [N, 51], 0..1, ARKIT_NAMES order.
+
+    Returns:
+        float64 [N, 6], radians, EYE_COLUMNS order: +pitch down, +yaw toward the subject's right, no roll.
     """
     column = {name: np.asarray(coefficients[:, k], np.float64) for k, name in enumerate(ARKIT_NAMES)}
     angles = np.zeros((len(coefficients), 6))
-    for place, side, right, left in ((0, "Left", "In", "Out"), (3, "Right", "Out", "In")):
-        angles[:, place] = EYE_SIDE * (column[f"eyeLook{right}{side}"] - column[f"eyeLook{left}{side}"])
-        angles[:, place + 1] = EYE_DOWN * column[f"eyeLookDown{side}"] - EYE_UP * column[f"eyeLookUp{side}"]
+    for yaw, side, right, left in ((0, "Left", "In", "Out"), (3, "Right", "Out", "In")):
+        angles[:, yaw] = EYE_SIDE * (column[f"eyeLook{right}{side}"] - column[f"eyeLook{left}{side}"])
+        angles[:, yaw + 1] = EYE_DOWN * column[f"eyeLookDown{side}"] - EYE_UP * column[f"eyeLookUp{side}"]
     return angles
 
 
 def write_livelink_csv(table: CoefficientTable, path: StoragePath) -> None:
     """Publish `table` at `path` as Live Link Face CSV, atomically.
 
-    A frame without values keeps its line, with a BlendShapeCount of 0 and empty fields, as the format has no
-    null and a repeated value would be a lie; a hidden coefficient (the solve leaves those that were never
-    seen) is 0, and so is one that the regressor does not say. TongueOut is the regressor's own `tongueOut`,
-    where it has one; other outputs of its own have no place here. Raises OSError when `path` cannot be
-    written.
+    A frame without values keeps its line, with a BlendShapeCount of 0 and empty fields, because the format
+    has no null and a repeated value would be wrong. A single coefficient without a value is 0: one that was
+    hidden in every frame, or that the regressor does not output. TongueOut is the regressor's own `tongueOut`
+    where it has one; the format has no columns for other outputs of its own.
+
+    Args:
+        table: the clip.
+        path: where the file goes.
+
+    Raises:
+        ValueError: the table's metadata hold a `timecode` that is none.
+        OSError: `path` cannot be written.
     """
     order = [ARKIT_NAMES.index(name) for name in SHAPES]
     shapes = np.asarray(table.coefficients, np.float64)[:, order]

@@ -1,11 +1,11 @@
-"""Which tables of an output folder lie in compact files, and where in them.
+"""Which tables of an output folder are in compact files, and where in them.
 
-In: ``compact/index.parquet``, one row for every table that was gathered. Out: the tables, one by one, equal
+In: ``compact/index.parquet``, one row for every table that was compacted. Out: the tables, one by one, equal
 to the small files they came from, metadata included. `compaction` writes; everyone else reads through here.
 
-The index decides: a table that it names and has not crossed out is read from the compact file, any other
-from its small file, so nothing is counted twice whether the small files are still there or not. A run crosses
-out what it is going to do again before it begins.
+The index decides: a table with a valid entry is read from the compact file, any other from its small file. So
+nothing is counted twice, whether the small files are still there or not. A run invalidates the entries of
+what it will do again before it begins.
 """
 
 from __future__ import annotations
@@ -40,19 +40,17 @@ SCHEMA = pa.schema(
         pa.field("kind", pa.string(), nullable=False),  # coefficients | raw
         pa.field("clip_id", pa.string(), nullable=False),
         pa.field("bytes", pa.int64(), nullable=False),  # of the small file
-        pa.field(
-            "file", pa.string(), nullable=False
-        ),  # the compact file, "compact/coefficients-00000.parquet"
+        pa.field("file", pa.string(), nullable=False),  # compact, "compact/coefficients-00000.parquet"
         pa.field("first_row", pa.int64(), nullable=False),  # in the compact file
         pa.field("rows", pa.int64(), nullable=False),
-        pa.field("valid", pa.bool_(), nullable=False),  # false: crossed out, done again since
+        pa.field("valid", pa.bool_(), nullable=False),  # false: the clip was done again since
         pa.field("source", pa.string(), nullable=False),  # as the manifest gives it
         pa.field("width", pa.int32(), nullable=False),  # pixels, upright
         pa.field("height", pa.int32(), nullable=False),
         pa.field("fps", pa.string(), nullable=False),  # frames per second, a fraction
         pa.field("time_base", pa.string(), nullable=False),  # seconds per pts unit, a fraction
         pa.field("rotation", pa.int32(), nullable=False),  # degrees
-        pa.field("metadata", pa.string(), nullable=False),  # JSON: everything the small file said of itself
+        pa.field("metadata", pa.string(), nullable=False),  # JSON: the metadata of the small file
     ]
 )
 
@@ -63,7 +61,7 @@ class IndexDamaged(FacecapError):
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """Where one table lies; fields as in SCHEMA."""
+    """Where one table is; fields as in SCHEMA."""
 
     name: str
     kind: str
@@ -94,9 +92,18 @@ def entry_row(entry: Entry) -> dict[str, object]:
 
 
 def read_index(output: StoragePath, name: str | None = None) -> list[Entry]:
-    """Every entry, crossed out ones too, or those of the table `name`; none where nothing was compacted.
+    """The entries of the index, also those that are not valid any more.
 
-    Raises IndexDamaged, OSError.
+    Args:
+        output: the folder of a run.
+        name: of one table, to get its entries only.
+
+    Returns:
+        The entries in the order of the file; none where nothing was compacted.
+
+    Raises:
+        IndexDamaged: the index is no Parquet file, or lacks columns.
+        OSError: the storage cannot be read.
     """
     columns = [field.name for field in dataclasses.fields(Entry)]
     try:
@@ -106,7 +113,7 @@ def read_index(output: StoragePath, name: str | None = None) -> list[Entry]:
         return []
     except pa.ArrowException as error:
         raise IndexDamaged(
-            f"{output / INDEX_NAME} cannot be read: {error}; bring it back from a copy, or remove {FOLDER}/ "
+            f"{output / INDEX_NAME} cannot be read: {error}; restore it from a copy, or remove {FOLDER}/ "
             "and run the manifest again: what has no small file is then done again"
         ) from error
     if name is not None:
@@ -127,7 +134,10 @@ def sizes(output: StoragePath) -> dict[str, int]:
 
 
 def invalidate(output: StoragePath, names: Collection[str]) -> None:
-    """From now on the tables `names` are what their small files say. Under the folder's lock; OSError."""
+    """From now on the tables `names` are read from their small files. The folder's lock must be held.
+
+    Raises OSError.
+    """
     entries = read_index(output)
     if any(entry.valid and entry.name in names for entry in entries):
         write_index(
@@ -137,7 +147,7 @@ def invalidate(output: StoragePath, names: Collection[str]) -> None:
 
 
 def find(output: StoragePath, name: str) -> Entry:
-    """Where the table `name` lies; FileNotFoundError where no compact file holds it."""
+    """Where the table `name` is; raises FileNotFoundError where no compact file holds it."""
     for entry in read_index(output, name):
         if entry.valid:
             return entry
@@ -145,9 +155,14 @@ def find(output: StoragePath, name: str) -> Entry:
 
 
 def read_clip(output: StoragePath, name: str) -> CoefficientTable:
-    """The table ``coefficients/<clip_id>.parquet`` or ``raw/<clip_id>.parquet``, wherever it lies.
+    """The table of a clip, from its small file or from the compact file that holds it.
 
-    Raises FileNotFoundError where it lies nowhere.
+    Args:
+        output: the folder of a run.
+        name: ``coefficients/<clip_id>.parquet`` or ``raw/<clip_id>.parquet``.
+
+    Raises:
+        FileNotFoundError: neither holds it.
     """
     try:
         return read_parquet(output / name)
@@ -158,7 +173,7 @@ def read_clip(output: StoragePath, name: str) -> CoefficientTable:
 
 @contextlib.contextmanager
 def table_file(output: StoragePath, name: str) -> Iterator[StoragePath]:
-    """A file with the table `name`: the small file, or a temporary one like it."""
+    """Within this context, a file with the table `name`: the small file, or a temporary copy of it."""
     if (output / name).exists():
         yield output / name
         return
@@ -168,7 +183,7 @@ def table_file(output: StoragePath, name: str) -> Iterator[StoragePath]:
 
 
 def size_of(output: StoragePath, name: str) -> int:
-    """Bytes of the small file, or what it had when it was gathered; FileNotFoundError as `find`."""
+    """Bytes of the small file, now or when it was compacted. Raises FileNotFoundError as `find` does."""
     try:
         return (output / name).stat().st_size
     except FileNotFoundError:
@@ -176,7 +191,7 @@ def size_of(output: StoragePath, name: str) -> int:
 
 
 class CompactReader:
-    """Reads tables out of compact files; quick where they are asked for in the order in which they lie."""
+    """Reads tables from compact files; fast where they are asked for in the order of the file."""
 
     def __init__(self, output: StoragePath) -> None:
         self._output = output
@@ -187,13 +202,13 @@ class CompactReader:
     def table(self, entry: Entry) -> pa.Table:
         """What the small file held: the same rows, columns, types and metadata. Raises OSError."""
         file, starts = self._open(entry.file)
-        pieces, at, left = [file.schema_arrow.empty_table()], entry.first_row, entry.rows
-        group = bisect.bisect_right(starts, at) - 1
+        pieces, row, left = [file.schema_arrow.empty_table()], entry.first_row, entry.rows
+        group = bisect.bisect_right(starts, row) - 1
         while left:
-            piece = self._group(entry.file, group).slice(at - starts[group], left)
+            piece = self._group(entry.file, group).slice(row - starts[group], left)
             pieces.append(piece)
-            at, left, group = at + len(piece), left - len(piece), group + 1
-        return _alone(pa.concat_tables(pieces), entry)
+            row, left, group = row + len(piece), left - len(piece), group + 1
+        return _as_small_file(pa.concat_tables(pieces), entry)
 
     def _open_file(self, file: str) -> tuple[pq.ParquetFile, Sequence[int]]:
         """The file, and the first row of every row group."""
@@ -205,8 +220,8 @@ class CompactReader:
         return self._open(file)[0].read_row_group(group)
 
 
-def _alone(table: pa.Table, entry: Entry) -> pa.Table:
-    """The rows of one clip with a dictionary and metadata of their own."""
+def _as_small_file(table: pa.Table, entry: Entry) -> pa.Table:
+    """The rows of one clip with the dictionary and the metadata of its small file."""
     clip_ids = pa.DictionaryArray.from_arrays(
         pa.array(np.zeros(len(table), np.int32)), pa.array([entry.clip_id], pa.string())
     )

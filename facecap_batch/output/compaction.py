@@ -1,10 +1,10 @@
-"""The small tables of an output folder gathered in a few large ones.
+"""Merges the small tables of an output folder into a few large ones.
 
 In: the tables of clips that are done, from their small files or from earlier compact files. Out:
 ``compact/<kind>-NNNNN.parquet`` of about 128 MB, sorted by clip, track and frame, and the index that names
 them (`compact_index`), published last. A crash leaves the folder as it was but for files that no index names;
-the next compaction removes them. The small files stay, or go once each has been compared with what replaces
-it.
+the next compaction removes them. The small files stay, or are removed after each has been compared with
+what replaces it.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ from facecap_batch.storage.publish import (
 )
 
 KINDS = ("coefficients", "raw")
-FILE_BYTES = 128 * 10**6  # a file is closed once it is as large: few to open, enough for many readers
+FILE_BYTES = 128 * 10**6  # a file is closed once it is this large: few to open, enough for many readers
 # Rows of a row group: several hundred short clips, read and skipped as one; 15 MB of numbers. A clip that has
-# more gets groups of its own, of at most LONGEST_GROUP: what a writer holds in memory.
+# more gets groups of its own, of at most MAX_GROUP_ROWS: what a writer holds in memory.
 GROUP_ROWS = 65_536
-LONGEST_GROUP = 1_048_576
+MAX_GROUP_ROWS = 1_048_576
 SORTING = [("clip_id", "ascending"), ("track", "ascending"), ("frame_index", "ascending")]
 
 
 class NotCompactable(FacecapError):
-    """A table cannot be gathered: it is damaged, or of another version."""
+    """A table cannot be compacted: it is damaged, or of another version."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Compacted:
-    """What a folder's compact files hold after a compaction."""
+    """The compact files of a folder after a compaction."""
 
     tables: int
     files: tuple[str, ...]  # relative to the folder
@@ -66,10 +66,19 @@ class Compacted:
 def compact(
     output: str | StoragePath, remove_originals: bool = False, file_bytes: int = FILE_BYTES
 ) -> Compacted:
-    """Gather the tables of every clip in `output` that is done.
+    """Merge the tables of every clip that is done; does nothing where they are merged already.
 
-    Does nothing where they are gathered already. Raises NoRun, NotCompactable, OutputBusy,
-    OutputNotWritable; the small files are all there after any of them but those already replaced.
+    Args:
+        output: the folder of a run.
+        remove_originals: remove each small file after comparing it with what replaces it.
+        file_bytes: a compact file is closed once it is this large.
+
+    Raises:
+        NoRun: `output` is not the folder of a run.
+        NotCompactable: a table is damaged or of another version.
+        OutputBusy: a run is writing to the folder.
+        OutputNotWritable: the storage refuses.
+        After any of them every table is there, as a small file or compacted.
     """
     output = storage_path(output).absolute()
     read_reports(output)
@@ -91,7 +100,7 @@ def compact(
 
 
 def _tables(output: StoragePath, before: Sequence[Entry]) -> dict[str, int]:
-    """Name -> bytes of every table of a clip that is done, and of what only compact files hold by now."""
+    """Name -> bytes of every table of a clip that is done, and of those that only compact files hold."""
     ledger = Ledger(output).as_of_now()
     tables = {entry.name: entry.bytes for entry in before if entry.valid}
     for record in ledger.records():
@@ -105,10 +114,10 @@ def _tables(output: StoragePath, before: Sequence[Entry]) -> dict[str, int]:
 def _gather(
     output: StoragePath, wanted: dict[str, int], before: Sequence[Entry], file_bytes: int
 ) -> list[Entry]:
-    """Write the compact files of `wanted` and return where everything lies."""
+    """Write the compact files of `wanted` (name -> bytes) and return where each table is."""
     compacted = {entry.name: entry for entry in before if entry.valid}
     reader = CompactReader(output)
-    # The files of the index that still holds are read until the new one is there, so their names are taken.
+    # Readers use the files of the old index until the new one is there, so their names are taken.
     taken = {entry.file for entry in before}
     entries: list[Entry] = []
     for kind in KINDS:
@@ -150,8 +159,8 @@ def _table(output: StoragePath, name: str, size: int, entry: Entry | None, reade
         raise NotCompactable(
             f"{path} cannot be read: {error}; run the manifest again with --force"
         ) from error
-    ours = pa.schema(list(table.schema)[: len(SCHEMA)]).equals(SCHEMA)  # a regressor's own columns follow
-    if not ours or path.stat().st_size != size:
+    known = pa.schema(list(table.schema)[: len(SCHEMA)]).equals(SCHEMA)  # a regressor's own columns follow
+    if not known or path.stat().st_size != size:
         raise NotCompactable(f"{path} was not written by this version; run the manifest again with --force")
     return table
 
@@ -159,9 +168,13 @@ def _table(output: StoragePath, name: str, size: int, entry: Entry | None, reade
 def _write(
     output: StoragePath, tables: Iterator[tuple[str, pa.Table]], files: Iterator[str], file_bytes: int
 ) -> Iterator[tuple[str, int, str, pa.Table]]:
-    """Write `tables` into as many of `files` as they fill; yield (file, first row, name, table) for each.
+    """Write `tables` into as many of `files` as they fill.
 
-    A file has tables of the same columns: where they change, as between two regressors, the next begins.
+    All tables of a file have the same columns: where they change, as between two regressors, the next file
+    begins.
+
+    Yields:
+        (file, first row, name, table) for each table.
     """
     groups = _groups(tables)
     group = next(groups, None)
@@ -170,7 +183,7 @@ def _write(
         with published(output / file) as temporary, _writer(temporary, columns) as writer:
             while group is not None and group[0][1].schema.equals(columns):
                 whole = pa.concat_tables([table for _, table in group]).unify_dictionaries().combine_chunks()
-                writer.write_table(whole, row_group_size=LONGEST_GROUP)
+                writer.write_table(whole, row_group_size=MAX_GROUP_ROWS)
                 for name, table in group:
                     yield file, row, name, table
                     row += len(table)
@@ -180,7 +193,7 @@ def _write(
 
 
 def _groups(tables: Iterator[tuple[str, pa.Table]]) -> Iterator[list[tuple[str, pa.Table]]]:
-    """Whole tables of the same columns, as many as a row group holds; one alone where it holds more."""
+    """Whole tables of the same columns, as many as a row group holds; a table with more rows stays alone."""
     group: list[tuple[str, pa.Table]] = []
     rows = 0
     for name, table in tables:
@@ -194,10 +207,10 @@ def _groups(tables: Iterator[tuple[str, pa.Table]]) -> Iterator[list[tuple[str, 
 
 
 def _writer(path: Path, columns: pa.Schema) -> pq.ParquetWriter:
-    about = {"angle_convention": ANGLE_CONVENTION, "sorted_by": ", ".join(name for name, _ in SORTING)}
+    metadata = {"angle_convention": ANGLE_CONVENTION, "sorted_by": ", ".join(name for name, _ in SORTING)}
     return pq.ParquetWriter(
         path,
-        columns.with_metadata(about),
+        columns.with_metadata(metadata),
         compression="zstd",
         sorting_columns=pq.SortingColumn.from_ordering(columns, SORTING),
         write_page_index=True,
@@ -205,7 +218,8 @@ def _writer(path: Path, columns: pa.Schema) -> pq.ParquetWriter:
 
 
 def _remove_unnamed(output: StoragePath, files: Sequence[str]) -> None:
-    """Compact files that no index names: of an earlier index, or of a compaction that was interrupted."""
+    """Remove compact files that the index does not name: an earlier index did, or a compaction was
+    interrupted."""
     for path in (output / FOLDER).glob("*.parquet"):
         if path != output / INDEX_NAME and f"{FOLDER}/{path.name}" not in files:
             path.unlink()
@@ -213,7 +227,7 @@ def _remove_unnamed(output: StoragePath, files: Sequence[str]) -> None:
 
 
 def _remove_originals(output: StoragePath, entries: Sequence[Entry]) -> int:
-    """Remove the small files, each once it has been compared with what replaces it."""
+    """Remove each small file after comparing it with what replaces it; return how many."""
     reader = CompactReader(output)
     removed = 0
     for entry in entries:

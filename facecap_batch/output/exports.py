@@ -1,14 +1,18 @@
-"""More from a finished folder: exports in another format, previews.
+"""More files from a finished folder: exports in another format, previews.
 
-In: an output folder, which clips. Out: files, one per clip, published complete.
+In: an output folder, which clips. Out: files, one per clip, published complete, and for every clip what
+became of it: a clip that cannot be exported does not keep the others from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import pyarrow as pa
 
 from facecap_batch.clip import resolve_source
-from facecap_batch.errors import FacecapError
+from facecap_batch.errors import FacecapError, is_full
 from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.output.compact_index import read_clip, table_file, table_name
 from facecap_batch.output.ledger import DONE, Ledger
@@ -21,57 +25,118 @@ class UnknownClip(FacecapError):
 
 
 class NotExportable(FacecapError):
-    """A clip that a format cannot hold, as one whose timecode is none at its frame rate."""
+    """A clip cannot be exported: its table is damaged or gone, or the format cannot hold it."""
 
 
 class UnknownFormat(FacecapError):
     """An export format that does not exist."""
 
 
+@dataclasses.dataclass(frozen=True)
+class ExportedClip:
+    """What became of one clip: a file or an error."""
+
+    clip_id: str
+    path: StoragePath | None = None  # the file; None where there is an error
+    error: FacecapError | None = None
+
+
 def export_clips(
     output: StoragePath, clip_ids: Sequence[str], folder: StoragePath, format: str
-) -> Iterator[StoragePath]:
-    """Write ``folder/<clip_id><suffix>`` for the named clips, or for all that are done.
+) -> Iterator[ExportedClip]:
+    """Write clips of a finished run in another format, as ``folder/<clip_id><suffix>``.
 
-    Raises NoRun, UnknownClip, UnknownFormat, NotExportable.
+    Args:
+        output: the folder of the run.
+        clip_ids: the clips, each of which must be done; empty for all that are done.
+        folder: where the files go; created if it is not there.
+        format: a name in `exporting.formats.EXPORTERS`.
+
+    Returns:
+        One result per clip, in the order of the manifest, each made when it is asked for.
+
+    Raises:
+        NoRun, UnknownClip, UnknownFormat: before a file is written.
+        OSError: from the iterator, where the disk of `folder` is full.
     """
     if format not in EXPORTERS:
         raise UnknownFormat(f"no export format {format!r}; there are: {', '.join(EXPORTERS)}")
     write, suffix = EXPORTERS[format]
-    for clip_id in done_clips(output, clip_ids):
-        path = folder / f"{clip_id}{suffix}"
-        try:
-            write(read_clip(output, table_name("coefficients", clip_id)), path)
-        except ValueError as error:
-            raise NotExportable(f"{clip_id} as {format}: {error}") from error
-        yield path
+
+    def export(clip_id: str, path: StoragePath) -> None:
+        write(read_clip(output, table_name("coefficients", clip_id)), path)
+
+    return _each(done_clips(output, clip_ids), folder, suffix, export)
 
 
 def preview_clips(
     output: StoragePath, clip_ids: Sequence[str], folder: StoragePath, suffix: str, height: int
-) -> Iterator[StoragePath]:
-    """Draw ``folder/<clip_id><suffix>`` for the named clips, or for all that are done.
+) -> Iterator[ExportedClip]:
+    """Draw clips of a finished run over their videos, as ``folder/<clip_id><suffix>``.
 
-    The videos are looked for where the manifest of the run named them. Raises NoRun, UnknownClip, and what
-    `preview.preview` raises.
+    The videos are looked for where the manifest of the run named them.
+
+    Args:
+        output: the folder of the run.
+        clip_ids: the clips, each of which must be done; empty for all that are done.
+        folder: where the files go; created if it is not there.
+        suffix: of a video or of an image, as `exporting.preview.preview` knows them.
+        height: pixels, of a video.
+
+    Returns:
+        One result per clip, in the order of the manifest, each made when it is asked for.
+
+    Raises:
+        NoRun, UnknownClip: before a file is written.
+        OSError: from the iterator, where the disk of `folder` is full.
     """
     from facecap_batch.exporting.preview import preview
 
     run, rows = read_reports(output)
     manifest_folder = storage_path(run["manifest"]).parent
     sources = {row["clip_id"]: resolve_source(row["path"], manifest_folder) for row in rows}
-    for clip_id in done_clips(output, clip_ids):
-        path = folder / f"{clip_id}{suffix}"
+
+    def draw(clip_id: str, path: StoragePath) -> None:
         with (
             table_file(output, table_name("coefficients", clip_id)) as table,
             table_file(output, table_name("raw", clip_id)) as raw,
         ):
             preview(table, sources[clip_id], path, raw_path=raw, height=height)
-        yield path
+
+    return _each(done_clips(output, clip_ids), folder, suffix, draw)
+
+
+def _each(
+    clip_ids: Sequence[str], folder: StoragePath, suffix: str, make: Callable[[str, StoragePath], None]
+) -> Iterator[ExportedClip]:
+    """Make the file of every clip; an error stays with its clip."""
+    for clip_id in clip_ids:
+        path = folder / f"{clip_id}{suffix}"
+        try:
+            make(clip_id, path)
+        except FacecapError as error:
+            yield ExportedClip(clip_id, error=error)
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:  # a damaged or foreign table
+            if isinstance(error, OSError) and is_full(error):
+                raise  # the next clip has no room either
+            yield ExportedClip(clip_id, error=_not_exportable(path, error))
+        else:
+            yield ExportedClip(clip_id, path)
+
+
+def _not_exportable(path: StoragePath, error: Exception) -> NotExportable:
+    made = NotExportable(f"{path} cannot be made: {error}")
+    made.__cause__ = error
+    return made
 
 
 def done_clips(output: StoragePath, clip_ids: Sequence[str]) -> list[str]:
-    """The named clips, each of which must be done; with no names, all that are. Raises NoRun, UnknownClip."""
+    """The named clips, each of which must be done; with no names, all that are.
+
+    Raises:
+        NoRun: `output` is not the folder of a run.
+        UnknownClip: a name is not in the folder, or its clip is not done.
+    """
     _, rows = read_reports(output)
     ledger = Ledger(output).as_of_now()
     done = []

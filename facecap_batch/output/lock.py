@@ -1,11 +1,11 @@
-"""An output folder belongs to one run at a time.
+"""The lock that gives an output folder to one run at a time.
 
-In: an output folder. Out: a held lock, or `OutputBusy` naming who holds it. On a local disk the operating
-system keeps the lock and lets go when the process dies, however. Behind a URI it is an object,
-``.lock``, that says who holds it and is written anew every `BEAT_S`; one that is older than `STALE_S`, or
-whose process is known to be dead, counts for nothing. Its creation is a conditional request, so that of two
-runs that begin together one wins, where the store knows such requests (S3, Google Cloud Storage, Azure);
-elsewhere, and when an old lock is taken over, what was written is read again after `SETTLE_S`.
+In: an output folder. Out: a held lock, or `OutputBusy` naming its holder. On a local disk the operating
+system keeps the lock and releases it whenever the process ends, also when it is killed. Behind a URI the lock
+is an object, ``.lock``, that names its holder and is rewritten every `BEAT_S`; one that is older than
+`STALE_S`, or whose process is known to be dead, is void. It is created by a conditional request, so that of
+two runs that begin together one wins, where the store supports such requests (S3, Google Cloud Storage,
+Azure); elsewhere, and when a void lock is taken over, what was written is read again after `SETTLE_S`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from facecap_batch.storage.remote import RemotePath
 log = logging.getLogger(__name__)
 
 LOCK_NAME = ".lock"
-BEAT_S = 30.0
-# Ten beats: a storage that is out of reach for a few minutes costs no run its folder. Clocks of machines
-# that share a folder must agree to within a part of it.
+BEAT_S = 30.0  # between two rewrites of a remote lock
+# Ten beats: a storage that cannot be reached for a few minutes costs no run its folder. The clocks of
+# machines that share a folder must differ by less than this.
 STALE_S = 300.0
 SETTLE_S = 1.0  # how long two requests that were made together may take
 # `is_held` asks the operating system through a shared lock that it holds for microseconds. A run that begins
@@ -57,7 +57,10 @@ class OutputLock:
 
 
 def is_held(output: StoragePath) -> bool:
-    """True while a run holds the folder. Raises OSError where a remote one cannot be asked."""
+    """True while a run holds the folder. Never keeps a run from beginning.
+
+    Raises OSError where a remote folder cannot be read.
+    """
     if isinstance(output, RemotePath):
         holder = _read(output / LOCK_NAME)
         return holder is not None and not holder.is_gone()
@@ -122,16 +125,16 @@ def _lock_exclusively(file: IO[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Holder:
-    """What a remote lock says."""
+    """The content of a remote lock."""
 
-    token: str  # of the one run that wrote it
+    token: str  # unique to the run that wrote it
     process: int
     host: str
-    machine: str  # where `process` is a process; empty where that cannot be told
+    machine: str  # the name space that `process` is a number of; empty where that cannot be known
     beat: float  # seconds since 1970, when it was written
 
     def is_gone(self) -> bool:
-        """True where no run stands behind it: too old, or its process is one of this machine that ended."""
+        """True where its run has ended: it is too old, or its process was one of this machine and is gone."""
         if time.time() - self.beat > STALE_S:
             return True
         here = bool(self.machine) and self.machine == _machine()
@@ -178,7 +181,7 @@ class _RemoteLock:
         while not self._ended.wait(BEAT_S):
             try:
                 if not self._is_ours():
-                    # Harmless: files are published whole, and are the same whoever made them.
+                    # Harmless: files are published complete, and are the same whoever made them.
                     log.warning("%s: another run has taken this folder over", self.output)
                     return
                 self.path.write_bytes(self._content())
@@ -203,7 +206,7 @@ class _RemoteLock:
 
 
 def _read(path: RemotePath) -> _Holder | None:
-    """Raises OSError. A lock that cannot be understood is of nobody, and old."""
+    """The holder in a remote lock; one without a run where the content is not understood. Raises OSError."""
     try:
         return _Holder(**json.loads(path.read_bytes()))
     except FileNotFoundError:
@@ -213,7 +216,7 @@ def _read(path: RemotePath) -> _Holder | None:
 
 
 def _machine() -> str:
-    """This boot of this machine and this name space of processes, where Linux tells them."""
+    """Names this boot of this machine and this name space of processes; empty where Linux does not run."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

@@ -1,27 +1,31 @@
 """SQL over an output folder.
 
 In: the folder of a run and a query. Out: an Arrow table. The query sees the views ``coefficients`` and
-``raw`` (all clips, the columns of `coefficients.SCHEMA` and of the regressor's own) and ``clips`` (one row
-per manifest row). Nothing is copied: DuckDB reads the Parquet files where they lie, compact ones where there
-are, and only the columns that the query names; behind a URI it does so through fsspec.
+``raw`` (all clips; the columns of `coefficients.SCHEMA`, then the regressor's own) and ``clips`` (one row
+per manifest row). Nothing is copied: DuckDB reads the Parquet files in place, compact ones where there are,
+and only the columns that the query names; behind a URI it does so through fsspec.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from facecap_batch.coefficients import SCHEMA
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.compact_index import Entry, read_index
-from facecap_batch.storage.publish import StoragePath, storage_path
-from facecap_batch.storage.remote import TEMPORARY_PREFIX, RemotePath, open_storage
+from facecap_batch.output.reports import CLIPS_NAME
+from facecap_batch.storage.connection import open_storage
+from facecap_batch.storage.publish import StoragePath, arrow_source, storage_path
+from facecap_batch.storage.remote import TEMPORARY_PREFIX, RemotePath
 
 if TYPE_CHECKING:
     import duckdb
 
+VIEWS = ("coefficients", "raw", "clips")
 INSTALL_LINE = 'pip install "facecap-batch[query]"'
 
 
@@ -34,34 +38,120 @@ class BadQuery(FacecapError):
 def query(folder: str | StoragePath, sql: str) -> pa.Table:
     """Answer `sql` from the output folder of a run.
 
-    A statement without a result gives a table without columns. Raises BadQuery.
+    Args:
+        folder: the ``--output`` of a run, a local folder or a URI.
+        sql: a query over the views ``coefficients``, ``raw`` and ``clips``, in DuckDB's SQL.
+
+    Returns:
+        The rows. A statement without a result gives a table without rows.
+
+    Raises:
+        BadQuery: DuckDB's message with the position in the SQL, and what the views hold where a view or a
+            column is not there; or what keeps the folder from being asked.
+        IndexDamaged: the index of the compact files cannot be read.
     """
+    folder = storage_path(folder)
     try:
         return _answer(connect(folder), sql)
-    except BadQuery:
-        # Tables of two regressors may lie side by side until a rerun has done every clip again.
+    except _ColumnProblem as error:
+        if not _may_mix_regressors(folder):
+            raise BadQuery(str(error)) from error
+    try:
         return _answer(connect(folder, mixed=True), sql)
+    except _ColumnProblem as error:
+        raise BadQuery(str(error)) from error
+
+
+class _ColumnProblem(Exception):
+    """A query does not fit the columns of the views; `mixed` views may have more of them."""
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    """Answer `sql` and close the connection. Raises BadQuery and _ColumnProblem."""
     import duckdb
 
     try:
-        if not connection.extract_statements(sql):
+        statements = connection.extract_statements(sql)
+        if not statements:
             raise BadQuery("the query is empty")
-        relation = connection.sql(sql)
-        return pa.table({}) if relation is None else relation.to_arrow_table()
+        try:
+            relation = connection.sql(sql)
+            return pa.table({}) if relation is None else relation.to_arrow_table()
+        except duckdb.CatalogException as error:  # a view or a function that does not exist
+            raise BadQuery(_explained(connection, statements, error)) from error
+        except duckdb.BinderException as error:  # a column that the first table does not have
+            raise _ColumnProblem(_explained(connection, statements, error)) from error
+        except duckdb.InvalidInputException as error:  # a later table lacks a column of the first
+            raise _ColumnProblem(str(error)) from error
     except duckdb.Error as error:
-        raise BadQuery(f"{error}") from error
+        raise BadQuery(str(error)) from error
     finally:
         connection.close()
+
+
+def _explained(
+    connection: duckdb.DuckDBPyConnection, statements: Sequence[duckdb.Statement], error: duckdb.Error
+) -> str:
+    """DuckDB's message with the position in the SQL, and what the views hold."""
+    return f"{_with_position(connection, statements, error)}\n{_known_columns(connection)}"
+
+
+def _with_position(
+    connection: duckdb.DuckDBPyConnection, statements: Sequence[duckdb.Statement], error: duckdb.Error
+) -> str:
+    """The message of a statement that DuckDB does not understand, with its position in the SQL.
+
+    A relation's error has no position. The error of executing the statement has one, and executes nothing, as
+    it fails before. Of several statements, the earlier ones would be executed again: they stay without.
+    """
+    import duckdb
+
+    if len(statements) == 1:
+        try:
+            connection.execute(statements[0])
+        except duckdb.Error as located:
+            return str(located)
+    return str(error)
+
+
+def _known_columns(connection: duckdb.DuckDBPyConnection) -> str:
+    """The views and their columns, a line for those that have the same ones."""
+    rows = connection.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal ORDER BY column_index"
+    ).fetchall()
+    columns: dict[str, list[str]] = {name: [] for name in VIEWS}
+    for view, column in rows:
+        if view in columns:
+            columns[view].append(column)
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for view, names in columns.items():
+        alike.setdefault(tuple(names), []).append(view)
+    return "\n".join(f"{' and '.join(views)}: {', '.join(names)}" for names, views in alike.items() if names)
+
+
+def _may_mix_regressors(folder: StoragePath) -> bool:
+    """False where every table of the folder is known to come from one regressor, so that all have the same
+    columns. Tables of two lie side by side until a rerun has done every clip again.
+    """
+    try:
+        rows = pq.read_table(arrow_source(folder / CLIPS_NAME), columns=["regressor_sha256"])
+    except (OSError, pa.ArrowException):
+        return True
+    regressors = set(rows["regressor_sha256"].to_pylist())
+    return len(regressors) != 1 or None in regressors
 
 
 def connect(folder: str | StoragePath, mixed: bool = False) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB connection with the views of an output folder, for more than one query.
 
-    The views have the columns of the first table; `mixed` looks into every table, which takes longer, and
-    gives the columns that any has. Raises BadQuery, IndexDamaged.
+    Args:
+        folder: the ``--output`` of a run, a local folder or a URI.
+        mixed: give the views the columns of all tables, not only those of the first one; this opens every
+            file.
+
+    Raises:
+        BadQuery: DuckDB is not installed, or the folder is not the output of a run or cannot be read.
+        IndexDamaged: the index of the compact files cannot be read.
     """
     try:
         import duckdb
@@ -70,13 +160,13 @@ def connect(folder: str | StoragePath, mixed: bool = False) -> duckdb.DuckDBPyCo
     folder = storage_path(folder)
     if not folder.is_dir():
         raise BadQuery(f"{folder} is not a folder; give the --output folder of a run")
-    clips = folder / "clips.parquet"
+    clips = folder / CLIPS_NAME
     compacted = read_index(folder)
     tables = {name: _sources(folder, name, compacted, mixed) for name in ("coefficients", "raw")}
     has_clips = clips.is_file()
     if not has_clips and not any(tables.values()):
         raise BadQuery(
-            f"{folder} holds no clips.parquet, coefficients/ or raw/; give the --output folder of a run"
+            f"{folder} holds no {CLIPS_NAME}, coefficients/ or raw/; give the --output folder of a run"
         )
     connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
     if isinstance(folder, RemotePath):
@@ -96,8 +186,8 @@ def connect(folder: str | StoragePath, mixed: bool = False) -> duckdb.DuckDBPyCo
 
 
 def _sources(folder: StoragePath, kind: str, compacted: Sequence[Entry], mixed: bool) -> list[str]:
-    """Queries that together give every table of `kind` once: from compact files what they hold and was not
-    done again since, the rest from the small files. `mixed` as in `connect`.
+    """Queries that together give every table of `kind` once: those with a valid entry from compact files, the
+    others from their small files. `mixed` as in `connect`.
     """
 
     def source(files: list[StoragePath]) -> str:
@@ -105,15 +195,15 @@ def _sources(folder: StoragePath, kind: str, compacted: Sequence[Entry], mixed: 
 
     entries = [entry for entry in compacted if entry.kind == kind]
     valid = {entry.name for entry in entries if entry.valid}
-    old = [entry.clip_id for entry in entries if not entry.valid]
+    invalid = [entry.clip_id for entry in entries if not entry.valid]
     small = [path for path in _files(folder / kind) if f"{kind}/{path.name}" not in valid]
     large = [folder / file for file in sorted({entry.file for entry in entries if entry.valid})]
-    without = f" WHERE clip_id NOT IN ({', '.join(map(_text, old))})" if old else ""
-    return ([source(large) + without] if large else []) + ([source(small)] if small else [])
+    where = f" WHERE clip_id NOT IN ({', '.join(map(_text, invalid))})" if invalid else ""
+    return ([source(large) + where] if large else []) + ([source(small)] if small else [])
 
 
 def _files(folder: StoragePath) -> list[StoragePath]:
-    """The finished tables of a folder, in order; files that are being written have another beginning."""
+    """The finished tables of a folder, in order; the names of files in the making begin differently."""
     found: list[StoragePath] = [
         path for path in folder.glob("*.parquet") if not path.name.startswith(TEMPORARY_PREFIX)
     ]
@@ -121,13 +211,13 @@ def _files(folder: StoragePath) -> list[StoragePath]:
 
 
 def _text(value: str) -> str:
-    """A string in SQL."""
+    """`value` as a string in SQL."""
     return "'{}'".format(value.replace("'", "''"))
 
 
 def _quoted(files: list[StoragePath]) -> str:
-    """SQL strings. Characters that DuckDB would take for a pattern are put in brackets, where they mean
-    themselves.
+    """The paths as SQL strings. Characters that make a pattern for DuckDB are put in brackets, where they
+    stand for themselves.
     """
     return ", ".join(_text(_literal(str(file))) for file in files)
 
@@ -136,8 +226,8 @@ def _literal(path: str) -> str:
     return "".join(f"[{character}]" if character in "*?[" else character for character in path)
 
 
-def _create_empty(connection: Any, name: str) -> None:
-    """A view without rows where a run has produced nothing of this kind, so that queries still make sense."""
+def _create_empty(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """A view without rows where a run has made no table of this kind, so that queries still have it."""
     plain = pa.schema([pa.field(f.name, pa.string() if f.name == "clip_id" else f.type) for f in SCHEMA])
     connection.register(f"no_{name}", plain.empty_table())
     connection.execute(f"CREATE VIEW {name} AS SELECT * FROM no_{name}")

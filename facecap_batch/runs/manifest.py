@@ -92,7 +92,7 @@ def _clip(
         return None
     resolved = resolve_source(source, folder)
     if not clip_id:
-        clip_id = _default_id(resolved, taken)
+        clip_id = default_clip_id(resolved, taken)
     return Clip(
         clip_id=clip_id,
         path=resolved,
@@ -119,7 +119,7 @@ def _explicit_ids(rows: list[Row], problems: list[str]) -> set[str]:
     return set(first)
 
 
-def _default_id(path: str, taken: set[str]) -> str:
+def default_clip_id(path: str, taken: set[str]) -> str:
     """The stem of `path` made safe and unique: ``take``, ``take-2``, ``take-3`` in the manifest's order."""
     name = unquote(urlsplit(path).path) if is_uri(path) else path
     stem = unicodedata.normalize("NFC", Path(name).stem)

@@ -26,7 +26,7 @@ from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.observers.event_log import EventLog
 from facecap_batch.runs.observers.progress import Display, ProgressCounter
 from facecap_batch.runs.planner import Plan, WorkItem
-from facecap_batch.scheduling import cluster
+from facecap_batch.scheduling import cluster, nodes
 from facecap_batch.scheduling.listeners import ListenerGroup, WorkerRoster
 from facecap_batch.storage.publish import remove_leftovers
 
@@ -80,7 +80,7 @@ class Run:
         costs = {clip_id: item.cost_s for clip_id, item in self.items.items()}
         self.tally_of = lambda display: ProgressCounter(len(clips), len(todo.kept), costs, display)
         self.run_id = uuid.uuid4().hex
-        self.roster = WorkerRoster(cluster.node_kind)
+        self.roster = WorkerRoster(nodes.node_kind)
         self.journal = EventLog(options.log_json, self.run_id) if options.log_json else None
         self.told: list[Callable[[Record], None]] = [self.journal.kept] if self.journal else []
         self.most_workers = 0
@@ -149,6 +149,7 @@ class Run:
         actor = ray.remote(ClipWorker).options(
             num_cpus=self.options.cpus_per_worker,
             num_gpus=self.options.gpus_per_worker,
+            memory=self._memory_per_worker(),
             max_restarts=0,
             max_task_retries=0,
         )
@@ -163,13 +164,19 @@ class Run:
             return None
         return max(1, -(-self.options.workers * self.options.cpus_per_worker // 1))
 
+    def _memory_per_worker(self) -> int:
+        """Bytes; 0 where the number of workers was given: whoever gives it has decided what fits."""
+        return nodes.memory_per_worker() if self.options.workers is None else 0
+
     def _wanted(self) -> int:
         if self.options.workers is not None:
             return self.options.workers
         now = time.monotonic()
         if now - self.room_at >= ROOM_S:
             self.room_at = now
-            self.room = cluster.worker_capacity(self.options.cpus_per_worker, self.options.gpus_per_worker)
+            self.room = nodes.worker_capacity(
+                self.options.cpus_per_worker, self.options.gpus_per_worker, self._memory_per_worker()
+            )
         return self.room
 
     def _keep(self, record: Record) -> None:

@@ -8,38 +8,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from facecap_batch.capturing.segments.join import Joined, join
+from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.capturing.segments.result import CannotJoin
-from facecap_batch.capturing.segments.segment import capture_segment, survey
+from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.errors import BadVideo
-from facecap_batch.output.segment_store import SegmentFolder, SegmentRecord, cuts_key
+from facecap_batch.output.segment_store import SegmentFolder, SegmentRecord, plan_key
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
 from facecap_batch.storage.publish import StoragePath, writing
-
-if TYPE_CHECKING:
-    from facecap_batch.runs.worker import Engines
 
 
 def cuts_of(
     item: WorkItem,
     config: RunConfig,
     output: StoragePath,
-    engines: Engines,
+    face_capture: FaceCapture,
     progress: Callable[[int], None] | None,
     segment_s: float,
 ) -> SegmentPlan | None:
     """How the clip is cut, as was decided before or is now; None where it is not."""
     folder = SegmentFolder(output, item.clip.clip_id)
-    key = cuts_key(item.input_key, config.capture_fingerprint(), segment_s)
-    cuts = folder.cuts(key)
+    key = plan_key(item.input_key, config.capture_fingerprint(), segment_s)
+    cuts = folder.plan(key)
     if cuts is None:
-        cuts = survey(
-            item.clip, engines.detector, engines.regressor, config.capture, segment_s, key, progress
-        )
+        cuts = face_capture.plan_segments(item.clip, segment_s, key, progress)
         if cuts is not None:
             _begin(folder, cuts)
     return cuts
@@ -47,42 +41,39 @@ def cuts_of(
 
 def do_segment(
     item: SegmentItem,
-    config: RunConfig,
     output: StoragePath,
-    engines: Engines,
+    face_capture: FaceCapture,
     progress: Callable[[int], None] | None,
 ) -> SegmentRecord | SegmentPlan:
     """Capture one segment; where its video is damaged the clip is left whole, which tells all of it."""
     started = time.monotonic()
     folder = SegmentFolder(output, item.clip.clip_id)
     try:
-        result = capture_segment(
-            item.clip, item.cuts, item.segment, engines.detector, engines.regressor, config.capture, progress
-        )
+        result = face_capture.capture_segment(item.clip, item.cuts, item.segment, progress)
     except BadVideo:
-        return _begin(folder, item.cuts.whole())
+        return _begin(folder, item.cuts.uncut())
     with writing(folder.path):
         return folder.put(result, item.cuts, item.segment, time.monotonic() - started)
 
 
 def do_join(
     item: JoinItem,
-    config: RunConfig,
     output: StoragePath,
-    engines: Engines,
+    face_capture: FaceCapture,
     progress: Callable[[int], None] | None,
-) -> Joined | SegmentPlan:
+) -> CoefficientTable | SegmentPlan:
     """The clip's raw table; other cuts where its segments do not make one."""
     folder = SegmentFolder(output, item.clip.clip_id)
     try:
         results = (folder.result(segment.number) for segment in item.cuts.segments)
-        return join(
-            item.clip, item.cuts, results, engines.detector, engines.regressor, config.capture, progress
-        )
+        return face_capture.join(item.clip, item.cuts, results, progress)
     except CannotJoin as reason:
-        return _begin(folder, item.cuts.turned(reason.turn) if reason.turn else item.cuts.whole())
+        return _begin(
+            folder,
+            item.cuts.rotated(reason.rotation_degrees) if reason.rotation_degrees else item.cuts.uncut(),
+        )
     except BadVideo:
-        return _begin(folder, item.cuts.whole())
+        return _begin(folder, item.cuts.uncut())
 
 
 def _begin(folder: SegmentFolder, cuts: SegmentPlan) -> SegmentPlan:

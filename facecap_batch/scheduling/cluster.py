@@ -1,13 +1,12 @@
-"""The Ray that a run works on: one that the run starts and stops, or one that is there.
+"""The Ray that a run works on: a local one that the run starts and stops, or a cluster that is there.
 
-In: an address or none. Out: a context in which Ray is connected. Nothing of ours flows through Ray's
-object store but small records, so a local Ray gets the smallest store that works.
+In: an address or none. Out: a context in which Ray is connected. Only small records of ours pass through
+Ray's object store, so a local Ray gets the smallest store that works.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import secrets
@@ -18,12 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facecap_batch.errors import FacecapError
-from facecap_batch.machine import usable_cpus
+from facecap_batch.machine import usable_cpus, usable_memory_bytes
+from facecap_batch.scheduling.nodes import WORKER_MEMORY_BYTES, alive_nodes
 
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB; frames never pass through it
+# What the driver, Ray's own processes and its object store take of a machine on which a run starts Ray.
+DRIVER_MEMORY_BYTES = 2**30
 # Ray puts Unix sockets below its folder, and their paths may have 107 characters; Ray adds about 65.
-LONGEST_FOLDER = 40
-START_ATTEMPTS = 3
+MAX_FOLDER_LENGTH = 40  # characters
+START_ATTEMPTS = 3  # Ray itself waits 30 s for its processes, which a busy machine may exceed
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -37,10 +39,17 @@ def connected(
 ) -> Iterator[None]:
     """Within this context Ray is ready for tasks.
 
-    With an `address` ("auto", "host:6379", "ray://…") the cluster there is joined and left again. Without
-    one, a Ray that this process is already connected to is used and left as it is; else a local one with
-    `num_cpus` CPUs (default: those this process may use) is started and stopped. Raises ClusterUnavailable,
-    also where no worker's share of a GPU can be had from a Ray that does not grow.
+    A Ray that this process is already connected to is used and left as it is.
+
+    Args:
+        address: of the cluster to join and leave again: "auto", "host:6379", "ray://…". None: a local Ray is
+            started and stopped.
+        num_cpus: CPUs that a local Ray offers; None: those that this process may use.
+        gpus_per_worker: the share of a GPU that each worker takes; 0: none.
+
+    Raises:
+        ClusterUnavailable: no cluster answers at `address`, a local Ray cannot be started, or a Ray that does
+            not grow has no GPU with such a share.
     """
     if _already_connected():
         if address is None:
@@ -77,18 +86,16 @@ def _local(num_cpus: float | None) -> Iterator[None]:
 
 
 def _require_gpus(gpus_per_worker: float) -> None:
-    import ray
-
-    largest = max((node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+    largest = max((node.resources.get("GPU", 0) for node in alive_nodes()), default=0)
     if gpus_per_worker > largest:
         raise ClusterUnavailable(
-            f"a worker is to take {gpus_per_worker:g} of a GPU and Ray sees {largest:g} here; see that "
+            f"a worker takes {gpus_per_worker:g} GPUs and the largest node has {largest:g}; check that "
             "nvidia-smi works, or leave --gpus-per-worker out"
         )
 
 
 def _start(cpus: float, folder: Path) -> None:
-    """Start a local Ray; its own patience is 30 seconds, which a busy machine may exceed."""
+    """Start a local Ray. Raises ClusterUnavailable."""
     import ray
 
     for attempt in range(1, START_ATTEMPTS + 1):
@@ -98,6 +105,7 @@ def _start(cpus: float, folder: Path) -> None:
                 num_cpus=cpus,  # type: ignore[arg-type]
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
+                _memory=_memory_for_workers(),
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 _temp_dir=str(folder / str(attempt)),
@@ -112,6 +120,13 @@ def _start(cpus: float, folder: Path) -> None:
                 ) from error
 
 
+def _memory_for_workers() -> int | None:
+    """Bytes that a local Ray may give to workers; Ray itself sees no limit of a nested control group. None:
+    the system does not tell, Ray is to find out."""
+    usable = usable_memory_bytes()
+    return None if usable is None else max(usable - DRIVER_MEMORY_BYTES, WORKER_MEMORY_BYTES)
+
+
 def _already_connected() -> bool:
     ray = sys.modules.get("ray")
     return ray is not None and ray.is_initialized()
@@ -119,15 +134,15 @@ def _already_connected() -> bool:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    """What a local Ray reads from the environment when it starts; put back afterwards.
+    """Set what a local Ray reads from the environment when it starts; restore it afterwards.
 
-    Workers inherit the thread limits: parallelism is workers, not threads.
+    Workers inherit the thread limits: a run computes in parallel through workers, not threads.
     """
     _authenticate()
     wanted = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
-        # Ray would set CUDA_VISIBLE_DEVICES to nothing for workers without a GPU share, then warn of it.
+        # Else Ray empties CUDA_VISIBLE_DEVICES for workers without a share of a GPU, and warns of that.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         **{name: "1" for name in THREAD_VARIABLES},
     }
@@ -144,11 +159,11 @@ def _environment() -> Iterator[None]:
 
 
 def _authenticate() -> None:
-    """Give Rays that this process starts a token that nobody is told: every user of the machine can reach
+    """Protect the Rays that this process starts with a secret token: every user of the machine can reach
     their ports.
 
-    Ray reads mode and token once, when it is imported, so this stays for the life of the process, and a
-    process that imported Ray itself, or chose a mode, keeps its own arrangement.
+    Ray reads mode and token once, when it is imported. So they stay for the life of the process, and a
+    process that has imported Ray itself, or chosen a mode, keeps its own.
     """
     if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
@@ -160,54 +175,10 @@ def _authenticate() -> None:
 def _short_folder() -> Iterator[Path]:
     """A folder for Ray's sockets and logs, removed afterwards."""
     parent: str | None = tempfile.gettempdir()
-    if len(str(parent)) > LONGEST_FOLDER - len("/facecap-12345678/1"):
+    if len(str(parent)) > MAX_FOLDER_LENGTH - len("/facecap-12345678/1"):
         parent = "/tmp"
     folder = Path(tempfile.mkdtemp(prefix="facecap-", dir=parent))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class NodeKind:
-    """What a machine of the cluster is; machines that are alike are equal."""
-
-    cpus: float
-    gpus: float
-    accelerator: str  # as Ray names it, "A10G"; empty: none
-    memory_bytes: int
-
-
-def node_kind(node_id: str) -> NodeKind:
-    """What the node `node_id` of the connected cluster brings in; nothing for one that Ray does not know."""
-    import ray
-
-    brought: dict[str, float] = next(
-        (node["Resources"] for node in ray.nodes() if node["NodeID"] == node_id), {}
-    )
-    accelerators = [name.split(":", 1)[1] for name in brought if name.startswith("accelerator_type:")]
-    return NodeKind(
-        cpus=brought.get("CPU", 0.0),
-        gpus=brought.get("GPU", 0.0),
-        accelerator=", ".join(sorted(accelerators)),
-        memory_bytes=int(brought.get("memory", 0)),
-    )
-
-
-def worker_capacity(cpus_per_worker: float, gpus_per_worker: float) -> int:
-    """How many workers of this size the connected cluster holds now, node by node; at least 1."""
-    import ray
-
-    count = 0
-    for node in ray.nodes():
-        if not node["Alive"]:
-            continue
-        resources = node["Resources"]
-        fits = []
-        if cpus_per_worker > 0:
-            fits.append(int(resources.get("CPU", 0) / cpus_per_worker + 1e-9))
-        if gpus_per_worker > 0:
-            fits.append(int(resources.get("GPU", 0) / gpus_per_worker + 1e-9))
-        count += min(fits, default=1)
-    return max(count, 1)

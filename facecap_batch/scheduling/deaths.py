@@ -7,7 +7,6 @@ cause them.
 
 from __future__ import annotations
 
-import ray
 from ray.exceptions import (
     ActorUnschedulableError,
     GetTimeoutError,
@@ -19,6 +18,8 @@ from ray.exceptions import (
     TaskUnschedulableError,
     WorkerCrashedError,
 )
+
+from facecap_batch.scheduling.nodes import is_alive
 
 # Ends of a worker process, not of the work in it. Everything else is a bug of ours and is raised.
 WORKER_DEATHS = (
@@ -37,11 +38,11 @@ MAX_REASON = 200  # characters of Ray's message
 
 
 def reason_of(error: Exception) -> str:
-    """The part of Ray's long message that tells why a worker ended, in one line."""
+    """The part of Ray's long message that names why a worker ended, in one line."""
     text = " ".join(str(error).split())
     if isinstance(error, (ActorUnschedulableError, TaskUnschedulableError)):
         return f"the cluster cannot hold a worker: {text[:MAX_REASON]}"
-    # Not "memory" alone: of every worker that dies Ray says that the kernel may have wanted its memory.
+    # Not "memory" alone: Ray adds to every death that the kernel may have wanted its memory.
     if isinstance(error, OutOfMemoryError) or "OutOfMemory" in text or "running low on memory" in text:
         return "the worker was stopped because its node ran out of memory"
     for mark in ("Worker exit detail:", "The actor is dead because"):
@@ -59,9 +60,4 @@ def is_node_death(error: Exception, node_id: str | None) -> bool:
     """
     if isinstance(error, NodeDiedError) or getattr(error, "preempted", False):
         return True
-    return node_id is not None and not node_is_alive(node_id)
-
-
-def node_is_alive(node_id: str) -> bool:
-    """True while Ray counts the node among those of the connected cluster."""
-    return any(node["NodeID"] == node_id and node["Alive"] for node in ray.nodes())
+    return node_id is not None and not is_alive(node_id)

@@ -1,7 +1,7 @@
-"""Who hears what a scheduler tells: several at once, and one that keeps count of where work was done.
+"""Listeners that every run needs: a group of others, and the roster of workers and their machines.
 
-In: the scheduler's events. Out: the same events to every listener of `ListenerGroup`; from `WorkerRoster` the
-machines that took part and what was lost, for ``run.json``.
+In: the scheduler's events. Out: the same events for every listener of a `ListenerGroup`; from `WorkerRoster`
+the machines that took part and the workers that were lost, for ``run.json``.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from facecap_batch.scheduling.messages import Listener, Outcome, Progress, WorkerReady
 
 if TYPE_CHECKING:
-    from facecap_batch.scheduling.cluster import NodeKind
+    from facecap_batch.scheduling.nodes import NodeKind
 
 
 class ListenerGroup(Listener):
-    """A listener that passes everything on, in order."""
+    """Passes every event on to its listeners, in order."""
 
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = listeners
@@ -54,24 +54,27 @@ class ListenerGroup(Listener):
 
 @dataclasses.dataclass
 class _Host:
-    """One node that had workers."""
+    """A node that had workers."""
 
     kind: NodeKind
     backends: set[str] = dataclasses.field(default_factory=set)
     workers: int = 0  # now
-    most_workers: int = 0
+    max_workers: int = 0  # at one time
     lost_workers: int = 0
 
 
 class WorkerRoster(Listener):
-    """Remembers where workers lived and what became of them."""
+    """Counts workers by node, and what was lost."""
 
     def __init__(self, kind_of: Callable[[str], NodeKind]) -> None:
-        """`kind_of`: node id -> what that machine is; asked once per node."""
+        """
+        Args:
+            kind_of: what the node with this id is; called once per node.
+        """
         self._kind_of = kind_of
         self._hosts: dict[str, _Host] = {}
-        self.retries = 0  # tasks that were given to a worker once more
-        self.lost_workers = 0  # all of them, those of lost nodes and those that never became ready included
+        self.retries = 0  # attempts after the first
+        self.lost_workers = 0  # with those of lost nodes and those that never became ready
         self.lost_to_nodes = 0  # of these, because their node went away
 
     def retried(self, key: str, reason: str) -> None:
@@ -82,7 +85,7 @@ class WorkerRoster(Listener):
             self._hosts[worker.node_id] = _Host(self._kind_of(worker.node_id))
         host = self._hosts[worker.node_id]
         host.workers += 1
-        host.most_workers = max(host.most_workers, host.workers)
+        host.max_workers = max(host.max_workers, host.workers)
         if worker.backend:
             host.backends.add(worker.backend)
 
@@ -94,7 +97,12 @@ class WorkerRoster(Listener):
             self._hosts[worker.node_id].lost_workers += 1
 
     def host_kinds(self) -> list[dict[str, Any]]:
-        """Nodes that are alike as one entry: what they are, how many, and how many workers they had."""
+        """For ``run.json``: one entry per kind of node and set of backends, that with most workers first.
+
+        Returns:
+            The fields of `NodeKind`, and ``backends``, ``nodes``, ``workers`` (the most at one time, summed
+            over the nodes) and ``lost_workers``.
+        """
         kinds: dict[tuple[NodeKind, tuple[str, ...]], list[_Host]] = collections.defaultdict(list)
         for host in self._hosts.values():
             kinds[host.kind, tuple(sorted(host.backends))].append(host)
@@ -103,7 +111,7 @@ class WorkerRoster(Listener):
                 **dataclasses.asdict(kind),
                 "backends": list(backends),
                 "nodes": len(hosts),
-                "workers": sum(host.most_workers for host in hosts),
+                "workers": sum(host.max_workers for host in hosts),
                 "lost_workers": sum(host.lost_workers for host in hosts),
             }
             for (kind, backends), hosts in kinds.items()

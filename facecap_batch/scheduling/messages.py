@@ -1,6 +1,6 @@
-"""What driver and workers say to each other: tasks one way, progress and results the other.
+"""The messages between driver and workers: tasks one way, progress and results the other.
 
-In and out: small frozen records that are pickled. Nothing here knows of Ray or of faces.
+In and out: small frozen records that are pickled. Nothing here knows Ray or faces.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Task:
+    """Work for one worker."""
+
     key: str  # unique
     payload: Any  # pickled to the worker; small
     cost: float  # any unit, only the order counts
@@ -18,7 +20,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class WorkerReady:
-    """A worker is ready."""
+    """A worker is ready for tasks."""
 
     node_id: str
     pid: int
@@ -35,11 +37,15 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    result: Any
+    """A worker has done its task."""
+
+    result: Any  # pickled to the driver; small
 
 
 @dataclasses.dataclass(frozen=True)
 class Failed:
+    """A worker could not do its task."""
+
     error_type: str
     error: str
     retry: bool = False  # True where another attempt may fare better
@@ -50,9 +56,9 @@ class Outcome:
     """How a task ended: with a result, or with an error after its attempts."""
 
     key: str
-    attempts: int
+    attempts: int  # with the last
     result: Any = None
-    error_type: str = ""
+    error_type: str = ""  # empty: none
     error: str = ""
 
     @property
@@ -61,14 +67,26 @@ class Outcome:
 
 
 class Listener:
-    """Hears what happens while it happens; every method returns at once. What a subclass leaves out it does
-    not listen to."""
+    """Receives the scheduler's events as they happen. A subclass overrides those that it needs; its methods
+    return at once, as the scheduler waits for them."""
 
-    def started(self, key: str, worker: WorkerReady) -> None: ...
-    def progress(self, key: str, progress: Progress) -> None: ...
-    def ended(self, outcome: Outcome) -> None: ...
-    def retried(self, key: str, reason: str) -> None: ...
-    def workers(self, count: int) -> None: ...
-    def joined(self, worker: WorkerReady) -> None: ...
+    def started(self, key: str, worker: WorkerReady) -> None:
+        """`worker` was given the task `key`."""
+
+    def progress(self, key: str, progress: Progress) -> None:
+        """The worker of the task `key` has reported."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """A task has ended, after its last attempt."""
+
+    def retried(self, key: str, reason: str) -> None:
+        """The task `key` waits for another attempt."""
+
+    def workers(self, count: int) -> None:
+        """So many workers are ready now."""
+
+    def joined(self, worker: WorkerReady) -> None:
+        """A worker has become ready."""
+
     def lost(self, worker: WorkerReady | None, reason: str, node_died: bool) -> None:
-        """A worker died or was given up; None: one that never became ready."""
+        """A worker died or was killed; None: one that never became ready."""

@@ -25,8 +25,9 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayTaskError
 
 from facecap_batch.errors import WorkerLost
-from facecap_batch.scheduling.deaths import WORKER_DEATHS, is_node_death, node_is_alive, reason_of
+from facecap_batch.scheduling.deaths import WORKER_DEATHS, is_node_death, reason_of
 from facecap_batch.scheduling.messages import Done, Failed, Listener, Outcome, Progress, Task, WorkerReady
+from facecap_batch.scheduling.nodes import is_alive
 
 # How long ray.wait may hold the loop: the delay with which stalls, new nodes and Ctrl-C are noticed.
 TICK_S = 0.5
@@ -106,7 +107,7 @@ class Scheduler:
         Args:
             start_worker: creates one actor (max_restarts=0, max_task_retries=0) and returns its handle.
             wanted: how many workers the cluster has capacity for now; called several times a second.
-            listener: is told of everything that happens; its methods return at once.
+            listener: receives all events; its methods return at once.
             limits: when to stop waiting or trying; the defaults suit clips.
         """
         self._start_worker = start_worker
@@ -312,7 +313,7 @@ class Scheduler:
         for slot in self._slots:
             silent_s = time.monotonic() - slot.last_report_at
             if slot.unreachable:
-                node_died = slot.node_id is not None and not node_is_alive(slot.node_id)
+                node_died = slot.node_id is not None and not is_alive(slot.node_id)
                 if node_died or silent_s > VERDICT_S:
                     found.append((slot, slot.unreachable, node_died))
             elif slot.task and silent_s > self._limits.stall_s:

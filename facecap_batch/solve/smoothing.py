@@ -34,7 +34,7 @@ BLOCK_ROWS = 4096
 COLUMNS_AT_ONCE = 8
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Signals:
     """How the columns of an array behave as signals. Columns of one group share one decision about what is
     noise.

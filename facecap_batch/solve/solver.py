@@ -15,7 +15,7 @@ import json
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.coefficients import ARKIT_NAMES, GAINS_METADATA, CoefficientTable
 from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
 from facecap_batch.solve import quaternions
 from facecap_batch.solve.eyelids import closed_lids, held_shut
@@ -29,8 +29,6 @@ COEFFICIENT_NOISE = (0.003, 0.05)
 QUATERNION_NOISE = (np.radians(0.05) / 2, np.radians(2.0) / 2)  # a quaternion moves by half the angle
 POSITION_NOISE_CM = (0.01, 2.0)
 
-# Metadata of a raw table: by what the regressor's card says that its movements are too small, as JSON.
-GAINS_METADATA = "regressor_gains"
 LID_NAMES = ("eyeBlinkLeft", "eyeBlinkRight")
 
 

@@ -1,14 +1,14 @@
 """The one writer of files: what has a final name is complete.
 
-In: bytes, or a callback that writes to a local path. Out: a file at a `StoragePath`, on a local disk
-published by rename after fsync, behind a URI by one upload (see `remote`). A crash, a full disk or an
-exception leaves nothing under the final name; temporary files begin with ``.tmp-`` and are removed on
-failure.
+In: bytes, or a local path that a caller writes to. Out: a file at a `StoragePath`, on a local disk published
+by rename after fsync, behind a URI by one upload (see `remote`). A crash, a full disk or an exception leaves
+nothing under the final name; temporary files begin with ``.tmp-`` and are removed on failure.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from facecap_batch.errors import OutputNotWritable
-from facecap_batch.storage.remote import OBJECT_STORES, TEMPORARY_PREFIX, RemotePath, is_uri, temporary_room
+from facecap_batch.errors import OutputNotWritable, is_full
+from facecap_batch.storage.remote import OBJECT_STORES, TEMPORARY_PREFIX, RemotePath, is_uri
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +27,7 @@ StoragePath: TypeAlias = Path | RemotePath
 
 
 def storage_path(given: str | StoragePath) -> StoragePath:
-    """What a user's text means: a local path, also as ``file://``, or a URI."""
+    """The path that a user's text names: a local one, also as ``file://``, or one behind a URI."""
     if not isinstance(given, str):
         return given
     if given.startswith("file://"):
@@ -37,11 +37,14 @@ def storage_path(given: str | StoragePath) -> StoragePath:
 
 @contextlib.contextmanager
 def published(path: StoragePath) -> Iterator[Path]:
-    """Yield a temporary local path; on success `path` is published from it.
+    """Give a temporary local path to write to; when the context ends, `path` is published from it.
 
     On a local disk the temporary file lies beside `path`, is fsynced and renamed; the parent folder is
     created. For a URI it lies in the machine's temporary folder and is uploaded. On any exception the
     temporary file is removed and `path` is left as it was.
+
+    Raises:
+        OSError: The storage refuses.
     """
     with _uploaded(path) if isinstance(path, RemotePath) else _renamed(path) as temporary:
         yield temporary
@@ -67,20 +70,38 @@ def _uploaded(path: RemotePath) -> Iterator[Path]:
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder:
-        with temporary_room():
+        with explaining_full_folder():
             yield Path(folder) / path.name[-40:]
         path.upload(Path(folder) / path.name[-40:])
 
 
+@contextlib.contextmanager
+def explaining_full_folder() -> Iterator[None]:
+    """Turn an error about a full disk inside this context into one that names the temporary folder."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        import tempfile
+
+        reason = f"no room in the temporary folder {tempfile.gettempdir()}; free some, or set TMPDIR"
+        raise OSError(errno.ENOSPC, reason) from error
+
+
 def publish_bytes(path: StoragePath, data: bytes) -> None:
-    """Write `data` to `path` atomically."""
+    """Write `data` to `path` atomically; raises OSError."""
     with published(path) as temporary:
         temporary.write_bytes(data)
 
 
 @contextlib.contextmanager
 def writing(path: StoragePath) -> Iterator[StoragePath]:
-    """Name the file and the way out when the storage refuses; whether it may pass is kept in the cause."""
+    """Turn an OSError inside this context into one that names the file and what to do.
+
+    Raises:
+        OutputNotWritable: The storage refused; whether that may pass is kept in its cause.
+    """
     try:
         yield path
     except OSError as error:
@@ -91,7 +112,7 @@ def writing(path: StoragePath) -> Iterator[StoragePath]:
 
 
 def not_writable(folder: StoragePath, error: OSError) -> OutputNotWritable:
-    """The error of a run whose output folder refuses."""
+    """The error of a run whose output folder refuses to be written."""
     return OutputNotWritable(
         f"{folder}: the output folder cannot be written: {error.strerror or error}; "
         "make it writable (or free space), or choose another --output"
@@ -99,7 +120,7 @@ def not_writable(folder: StoragePath, error: OSError) -> OutputNotWritable:
 
 
 def arrow_source(path: StoragePath) -> Path | pa.BufferReader:
-    """What Arrow reads a whole table from. Raises OSError for a URI that cannot be read."""
+    """What Arrow reads a whole table from; raises OSError for a URI that cannot be read."""
     if isinstance(path, Path):
         return path
     import pyarrow as pa
@@ -108,9 +129,12 @@ def arrow_source(path: StoragePath) -> Path | pa.BufferReader:
 
 
 def remove_leftovers(folder: StoragePath) -> int:
-    """Remove temporary files of earlier, interrupted runs below `folder`; return how many.
+    """Remove temporary files of earlier, interrupted runs below `folder`.
 
     Object stores have none: an upload that did not end is not an object.
+
+    Returns:
+        How many there were.
     """
     if isinstance(folder, Path):
         leftovers: list[StoragePath] = list(folder.rglob(f"{TEMPORARY_PREFIX}*"))

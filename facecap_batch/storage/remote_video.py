@@ -1,7 +1,7 @@
 """Videos behind a URI: read where they lie, and recognised when they change.
 
-In: URIs. Out: a file object that FFmpeg reads and seeks in without a local copy, and what the storage says
-by which an input is known to be the same (size, ETag or the like).
+In: URIs. Out: a file object that FFmpeg reads and seeks in without a local copy, and the size and version
+(ETag or the like) by which an input is known to be the same.
 
 FFmpeg itself speaks HTTP and the streaming protocols; every other scheme goes through fsspec. Blocks of the
 object are fetched as they are asked for and the next one while the last is decoded, at most
@@ -22,7 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 from facecap_batch.errors import BadVideo, InputNotReadable, StorageUnavailable
-from facecap_batch.storage.remote import RemotePath, as_os_error, open_storage, temporary_room, with_retries
+from facecap_batch.storage.connection import as_os_error, open_storage, with_retries
+from facecap_batch.storage.publish import explaining_full_folder
+from facecap_batch.storage.remote import RemotePath
 
 BLOCK_BYTES = 4 * 2**20  # large enough that a request's latency (tens of ms) is a small part of it
 MAX_BLOCKS = 12
@@ -36,9 +38,9 @@ HTTP_OPTIONS = {
     "reconnect_on_http_error": "429,5xx",
     "reconnect_delay_max": "8",
 }
-TOGETHER = 16  # questions to a storage at one time
-WEB_S = 10.0  # for a web server to say what it has
-LISTED_FROM = 8  # inputs of one folder from which on the folder is listed
+MAX_REQUESTS = 16  # to a storage at one time
+WEB_TIMEOUT_S = 10.0  # for a web server to describe a file
+MIN_LISTED = 8  # inputs of one folder from which on the folder is listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +52,8 @@ class RemoteInput:
 
 
 UNKNOWN = RemoteInput(-1, "")
-# In this order, as storages name it.
-_VERSIONS = (
+# Fields in which storages report a version, the surest first.
+_VERSION_FIELDS = (
     "ETag",
     "etag",
     "md5Hash",
@@ -70,10 +72,15 @@ def ffmpeg_options(uri: str) -> dict[str, str]:
 
 
 def open_remote(uri: str) -> RemoteFile | IO[bytes] | None:
-    """A seekable file object, None where FFmpeg opens `uri` by itself; the caller closes it.
+    """Open the video at `uri` for reading.
 
-    Raises BadVideo where nothing is there, InputNotReadable where the storage does not answer,
-    StorageUnavailable.
+    Returns:
+        A seekable file object, which the caller closes; None where FFmpeg opens `uri` by itself.
+
+    Raises:
+        BadVideo: Nothing is there, or it is no file.
+        InputNotReadable: The storage refuses or does not answer.
+        StorageUnavailable: The storage's library is missing, or its address is wrong.
     """
     if uri.partition("://")[0] in FFMPEG_SCHEMES:
         return None
@@ -83,7 +90,7 @@ def open_remote(uri: str) -> RemoteFile | IO[bytes] | None:
     except FileNotFoundError as error:
         raise BadVideo(f"{uri}: there is no such file; check the path in the manifest") from error
     except OSError as error:
-        raise not_readable(uri, error) from error
+        raise input_not_readable(uri, error) from error
     if about.get("type") == "directory":
         raise BadVideo(f"{uri}: is a folder, not a video; list its files in the manifest, one a row")
     if about.get("size") == 0:
@@ -92,10 +99,10 @@ def open_remote(uri: str) -> RemoteFile | IO[bytes] | None:
         file = RemoteFile(uri, _input(about))
         return file if file.seekable() else _copied(file)
     except OSError as error:
-        raise not_readable(uri, error) from error
+        raise input_not_readable(uri, error) from error
 
 
-def not_readable(uri: str, error: OSError) -> InputNotReadable:
+def input_not_readable(uri: str, error: OSError) -> InputNotReadable:
     """The error of a clip whose storage refuses or does not answer."""
     return InputNotReadable(
         f"{uri}: the storage does not give it: {error.strerror or error}; check access and connection, then "
@@ -106,16 +113,16 @@ def not_readable(uri: str, error: OSError) -> InputNotReadable:
 class RemoteFile(io.RawIOBase):
     """A file behind a URI, for one reader. Reads go on where a lost connection broke them off.
 
-    Raises InputNotReadable when the storage does not answer in time. FFmpeg may ask again before it looks
-    at errors: it is told once, then that the file has ended.
+    A read raises InputNotReadable when the storage does not answer in time. FFmpeg may read again before it
+    looks at errors: the error is raised once, from then on the file has ended.
     """
 
     def __init__(self, uri: str, about: RemoteInput) -> None:
-        """`about` is what the storage said of it before; another version of it is not read on."""
+        """`about` describes the version that is read; another version of the file is not read on."""
         super().__init__()
         self.uri = uri
         self._about = about
-        self._place = 0
+        self._offset = 0
         self._broken = False
         self._file: Any = None
         self._size = -1
@@ -128,12 +135,12 @@ class RemoteFile(io.RawIOBase):
         return bool(self._file.seekable())
 
     def tell(self) -> int:
-        return self._place
+        return self._offset
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = max(0, base + offset)
-        return self._place
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self._size}[whence]
+        self._offset = max(0, base + offset)
+        return self._offset
 
     def read(self, size: int = -1) -> bytes:
         if self._broken:
@@ -142,8 +149,8 @@ class RemoteFile(io.RawIOBase):
             data = with_retries(self.uri, lambda: self._read(size))
         except OSError as error:
             self._broken = True
-            raise not_readable(self.uri, error) from error
-        self._place += len(data)
+            raise input_not_readable(self.uri, error) from error
+        self._offset += len(data)
         return data
 
     def close(self) -> None:
@@ -155,8 +162,8 @@ class RemoteFile(io.RawIOBase):
         if self._file is None:
             self._open_again()
         try:
-            if self._file.tell() != self._place:
-                self._file.seek(self._place)
+            if self._file.tell() != self._offset:
+                self._file.seek(self._offset)
             return bytes(self._file.read(size))
         except Exception:
             # Its cache may hold the failed request for ever.
@@ -188,7 +195,7 @@ def _copied(file: RemoteFile) -> IO[bytes]:
     """The whole file on the local disk, under no name: it goes when it is closed, however that happens."""
     copy = tempfile.TemporaryFile()  # noqa: SIM115
     try:
-        with file, temporary_room():
+        with file, explaining_full_folder():
             while data := file.read(COPY_BYTES):
                 copy.write(data)
             copy.seek(0)
@@ -199,9 +206,13 @@ def _copied(file: RemoteFile) -> IO[bytes]:
 
 
 def look_up(uris: Iterable[str]) -> dict[str, RemoteInput]:
-    """Every URI with what its storage says of it; `UNKNOWN` where it is missing or nobody answers (then the
-    clip itself fails, and alone). Folders with many of them are listed, the others are asked for side by
-    side. Raises StorageUnavailable.
+    """Size and version of every URI; `UNKNOWN` where it is missing or nobody answers.
+
+    A clip whose input is unknown fails by itself later, and alone. Folders with many of the URIs are listed,
+    the others are asked for side by side.
+
+    Raises:
+        StorageUnavailable: The storage's library is missing, or its address is wrong.
     """
     by_folder: dict[str, list[str]] = collections.defaultdict(list)
     for uri in dict.fromkeys(uris):
@@ -210,15 +221,15 @@ def look_up(uris: Iterable[str]) -> dict[str, RemoteInput]:
     alone: list[str] = []
     for folder, members in by_folder.items():
         web = folder.partition("://")[0] in FFMPEG_SCHEMES
-        listed = _listed(folder, members) if len(members) >= LISTED_FROM and not web else {}
+        listed = _listed(folder, members) if len(members) >= MIN_LISTED and not web else {}
         found |= listed
         alone += [] if listed else members
-    with ThreadPoolExecutor(TOGETHER) as pool:
+    with ThreadPoolExecutor(MAX_REQUESTS) as pool:
         return found | dict(zip(alone, pool.map(_asked, alone), strict=True))
 
 
 def _listed(folder: str, uris: list[str]) -> dict[str, RemoteInput]:
-    """Nothing where the folder may not be listed."""
+    """Size and version of `uris`, all in `folder`; nothing where the folder may not be listed."""
     try:
         system, path = open_storage(folder)
         entries = with_retries(folder, lambda: system.ls(path, detail=True))
@@ -242,12 +253,13 @@ def _asked(uri: str) -> RemoteInput:
 
 
 def _asked_once(uri: str) -> Mapping[str, Any]:
-    """A plan must not wait for every server of the web."""
+    """What a web server reports of a file, asked once and not for long: a plan must not wait for every
+    server."""
     system, path = open_storage(uri)
     from fsspec.asyn import sync
 
     try:
-        return sync(system.loop, system._info, path, timeout=WEB_S)
+        return sync(system.loop, system._info, path, timeout=WEB_TIMEOUT_S)
     except Exception as error:
         raise as_os_error(uri, error) from error
 
@@ -255,6 +267,6 @@ def _asked_once(uri: str) -> Mapping[str, Any]:
 def _input(about: Mapping[str, Any]) -> RemoteInput:
     if about.get("type") == "directory":
         return UNKNOWN
-    version = next((str(about[name]).strip('"') for name in _VERSIONS if about.get(name)), "")
+    version = next((str(about[name]).strip('"') for name in _VERSION_FIELDS if about.get(name)), "")
     size = about.get("size")
     return RemoteInput(-1 if size is None else int(size), version)

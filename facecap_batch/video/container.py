@@ -28,6 +28,10 @@ BUFFER_BYTES = 2**17  # of a file object: each read calls into Python
 DEFAULT_RATE = Fraction(25)  # frames per second, of a container that tells none (a still picture)
 # The clocks of these start anywhere (hours, in a recording of a broadcast).
 _ARBITRARY_ORIGIN = {"mpegts", "mpeg"}
+# A title that is no UTF-8 must not keep a video from being opened. PyAV 19 lost the option: it never raises.
+_METADATA_OPTIONS: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
 _ATTACHED_PICTURE = 1024  # AV_DISPOSITION_ATTACHED_PIC: the cover of an audio file is no video
 
 av.logging.set_level(None)  # FFmpeg's own lines say less than our errors and would break progress displays
@@ -62,7 +66,7 @@ def _open(source: str, accelerator: dict[str, Any]) -> Any:
     try:
         return av.open(
             address,
-            metadata_errors="replace",
+            **_METADATA_OPTIONS,
             timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
             buffer_size=BUFFER_BYTES,
             options=ffmpeg_options(source),

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facecap_batch.capturing.pipeline import capture_clip, clip_info
+from facecap_batch.capturing.clip_info import clip_info
+from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable, read_parquet, write_parquet
@@ -20,33 +21,23 @@ from facecap_batch.errors import BadVideo, NoVideoStream
 from facecap_batch.geometry import euler_from_matrix, focal_length, ray_rotation
 from facecap_batch.video.decoder import probe
 from tests.support import videos
-from tests.support.discs import DIAMETER_CM, DiscDetector, DiscRegressor, scene
+from tests.support.discs import (
+    DIAMETER_CM,
+    HEIGHT,
+    SHARP,
+    WIDTH,
+    DiscDetector,
+    DiscRegressor,
+    disc_video,
+    scene,
+    walk,
+)
 from tests.support.videos import write_video
-
-WIDTH, HEIGHT = 320, 240
-SHARP = {"crf": "12"}
-
-
-def walk(count: int) -> np.ndarray:
-    """float [count, 3]: centre x, y and radius of a disc that wanders about and comes nearer."""
-    t = np.arange(count) / 30
-    return np.column_stack([160 + 70 * np.sin(2 * t), 120 + 30 * np.cos(3 * t), 30 + 10 * np.sin(t)])
-
-
-def disc_video(
-    path: Path, places: np.ndarray, hidden: range = range(0), turn: int = 0, **how: object
-) -> Path:
-    """A video of one disc, absent in the frames `hidden`, its pictures turned counterclockwise by `turn`."""
-    frames = [
-        np.ascontiguousarray(np.rot90(scene(WIDTH, HEIGHT, *([] if k in hidden else [place])), turn // 90))
-        for k, place in enumerate(places)
-    ]
-    return write_video(path, frames, options=SHARP, **how)  # type: ignore[arg-type]
 
 
 def taken(path: Path, settings: CaptureSettings | None = None, **clip: object) -> CoefficientTable:
     given = Clip("clip", str(path), **clip)  # type: ignore[arg-type]
-    return capture_clip(given, DiscDetector(), DiscRegressor(), settings)
+    return FaceCapture(DiscDetector(), DiscRegressor(), settings).capture(given)
 
 
 def assert_all_missing(table: CoefficientTable, rows: np.ndarray) -> None:
@@ -113,7 +104,7 @@ def test_the_rate_is_that_of_the_frames(
     told = dataclasses.replace(
         probe(write_video(tmp_path / "clip.mp4", 2)), fps=Fraction(said), time_base=Fraction(time_base)
     )
-    assert clip_info("a", "a.mp4", told, np.array(pts, np.int64)).fps == Fraction(rate)
+    assert clip_info(Clip("a", "a.mp4"), told, np.array(pts, np.int64)).fps == Fraction(rate)
 
 
 def test_a_face_that_goes_and_comes_is_null_in_between(tmp_path: Path) -> None:
@@ -128,7 +119,7 @@ def test_a_face_that_goes_and_comes_is_null_in_between(tmp_path: Path) -> None:
 def test_a_clip_without_a_face_is_all_null_and_cheap(tmp_path: Path) -> None:
     path = write_video(tmp_path / "empty.mp4", [scene(WIDTH, HEIGHT, shade=90 + k % 7) for k in range(400)])
     detector, regressor = DiscDetector(), DiscRegressor()
-    table = capture_clip(Clip("clip", str(path)), detector, regressor)
+    table = FaceCapture(detector, regressor).capture(Clip("clip", str(path)))
     assert len(table) == 400 and not table.face_found.any()
     assert_all_missing(table, np.ones(400, bool))
     assert regressor.crops == 0
@@ -150,7 +141,7 @@ def test_a_clip_on_its_side_is_set_upright(turn: int, tmp_path: Path) -> None:
 def test_an_upright_face_that_the_detector_doubts_is_not_looked_for_sideways(tmp_path: Path) -> None:
     detector = DiscDetector(score=0.6)
     path = disc_video(tmp_path / "walk.mp4", walk(60))
-    assert capture_clip(Clip("clip", str(path)), detector, DiscRegressor()).face_found.all()
+    assert FaceCapture(detector, DiscRegressor()).capture(Clip("clip", str(path))).face_found.all()
     assert detector.images <= 60 / 6 + 2
 
 
@@ -218,8 +209,8 @@ def test_a_crude_box_is_cut_again(tmp_path: Path) -> None:
     places[:, 0] += 25 * np.sin(np.arange(60) * np.pi / 6)  # zero in every detected frame
     path = disc_video(tmp_path / "shaken.mp4", places)
     plain, crude = DiscRegressor(), DiscRegressor(nominal_u=0.0, nominal_v=0.0, nominal_s=float(np.log(21)))
-    without = capture_clip(Clip("clip", str(path)), DiscDetector(), plain)
-    corrected = capture_clip(Clip("clip", str(path)), DiscDetector(), crude)
+    without = FaceCapture(DiscDetector(), plain).capture(Clip("clip", str(path)))
+    corrected = FaceCapture(DiscDetector(), crude).capture(Clip("clip", str(path)))
     assert crude.crops > plain.crops
     truth = -focal_length(WIDTH, HEIGHT) * DIAMETER_CM / (2 * places[:, 2])
     error = [np.abs(table.head[:, 5] - truth).max() for table in (without, corrected)]
@@ -229,7 +220,7 @@ def test_a_crude_box_is_cut_again(tmp_path: Path) -> None:
 def test_progress_rises_to_the_number_of_frames(tmp_path: Path) -> None:
     seen: list[int] = []
     path = disc_video(tmp_path / "walk.mp4", walk(50))
-    capture_clip(Clip("clip", str(path)), DiscDetector(), DiscRegressor(), progress=seen.append)
+    FaceCapture(DiscDetector(), DiscRegressor()).capture(Clip("clip", str(path)), seen.append)
     assert seen == sorted(seen) and seen[-1] == 50 and len(seen) >= 8
 
 
@@ -248,7 +239,7 @@ def test_tiny_videos_survive_real_engines(size: int, random_engines: EngineSet, 
     engines = [
         open_engine(card, "onnxruntime-cpu") for card in (random_engines.detector, random_engines.regressor)
     ]
-    assert len(capture_clip(Clip("clip", str(path)), *engines)) == 3
+    assert len(FaceCapture(*engines).capture(Clip("clip", str(path)))) == 3
 
 
 def test_one_frame_is_a_clip(tmp_path: Path) -> None:
@@ -263,8 +254,8 @@ def test_real_engines_give_a_full_table(random_engines: EngineSet, tmp_path: Pat
     path = disc_video(tmp_path / "walk.mp4", walk(40))
     detector = open_engine(random_engines.detector, "onnxruntime-cpu")
     regressor = open_engine(random_engines.regressor, "onnxruntime-cpu")
-    first = capture_clip(Clip("clip", str(path)), detector, regressor)
-    again = capture_clip(Clip("clip", str(path)), detector, regressor)
+    first = FaceCapture(detector, regressor).capture(Clip("clip", str(path)))
+    again = FaceCapture(detector, regressor).capture(Clip("clip", str(path)))
     assert len(first) == 40 and first.face_found.any()
     for name in ("score", "box", "coefficients", "head"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
@@ -297,5 +288,5 @@ def test_real_clips_have_one_row_per_frame(footage: Callable[[str], Path], rando
         open_engine(card, "onnxruntime-cpu") for card in (random_engines.detector, random_engines.regressor)
     ]
     path = footage("intel_asl_no.mkv")
-    table = capture_clip(Clip("clip", str(path)), *engines)
+    table = FaceCapture(*engines).capture(Clip("clip", str(path)))
     assert table.pts.tolist() == videos.container_pts(path)

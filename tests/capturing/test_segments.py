@@ -1,4 +1,4 @@
-"""Cuts are invisible: a clip taken in segments yields, bit for bit, the table of the clip taken whole."""
+"""Cuts are invisible: a clip captured in segments yields, bit for bit, the table of the whole clip."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 
 from facecap_batch.capturing.orientation import sample_stride
-from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.segments.cut_points import WARM_UP, cut, may_be_long, packet_times
-from facecap_batch.capturing.segments.join import Joined, join
 from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.capturing.segments.result import CannotJoin, SegmentResult
-from facecap_batch.capturing.segments.segment import capture_segment, survey
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable
@@ -34,50 +32,54 @@ SEGMENT_S = 2.0
 
 
 @dataclasses.dataclass
-class Taken:
-    """A clip taken in segments."""
+class Captured:
+    """A clip captured in segments."""
 
-    cuts: SegmentPlan
+    plan: SegmentPlan
     results: list[SegmentResult]
-    joined: Joined
-    read: int  # crops that the join looked at
+    table: CoefficientTable
+    read: int  # crops that the join read
+
+
+def disc_capture(settings: CaptureSettings | None = None) -> FaceCapture:
+    return FaceCapture(DiscDetector(), DiscRegressor(), settings)
 
 
 def in_segments(
     clip: Clip, settings: CaptureSettings | None = None, segment_s: float = SEGMENT_S, **engines: Engine
-) -> Taken:
-    """Take `clip` in segments; as the driver does it, again in another orientation if the join says so."""
-    settings = settings or CaptureSettings()
+) -> Captured:
+    """Capture `clip` in segments; as the driver does, again in another orientation if the join wants it."""
     detector, regressor = engines.get("detector", DiscDetector()), engines.get("regressor", DiscRegressor())
-    cuts = survey(clip, detector, regressor, settings, segment_s, "key")
-    assert cuts is not None
+    face_capture = FaceCapture(detector, regressor, settings)
+    plan = face_capture.plan_segments(clip, segment_s, "key")
+    assert plan is not None
     while True:
-        results = [
-            capture_segment(clip, cuts, segment, detector, regressor, settings) for segment in cuts.segments
-        ]
+        results = [face_capture.capture_segment(clip, plan, segment) for segment in plan.segments]
         before = getattr(regressor, "crops", 0)
         try:
-            joined = join(clip, cuts, results, detector, regressor, settings)
+            table = face_capture.join(clip, plan, results)
         except CannotJoin as reason:
-            assert reason.turn
-            cuts = dataclasses.replace(cuts, turn=reason.turn, turn_known=True)
+            assert reason.rotation_degrees
+            plan = plan.rotated(reason.rotation_degrees)
             continue
-        return Taken(cuts, results, joined, getattr(regressor, "crops", 0) - before)
+        return Captured(plan, results, table, getattr(regressor, "crops", 0) - before)
 
 
 def assert_same(cut_table: CoefficientTable, whole: CoefficientTable) -> None:
+    """Equal bytes in every column, equal metadata in equal order."""
     for field in dataclasses.fields(CoefficientTable):
         first, second = getattr(cut_table, field.name), getattr(whole, field.name)
         if isinstance(first, np.ndarray):
             assert first.dtype == second.dtype and first.tobytes() == second.tobytes(), field.name
         else:
             assert first == second, field.name
+    assert list(cut_table.metadata) == list(whole.metadata)
 
 
-def assert_cuts_are_invisible(clip: Clip, settings: CaptureSettings | None = None, **how: object) -> Taken:
-    taken = in_segments(clip, settings, **how)  # type: ignore[arg-type]
-    assert_same(taken.joined.table, capture_clip(clip, DiscDetector(), DiscRegressor(), settings))
-    return taken
+def assert_cuts_are_invisible(clip: Clip, settings: CaptureSettings | None = None, **how: object) -> Captured:
+    captured = in_segments(clip, settings, **how)  # type: ignore[arg-type]
+    assert_same(captured.table, disc_capture(settings).capture(clip))
+    return captured
 
 
 def irregular(count: int) -> dict[str, object]:
@@ -111,10 +113,10 @@ FILES: dict[str, tuple[str, dict[str, object]]] = {
 def test_any_file(kind: str, tmp_path: Path) -> None:
     name, how = FILES[kind]
     path = write_video(tmp_path / name, pictures(), **how)  # type: ignore[arg-type]
-    taken = assert_cuts_are_invisible(Clip("clip", str(path)))
-    assert len(taken.cuts.segments) >= 3 and taken.read == 0
+    captured = assert_cuts_are_invisible(Clip("clip", str(path)))
+    assert len(captured.plan.segments) >= 3 and captured.read == 0
     if kind.startswith("a gap"):
-        assert "no frames for" in taken.joined.table.metadata["notes"]
+        assert "no frames for" in captured.table.metadata["notes"]
 
 
 def test_the_default_engines_on_a_speaking_face(tmp_path: Path) -> None:
@@ -126,11 +128,11 @@ def test_the_default_engines_on_a_speaking_face(tmp_path: Path) -> None:
         open_engine(card, "onnxruntime-cpu") for card in (chosen.detector, chosen.regressor)
     )
     clip = Clip("clip", str(path))
-    taken = in_segments(clip, segment_s=1.5, detector=detector, regressor=regressor)
-    assert len(taken.cuts.segments) >= 3
-    whole = capture_clip(clip, detector, regressor)
+    captured = in_segments(clip, segment_s=1.5, detector=detector, regressor=regressor)
+    assert len(captured.plan.segments) >= 3
+    whole = FaceCapture(detector, regressor).capture(clip)
     assert whole.face_found.mean() > 0.9
-    assert_same(taken.joined.table, whole)
+    assert_same(captured.table, whole)
 
 
 def test_an_edit_list_and_a_range(tmp_path: Path) -> None:
@@ -138,25 +140,25 @@ def test_an_edit_list_and_a_range(tmp_path: Path) -> None:
     videos.trim(path, 15 * 512)
     assert_cuts_are_invisible(Clip("clip", str(path)))
     part = Clip("clip", str(path), start=Fraction(5, 7), end=Fraction(15, 2))
-    taken = assert_cuts_are_invisible(part)
-    assert len(taken.joined.table) == taken.cuts.frames < COUNT - 15
+    captured = assert_cuts_are_invisible(part)
+    assert len(captured.table) == captured.plan.frames < COUNT - 15
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts"])
 def test_a_range_inside_a_file(name: str, tmp_path: Path) -> None:
     path = write_video(tmp_path / name, pictures(), **OPEN)  # type: ignore[arg-type]
     part = Clip("clip", str(path), start=Fraction(37, 10), end=Fraction(15, 2))
-    taken = assert_cuts_are_invisible(part, segment_s=1.0)
-    assert len(taken.cuts.segments) >= 2 and taken.read == 0
+    captured = assert_cuts_are_invisible(part, segment_s=1.0)
+    assert len(captured.plan.segments) >= 2 and captured.read == 0
 
 
 def test_a_face_lost_and_found_at_every_cut(tmp_path: Path) -> None:
     """Gone just before, just after and across the cuts, and seen by nobody for longer than a track lives."""
     plain = Clip("clip", str(write_video(tmp_path / "plain.mp4", pictures(), **CLOSED)))  # type: ignore[arg-type]
-    cuts = survey(plain, DiscDetector(), DiscRegressor(), CaptureSettings(), SEGMENT_S, "key")
-    assert cuts is not None
+    plan = disc_capture().plan_segments(plain, SEGMENT_S, "key")
+    assert plan is not None
     for number, (before, after) in enumerate([(13, 0), (1, 12), (45, 50)]):
-        gaps = [range(segment.first - before, segment.first + after) for segment in cuts.segments[1:]]
+        gaps = [range(segment.first - before, segment.first + after) for segment in plan.segments[1:]]
         path = write_video(tmp_path / f"{number}.mp4", pictures(hidden=gaps), **CLOSED)  # type: ignore[arg-type]
         assert_cuts_are_invisible(Clip("clip", str(path)))
 
@@ -182,9 +184,9 @@ def test_what_the_segments_could_not_know_is_read_by_the_join(tmp_path: Path) ->
         scene(WIDTH, HEIGHT, place, shade=110 if k < 30 else 140) for k, place in enumerate(walk(COUNT))
     ]
     clip = Clip("clip", str(write_video(tmp_path / "faint.mp4", frames, **CLOSED)))  # type: ignore[arg-type]
-    taken = in_segments(clip, detector=FaintDetector(5))
-    assert taken.read > 100
-    assert_same(taken.joined.table, capture_clip(clip, FaintDetector(5), DiscRegressor()))
+    captured = in_segments(clip, detector=FaintDetector(5))
+    assert captured.read > 100
+    assert_same(captured.table, FaceCapture(FaintDetector(5), DiscRegressor()).capture(clip))
 
     crowd = [
         scene(WIDTH, HEIGHT, (25, 60, 22 - k / 25), (80, 60, 16), (135, 60, 10 + k / 25))
@@ -199,15 +201,15 @@ def test_a_clip_on_its_side(turn: int, late: int, tmp_path: Path) -> None:
     """Its face comes at once, within the first look, or so late that the join must decide."""
     frames = pictures(400, [range(0, late)], turn)
     path = write_video(tmp_path / "side.mp4", frames, **CLOSED)  # type: ignore[arg-type]
-    taken = assert_cuts_are_invisible(Clip("clip", str(path)), segment_s=4.0)
-    assert taken.joined.table.info.rotation == 360 - turn
-    assert taken.joined.table.face_found[late + 6 :].all()
+    captured = assert_cuts_are_invisible(Clip("clip", str(path)), segment_s=4.0)
+    assert captured.table.info.rotation == 360 - turn
+    assert captured.table.face_found[late + 6 :].all()
 
 
 def test_a_clip_without_a_face(tmp_path: Path) -> None:
     path = write_video(tmp_path / "empty.mp4", pictures(hidden=[range(COUNT)]), **CLOSED)  # type: ignore[arg-type]
-    taken = assert_cuts_are_invisible(Clip("clip", str(path)))
-    assert not taken.cuts.turn_known and not taken.joined.table.face_found.any()
+    captured = assert_cuts_are_invisible(Clip("clip", str(path)))
+    assert not captured.plan.rotation_known and not captured.table.face_found.any()
 
 
 def test_samples_are_those_of_an_unbroken_watch() -> None:
@@ -234,7 +236,7 @@ def test_settings_that_change_the_pace(tmp_path: Path) -> None:
 def test_what_cannot_be_cut_stays_whole(tmp_path: Path) -> None:
     def cuts_of(path: Path, segment_s: float = SEGMENT_S) -> SegmentPlan | None:
         clip = Clip("clip", str(path))
-        return survey(clip, DiscDetector(), DiscRegressor(), CaptureSettings(), segment_s, "key")
+        return disc_capture().plan_segments(clip, segment_s, "key")
 
     once = x264("keyint=infinite:scenecut=0")
     assert cuts_of(write_video(tmp_path / "once.mp4", pictures(), **once)) is None  # type: ignore[arg-type]
@@ -250,24 +252,24 @@ def test_what_cannot_be_cut_stays_whole(tmp_path: Path) -> None:
 
 def test_segments_that_do_not_fit_are_not_joined(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", pictures(), **CLOSED)  # type: ignore[arg-type]
-    clip, settings = Clip("clip", str(path)), CaptureSettings()
-    taken = in_segments(clip)
+    clip = Clip("clip", str(path))
+    captured = in_segments(clip)
 
-    def refusal(changed: SegmentResult, cuts: SegmentPlan = taken.cuts) -> str:
-        results = [changed if result.number == changed.number else result for result in taken.results]
+    def refusal(changed: SegmentResult, plan: SegmentPlan = captured.plan) -> str:
+        results = [changed if result.number == changed.number else result for result in captured.results]
         with pytest.raises(CannotJoin) as error:
-            join(clip, cuts, results, DiscDetector(), DiscRegressor(), settings)
-        assert not error.value.turn
+            disc_capture().join(clip, plan, results)
+        assert not error.value.rotation_degrees
         return str(error.value)
 
-    second = taken.results[1]
+    second = captured.results[1]
     assert "number their frames" in refusal(dataclasses.replace(second, pts=second.pts + 1))
     assert "number their frames" in refusal(dataclasses.replace(second, pts=second.pts[:-8]))
     assert "number their frames" in refusal(dataclasses.replace(second, pts=second.pts[1:]))
-    assert "different pictures" in refusal(dataclasses.replace(second, digests=second.digests ^ 1))
+    assert "different images" in refusal(dataclasses.replace(second, digests=second.digests ^ 1))
     assert "odd" in refusal(dataclasses.replace(second, steady=False))
-    assert "odd" in refusal(dataclasses.replace(second, picture="another"))
-    assert "frames were decoded" in refusal(second, dataclasses.replace(taken.cuts, frames=COUNT + 1))
+    assert "odd" in refusal(dataclasses.replace(second, video_info="another"))
+    assert "frames were decoded" in refusal(second, dataclasses.replace(captured.plan, frames=COUNT + 1))
 
 
 def test_the_rule_depends_on_nothing_but_clip_and_length(tmp_path: Path) -> None:
@@ -280,8 +282,8 @@ def test_the_rule_depends_on_nothing_but_clip_and_length(tmp_path: Path) -> None
     )
     assert sum(segment.seconds for segment in segments) == pytest.approx(599 / 30)
     for earlier, later in itertools.pairwise(segments):
-        assert earlier.end == later.first and later.first % 6 == later.lead % 6 == 0
-        keyframe = later.lead - later.lead % 20
-        assert later.lead - keyframe < 6 and later.first - later.lead == WARM_UP * 6
+        assert earlier.end == later.first and later.first % 6 == later.preroll_start % 6 == 0
+        keyframe = later.preroll_start - later.preroll_start % 20
+        assert later.preroll_start - keyframe < 6 and later.first - later.preroll_start == WARM_UP * 6
     assert not may_be_long(Clip("clip", str(path), end=Fraction(4)), 3.0)
     assert may_be_long(Clip("clip", str(path)), 3.0) and not may_be_long(Clip("clip", str(path)), 15.0)

@@ -13,6 +13,7 @@ from facecap_batch.capturing.regressor import RegressorOutput
 from facecap_batch.capturing.subject import main_subject, subject_table
 from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.coefficients import ARKIT_NAMES, ClipInfo
+from facecap_batch.video.frame import Crop
 
 EVERY = 6
 
@@ -134,11 +135,12 @@ def readings(*tracks: tuple[range, float]) -> np.ndarray:
     for track, (frames, size) in enumerate(tracks):
         boxes = [TrackedBox(track, np.array([0, 0, size, size]), 1.0) for _ in frames]
         count = len(frames)
-        place, hidden = np.zeros((count, 3)), np.zeros((count, 3), bool)
+        position, hidden = np.zeros((count, 3)), np.zeros((count, 3), bool)
         shapes, angles, extra = (np.zeros((count, columns)) for columns in (51, 3, 0))
-        said = RegressorOutput(shapes, angles, place, np.ones(count), hidden, extra)
+        output = RegressorOutput(shapes, angles, position, np.ones(count), hidden, extra)
+        crop = Crop(np.zeros((1, 1, 3), np.uint8), 0.0, 0.0, 1.0)
         for number, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
-            fill(collected.expect(frame, box), (0.0, 0.0, 1.0), said, number)
+            fill(collected.expect(frame, box), crop, output, number)
     return collected.take()
 
 

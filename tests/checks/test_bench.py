@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from facecap_batch.capturing.context import Stage
+from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.checks import bench_report, mediapipe_peer
 from facecap_batch.checks.bench import ClipSpeed, EngineSpeed, PeerClipSpeed, bench, clip_speed
-from facecap_batch.checks.stage_timer import METHODS, Stopwatch
+from facecap_batch.checks.stage_timer import Stopwatch
 from facecap_batch.cli.app import main
+from facecap_batch.clip import Clip
+from facecap_batch.coefficients import to_arrow
 from facecap_batch.engines.sets import load_set
 from facecap_batch.errors import BackendUnavailable, PeerFailed
+from tests.support.discs import DiscDetector, DiscRegressor, disc_video, walk
 from tests.support.videos import write_video
 
 SPEAKING = Path(__file__).resolve().parents[2] / "manifests" / "demo" / "speaking.mp4"
@@ -39,7 +46,7 @@ def test_everything_is_measured_and_told(tmp_path: Path, capsys: pytest.CaptureF
             in markdown.read_text()
         )
     (clip,) = said["clips"]
-    assert list(clip["shares"]) == [*METHODS, "solve", "export", "rest"]
+    assert list(clip["shares"]) == [*get_args(Stage), "solve", "export", "rest"]
     assert sum(clip["shares"].values()) == pytest.approx(1)
     assert all(share > 0 for share in clip["shares"].values())
     assert min(clip["decode_fps"], clip["fps"]) > 0
@@ -48,14 +55,24 @@ def test_everything_is_measured_and_told(tmp_path: Path, capsys: pytest.CaptureF
     assert len(text.splitlines()) == len(said["engines"]) + 1
 
 
-def test_the_stopwatch_leaves_nothing_behind() -> None:
-    before = {stage: getattr(owner, name) for stage, (owner, name) in METHODS.items()}
-    watch = Stopwatch()
-    with pytest.raises(ZeroDivisionError), watch.watching():
-        assert all(getattr(owner, name) is not before[stage] for stage, (owner, name) in METHODS.items())
-        raise ZeroDivisionError
-    assert {stage: getattr(owner, name) for stage, (owner, name) in METHODS.items()} == before
-    assert not any(watch.seconds.values())
+def test_stages_add_up_and_end_with_an_error() -> None:
+    stopwatch = Stopwatch()
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), stopwatch.during("decode"):
+            time.sleep(0.01)
+            raise ZeroDivisionError
+    with stopwatch.during("solve"):
+        pass
+    assert stopwatch.seconds["decode"] >= 0.02 > stopwatch.seconds["solve"] > 0
+    assert stopwatch.seconds["regress"] == 0
+
+
+def test_timing_changes_no_result(tmp_path: Path) -> None:
+    clip = Clip("clip", str(disc_video(tmp_path / "a.mp4", walk(50))))
+    stopwatch = Stopwatch()
+    timed = FaceCapture(DiscDetector(), DiscRegressor(), timer=stopwatch).capture(clip)
+    assert to_arrow(timed).equals(to_arrow(FaceCapture(DiscDetector(), DiscRegressor()).capture(clip)))
+    assert all(seconds > 0 for seconds in stopwatch.seconds.values())
 
 
 def test_a_clip_without_a_face_is_measured_too(tmp_path: Path) -> None:

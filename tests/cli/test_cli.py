@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import typer.main
 
 from facecap_batch import __version__
+from facecap_batch.cli import choices
+from facecap_batch.cli.app import make_app
+from facecap_batch.engines.cards import CHANNELS, ROLES
+from facecap_batch.engines.registry import BACKENDS
 from facecap_batch.engines.sets import EngineSet
+from facecap_batch.engines.tensorrt.backend import PRECISIONS
+from facecap_batch.exporting.formats import EXPORTERS
+from facecap_batch.importing.kinds import KINDS
+from facecap_batch.importing.options import VARIANTS
+from facecap_batch.video.options import HardwareDecoding
 from tests.support.commands import call
 from tests.support.local_ray import local_ray
 from tests.support.runs import write_clips
 
-HEAVY = ("torch", "ray", "cv2", "av", "numpy", "pyarrow", "onnxruntime", "rich", "duckdb")
+HEAVY = ("torch", "ray", "cv2", "av", "numpy", "pyarrow", "onnxruntime", "duckdb")
 
 
 @pytest.mark.parametrize(
@@ -23,9 +39,12 @@ HEAVY = ("torch", "ray", "cv2", "av", "numpy", "pyarrow", "onnxruntime", "rich",
     [
         "import facecap_batch",
         "import facecap_batch.cli.app",
-        "from facecap_batch.cli.app import app\ntry: app(['run', '--help'])\nexcept SystemExit: pass",
+        *(
+            f"from facecap_batch.cli.app import main\ntry: main({arguments})\nexcept SystemExit: pass"
+            for arguments in (["--help"], ["run", "--help"], ["verify", "-h"], ["engines", "import", "-h"])
+        ),
     ],
-    ids=["package", "command line", "help"],
+    ids=["package", "command line", "help", "run", "verify", "engines import"],
 )
 def test_help_imports_nothing_heavy(code: str) -> None:
     check = f"{code}\nimport sys\nprint([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
@@ -48,8 +67,8 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
         "doctor",
         "engines",
     ):
-        assert f"\n  {name} " in text
-        assert call(capsys, name, "--help")[0] == 0
+        assert f"\n│ {name} " in text
+        assert call(capsys, name, "--help")[0] == call(capsys, name, "-h")[0] == 0
     assert call(capsys, "--version")[:2] == (0, f"facecap-batch {__version__}\n")
 
 
@@ -64,9 +83,16 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
         (["run", ".", "-o", "out"], "is a folder, not a manifest. Make one"),
         (["run", "clip.mp4", "-o", "out"], "is a video or image, not a manifest. Make a manifest"),
         (["run", "good.csv", "-o", "out", "--engines", "nobody's"], "no engine set"),
+        (
+            ["run", "good.csv", "-o", "out", "--backend", "cuda"],
+            "Did you mean onnxruntime-cuda or torch-cuda?",
+        ),
+        (["run", "good.csv", "-o", "out", "--backend", "tensrort"], "Did you mean tensorrt"),
+        (["verify", "--backend", "auto"], "There are: tensorrt"),
         (["status", "."], "not the output folder of a run"),
         (["solve", "."], "not the output folder of a run"),
-        (["export", ".", "--format", "vhs"], "no export format"),
+        (["export", ".", "--format", "vhs"], "There are: fbx, livelink."),
+        (["export", ".", "--format", "live"], "Did you mean livelink?"),
         (["query", "absent", "select 1"], "absent"),
         (["engines", "show", "nobody's"], "no engine set"),
     ],
@@ -84,8 +110,94 @@ def test_wrong_commands_exit_with_2_and_a_line(
     (tmp_path / "clip.mp4").write_bytes(b"\x00\x00\x00\x20ftyp")
     code, _, error = call(capsys, *arguments)
     assert code == 2
-    assert telling in error and "Traceback" not in error
+    unboxed = " ".join(error.replace("│", " ").split())
+    assert telling in unboxed and "Traceback" not in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_backend_that_is_not_installed_is_refused_before_ray_starts(tmp_path: Path) -> None:
+    (tmp_path / "good.csv").write_text("path\nx.mp4\n")
+    code = (
+        "import sys\n"
+        "sys.modules['tensorrt'] = None\n"
+        "from facecap_batch.cli.app import main\n"
+        "try: main(['run', 'good.csv', '-o', 'out', '--backend', 'tensorrt'])\n"
+        "finally: print('ray' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == "False\n"
+    assert "pip install 'facecap-batch[tensorrt]'" in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_the_module_runs_under_its_own_name() -> None:
+    command = [sys.executable, "-m", "facecap_batch", "run", "-h"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Usage: python -m facecap_batch run [OPTIONS]" in done.stdout
+
+
+def test_choices_are_those_of_the_rooms_that_own_them() -> None:
+    owned = {
+        choices.Backend: ("auto", *BACKENDS),
+        choices.PlanBackend: PRECISIONS,
+        choices.Format: EXPORTERS,
+        choices.Hwaccel: get_args(HardwareDecoding),
+        choices.Kind: KINDS,
+        choices.Role: ROLES,
+        choices.Variant: VARIANTS,
+        choices.Channels: CHANNELS,
+    }
+    for kind, names in owned.items():
+        assert [member.value for member in kind] == list(names), kind
+
+
+def test_every_option_is_in_the_documentation() -> None:
+    root = Path(__file__).resolve().parents[2]
+    pages = [root / "README.md", *(root / "docs").glob("*.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    missing = [
+        f"{name} {option}"
+        for name, command in commands_of(typer.main.get_command(make_app()))
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("--") and not re.search(rf"{option}(?![\w-])", text)
+    ]
+    assert missing == []
+
+
+def commands_of(command: Any, name: str = "facecap-batch") -> Iterator[tuple[str, Any]]:
+    """Every command below `command`, itself included, with its full name."""
+    yield name, command
+    for part, inner in getattr(command, "commands", {}).items():
+        yield from commands_of(inner, f"{name} {part}")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("facecap-batch run m.csv --backend ", "tensorrt-fp16"),
+        ("facecap-batch run m.csv --engines ", "default"),
+        ("facecap-batch export out --format l", "livelink"),
+        ("facecap-batch export out --clip ta", "take1"),
+        ("facecap-batch export nowhere --clip ta", ""),
+    ],
+)
+def test_the_shell_completes(tmp_path: Path, words: str, offered: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text("{}")
+    pq.write_table(pa.table({"clip_id": ["take1", "other"]}), tmp_path / "out" / "clips.parquet")
+    environment = {
+        **os.environ,
+        "_FACECAP_BATCH_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+    code = "from facecap_batch.cli.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert done.stderr == ""
+    assert offered in done.stdout.split() if offered else not done.stdout.strip()
 
 
 def test_from_a_manifest_to_answers(
@@ -108,7 +220,7 @@ def test_from_a_manifest_to_answers(
         code, text, _ = call(capsys, "solve", output, "--no-solve")
         assert code == 0 and text.startswith("2 of 2 clips done")
 
-        assert call(capsys, "solve", output, "--measured-lids", "--amplitude", 0.5)[0] == 0
+        assert call(capsys, "solve", output, "--no-close-blinks", "--amplitude", 0.5)[0] == 0
         settings = json.loads((output / "run.json").read_text())["config"]["solve"]
         assert (settings["enabled"], settings["close_blinks"], settings["amplitude"]) == (True, False, 0.5)
 

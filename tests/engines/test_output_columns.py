@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import (
     ARKIT_NAMES,
+    GAINS_METADATA,
     OUTPUT_NAMES,
     SCHEMA,
     CoefficientTable,
@@ -30,7 +31,7 @@ from facecap_batch.exporting.livelink import write_livelink_csv
 from facecap_batch.exporting.overlay import LOST, annotate
 from facecap_batch.output.query import query
 from facecap_batch.solve.settings import SolveSettings
-from facecap_batch.solve.solver import GAINS_METADATA, solve_table
+from facecap_batch.solve.solver import solve_table
 from tests.support.animations import constant_rate
 from tests.support.discs import DiscDetector, DiscRegressor, scene
 from tests.support.fbx_readers import check
@@ -75,7 +76,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def taken(video: Path, regressor: Engine) -> CoefficientTable:
-    return capture_clip(Clip("clip", str(video)), DiscDetector(), regressor)
+    return FaceCapture(DiscDetector(), regressor).capture(Clip("clip", str(video)))
 
 
 def test_names_decide_and_not_their_order() -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.exporting.fbx.animation import TICKS_PER_SECOND, joint_rotation, key_ticks, motion
-from facecap_batch.exporting.fbx.writer import fbx_bytes, time_mode, write_fbx
+from facecap_batch.exporting.fbx.animation import clip_motion, joint_rotation
+from facecap_batch.exporting.fbx.key_times import TICKS_PER_SECOND
+from facecap_batch.exporting.fbx.writer import fbx_bytes, write_fbx
 from facecap_batch.exporting.formats import EXPORTERS
 from tests.support.animations import constant_rate, make_table, variable_rate
 from tests.support.fbx_readers import check, find, matrices, parse, read_back
@@ -119,28 +120,6 @@ def test_the_same_table_gives_the_same_bytes() -> None:
     assert fbx_bytes(constant_rate(Fraction(25), 20)) == fbx_bytes(constant_rate(Fraction(25), 20))
 
 
-def test_time_modes() -> None:
-    expected = {
-        "24": 11,
-        "24000/1001": 13,
-        "25": 10,
-        "30000/1001": 9,
-        "30": 6,
-        "48": 5,
-        "50": 4,
-        "60000/1001": 17,
-    }
-    expected |= {"60": 3, "96": 15, "100": 2, "120": 1, "120000/1001": 18, "15": 14, "2997/100": 9}
-    assert {rate: time_mode(Fraction(rate)) for rate in expected} == expected
-
-
-def test_milliseconds_of_a_container_are_kept_and_equal_times_are_parted() -> None:
-    table = make_table(np.array([0, 33, 67, 67, 100]), Fraction(1, 1000), Fraction(30))
-    ticks = key_ticks(table, table.info.fps)
-    assert list(ticks[[0, 1, 2]]) == [round(Fraction(t, 1000) * TICKS_PER_SECOND) for t in (0, 33, 67)]
-    assert (np.diff(ticks) > 0).all()
-
-
 def test_rotation_stays_continuous_through_a_full_turn() -> None:
     table = constant_rate(Fraction(30), 200)
     table.head[:, 0] = np.linspace(0, 2 * np.pi, 200)
@@ -159,9 +138,9 @@ def test_rotation_stays_continuous_through_a_full_turn() -> None:
 def test_a_gap_keeps_its_rotation_keys_so_that_readers_agree() -> None:
     table = constant_rate(Fraction(30), 20)
     table.head[5:15] = np.nan
-    moving = motion(table)
-    assert np.isfinite(moving.rotation).all()
-    assert np.isnan(moving.translation[:, 5:15]).all()
+    motion = clip_motion(table)
+    assert np.isfinite(motion.rotation).all()
+    assert np.isnan(motion.translation[:, 5:15]).all()
 
 
 def test_every_exporter_writes_and_leaves_nothing_else(tmp_path: Path) -> None:

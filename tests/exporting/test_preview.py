@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,8 +12,12 @@ import numpy as np
 import pytest
 
 from facecap_batch.coefficients import ClipInfo, CoefficientTable, write_parquet
-from facecap_batch.exporting.preview import BadPreview, preview
+from facecap_batch.exporting import preview as preview_module
+from facecap_batch.exporting.preview import BadPreview, matched_frames, preview
 from facecap_batch.storage.publish import TEMPORARY_PREFIX
+from facecap_batch.video.decoder import Video, decode, probe
+from facecap_batch.video.frame import Frame
+from tests.support.videos import number_of, write_video
 
 WIDTH, HEIGHT, FRAMES = 160, 96, 24
 TIME_BASE = Fraction(1, 1000)
@@ -96,6 +101,38 @@ def test_range_meets_its_own_frames(video: Path, tmp_path: Path):
     assert names == ["000000.jpg", "000005.jpg", "000010.jpg"]
     for name, index in zip(names, (9, 14, 19), strict=True):
         assert abs(corner(cv2.imread(str(output / name))) - grey_of(index)) < 4
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_a_late_range_is_entered_by_a_seek(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / f"long{suffix}", 200, options={"g": "20", "preset": "ultrafast"})
+    frames = [(frame.pts, number_of(frame.rgb())) for frame in decode(path)]
+    late = frames[150:160]
+    info = probe(path)
+    made = CoefficientTable(
+        info=ClipInfo("long", path.name, info.width, info.height, info.fps, info.time_base, 0, False),
+        frame_index=np.arange(10, dtype=np.int32),
+        pts=np.array([pts for pts, _ in late], np.int64),
+        face_found=np.zeros(10, bool),
+        score=np.full(10, np.nan, np.float32),
+        box=np.full((10, 4), np.nan, np.float32),
+        coefficients=np.full((10, 51), np.nan, np.float32),
+        head=np.full((10, 6), np.nan, np.float32),
+    )
+    delivered: list[int] = []
+
+    class CountingVideo(Video):
+        def frames(self) -> Iterator[Frame]:
+            for frame in super().frames():
+                delivered.append(frame.pts)
+                yield frame
+
+    monkeypatch.setattr(preview_module, "Video", CountingVideo)
+    seen = [(row, number_of(image)) for row, image in matched_frames(path, made, range(10))]
+    assert seen == [(row, number) for row, (_, number) in enumerate(late)]
+    assert delivered == [pts for pts, _ in late]  # and not the 150 frames before them
 
 
 def test_sheet_spreads_frames_and_marks_lost_ones(video: Path, tmp_path: Path):

@@ -12,7 +12,7 @@ import onnxruntime
 import pyarrow.parquet as pq
 import pytest
 
-from facecap_batch.capturing.pipeline import capture_clip
+from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.checks.verify import verify
 from facecap_batch.cli.app import main
@@ -236,7 +236,7 @@ def test_the_real_bundle_says_what_mediapipe_says(
     clip = footage(name)
     cards = import_mediapipe(TASK, tmp_path / "mediapipe")
     detector, regressor = (open_engine(card, "onnxruntime-cpu") for card in cards)
-    table = capture_clip(Clip("clip", str(clip)), detector, regressor)
+    table = FaceCapture(detector, regressor).capture(Clip("clip", str(clip)))
     peer = pq.read_table(clip.parent / "reference_mediapipe" / f"{clip.stem}.parquet")
     assert table.face_found.all() and all(peer["face_found"].to_pylist())
     theirs = np.array([peer[column].to_pylist() for column in ARKIT_NAMES]).T

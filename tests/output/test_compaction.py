@@ -1,4 +1,4 @@
-"""Small tables gathered in large files: nothing lost, nothing twice, the folder still good for everything."""
+"""Small tables merged into large files: nothing is lost or counted twice, and the folder stays usable."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_every_table_comes_back_as_it_was(output: Path, remove: bool) -> None:
     assert query(output, COUNT) == asked  # to the last bit, and no row twice
 
 
-def test_the_files_are_sorted_typed_and_told_about(output: Path) -> None:
+def test_the_files_are_sorted_typed_and_described(output: Path) -> None:
     compact(output)
     path = output / "compact/coefficients-00000.parquet"
     rows = pq.read_table(path)
@@ -130,16 +130,16 @@ def test_the_files_are_sorted_typed_and_told_about(output: Path) -> None:
     group = pq.ParquetFile(path).metadata.row_group(0)
     assert [column.column_index for column in group.sorting_columns] == [0, 1, 2]
     index = {row["name"]: row for row in pq.read_table(output / INDEX_NAME).to_pylist()}
-    about = index["coefficients/Ärger.parquet"]
-    assert (about["fps"], about["time_base"], about["source"]) == ("30", "1/90000", "Ärger.mp4")
-    assert json.loads(about["metadata"])["actor"] == "actor of Ärger"
+    row = index["coefficients/Ärger.parquet"]
+    assert (row["fps"], row["time_base"], row["source"]) == ("30", "1/90000", "Ärger.mp4")
+    assert json.loads(row["metadata"])["actor"] == "actor of Ärger"
 
 
 def test_row_groups_hold_whole_clips_and_statistics_prune(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "GROUP_ROWS", 50)
-    monkeypatch.setattr(compaction, "LONGEST_GROUP", 60)
+    monkeypatch.setattr(compaction, "MAX_GROUP_ROWS", 60)
     before = originals(output)
     compact(output)
     file = pq.ParquetFile(output / "compact/raw-00000.parquet")
@@ -178,13 +178,13 @@ def test_columns_of_a_regressor_s_own_come_along(output: Path) -> None:
         Ledger(output).put(dataclasses.replace(record, outputs=sizes))
     before = originals(output)
     asked = "SELECT clip_id, count(tongueOut) AS tongue, count(wink) AS wink FROM raw GROUP BY 1 ORDER BY 1"
-    said = query(output, asked)
+    before_answer = query(output, asked)
     # a | it's | no frames | take 10, take 2 | Ärger
     assert len(compact(output, remove_originals=True).files) == 2 * 5
     reader = compaction.CompactReader(output)
     for entry in read_index(output):
         assert reader.table(entry).equals(before[entry.name], check_metadata=True), entry.name
-    assert query(output, asked) == said
+    assert query(output, asked) == before_answer
 
 
 def test_a_compacted_clip_counts_as_done(output: Path, tmp_path: Path) -> None:
@@ -277,5 +277,5 @@ def test_damage_and_other_runs_are_named(output: Path) -> None:
     path.unlink()
     compact(output)
     (output / INDEX_NAME).write_bytes(b"nonsense")
-    with pytest.raises(IndexDamaged, match=r"bring it back"):
+    with pytest.raises(IndexDamaged, match=r"restore it from a copy"):
         query(output, COUNT)

@@ -1,7 +1,8 @@
-"""What a run tells of itself: retry by the folder's own words, logs for programs, metrics, the report."""
+"""What can be done with a finished folder; the log, the metrics and the report of a run."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -14,9 +15,17 @@ from pathlib import Path
 import pytest
 import ray
 
+from facecap_batch.cli.app import main
 from facecap_batch.errors import BadManifest, EngineMismatch, OutputBusy, OutputNotWritable
+from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.output.compaction import compact
-from facecap_batch.output.exports import UnknownClip, export_clips, preview_clips
+from facecap_batch.output.exports import (
+    ExportedClip,
+    NotExportable,
+    UnknownClip,
+    export_clips,
+    preview_clips,
+)
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.query import query
 from facecap_batch.output.reports import NoRun
@@ -63,7 +72,7 @@ def logged(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_the_log_tells_a_run_line_by_line(folder: Path) -> None:
+def test_the_log_describes_a_run_line_by_line(folder: Path) -> None:
     lines = logged(folder / "log.jsonl")
     run = json.loads((folder / "out/run.json").read_text())
     assert {line["run"] for line in lines} == {run["run_id"]}
@@ -131,6 +140,45 @@ def test_prometheus_gets_the_figures_from_ray_s_own_endpoint(folder: Path) -> No
     assert {name: found.get(name) for name in wanted} == pytest.approx(wanted)
 
 
+def test_a_clip_that_cannot_be_exported_keeps_no_other_from_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, video = tmp_path / "out", folder / "one.mp4"
+    shutil.copytree(folder / "out", output)
+    video.rename(folder / "away.mp4")
+    try:
+        one, two = preview_clips(output, [], tmp_path / "sheets", ".jpg", 360)
+    finally:
+        (folder / "away.mp4").rename(video)
+    assert (one.clip_id, one.path) == ("one", None) and "one.mp4" in str(one.error)
+    assert two == ExportedClip("two", tmp_path / "sheets/two.jpg") and (tmp_path / "sheets/two.jpg").exists()
+
+    for damage in ("not a table", None):  # None: gone
+        table = output / "coefficients/one.parquet"
+        table.unlink()
+        if damage:
+            table.write_text(damage)
+        one, two = export_clips(output, [], tmp_path / "csv", "livelink")
+        assert isinstance(one.error, NotExportable) and "one.csv cannot be made: " in str(one.error)
+        assert two.error is None and two.path == tmp_path / "csv/two.csv" and two.path.exists()
+
+    arguments = ["export", str(output), "--format", "livelink", "--to", str(tmp_path / "again")]
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    printed = capsys.readouterr()
+    assert ended.value.code == 1 and printed.out == f"{tmp_path / 'again/two.csv'}\n"
+    assert "one: " in printed.err and printed.err.endswith("1 of 2 clips failed\n")
+
+
+def test_a_full_disk_ends_an_export(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(EXPORTERS, "fbx", (refuse, ".fbx"))
+    with pytest.raises(OSError, match="No space left"):
+        list(export_clips(folder / "out", [], tmp_path, "fbx"))
+
+
 def test_retry_does_the_failed_clips_and_no_others(folder: Path, config: RunConfig, tmp_path: Path) -> None:
     output = folder / "out"
     before = results(output)
@@ -179,19 +227,20 @@ def test_a_compacted_folder_stays_good_for_everything(
     folder: Path, config: RunConfig, tmp_path: Path
 ) -> None:
     manifest, output, plain = folder / "manifest.csv", tmp_path / "out", tmp_path / "plain"
-    for place in (output, plain):
-        shutil.copytree(folder / "out", place)
+    for copy in (output, plain):
+        shutil.copytree(folder / "out", copy)
     asked = "SELECT clip_id, frame_index, jawOpen FROM coefficients ORDER BY 1, 2"
     compact(output, remove_originals=True)
     assert not list(output.glob("raw/*")) and query(output, asked) == query(plain, asked)
     assert run_quietly(manifest, output, config).kept == 3  # nothing is done again
     (sheet,) = preview_clips(output, ["two"], tmp_path, ".jpg", 360)
     (fbx,) = export_clips(output, ["two"], tmp_path, "fbx")
-    assert sheet.stat().st_size > 1000 and fbx.read_bytes() == (plain / "fbx/two.fbx").read_bytes()
+    assert sheet.path is not None and sheet.path.stat().st_size > 1000
+    assert fbx.path is not None and fbx.path.read_bytes() == (plain / "fbx/two.fbx").read_bytes()
 
     with Path(os.devnull).open("w") as nowhere:
-        for place in (output, plain):
-            options = RunOptions(place, workers=1)
+        for copy in (output, plain):
+            options = RunOptions(copy, workers=1)
             assert resolve_run(SolveSettings(smoothing=0.0), options, PlainDisplay(nowhere)).exit_code == 0
     assert query(output, asked) == query(plain, asked)
     solved = {name: data for name, data in results(plain).items() if not name.startswith("raw/")}

@@ -40,7 +40,8 @@ def folder(tmp_path: Path) -> Path:
         write_parquet(clip(clip_id, rows, value / 2), output / "raw" / f"{clip_id}.parquet")
     (output / "coefficients" / ".tmp-half-written.parquet").write_bytes(b"PAR1")
     pq.write_table(
-        pa.table({"clip_id": ["öne", "two?"], "status": ["done", "done"]}), output / "clips.parquet"
+        pa.table({"clip_id": ["öne", "two?"], "status": ["done"] * 2, "regressor_sha256": ["5ha"] * 2}),
+        output / "clips.parquet",
     )
     return output
 
@@ -84,11 +85,53 @@ def test_missing_kinds_are_empty_views(folder: Path):
 
 
 @pytest.mark.parametrize(
-    "sql", ["SELEC 1", "SELECT nothing FROM coefficients", "SELECT * FROM elsewhere", "", "-- nothing"]
+    ("sql", "message"),
+    [
+        ("SELEC 1", r'syntax error at or near "SELEC"(.|\n)*LINE 1: SELEC 1\n        \^'),
+        ("SELECT nothing FROM raw", r'"nothing" not found(.|\n)*LINE 1: SELECT nothing FROM raw\n {15}\^'),
+        ("SELECT * FROM elsewhere", r"elsewhere does not exist(.|\n)*LINE 1: (.|\n)*\^"),
+        ("SELECT CAST('x' AS INT)", "Could not convert string"),
+        ("SELECT 1; SELECT nothing FROM raw", '"nothing" not found'),
+        ("", "the query is empty"),
+        ("-- nothing", "the query is empty"),
+    ],
 )
-def test_wrong_sql_is_named(folder: Path, sql: str):
-    with pytest.raises(BadQuery):
+def test_wrong_sql_is_refused_at_once(
+    folder: Path, sql: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one regressor wrote every table, no other table could make sense of it."""
+    asked: list[bool] = []
+
+    def counted(folder: Path, mixed: bool = False) -> object:
+        asked.append(mixed)
+        return connect(folder, mixed)
+
+    monkeypatch.setattr("facecap_batch.output.query.connect", counted)
+    with pytest.raises(BadQuery, match=message):
         query(folder, sql)
+    assert asked == [False]
+
+
+def test_an_unknown_column_is_answered_with_the_known_ones(folder: Path) -> None:
+    with pytest.raises(BadQuery) as raised:
+        query(folder, "SELECT jawOpened FROM coefficients")
+    text = str(raised.value)
+    assert f"\ncoefficients and raw: {', '.join(SCHEMA.names)}\n" in text
+    assert text.endswith("\nclips: clip_id, status, regressor_sha256")
+
+
+def test_columns_of_a_second_regressor_are_found(folder: Path) -> None:
+    """Until a rerun has done every clip again, tables of two regressors may lie side by side."""
+    made = clip("another", 4, 0.5)
+    made = made.replace(extra_names=("tongueOut",), extra=np.full((4, 1), 0.25, np.float32))
+    write_parquet(made, folder / "coefficients" / "~another.parquet")  # the last of the three
+    asked = "SELECT count(tongueOut) AS n, count(*) AS rows FROM coefficients"
+    for regressors in (["5ha"] * 2 + ["another"], ["5ha"] * 2 + [None]):  # None: not done again yet
+        rows = pa.table({"clip_id": ["öne", "two?", "another"], "regressor_sha256": regressors})
+        pq.write_table(rows, folder / "clips.parquet")
+        assert query(folder, asked).to_pydict() == {"n": [4], "rows": [16]}
+        with pytest.raises(BadQuery, match=r"coefficients: .*tongueOut\n"):
+            query(folder, "SELECT nothing AS x FROM coefficients")
 
 
 def test_wrong_folder_is_named(tmp_path: Path):

@@ -35,7 +35,7 @@ def output(store: ObjectStore, request: pytest.FixtureRequest, monkeypatch: pyte
 
 
 def change(output: RemotePath, **fields: object) -> None:
-    """Rewrite what the lock says."""
+    """Change fields of the lock."""
     path = output / LOCK_NAME
     path.write_bytes(json.dumps({**json.loads(path.read_bytes()), **fields}).encode())
 

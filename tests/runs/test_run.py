@@ -223,12 +223,12 @@ def test_status_tells_what_happened(clean: Path, tmp_path: Path) -> None:
 
 
 def test_exports_and_previews_of_a_finished_folder(clean: Path, tmp_path: Path) -> None:
-    (path,) = export_clips(clean, ["one"], tmp_path, "fbx")
-    assert path.read_bytes() == (clean / "fbx/one.fbx").read_bytes()
+    (fbx,) = export_clips(clean, ["one"], tmp_path, "fbx")
+    assert fbx.path is not None and fbx.path.read_bytes() == (clean / "fbx/one.fbx").read_bytes()
     assert len(list(export_clips(clean, [], tmp_path / "all", "fbx"))) == len(LENGTHS)
     (sheet,) = preview_clips(clean, ["three"], tmp_path, ".jpg", 360)
-    assert sheet.stat().st_size > 1000
+    assert sheet.path is not None and sheet.path.stat().st_size > 1000
     with pytest.raises(UnknownClip, match="nobody"):
-        list(export_clips(clean, ["nobody"], tmp_path, "fbx"))
+        export_clips(clean, ["nobody"], tmp_path, "fbx")
     with pytest.raises(UnknownFormat, match="there are: "):
-        list(export_clips(clean, [], tmp_path, "vhs"))
+        export_clips(clean, [], tmp_path, "vhs")

@@ -57,7 +57,7 @@ class Spy(ProgressCounter):
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     Spy.started_keys = []
-    monkeypatch.setattr(run, "Tally", Spy)
+    monkeypatch.setattr(run, "ProgressCounter", Spy)
     return Spy.started_keys
 
 
@@ -123,13 +123,13 @@ def test_a_segment_that_kills_its_workers_fails_its_clip_only(
     manifest: Path, config: RunConfig, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Spy.started_keys = []
-    monkeypatch.setattr(run, "Tally", Killer)
+    monkeypatch.setattr(run, "ProgressCounter", Killer)
     options = {"workers": 1, "segment_s": SEGMENT_S, "attempts": 2}
     assert run_quietly(manifest, tmp_path, config, **options).exit_code == 1  # type: ignore[arg-type]
     found = rows(tmp_path)
     assert (found["long"]["error_type"], found["long"]["attempts"]) == ("WorkerLost", 2)
     assert found["long"]["error"].startswith("long/segment 1: lost 2 worker(s)")
     assert (found["short"]["status"], found["short"]["attempts"]) == ("done", 1)
-    monkeypatch.setattr(run, "Tally", ProgressCounter)
+    monkeypatch.setattr(run, "ProgressCounter", ProgressCounter)
     assert run_quietly(manifest, tmp_path, config, segment_s=SEGMENT_S).exit_code == 0
     assert results(tmp_path) == results(whole)

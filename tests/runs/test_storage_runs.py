@@ -15,10 +15,11 @@ import pytest
 
 from facecap_batch.cli.app import main
 from facecap_batch.output.ledger import DONE, Ledger
+from facecap_batch.runs.clip_steps import process
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.manifest import read_manifest
+from facecap_batch.runs.opened_engines import open_engines
 from facecap_batch.runs.planner import WorkItem
-from facecap_batch.runs.worker import open_engines, process
 from facecap_batch.storage.publish import StoragePath, publish_bytes, storage_path
 from facecap_batch.storage.remote import RemotePath
 from tests.support.object_store import BUCKET, ObjectStore

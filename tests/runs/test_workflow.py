@@ -14,9 +14,10 @@ from facecap_batch.clip import Clip
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import identify
 from facecap_batch.output.segment_store import SegmentFolder, remove_done
+from facecap_batch.runs.clip_steps import classify_error, process
 from facecap_batch.runs.config import RunConfig
+from facecap_batch.runs.opened_engines import Engines
 from facecap_batch.runs.planner import WorkItem
-from facecap_batch.runs.worker import Engines, classify_error, process
 from facecap_batch.runs.workflow import ClipWorkflow
 from facecap_batch.scheduling.messages import Outcome, Task
 from facecap_batch.solve.settings import SolveSettings
@@ -160,8 +161,8 @@ def test_a_damaged_clip_ends_as_in_one_piece(damage: str, long_clip: Path, tmp_p
 def test_cuts_come_back_as_they_were_written(long_clip: Path, tmp_path: Path) -> None:
     cuts = process(work_item(long_clip), CONFIG, tmp_path, lambda: ENGINES, None, SEGMENT_S)
     assert isinstance(cuts, SegmentPlan)
-    assert SegmentFolder(tmp_path, "clip").cuts(cuts.key) == cuts
-    assert SegmentFolder(tmp_path, "clip").cuts("another") is None
+    assert SegmentFolder(tmp_path, "clip").plan(cuts.key) == cuts
+    assert SegmentFolder(tmp_path, "clip").plan("another") is None
 
 
 def test_segments_behind_a_uri(long_clip: Path, whole: dict[str, bytes]) -> None:

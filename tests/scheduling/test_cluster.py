@@ -148,7 +148,7 @@ def started(*arguments: object, env: Mapping[str, str]) -> Iterator[None]:
 def test_a_job_on_two_nodes_that_want_a_token(
     manifest: Path, clean: dict[str, bytes], config: RunConfig, tmp_path: Path
 ) -> None:
-    """What docs/cluster.md says: `ray start` twice with a token, then `ray job submit`."""
+    """As in docs/cluster.md: `ray start` twice with a token, then `ray job submit`."""
     pytest.importorskip("aiohttp", reason="Ray's job server is not installed (facecap-batch[cluster])")
     gcs, dashboard, client, *agents = free_ports(5)
     env = environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="7" * 64)

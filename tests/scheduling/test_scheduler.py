@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("ray_floor")
 
 @ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)
 class Toy:
-    """Does what its payload says."""
+    """Opens, works and fails as its arguments order."""
 
     def __init__(self, opening: str = "") -> None:
         self.opening = opening

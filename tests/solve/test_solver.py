@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from facecap_batch.coefficients import ARKIT_NAMES, from_arrow, to_arrow
+from facecap_batch.coefficients import ARKIT_NAMES, GAINS_METADATA, from_arrow, to_arrow
 from facecap_batch.solve.settings import SolveSettings
-from facecap_batch.solve.solver import GAINS_METADATA, solve_table
+from facecap_batch.solve.solver import solve_table
 from tests.support.tables import BLINK, JAW, noise, still, table
 
 

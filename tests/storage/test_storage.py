@@ -29,9 +29,9 @@ from facecap_batch.errors import (
 from facecap_batch.output.ledger import identify, identify_all
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.query import query
+from facecap_batch.runs.clip_steps import classify_error
 from facecap_batch.runs.manifest import read_manifest
-from facecap_batch.runs.worker import classify_error
-from facecap_batch.storage import remote
+from facecap_batch.storage import connection
 from facecap_batch.storage.publish import (
     StoragePath,
     arrow_source,
@@ -52,10 +52,11 @@ S3 = f"s3://{BUCKET}"
 
 @pytest.fixture(autouse=True)
 def own_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the project's own retries are on trial, with short pauses: the client's would hide them."""
+    """Only the project's own retries are tested, with short pauses: the client's would hide them."""
     alone = {"use_listings_cache": False, "config_kwargs": {"retries": {"max_attempts": 0}}}
-    monkeypatch.setitem(remote._OPTIONS, "s3", alone)
-    monkeypatch.setattr(remote, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setitem(connection.CLIENT_OPTIONS, "s3", alone)
+    monkeypatch.setattr(connection, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(connection, "PAUSE_JITTER_S", 0.01)
 
 
 @pytest.fixture(params=["s3", "memory", "local"])

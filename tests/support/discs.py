@@ -7,16 +7,21 @@ above.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 
 from facecap_batch.coefficients import OUTPUT_NAMES
 from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
 from facecap_batch.importing.published_weights import detector_card
+from tests.support.videos import write_video
 
 DIAMETER_CM = 14.0
 ANCHORS = 8
 CROP = 96
+WIDTH, HEIGHT = 320, 240  # pixels, of `disc_video`
+SHARP = {"crf": "12"}
 
 
 def scene(width: int, height: int, *discs: tuple[float, float, float], shade: int = 120) -> np.ndarray:
@@ -28,6 +33,23 @@ def scene(width: int, height: int, *discs: tuple[float, float, float], shade: in
         image[inside & (y < center_y)] = (230, 30, 30)
         image[inside & (y >= center_y)] = (30, 30, 230)
     return image
+
+
+def walk(count: int) -> np.ndarray:
+    """float [count, 3]: centre x, y and radius of a disc that wanders about and comes nearer."""
+    t = np.arange(count) / 30
+    return np.column_stack([160 + 70 * np.sin(2 * t), 120 + 30 * np.cos(3 * t), 30 + 10 * np.sin(t)])
+
+
+def disc_video(
+    path: Path, places: np.ndarray, hidden: range = range(0), turn: int = 0, **how: object
+) -> Path:
+    """A video of one disc, absent in the frames `hidden`, its pictures turned counterclockwise by `turn`."""
+    frames = [
+        np.ascontiguousarray(np.rot90(scene(WIDTH, HEIGHT, *([] if k in hidden else [place])), turn // 90))
+        for k, place in enumerate(places)
+    ]
+    return write_video(path, frames, options=SHARP, **how)  # type: ignore[arg-type]
 
 
 def _coloured(image: np.ndarray) -> np.ndarray:

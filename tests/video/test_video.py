@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from facecap_batch.capturing.pipeline import clip_info
+from facecap_batch.capturing.clip_info import clip_info
+from facecap_batch.clip import Clip
 from facecap_batch.errors import BadVideo, NoVideoStream
 from facecap_batch.video.decoder import Video, decode, probe
 from facecap_batch.video.frame import Frame
@@ -88,7 +89,7 @@ def test_variable_times_survive_to_the_millisecond(tmp_path: Path) -> None:
 def test_variable_rate_is_told_from_rounding(kind: str, varies: bool, tmp_path: Path) -> None:
     path = make(kind, tmp_path)
     pts = np.array([frame.pts for frame in decode(path)], np.int64)
-    info = clip_info("clip", str(path), probe(path), pts)
+    info = clip_info(Clip("clip", str(path)), probe(path), pts)
     assert info.variable_rate is varies
     if kind == "ntsc":
         assert info.fps == Fraction(24000, 1001)
@@ -328,6 +329,14 @@ def test_tiny_videos_decode(size: int, tmp_path: Path) -> None:
         assert frame.rgb().shape == (size, size, 3)
         assert frame.small(320)[0].shape == (320, 320, 3)
         assert frame.crop(0.5, 0.5, 1.0, 192).image.shape == (192, 192, 3)
+
+
+def test_a_title_that_is_no_utf8_does_not_matter(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mkv", 3)
+    data = path.read_bytes()
+    assert data.count(b"Lavf") > 0
+    path.write_bytes(data.replace(b"Lavf", b"L\xe9\xfff"))
+    assert [number_of(frame.rgb()) for frame in decode(path)] == [0, 1, 2]
 
 
 def test_names_that_look_like_something_else(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ In: a clip, the capture settings, how long a segment should be. Out: `SegmentPla
 stays in one piece. The packets of the file are listed without decoding; from their timestamps follows the
 number of every frame. Nothing but the clip and the configuration decides where cuts lie.
 
-A segment is decoded from a keyframe on, but its own frames begin `WARM_UP` detections later: until then the
+A segment is decoded from a keyframe on, but its core frames begin `WARM_UP` detections later: until then the
 tracker settles, and what was decoded is compared with what the segment before decoded there.
 
 A clip stays in one piece where this cannot be done safely: packets without timestamps or with equal ones, a
@@ -29,8 +29,9 @@ from facecap_batch.clip import Clip
 from facecap_batch.video.container import as_fraction, declared_frames, opened, time_origin, video_stream
 from facecap_batch.video.decoder import SEEK_MARGINS_S
 
-# Detections before a segment's own frames. A track whose face is missed longer has ended, and boxes are
-# smoothed over their neighbours: with these the tracker nearly always agrees with one that saw all.
+# Detections in the preroll, before a segment's core frames. A track whose face is missed longer has ended,
+# and boxes are smoothed over their neighbours: with these the tracker nearly always agrees with the tracker
+# of the whole clip.
 WARM_UP = MAX_MISSED + 3
 # Of a segment's length: a shorter rest is left to the segment before.
 SHORTEST_REST = Fraction(1, 2)
@@ -41,9 +42,9 @@ MAX_MISSES = 3
 LIST_EARLIER_S = SEEK_MARGINS_S[1]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class PacketTimes:
-    """When the frames of a clip are shown, as its packets say."""
+    """When the frames of a clip are shown, as its packets give it."""
 
     pts: np.ndarray  # int64 [N], rising, every frame of the clip
     keyframes: np.ndarray  # int64 [K], rising, those of them that can be decoded without others
@@ -56,7 +57,7 @@ class PacketTimes:
 
 
 def may_be_long(clip: Clip, segment_s: float) -> bool:
-    """False for a clip that stays in one piece for its length, as its range or its container tells it.
+    """False for a clip that stays in one piece for its length, by its range or its container.
 
     Costs no more than opening the file. Raises BadVideo.
     """
@@ -69,7 +70,7 @@ def may_be_long(clip: Clip, segment_s: float) -> bool:
 
 
 def packet_times(clip: Clip, progress: Callable[[int], None] | None = None) -> PacketTimes | None:
-    """List the packets of `clip`; None where they do not tell the time of every frame. Raises BadVideo.
+    """List the packets of `clip`; None where they do not give the time of every frame. Raises BadVideo.
 
     `progress` is called with 0 now and then: listing a large file takes a while.
     """
@@ -111,21 +112,21 @@ def _packets(
     container: Any, stream: Any, first: int | None, end: int | None, time_base: Fraction
 ) -> Iterator[Any]:
     """The packets of the frames from pts `first` to pts `end`, and some around them."""
-    place = 0 if first is None else first - int(LIST_EARLIER_S / time_base)
-    if place > 0:
-        container.seek(place, stream=stream, backward=True, any_frame=False)
+    seek_to = 0 if first is None else first - int(LIST_EARLIER_S / time_base)
+    if seek_to > 0:
+        container.seek(seek_to, stream=stream, backward=True, any_frame=False)
     for packet in container.demux(stream):
         # No packet is shown before it is decoded: none that follows is shown before `end`.
         if end is not None and packet.dts is not None and packet.dts >= end:
             return
-        if packet.size:  # the last one, which says that there are no more, has none
+        if packet.size:  # the last one, which marks the end, has none
             yield packet
 
 
 def cut(clip: Clip, times: PacketTimes, detect_every: int, segment_s: float) -> tuple[Segment, ...]:
     """Segments of `clip`, of `segment_s` seconds or as much longer as the next keyframe is away.
 
-    `detect_every`: frames from one detection to the next. Empty where no place to cut is found. Raises
+    `detect_every`: frames from one detection to the next. Empty where no cut point is found. Raises
     BadVideo.
     """
     starts = []
@@ -134,18 +135,18 @@ def cut(clip: Clip, times: PacketTimes, detect_every: int, segment_s: float) -> 
     with opened(clip.path) as container:
         stream = video_stream(container, clip.path)
         for keyframe in np.searchsorted(times.pts, times.keyframes).tolist():
-            lead = -(-keyframe // detect_every) * detect_every
-            first = lead + WARM_UP * detect_every
+            preroll_start = -(-keyframe // detect_every) * detect_every
+            first = preroll_start + WARM_UP * detect_every
             if first + (LOOKAHEAD + 1) * detect_every >= len(times.pts):
                 break
             if times.seconds(first, len(times.pts) - 1) < SHORTEST_REST * Fraction(segment_s):
                 break
             if times.seconds(begin, first) < segment_s or misses > MAX_MISSES:
                 continue
-            if not _lands(container, stream, times, lead, segment_s):
+            if not _lands(container, stream, times, preroll_start, segment_s):
                 misses += 1
                 continue
-            starts.append((lead, first))
+            starts.append((preroll_start, first))
             begin = first
     return tuple(_segments(times, starts)) if starts else ()
 
@@ -154,25 +155,25 @@ def _segments(times: PacketTimes, starts: list[tuple[int, int]]) -> Iterator[Seg
     count = len(times.pts)
     firsts = [0, *(first for _, first in starts), count - 1]
     yield Segment(0, None, 0, 0, firsts[1], float(times.seconds(0, firsts[1])))
-    for number, (lead, first) in enumerate(starts, 1):
+    for number, (preroll_start, first) in enumerate(starts, 1):
         last = number == len(starts)
         yield Segment(
             number=number,
-            start=int(times.pts[lead]) * times.time_base - times.origin,
-            lead=lead,
+            start=int(times.pts[preroll_start]) * times.time_base - times.origin,
+            preroll_start=preroll_start,
             first=first,
             end=None if last else firsts[number + 1],
             seconds=float(times.seconds(first, firsts[number + 1])),
         )
 
 
-def _lands(container: Any, stream: Any, times: PacketTimes, lead: int, segment_s: float) -> bool:
-    """True where `Video` finds, on its way to frame number `lead`, a keyframe shortly before it."""
-    wanted = int(times.pts[lead])
+def _lands(container: Any, stream: Any, times: PacketTimes, preroll_start: int, segment_s: float) -> bool:
+    """True where `Video` finds, on its way to frame number `preroll_start`, a keyframe shortly before it."""
+    wanted = int(times.pts[preroll_start])
     for margin in SEEK_MARGINS_S:
-        place = wanted - int(margin / times.time_base)
+        seek_to = wanted - int(margin / times.time_base)
         try:
-            container.seek(place, stream=stream, backward=True, any_frame=False)
+            container.seek(seek_to, stream=stream, backward=True, any_frame=False)
             # A transport stream is entered anywhere; decoders wait for the next keyframe.
             packet = next((packet for packet in container.demux(stream) if packet.is_keyframe), None)
         except (av.error.FFmpegError, OSError):

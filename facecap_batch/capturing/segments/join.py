@@ -1,14 +1,14 @@
 """Segments to the raw table of their clip, bit for bit as if the clip had never been cut.
 
-In: a clip, its cuts, the results of all segments in order. Out: a `CoefficientTable`. One tracker goes over
+In: a clip, its plan, the results of all segments in order. Out: a `CoefficientTable`. One tracker goes over
 the detections of the whole clip, as it would have without cuts; where it expects a face exactly where the
-segment's own tracker did, what the segment read is taken. The few faces for which that is not so (a track
+tracker of the segment did, the segment's reading is taken. The few faces for which that is not so (a track
 that was followed into the segment by faint detections only, a crowd) are read here, from the video. The
-clip's turn is decided from the same pictures as without cuts, and which face is the subject, as ever, at the
-end.
+rotation of the clip is decided from the same images as without cuts, and which face is the subject, as ever,
+at the end.
 
-Nothing is believed that is not checked: neighbouring segments must have decoded the same frames, pixel by
-pixel, where they overlap, and all together as many frames as there are. What does not fit is `CannotJoin`.
+Nothing is taken on trust: neighbouring segments must have decoded the same frames, pixel by pixel, where they
+overlap, and all together as many frames as there are. What does not fit is `CannotJoin`.
 """
 
 from __future__ import annotations
@@ -20,170 +20,175 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from facecap_batch.capturing.capture_pass import BatchingLimits
+from facecap_batch.capturing.clip_info import clip_info
+from facecap_batch.capturing.context import CaptureContext
 from facecap_batch.capturing.crop_reader import CropReader
-from facecap_batch.capturing.detector import Detection, Detector
+from facecap_batch.capturing.detector import Detection
 from facecap_batch.capturing.orientation import OrientationWatcher
-from facecap_batch.capturing.pipeline import BatchingLimits, clip_info, networks, open_video
 from facecap_batch.capturing.readings import READ, ReadingBuffer
-from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.capturing.segments.cut_points import WARM_UP
 from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
 from facecap_batch.capturing.segments.result import CannotJoin, SegmentResult
 from facecap_batch.capturing.segments.segment import open_segment
-from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.capturing.subject import subject_table
 from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable
-from facecap_batch.engines.batching import Engine
 from facecap_batch.video.damage import add_note
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Joined:
     """The raw table of a clip, and what its segments were made with."""
 
-    table: CoefficientTable
+    table: CoefficientTable  # its metadata not filled in yet
+    notes: tuple[str, ...]  # what was odd about the file
     backends: tuple[str, str]  # of detector and regressor; several are joined by a plus
 
 
 def join(
+    context: CaptureContext,
     clip: Clip,
-    cuts: SegmentPlan,
+    plan: SegmentPlan,
     results: Iterable[SegmentResult],
-    detector: Engine,
-    regressor: Engine,
-    settings: CaptureSettings,
     progress: Callable[[int], None] | None = None,
 ) -> Joined:
-    """Raw table of the main subject of `clip`. Raises CannotJoin, BadVideo.
+    """Raw table of the main subject of `clip`.
 
-    `results` are taken one after the other; two are held at a time. `progress` is called with 0 as a sign
-    of life: the frames were counted with their segments.
+    Args:
+        context: Networks and settings.
+        clip: The clip.
+        plan: How it was cut.
+        results: Of all its segments in order; two are held at a time.
+        progress: Called with 0 as a sign of life: the frames were counted with their segments.
+
+    Raises:
+        CannotJoin: The segments do not make up the clip.
+        BadVideo: The video cannot be read any more.
     """
-    finder, reader = networks(detector, regressor, settings)
-    watch = None if cuts.turn_known else OrientationWatcher(finder, reader)
-    sequence = _Sequence(cuts, finder, reader, settings.max_faces)
+    watcher = None if plan.rotation_known else OrientationWatcher(context.detector, context.regressor)
+    sequence = _Sequence(context, plan)
     notes: list[str] = []
     backends: list[tuple[str, str]] = []
-    picture = ""
+    video_info = ""
     for result in results:
-        if watch is not None:
-            _watch_again(watch, result)
+        if watcher is not None:
+            _observe_samples(watcher, result)
         sequence.add(result)
         if progress is not None:
             progress(0)
         for note in result.notes:
             add_note(notes, note)
         backends.append(result.backends)
-        picture = picture or result.picture
-        if not result.steady or result.picture != picture:
+        video_info = video_info or result.video_info
+        if not result.steady or result.video_info != video_info:
             raise CannotJoin(f"segment {result.number} met something odd")
-    if watch is not None and (turn := watch.decide()):
-        raise CannotJoin("the clip lies on its side", turn)
+    if watcher is not None and (rotation := watcher.decide()):
+        raise CannotJoin("the clip lies on its side", rotation)
     sequence.finish()
-    _read_missing(clip, cuts, sequence, reader, settings, progress)
-    with open_video(clip, settings) as video:
+    _read_missing(context, clip, plan, sequence, progress)
+    with context.open_video(clip) as video:
         info = video.info
-    if repr(info) != picture:
+    if repr(info) != video_info:
         raise CannotJoin("the file has changed")
     pts = np.array(sequence.pts, np.int64)
-    described = clip_info(clip.clip_id, clip.source or clip.path, info, pts, cuts.turn)
     table = subject_table(
-        described,
+        clip_info(clip, info, pts, plan.rotation_degrees),
         pts,
         sequence.readings.take(),
-        reader.presence_threshold,
-        reader.head_frame,
-        reader.extra_names,
+        context.regressor.presence_threshold,
+        context.regressor.head_frame,
+        context.regressor.extra_names,
     )
     detectors, regressors = zip(*backends, strict=True)
     return Joined(
-        table.replace(metadata={"notes": "\n".join(notes)}),
+        table,
+        tuple(notes),
         ("+".join(sorted(set(detectors))), "+".join(sorted(set(regressors)))),
     )
 
 
-def _watch_again(watch: OrientationWatcher, result: SegmentResult) -> None:
-    """Show the samples of a segment to the watch that looks at the whole clip."""
+def _observe_samples(watcher: OrientationWatcher, result: SegmentResult) -> None:
+    """Give the samples of a segment to the watcher of the whole clip."""
     for row, number in enumerate(result.sample_at.tolist()):
         score = float(result.sample_scores[row])
         faces = [] if np.isnan(score) else [Detection(result.sample_boxes[row], score)]
-        if turn := watch.observe(number, result.samples[row], faces):
-            raise CannotJoin("the clip lies on its side", turn)
+        if rotation := watcher.observe(number, result.samples[row], faces):
+            raise CannotJoin("the clip lies on its side", rotation)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Known:
-    """What a segment has read."""
+    """The readings of one segment."""
 
     segment: Segment
-    rows: np.ndarray  # subject.row_type [R]
+    rows: np.ndarray  # readings.row_type [R]
     row_of: dict[tuple[int, bytes], int]  # frame and box (float64 [4]) -> row
 
 
 class _Sequence:
     """The whole clip's tracker, and its readings taken from those of the segments."""
 
-    def __init__(self, cuts: SegmentPlan, finder: Detector, reader: Regressor, max_faces: int) -> None:
-        self._cuts, self._max_faces = cuts, max_faces
-        self._tracker = Tracker(finder.score_threshold)
-        self._looked: list[int] = []  # frame of each detection
+    def __init__(self, context: CaptureContext, plan: SegmentPlan) -> None:
+        self._plan, self._max_faces = plan, context.settings.max_faces
+        self._tracker = Tracker(context.detector.score_threshold)
+        self._detected: list[int] = []  # frame of each detection
         self._emitted = 0  # detections whose frames have their rows
         self._before: SegmentResult | None = None
         self._known: collections.deque[_Known] = collections.deque()
         self.pts = array.array("q")
-        self.readings = ReadingBuffer(len(reader.extra_names))
+        self.readings = ReadingBuffer(len(context.regressor.extra_names))
         # By number of segment: faces that it did not read, and their rows.
         self.missing: dict[int, list[tuple[int, TrackedBox, np.void]]] = collections.defaultdict(list)
 
     def add(self, result: SegmentResult) -> None:
         """Go through the next segment. Raises CannotJoin."""
-        segment = self._cuts.segments[result.number]
+        segment = self._plan.segments[result.number]
         if self._before is not None:
             self._compare(self._before, result, segment)
         self._before = result
-        last = None if segment.end is None else segment.end - segment.lead
-        self.pts.extend(result.pts[segment.first - segment.lead : last].tolist())
+        last = None if segment.end is None else segment.end - segment.preroll_start
+        self.pts.extend(result.pts[segment.first - segment.preroll_start : last].tolist())
         keys = zip(result.rows["frame"].tolist(), map(bytes, result.boxes), strict=True)
         self._known.append(_Known(segment, result.rows, {key: row for row, key in enumerate(keys)}))
         for index, faces in _detections(result, segment):
-            self._looked.append(index)
+            self._detected.append(index)
             self._tracker.update(faces)
             if self._tracker.steps > self._emitted + LOOKAHEAD:
                 self._emit()
 
     def finish(self) -> None:
         """All segments are in. Raises CannotJoin."""
-        if len(self.pts) != self._cuts.frames:
-            raise CannotJoin(f"{len(self.pts)} frames were decoded, not {self._cuts.frames}")
-        while self._emitted < len(self._looked):
+        if len(self.pts) != self._plan.frames:
+            raise CannotJoin(f"{len(self.pts)} frames were decoded, not {self._plan.frames}")
+        while self._emitted < len(self._detected):
             self._emit()
 
     def _compare(self, before: SegmentResult, result: SegmentResult, segment: Segment) -> None:
         """Neighbours must have decoded the same frames where they overlap."""
-        offset = segment.lead - self._cuts.segments[before.number].lead
-        shared = (WARM_UP + LOOKAHEAD - 1) * self._cuts.detect_every + 1
+        offset = segment.preroll_start - self._plan.segments[before.number].preroll_start
+        shared = (WARM_UP + LOOKAHEAD - 1) * self._plan.detect_every + 1
         if len(before.pts) != offset + shared or not np.array_equal(before.pts[offset:], result.pts[:shared]):
             raise CannotJoin(f"segments {before.number} and {result.number} number their frames differently")
-        here = result.looked < segment.lead + shared
-        there = before.looked >= segment.lead
-        for name in ("looked", "digests"):
+        here = result.detected < segment.preroll_start + shared
+        there = before.detected >= segment.preroll_start
+        for name in ("detected", "digests"):
             if not np.array_equal(getattr(result, name)[here], getattr(before, name)[there]):
-                raise CannotJoin(f"segments {before.number} and {result.number} decode different pictures")
+                raise CannotJoin(f"segments {before.number} and {result.number} decode different images")
 
     def _emit(self) -> None:
         """Rows for the frames from the oldest detection without them up to the next one."""
-        number, first = self._emitted, self._looked[self._emitted]
+        number, first = self._emitted, self._detected[self._emitted]
         self._emitted += 1
-        last = self._emitted == len(self._looked)
-        following = first if last else self._looked[self._emitted]
+        last = self._emitted == len(self._detected)
+        following = first if last else self._detected[self._emitted]
         frames = [first] if last else range(first, following)
-        places = self._tracker.boxes_between(number, frames, first, following, self._max_faces)
+        boxes_of = self._tracker.boxes_between(number, frames, first, following, self._max_faces)
         while self._known[0].segment.end is not None and first >= self._known[0].segment.end:
             self._known.popleft()
         known = self._known[0]
-        for frame, boxes in zip(frames, places, strict=True):
+        for frame, boxes in zip(frames, boxes_of, strict=True):
             for box in boxes:
                 row = self.readings.expect(frame, box)
                 source = known.row_of.get((frame, bytes(box.box)))
@@ -194,20 +199,19 @@ class _Sequence:
 
 
 def _detections(result: SegmentResult, segment: Segment) -> Iterator[tuple[int, list[Detection]]]:
-    """Frame and faces of every detection in the segment's own frames."""
-    starts = np.searchsorted(result.face_at, np.arange(len(result.looked) + 1))
-    for at, index in enumerate(result.looked.tolist()):
-        if index >= segment.first and (segment.end is None or index < segment.end):
+    """Frame and faces of every detection in the core frames of the segment."""
+    starts = np.searchsorted(result.face_at, np.arange(len(result.detected) + 1))
+    for at, index in enumerate(result.detected.tolist()):
+        if segment.is_core(index):
             faces = range(starts[at], starts[at + 1])
             yield index, [Detection(result.face_boxes[k], float(result.face_scores[k])) for k in faces]
 
 
 def _read_missing(
+    context: CaptureContext,
     clip: Clip,
-    cuts: SegmentPlan,
+    plan: SegmentPlan,
     sequence: _Sequence,
-    reader: Regressor,
-    settings: CaptureSettings,
     progress: Callable[[int], None] | None,
 ) -> None:
     """Read the faces that no segment has read."""
@@ -216,16 +220,16 @@ def _read_missing(
         for frame, box, row in missing:
             wanted[frame].append((box, row))
         rows = []
-        crops = CropReader(reader, settings.refine_above, settings.regress_batch)
-        with open_segment(clip, cuts.segments[number], settings) as video:
+        crops = CropReader(context, context.settings.regress_batch)
+        with open_segment(context, clip, plan.segments[number]) as video:
             for decoded in video.frames():
                 if progress is not None:
                     progress(0)
-                crops.most_waiting = BatchingLimits.of(settings, decoded.nbytes).regress_batch
+                crops.max_waiting = BatchingLimits.of(context.settings, decoded.nbytes).regress_batch
                 for box, row in wanted.pop(decoded.index, ()):
                     if decoded.pts != sequence.pts[decoded.index]:
                         raise CannotJoin(f"segment {number} is numbered differently when it is read again")
-                    crops.add(decoded.rotated(cuts.turn), box)
+                    crops.add(decoded.rotated(plan.rotation_degrees), box)
                     rows.append(row)
                 if not wanted:
                     break

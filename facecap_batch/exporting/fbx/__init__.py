@@ -1,1 +1,1 @@
-"""Binary FBX: scene, animation, records."""
+"""Binary FBX: records, static scene, key times, animation, and the file made of them."""

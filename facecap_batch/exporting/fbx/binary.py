@@ -1,4 +1,4 @@
-"""The binary FBX 7.4 container: nodes and typed properties in, the bytes of a file out; no faces here.
+"""The binary FBX 7.4 container; it knows no faces. In: nodes with typed properties. Out: the bytes of a file.
 
 A property's type follows from its Python type: bool → ``C``, int or int32 → ``I``, int64 → ``L``, float →
 ``D``, str → ``S``, bytes → ``R``, `Encoded` → an array that is already in its file form (so that an array
@@ -67,7 +67,11 @@ def array(values: np.ndarray | Sequence[float], dtype: str, level: int = COMPRES
 
 
 def encode(value: Property) -> bytes:
-    """The bytes of one property, type code first. Raises TypeError for a type FBX does not have."""
+    """The bytes of one property, type code first.
+
+    Raises:
+        TypeError: FBX has no such type.
+    """
     if isinstance(value, Encoded):
         return value.data
     if isinstance(value, bool):
@@ -90,7 +94,7 @@ def _write(record: Node, start: int, out: list[bytes]) -> int:
     """Append `record`, which begins at absolute offset `start`, to `out`; return where it ends."""
     name = record.name.encode("ascii")
     properties = b"".join(map(encode, record.properties))
-    place = len(out)
+    header = len(out)  # filled in when the record's end is known
     out.append(b"")
     out.append(properties)
     end = start + _RECORD.size + len(name) + len(properties)
@@ -99,7 +103,7 @@ def _write(record: Node, start: int, out: list[bytes]) -> int:
     if record.children or record.closed:
         out.append(_NULL_RECORD)
         end += len(_NULL_RECORD)
-    out[place] = _RECORD.pack(end, len(record.properties), len(properties), len(name)) + name
+    out[header] = _RECORD.pack(end, len(record.properties), len(properties), len(name)) + name
     return end
 
 

@@ -1,8 +1,8 @@
-"""The still part of the FBX: mesh, morph targets, joint, skin and bind pose, encoded once per process.
+"""The static part of the FBX: mesh, morph targets, joint, skin and bind pose, encoded once per process.
 
 In: a `HeadModel`. Out: `Scene`, FBX nodes with the ids that the animation connects to. Channel and shape
-carry the plain ARKit name; the deformer is called `head_blend` because Unreal strips a deformer's name from a
-channel when it is its prefix; a Skin deformer is there because without one Unreal imports no skeletal mesh.
+carry the plain ARKit name. The deformer is called `head_blend` because Unreal strips a deformer's name from a
+channel when it is its prefix. A Skin deformer is there because without one Unreal imports no skeletal mesh.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from facecap_batch.exporting.head import HeadModel, Material, Morph, head_model
 MESH_NAME = "head"
 JOINT_NAME = "head_joint"
 BLEND_NAME = "head_blend"
-STILL_LEVEL = 6  # compressed once per process; 9 takes seven times as long for one percent
+STATIC_LEVEL = 6  # compressed once per process; 9 takes seven times as long for one percent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +39,11 @@ def tagged(name: str, kind: str) -> str:
     return f"{name}\x00\x01{kind}"
 
 
-def connect(child: int, parent: int, place: str | None = None) -> Node:
-    """A connection of an object to an object (OO) or to the property `place` of an object (OP)."""
-    if place is None:
+def connect(child: int, parent: int, target: str | None = None) -> Node:
+    """A connection of an object to an object (OO) or to the property `target` of an object (OP)."""
+    if target is None:
         return node("C", "OO", np.int64(child), np.int64(parent))
-    return node("C", "OP", np.int64(child), np.int64(parent), place)
+    return node("C", "OP", np.int64(child), np.int64(parent), target)
 
 
 def properties(*rows: tuple[Property, ...]) -> Node:
@@ -51,8 +51,8 @@ def properties(*rows: tuple[Property, ...]) -> Node:
     return node("Properties70", children=[node("P", *row) for row in rows])
 
 
-def _still(values: np.ndarray, dtype: str) -> Encoded:
-    return array(values, dtype, STILL_LEVEL)
+def _static(values: np.ndarray, dtype: str) -> Encoded:
+    return array(values, dtype, STATIC_LEVEL)
 
 
 def _normals(head: HeadModel) -> Node:
@@ -64,7 +64,7 @@ def _normals(head: HeadModel) -> Node:
             node("Name", ""),
             node("MappingInformationType", "ByVertice"),
             node("ReferenceInformationType", "Direct"),
-            node("Normals", _still(head.normals, "f8")),
+            node("Normals", _static(head.normals, "f8")),
         ],
     )
 
@@ -80,8 +80,8 @@ def _uvs(head: HeadModel) -> Node:
             node("Name", "map1"),
             node("MappingInformationType", "ByPolygonVertex"),
             node("ReferenceInformationType", "IndexToDirect"),
-            node("UV", _still(unique, "f8")),
-            node("UVIndex", _still(index, "i4")),
+            node("UV", _static(unique, "f8")),
+            node("UVIndex", _static(index, "i4")),
         ],
     )
 
@@ -95,7 +95,7 @@ def _per_polygon(name: str, values: np.ndarray, field: str, reference: str) -> N
             node("Name", ""),
             node("MappingInformationType", "ByPolygon"),
             node("ReferenceInformationType", reference),
-            node(field, _still(values, "i4")),
+            node(field, _static(values, "i4")),
         ],
     )
 
@@ -118,8 +118,8 @@ def _mesh(identity: int, head: HeadModel) -> Node:
         children=[
             properties(),
             node("GeometryVersion", 124),
-            node("Vertices", _still(head.vertices, "f8")),
-            node("PolygonVertexIndex", _still(corners[faces >= 0], "i4")),
+            node("Vertices", _static(head.vertices, "f8")),
+            node("PolygonVertexIndex", _static(corners[faces >= 0], "i4")),
             _normals(head),
             _uvs(head),
             _per_polygon("LayerElementSmoothing", np.ones(len(faces)), "Smoothing", "Direct"),
@@ -137,9 +137,9 @@ def _shape(identity: int, morph: Morph) -> Node:
         "Shape",
         children=[
             node("Version", 100),
-            node("Indexes", _still(morph.indices, "i4")),
-            node("Vertices", _still(morph.offsets, "f8")),
-            node("Normals", _still(morph.normal_offsets, "f8")),
+            node("Indexes", _static(morph.indices, "i4")),
+            node("Vertices", _static(morph.offsets, "f8")),
+            node("Normals", _static(morph.normal_offsets, "f8")),
         ],
     )
 
@@ -159,8 +159,8 @@ def _channel(identity: int, name: str) -> Node:
     )
 
 
-def _model(identity: int, name: str, kind: str, own: tuple[str, ...] = ()) -> Node:
-    """A model; `own` are further properties of it, numbers that a user may animate."""
+def _model(identity: int, name: str, kind: str, extra_names: tuple[str, ...] = ()) -> Node:
+    """A model; `extra_names` name further properties of it, numbers that a user may animate."""
     return node(
         "Model",
         np.int64(identity),
@@ -176,7 +176,7 @@ def _model(identity: int, name: str, kind: str, own: tuple[str, ...] = ()) -> No
                 ("Lcl Translation", "Lcl Translation", "", "A", 0.0, 0.0, 0.0),
                 ("Lcl Rotation", "Lcl Rotation", "", "A", 0.0, 0.0, 0.0),
                 ("Lcl Scaling", "Lcl Scaling", "", "A", 1.0, 1.0, 1.0),
-                *((name, "Number", "", "A+U", 0.0) for name in own),
+                *((name, "Number", "", "A+U", 0.0) for name in extra_names),
             ),
             node("Shading", True),
             node("Culling", "CullingOff"),
@@ -237,8 +237,8 @@ def _cluster(identity: int, vertex_count: int) -> Node:
         children=[
             node("Version", 100),
             node("UserData", "", ""),
-            node("Indexes", _still(np.arange(vertex_count), "i4")),
-            node("Weights", _still(np.ones(vertex_count), "f8")),
+            node("Indexes", _static(np.arange(vertex_count), "i4")),
+            node("Weights", _static(np.ones(vertex_count), "f8")),
             node("Transform", array(np.eye(4), "f8")),
             node("TransformLink", array(np.eye(4), "f8")),
         ],

@@ -3,49 +3,24 @@
 In: a `CoefficientTable`. Out: a binary FBX 7.4 file, the same bytes for the same table. Outputs of the
 regressor's own, for which the head has no morph, are animated properties of the joint. Y up, +Z out of the
 face, centimetres. The joint's world is the capture's camera frame: a camera at the origin that looks along -Z
-sees the head where the video shows it. See `fbx_animation` for what happens at frames without a face.
+sees the head where the video shows it. `animation` says what happens at frames without a face.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fractions import Fraction
 
 import numpy as np
 
 from facecap_batch.coefficients import ANGLE_CONVENTION, CoefficientTable
 from facecap_batch.exporting.fbx import binary
-from facecap_batch.exporting.fbx.animation import Motion, animation, motion
+from facecap_batch.exporting.fbx.animation import Motion, animation, clip_motion
 from facecap_batch.exporting.fbx.binary import Node, node
+from facecap_batch.exporting.fbx.key_times import CUSTOM_RATE, time_mode
 from facecap_batch.exporting.fbx.scene import head_scene, properties, tagged
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 
 CREATOR = "facecap-batch"
-CUSTOM_RATE = 14
-TIME_MODES: dict[Fraction, int] = {
-    Fraction(24): 11,
-    Fraction(24000, 1001): 13,
-    Fraction(25): 10,
-    Fraction(30000, 1001): 9,
-    Fraction(30): 6,
-    Fraction(48): 5,
-    Fraction(50): 4,
-    Fraction(60000, 1001): 17,
-    Fraction(60): 3,
-    Fraction(96): 15,
-    Fraction(100): 2,
-    Fraction(120): 1,
-    Fraction(120000, 1001): 18,
-}
-RATE_TOLERANCE = Fraction(1, 10_000)  # frames per second; 29.97 written as 2997/100 is 30000/1001
-
-
-def time_mode(rate: Fraction) -> int:
-    """FBX's TimeMode for `rate` in frames per second; 14 (custom) when it has no number of its own."""
-    for known, mode in TIME_MODES.items():
-        if abs(rate - known) <= RATE_TOLERANCE:
-            return mode
-    return CUSTOM_RATE
 
 
 def _header(table: CoefficientTable) -> Node:
@@ -111,9 +86,9 @@ def _header(table: CoefficientTable) -> Node:
     )
 
 
-def _settings(moving: Motion) -> Node:
-    mode = time_mode(moving.rate)
-    custom = float(moving.rate) if mode == CUSTOM_RATE else -1.0
+def _settings(motion: Motion) -> Node:
+    mode = time_mode(motion.rate)
+    custom = float(motion.rate) if mode == CUSTOM_RATE else -1.0
     return node(
         "GlobalSettings",
         children=[
@@ -133,7 +108,7 @@ def _settings(moving: Motion) -> Node:
                 ("DefaultCamera", "KString", "", "", "Producer Perspective"),
                 ("TimeMode", "enum", "", "", mode),
                 ("TimeSpanStart", "KTime", "Time", "", np.int64(0)),
-                ("TimeSpanStop", "KTime", "Time", "", np.int64(moving.ticks[-1])),
+                ("TimeSpanStop", "KTime", "Time", "", np.int64(motion.ticks[-1])),
                 ("CustomFrameRate", "double", "Number", "", custom),
             ),
         ],
@@ -168,8 +143,8 @@ def _definitions(objects: Iterable[Node]) -> Node:
     )
 
 
-def _takes(take: str, moving: Motion) -> Node:
-    span = (np.int64(0), np.int64(moving.ticks[-1]))
+def _takes(take: str, motion: Motion) -> Node:
+    span = (np.int64(0), np.int64(motion.ticks[-1]))
     return node(
         "Takes",
         children=[
@@ -188,10 +163,10 @@ def _takes(take: str, moving: Motion) -> Node:
 
 
 def fbx_bytes(table: CoefficientTable) -> bytes:
-    """The FBX file of `table`, whole."""
-    scene, moving = head_scene(table.extra_names), motion(table)
+    """The whole FBX file of `table`; the same bytes for the same table."""
+    scene, motion = head_scene(table.extra_names), clip_motion(table)
     take = table.info.clip_id or "take"
-    objects, connections = animation(moving, scene, take)
+    objects, connections = animation(motion, scene, take)
     objects = [*scene.objects, *objects]
     return binary.document(
         [
@@ -199,13 +174,13 @@ def fbx_bytes(table: CoefficientTable) -> bytes:
             node("FileId", binary.FILE_ID),
             node("CreationTime", binary.CREATION_TIME),
             node("Creator", CREATOR),
-            _settings(moving),
+            _settings(motion),
             _documents(take),
             node("References", closed=True),
             _definitions(objects),
             node("Objects", children=objects),
             node("Connections", children=[*scene.connections, *connections]),
-            _takes(take, moving),
+            _takes(take, motion),
         ]
     )
 
@@ -213,7 +188,14 @@ def fbx_bytes(table: CoefficientTable) -> bytes:
 def write_fbx(table: CoefficientTable, path: StoragePath) -> None:
     """Publish the animation of `table` at `path`, atomically.
 
-    One key per frame with a value, at its time since the first frame; a clip without any face gives the head
-    at rest for the clip's length. Raises OSError when `path` cannot be written.
+    There is one key per frame with a value, at its time since the first frame. A clip without any face gives
+    the head at rest for the clip's length.
+
+    Args:
+        table: the clip, solved or raw.
+        path: where the file goes.
+
+    Raises:
+        OSError: `path` cannot be written.
     """
     publish_bytes(path, fbx_bytes(table))

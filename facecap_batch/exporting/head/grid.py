@@ -61,7 +61,7 @@ _PROFILE = np.array(
         [18.0, -17.0, -4.6, -17.5, -15.0, -17.0, -9.8],
     ]
 )
-CROWN_MARK = -99.0  # row coordinate of the one vertex that is placed by hand
+CROWN_MARK = -99.0  # row coordinate of the one vertex whose position is given, not computed
 _CROWN = np.array([0.0, 11.6, -7.6])
 # The inside of the mouth behind each lip: backward and upward (lower lip: downward) from the lip's edge, cm,
 # and how much the arch narrows.
@@ -78,7 +78,7 @@ class LidOpening:
     meet: float = 0.0  # 1: the lower lid's edge takes the shape of the upper one's, so that closed lids touch
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Skin:
     """The skin of the whole head at rest. Vertex `i` of the left half is mirrored at `mirror[i]`."""
 
@@ -89,15 +89,14 @@ class Skin:
     mirror: np.ndarray  # int32 [V]
     angle: np.ndarray  # float64 [V], degrees, positive on the left
     row: np.ndarray  # float64 [V], row coordinate at rest
-    lower: np.ndarray  # bool [V], hangs on the lower jaw's side of the mouth's cut
+    lower: np.ndarray  # bool [V], on the lower jaw's side of the mouth's cut
     inside: np.ndarray  # int32 [V], 0 skin, 1..4 depth inside the mouth, -1, -2 rims of the lids
     left: np.ndarray  # int32 [H], the vertices of the left half in the order of `half_*`
     half_angle: np.ndarray  # float64 [H]
     half_row: np.ndarray  # float64 [H], before the openings are cut
     half_lid: np.ndarray  # int8 [H], 1 upper lid's side, -1 lower lid's side
-    anchor: (
-        np.ndarray
-    )  # int32 [V], the edge vertex that a vertex inside the mouth or on a lid's rim hangs on; else itself
+    # int32 [V], the edge vertex that a vertex inside the mouth or on a lid's rim hangs on; else itself
+    anchor: np.ndarray
 
     def left_half(self, opening: LidOpening) -> np.ndarray:
         """float64 [H, 3]: the left half with the eye opened by `opening`, all else at rest."""
@@ -144,7 +143,8 @@ def warped_rows(angle: np.ndarray, row: np.ndarray, lid: np.ndarray, opening: Li
     lower = lower + opening.meet * (upper - lower)
     give = np.exp(-((distance / 0.95) ** 1.3))
     shift = np.where(lid > 0, -upper * opening.upper, lower * opening.lower)
-    return row + (shift + tilt) * give
+    result: np.ndarray = row + (shift + tilt) * give
+    return result
 
 
 def _lip_rows(column: int, index: int) -> float:
@@ -286,7 +286,7 @@ def _lay_out_mouth(half: _Half, above: dict[tuple[int, int], int], below: dict[t
 
 def _hang_rims(points: np.ndarray, base: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """`points` with the vertices of the lids' rims placed inward of the lid edge that each hangs on."""
-    placed = points.copy()
+    placed: np.ndarray = points.copy()
     for depth, radius in ((-1, EYE_RADIUS + 0.015), (-2, 0.72 * EYE_RADIUS)):
         chosen = np.flatnonzero(inside == depth)
         arm = points[base[chosen]] - EYE_CENTRE

@@ -1,4 +1,4 @@
-"""Puts the head together: rest pose, 51 morph targets, normals and colours, as the exporters read it.
+"""Builds the whole head: rest pose, 51 morph targets, normals and colours, as the exporters read it.
 
 In: `Rig` and the morphs' offsets. Out: `HeadModel`.
 """
@@ -28,8 +28,8 @@ MATERIALS = (
     Material("mouth_inside", (0.12, 0.025, 0.025), 0.2),
 )
 GRAIN = 2.0**-14  # cm and unit normals: rounding to a power of two makes float64 arrays compress well
-STILL = 1e-3  # cm; smaller movements are left out of a morph target
-_SAME_NORMAL = 2e-2
+MIN_OFFSET = 1e-3  # cm; smaller offsets are left out of a morph target
+_MIN_NORMAL_CHANGE = 2e-2  # of a unit normal; smaller changes are left out, too
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -43,11 +43,13 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
             for axis in range(3):
                 result[:, axis] += np.bincount(corners[:, k], area[:, axis], len(vertices))
     length = np.linalg.norm(result, axis=1, keepdims=True)
-    return result / np.maximum(length, 1e-12)
+    unit_normals: np.ndarray = result / np.maximum(length, 1e-12)
+    return unit_normals
 
 
 def _mirrored(offsets: np.ndarray, rig: Rig) -> np.ndarray:
-    return offsets[rig.mirror] * np.array([-1.0, 1.0, 1.0])
+    result: np.ndarray = offsets[rig.mirror] * np.array([-1.0, 1.0, 1.0])
+    return result
 
 
 def all_offsets(rig: Rig) -> dict[str, np.ndarray]:
@@ -57,7 +59,7 @@ def all_offsets(rig: Rig) -> dict[str, np.ndarray]:
         for name, offsets in group.items():
             made[name] = made[name] + offsets if name in made else offsets
     skin = rig.members["skin"]
-    for part in ("nostrilLeft", "nostrilRight"):  # ride on the skin under their middle
+    for part in ("nostrilLeft", "nostrilRight"):  # move with the skin under their middle
         middle = rig.vertices[rig.members[part]].mean(axis=0)
         under = skin[np.argmin(np.linalg.norm(rig.vertices[skin] - middle, axis=1))]
         for offsets in made.values():
@@ -97,9 +99,9 @@ def build_head() -> HeadModel:
     morphs = []
     for name in ARKIT_NAMES:
         moved = _grained(offsets[name])
-        moved[np.linalg.norm(moved, axis=1) <= STILL] = 0.0
+        moved[np.linalg.norm(moved, axis=1) <= MIN_OFFSET] = 0.0
         turned = vertex_normals(vertices + moved, rig.faces) - normals
-        changed = moved.any(axis=1) | (np.linalg.norm(turned, axis=1) > _SAME_NORMAL)
+        changed = moved.any(axis=1) | (np.linalg.norm(turned, axis=1) > _MIN_NORMAL_CHANGE)
         indices = np.flatnonzero(changed).astype(np.int32)
         morphs.append(Morph(name, indices, moved[indices], _grained(turned[indices])))
     numbers = {material.name: number for number, material in enumerate(MATERIALS)}

@@ -1,4 +1,4 @@
-"""What a morphable head is: the frozen record that the mesh builder makes and the exporters read."""
+"""A morphable head: neutral mesh, materials and morph targets. `mesh` builds it, the exporters read it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Material:
     shine: float  # 0 matte .. 1 glossy
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Morph:
     """One morph target at weight 1, as differences from the neutral head at the vertices it changes."""
 
@@ -26,7 +26,7 @@ class Morph:
     normal_offsets: np.ndarray  # float64 [M, 3]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class HeadModel:
     """A neutral head and its 51 morph targets, in the head frame of the capture.
 
@@ -43,7 +43,11 @@ class HeadModel:
     parts: dict[str, np.ndarray]  # part name -> int32 vertex indices, ascending ("skin", "eyeLeft", ...)
 
     def morph(self, name: str) -> Morph:
-        """The morph target called `name`. Raises KeyError when there is none."""
+        """The morph target called `name`.
+
+        Raises:
+            KeyError: there is none.
+        """
         for morph in self.morphs:
             if morph.name == name:
                 return morph
@@ -51,7 +55,7 @@ class HeadModel:
 
     def posed(self, weights: dict[str, float]) -> np.ndarray:
         """float64 [V, 3], centimetres: the vertices with morph targets added at `weights` (name -> 0..1)."""
-        vertices = self.vertices.copy()
+        vertices: np.ndarray = self.vertices.copy()
         for name, weight in weights.items():
             morph = self.morph(name)
             vertices[morph.indices] += weight * morph.offsets

@@ -1,6 +1,6 @@
 """Morph targets of the eyes: lids that slide over the eyeball, and the eyeball that turns.
 
-In: `Rig`. Out: offsets at weight 1, float64 [V, 3], for the left eye; `morphs` mirrors them.
+In: `Rig`. Out: offsets at weight 1, float64 [V, 3], for the left eye; `mesh` mirrors them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Morph targets of brows, cheeks and nose: soft pushes of the skin around a place.
+"""Morph targets of brows, cheeks and nose: soft pushes of the skin around a point.
 
-In: `Rig`. Out: offsets at weight 1, float64 [V, 3], for the left side (`morphs` mirrors them) or both.
+In: `Rig`. Out: offsets at weight 1, float64 [V, 3], for the left side (`mesh` mirrors them) or both.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from facecap_batch.exporting.head.rig import Rig, smoothstep
 def around(rig: Rig, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> np.ndarray:
     """float64 [V]: 1 at `centre`, falling to 0.37 at `radii` (cm along x, y, z)."""
     distance = (rig.vertices - np.array(centre)) / np.array(radii)
-    return np.exp(-(distance**2).sum(axis=1))
+    result: np.ndarray = np.exp(-(distance**2).sum(axis=1))
+    return result
 
 
 def _push(weight: np.ndarray, vector: tuple[float, float, float]) -> np.ndarray:
-    return weight[:, None] * np.array(vector)
+    result: np.ndarray = weight[:, None] * np.array(vector)
+    return result
 
 
 def _movable(rig: Rig, *names: str) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Morph targets of the jaw and the mouth.
 
-In: `Rig`. Out: offsets at weight 1, float64 [V, 3], for the left side (`morphs` mirrors them) or both. Fields
+In: `Rig`. Out: offsets at weight 1, float64 [V, 3], for the left side (`mesh` mirrors them) or both. Fields
 are evaluated on the outer skin; the inside of the mouth follows the lip that it hangs on.
 """
 
@@ -21,7 +21,8 @@ def _hinged(rig: Rig, degrees: float) -> np.ndarray:
     a = np.radians(degrees)
     turn = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     arm = rig.vertices - JAW_HINGE
-    return arm @ turn.T - arm
+    result: np.ndarray = arm @ turn.T - arm
+    return result
 
 
 def jaw_weight(rig: Rig) -> np.ndarray:
@@ -39,7 +40,7 @@ def jaw_weight(rig: Rig) -> np.ndarray:
 
 def _spread(rig: Rig, field: np.ndarray) -> np.ndarray:
     """A field made for the outer skin, carried to the inside of the mouth; other parts do not move."""
-    offsets = field[rig.anchor] * rig.follow[:, None]
+    offsets: np.ndarray = field[rig.anchor] * rig.follow[:, None]
     offsets[len(rig.skin.vertices) :] = 0.0
     offsets[: len(rig.skin.vertices)][rig.skin.inside < 0] = 0.0
     return offsets

@@ -18,7 +18,7 @@ NOSTRIL = np.array([0.55, -4.45, 2.9])  # a point above the middle of the left n
 LOWER_TEETH_Y = (-7.45, -6.58)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Part:
     """A separate mesh in the head frame."""
 
@@ -245,6 +245,7 @@ def _ear_outline(around: int) -> np.ndarray:
     i = np.floor(s).astype(int)
     f = (s - i)[:, None]
     p0, p1, p2, p3 = (keys[(i + k) % len(keys)] for k in (-1, 0, 1, 2))
-    return 0.5 * (
+    result: np.ndarray = 0.5 * (
         2 * p1 + (p2 - p0) * f + (2 * p0 - 5 * p1 + 4 * p2 - p3) * f**2 + (3 * p1 - p0 - 3 * p2 + p3) * f**3
     )
+    return result

@@ -14,7 +14,7 @@ from facecap_batch.exporting.head import grid, parts
 _FOLLOW = {1: 1.0, 2: 0.6, 3: 0.2, 4: 0.0}  # how far the inside of the mouth follows the lip, by depth
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Rig:
     """Vertices, faces and fields of the whole head. [V] runs over all vertices, skin first."""
 
@@ -46,7 +46,8 @@ def _split(skin: grid.Skin) -> np.ndarray:
     soft = smoothstep(-1.0, 1.0, below / spread)
     hard = skin.lower.astype(float)
     toward = np.clip(side / corner, 0.0, 1.0) ** 4
-    return hard + (soft - hard) * toward
+    result: np.ndarray = hard + (soft - hard) * toward
+    return result
 
 
 def _skin_materials(skin: grid.Skin) -> list[str]:
@@ -122,4 +123,5 @@ def build_rig() -> Rig:
 def _own_mirror(vertices: np.ndarray) -> np.ndarray:
     """int [V]: for a part that crosses the middle, the vertex nearest each vertex's mirror image."""
     gaps = np.linalg.norm(vertices[:, None] * [-1.0, 1.0, 1.0] - vertices[None], axis=2)
-    return np.argmin(gaps, axis=1)
+    result: np.ndarray = np.argmin(gaps, axis=1)
+    return result

@@ -21,7 +21,8 @@ def _ellipsoid(
     q = p - np.array(centre)
     r = np.array(radii)
     near = np.linalg.norm(q / r, axis=-1)
-    return near * (near - 1.0) / np.maximum(np.linalg.norm(q / (r * r), axis=-1), 1e-9)
+    result: np.ndarray = near * (near - 1.0) / np.maximum(np.linalg.norm(q / (r * r), axis=-1), 1e-9)
+    return result
 
 
 def _cone(
@@ -35,13 +36,15 @@ def _cone(
     a, b = np.array(start), np.array(stop)
     along = np.clip(((p - a) @ (b - a)) / ((b - a) @ (b - a)), 0.0, 1.0)
     distance = np.linalg.norm(p - a - along[..., None] * (b - a), axis=-1)
-    return distance - (start_radius + along * (stop_radius - start_radius))
+    result: np.ndarray = distance - (start_radius + along * (stop_radius - start_radius))
+    return result
 
 
 def _join(a: np.ndarray, b: np.ndarray, blend: float) -> np.ndarray:
     """Union of two bodies with a fillet of about `blend` cm."""
     h = np.maximum(blend - np.abs(a - b), 0.0) / blend
-    return np.minimum(a, b) - h * h * blend * 0.25
+    result: np.ndarray = np.minimum(a, b) - h * h * blend * 0.25
+    return result
 
 
 def _carve(a: np.ndarray, b: np.ndarray, blend: float) -> np.ndarray:
@@ -90,4 +93,5 @@ def meet(origins: np.ndarray, directions: np.ndarray, start: float = 30.0) -> np
         marching = marching[np.abs(step) > 1e-4]
         if len(marching) == 0:
             break
-    return origins + reach[:, None] * directions
+    result: np.ndarray = origins + reach[:, None] * directions
+    return result

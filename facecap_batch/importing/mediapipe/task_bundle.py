@@ -28,7 +28,7 @@ MESH_POINTS = 468  # of the canonical face; the irises' ten landmarks are not pa
 _VERTEX = 5  # floats per vertex: position and texture coordinate
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class FaceLandmarkerTask:
     """What the file holds."""
 

@@ -31,7 +31,7 @@ _ACTIVATIONS = {0: "NONE", 1: "RELU", 3: "RELU6"}  # of ActivationFunctionType, 
 Options = dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class TfliteTensor:
     """One value of a graph."""
 

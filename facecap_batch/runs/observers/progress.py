@@ -144,6 +144,19 @@ class ProgressCounter(Listener):
         self._display.show(self.snapshot())
 
 
+class NoDisplay:
+    """Shows nothing."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        return
+
+    def say(self, text: str) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+
 class PlainDisplay:
     """A line now and then; every remark at once."""
 

@@ -1,0 +1,272 @@
+"""Capture of single videos in this process, and the captured clips of an output folder.
+
+In: a video, an engine set. Out: a `Capture`, the same numbers and the same bytes that a run writes for that
+video. Nothing is printed and nothing is written unless a method is called for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+
+from facecap_batch.capturing.pipeline import FaceCapture
+from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.clip import Clip, resolve_source
+from facecap_batch.coefficients import CoefficientTable, to_arrow, write_parquet
+from facecap_batch.errors import FacecapError
+from facecap_batch.exporting.formats import EXPORTERS
+from facecap_batch.output.compact_index import read_clip, table_name
+from facecap_batch.output.exports import NotExportable, UnknownClip, UnknownFormat
+from facecap_batch.runs.clip_steps import final_table, with_capture_fingerprint
+from facecap_batch.runs.config import RunConfig, make_config
+from facecap_batch.runs.manifest import default_clip_id
+from facecap_batch.runs.opened_engines import open_engines as open_configured
+from facecap_batch.solve.settings import SolveSettings
+from facecap_batch.storage.publish import storage_path
+from facecap_batch.timecode import is_time, parse_time
+
+if TYPE_CHECKING:
+    import pandas
+
+Which = Literal["final", "raw"]
+Time = str | float | Fraction  # seconds, or text as in a manifest: "12.5", "0:12.5"
+
+
+class EnginesClosed(FacecapError):
+    """Engines were used after the `with` block that opened them."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Capture:
+    """One captured clip: its final and its raw table."""
+
+    final: CoefficientTable  # solved: gaps filled, smoothed, blinks closed
+    raw: CoefficientTable  # the networks' outputs, frame by frame
+
+    @property
+    def clip_id(self) -> str:
+        """Name of the clip."""
+        return self.final.info.clip_id
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was odd about the video file; empty if nothing was."""
+        return tuple(self.raw.metadata.get("notes", "").splitlines())
+
+    def table(self, which: Which = "final") -> CoefficientTable:
+        """The table as arrays: "final" or "raw"."""
+        if which not in ("final", "raw"):
+            raise ValueError(f"which must be 'final' or 'raw', not {which!r}")
+        return self.final if which == "final" else self.raw
+
+    def to_arrow(self, which: Which = "final") -> pa.Table:
+        """One row per frame in the columns of ``coefficients/*.parquet``; NaN becomes null."""
+        return to_arrow(self.table(which))
+
+    def to_pandas(self, which: Which = "final") -> pandas.DataFrame:
+        """As `to_arrow`, as a data frame. Raises ImportError where pandas is not installed."""
+        try:
+            import pandas  # noqa: F401
+        except ImportError as error:
+            raise ImportError("to_pandas needs pandas, which is not installed: pip install pandas") from error
+        return self.to_arrow(which).to_pandas()
+
+    def to_parquet(self, path: str | Path, which: Which = "final") -> Path | str:
+        """Write the file that a run writes to ``coefficients/`` ("final") or ``raw/``; return `path`.
+
+        Args:
+            path: Local path or URI; its folder is created.
+            which: The table to write.
+        """
+        write_parquet(self.table(which), storage_path(path))
+        return path
+
+    def export(self, path: str | Path, format: str | None = None) -> Path | str:
+        """Write the final animation; return `path`.
+
+        Args:
+            path: Local path or URI; its folder is created.
+            format: "fbx" or "livelink"; None: by the suffix of `path`, .fbx or .csv.
+
+        Raises:
+            UnknownFormat: There is no such format, or none with this suffix.
+            NotExportable: The format cannot hold the clip.
+        """
+        target = storage_path(path)
+        formats = {suffix: name for name, (_, suffix) in EXPORTERS.items()}
+        format = format or formats.get(Path(str(target)).suffix.lower(), "")
+        if format not in EXPORTERS:
+            known = ", ".join(f"{name} ({suffix})" for suffix, name in formats.items())
+            raise UnknownFormat(f"{path}: no such export format; there are: {known}")
+        write, _ = EXPORTERS[format]
+        try:
+            write(self.final, target)
+        except ValueError as error:
+            raise NotExportable(f"{self.clip_id} as {format}: {error}") from error
+        return path
+
+
+class OpenEngines:
+    """Engines that `open_engines` holds open; hand it to `capture`."""
+
+    def __init__(self, config: RunConfig, face_capture: FaceCapture) -> None:
+        self._config = config
+        self._face_capture: FaceCapture | None = face_capture
+        self.backend = face_capture.backend  # that runs the regressor
+
+    def capture(
+        self, clip: Clip, solve: SolveSettings | None, progress: Callable[[int], None] | None
+    ) -> Capture:
+        """Capture and solve `clip`. Raises EnginesClosed, BadVideo, NoVideoStream, DecoderUnavailable."""
+        if self._face_capture is None:
+            raise EnginesClosed("these engines are closed; capture inside the with block of open_engines")
+        config = dataclasses.replace(self._config, solve=solve or self._config.solve)
+        raw = with_capture_fingerprint(self._face_capture.capture(clip, progress), config)
+        return Capture(final=final_table(raw, config), raw=raw)
+
+    def close(self) -> None:
+        """Let the engines go."""
+        self._face_capture = None
+
+
+@contextlib.contextmanager
+def open_engines(
+    engines: str | Path = "default",
+    *,
+    backend: str = "auto",
+    settings: CaptureSettings | None = None,
+    require_certificate: bool = False,
+) -> Iterator[OpenEngines]:
+    """Open an engine set once, for many captures.
+
+    Args:
+        engines: Name or folder of the set.
+        backend: "auto", or a backend by name (``facecap-batch engines list`` shows them).
+        settings: Of the captures; None: the defaults.
+        require_certificate: Use only a backend that `verify` has certified here.
+
+    Yields:
+        What `capture` takes as `engines`; it is closed when the block ends.
+
+    Raises:
+        EngineError: There is no such set, or a card or file of it cannot be used.
+        BackendUnavailable: The backend cannot run here; the message says what to install.
+        NotCertified: A certificate is required and there is none.
+    """
+    config = make_config(str(engines), backend, settings, require_certificate=require_certificate)
+    opened = OpenEngines(config, open_configured(config))
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def capture(
+    path: str | Path,
+    *,
+    engines: str | Path | OpenEngines = "default",
+    backend: str = "auto",
+    start: Time | None = None,
+    end: Time | None = None,
+    clip_id: str | None = None,
+    actor: str | None = None,
+    timecode: str | None = None,
+    settings: CaptureSettings | None = None,
+    solve: SolveSettings | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Capture:
+    """Capture one video, or a time range of it, in this process.
+
+    The tables are those that `run` writes for the same video under the same settings, byte for byte.
+
+    Args:
+        path: Local path or URI of a video or image.
+        engines: Name or folder of an engine set, or what `open_engines` gave: opening takes longer than a
+            short clip.
+        backend: As in `open_engines`.
+        start: First time of the range, inclusive; seconds or text as in a manifest. None: the beginning.
+        end: End of the range, exclusive. None: the end.
+        clip_id: Name of the clip and of the animation's take; None: the stem of `path`.
+        actor: Recorded in the tables.
+        timecode: Of the first frame, as HH:MM:SS:FF; recorded, and used by exports that have a timecode.
+        settings: Of the capture; None: the defaults.
+        solve: Settings of the solve; None: the defaults.
+        progress: Called with the number of frames finished so far.
+
+    Returns:
+        The final and the raw table.
+
+    Raises:
+        BadVideo, NoVideoStream: The file cannot be decoded, or holds no video.
+        EngineError, BackendUnavailable: As `open_engines`.
+        ValueError: A time, the range or the timecode makes no sense, or `backend` or `settings` are given
+            beside open engines, which have theirs.
+    """
+    clip = _clip(path, start, end, clip_id, actor, timecode)
+    if isinstance(engines, OpenEngines):
+        if backend != "auto" or settings is not None:
+            raise ValueError("backend and settings belong to open_engines when engines are open already")
+        return engines.capture(clip, solve, progress)
+    with open_engines(engines, backend=backend, settings=settings) as opened:
+        return opened.capture(clip, solve, progress)
+
+
+def read(output: str | Path, clip_id: str) -> Capture:
+    """A clip of the output folder of a run.
+
+    Args:
+        output: Local path or URI of the folder.
+        clip_id: Name of the clip.
+
+    Raises:
+        UnknownClip: The folder holds no tables of this clip.
+    """
+    folder = storage_path(output)
+    try:
+        final = read_clip(folder, table_name("coefficients", clip_id))
+        raw = read_clip(folder, table_name("raw", clip_id))
+    except FileNotFoundError as error:
+        raise UnknownClip(f"{output} holds no tables of clip {clip_id!r}: {error}") from error
+    return Capture(final=final, raw=raw)
+
+
+def _clip(
+    path: str | Path,
+    start: Time | None,
+    end: Time | None,
+    clip_id: str | None,
+    actor: str | None,
+    timecode: str | None,
+) -> Clip:
+    """The clip that a manifest with these entries would name. Raises ValueError."""
+    source = str(path)
+    begin, stop = _seconds("start", start), _seconds("end", end)
+    if stop is not None and stop <= (begin or 0):
+        raise ValueError(f"end ({end}) is not after start ({start or 0})")
+    if timecode and not is_time(timecode):
+        raise ValueError(f"timecode: {timecode!r} is not a timecode (HH:MM:SS:FF)")
+    located = resolve_source(source, Path.cwd())
+    return Clip(
+        clip_id=clip_id or default_clip_id(located, set()),
+        path=located,
+        start=begin,
+        end=stop,
+        actor=actor,
+        timecode=timecode,
+        source=source,
+    )
+
+
+def _seconds(name: str, time: Time | None) -> Fraction | None:
+    if time is None or isinstance(time, Fraction):
+        return time
+    try:
+        return parse_time(str(time))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error

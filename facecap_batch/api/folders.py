@@ -1,0 +1,197 @@
+"""Runs over many videos, and what can be asked of an output folder.
+
+In: manifests or videos, output folders; as text or `Path`, local or URI. Out: what the commands of the same
+names show or write, as values. Nothing is printed unless it is asked for.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.clip import resolve_source
+from facecap_batch.output import query as queries
+from facecap_batch.output import status as statuses
+from facecap_batch.output.exports import ExportedClip, export_clips, preview_clips
+from facecap_batch.output.status import Status
+from facecap_batch.runs.config import RunOptions, make_config, worker_threads
+from facecap_batch.runs.observers.progress import NoDisplay, make_display
+from facecap_batch.runs.run import RunSummary
+from facecap_batch.runs.start import start_run
+from facecap_batch.solve.settings import SolveSettings
+from facecap_batch.storage.publish import StoragePath, not_writable, publish_bytes, storage_path
+
+
+def run(
+    manifest: str | Path | Iterable[str | Path],
+    output: str | Path,
+    *,
+    engines: str | Path = "default",
+    backend: str = "auto",
+    require_certificate: bool = False,
+    settings: CaptureSettings | None = None,
+    solve: SolveSettings | None = None,
+    workers: int | None = RunOptions.workers,
+    ray_address: str | None = RunOptions.ray_address,
+    cpus_per_worker: float | None = None,
+    gpus_per_worker: float = RunOptions.gpus_per_worker,
+    segment_s: float = RunOptions.segment_s,
+    attempts: int = RunOptions.attempts,
+    force: bool = RunOptions.force,
+    retry_failed: bool = RunOptions.retry_failed,
+    log_json: str | Path | None = None,
+    show_progress: bool = False,
+) -> RunSummary:
+    """Capture, solve and export many videos with several workers; a rerun does only what is missing.
+
+    Args:
+        manifest: A manifest (CSV, Parquet or JSON Lines), or the videos themselves.
+        output: Folder of the results, a local path or a URI.
+        engines: Name or folder of an engine set.
+        backend: "auto", or a backend by name.
+        require_certificate: Use only backends that `verify` has certified.
+        settings: Of the captures; None: the defaults, with decode threads that suit the workers.
+        solve: Settings of the solve; None: the defaults.
+        workers: Processes; None: as many as CPUs (or shares of GPUs) and memory allow.
+        ray_address: Of a cluster; None: a Ray of this machine is started and stopped.
+        cpus_per_worker: None: one, or with a share of a GPU one per decode thread.
+        gpus_per_worker: Share of a GPU for each worker, 0..1 or whole ones.
+        segment_s: Longer clips are cut into segments of about this many seconds; 0: never.
+        attempts: How often a clip is tried when workers die or the storage fails.
+        force: Do every clip again, done or not.
+        retry_failed: Try clips again that failed in an earlier run under the same configuration.
+        log_json: File that events are appended to, one JSON object a line.
+        show_progress: Show progress on standard error.
+
+    Returns:
+        How the run ended. Clips that failed are counted there and named in ``clips.parquet``; they raise
+        nothing.
+
+    Raises:
+        BadManifest, EngineError, NotCertified, OutputNotWritable, OutputBusy: Before anything has run.
+        ClusterUnavailable, WorkerLost: No worker can run.
+        ValueError: An option is out of range.
+    """
+    threads, cpus = worker_threads(
+        gpus_per_worker, None if settings is None else settings.decode_threads, cpus_per_worker
+    )
+    config = make_config(
+        str(engines),
+        backend,
+        settings or CaptureSettings(decode_threads=threads),
+        solve,
+        require_certificate,
+    )
+    options = RunOptions(
+        output=storage_path(output),
+        workers=workers,
+        ray_address=ray_address,
+        cpus_per_worker=cpus,
+        gpus_per_worker=gpus_per_worker,
+        force=force,
+        retry_failed=retry_failed,
+        attempts=attempts,
+        log_json=None if log_json is None else Path(log_json),
+        segment_s=segment_s,
+    )
+    if isinstance(manifest, str | Path):
+        listed = storage_path(manifest)
+    else:
+        listed = _write_manifest(manifest, options.output)
+    return start_run(listed, config, options, make_display() if show_progress else NoDisplay())
+
+
+def status(output: str | Path) -> Status:
+    """How far the run of `output` is, while it is going or after it has ended. Raises NoRun."""
+    return statuses.status(storage_path(output))
+
+
+def query(output: str | Path, sql: str) -> pa.Table:
+    """Answer SQL from the tables of an output folder.
+
+    Args:
+        output: Local path or URI of the folder.
+        sql: A query over the views ``coefficients``, ``raw`` and ``clips``, in DuckDB's SQL.
+
+    Raises:
+        BadQuery: The SQL is wrong, the folder is no output folder, or DuckDB is not installed.
+    """
+    return queries.query(storage_path(output), sql)
+
+
+def export(
+    output: str | Path,
+    format: str,
+    *,
+    to: str | Path | None = None,
+    clip_ids: Sequence[str] = (),
+) -> list[ExportedClip]:
+    """Write the animation of clips in a format, one file a clip.
+
+    Args:
+        output: Local path or URI of an output folder.
+        format: "fbx" or "livelink".
+        to: Folder of the files; None: ``<output>/<format>``.
+        clip_ids: The clips, each of which must be done; empty: all that are done.
+
+    Returns:
+        For each clip its file, or its `error`: one bad clip does not keep the others from being written.
+
+    Raises:
+        NoRun, UnknownClip, UnknownFormat: Before a file is written.
+        OSError: The disk is full.
+    """
+    folder = storage_path(output)
+    target = folder / format if to is None else storage_path(to)
+    return list(export_clips(folder, clip_ids, target, format))
+
+
+def preview(
+    output: str | Path,
+    *,
+    to: str | Path | None = None,
+    clip_ids: Sequence[str] = (),
+    sheet: bool = False,
+    height: int = 720,
+) -> list[ExportedClip]:
+    """Draw face boxes, head axes and coefficients over the videos of clips.
+
+    Args:
+        output: Local path or URI of an output folder.
+        to: Folder of the files; None: ``<output>/preview``.
+        clip_ids: The clips, each of which must be done; empty: all that are done.
+        sheet: One image per clip instead of a video.
+        height: Of the video, pixels.
+
+    Returns:
+        As `export`.
+
+    Raises:
+        NoRun, UnknownClip: Before a file is written.
+        OSError: The disk is full.
+    """
+    folder = storage_path(output)
+    target = folder / "preview" if to is None else storage_path(to)
+    return list(preview_clips(folder, clip_ids, target, ".jpg" if sheet else ".mp4", height))
+
+
+def _write_manifest(videos: Iterable[str | Path], output: StoragePath) -> StoragePath:
+    """A manifest of `videos` in the output folder, where `retry` finds it again. Raises OutputNotWritable."""
+    text = io.StringIO(newline="")
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["path"])
+    lines.writerows([resolve_source(str(video), Path.cwd())] for video in videos)
+    data = text.getvalue().encode()
+    # Another list of videos is another file: the manifest of an earlier run stays as it was.
+    path = output / f"videos-{hashlib.sha256(data).hexdigest()[:8]}.csv"
+    try:
+        publish_bytes(path, data)
+    except OSError as error:
+        raise not_writable(output, error) from error
+    return path

@@ -1,0 +1,310 @@
+"""The commands that do work on clips: run, retry, solve; and the line with which they end.
+
+In: options. Out: an output folder, a summary line, an exit code. Nothing heavy is imported at module level.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.cli.choices import Backend, Hwaccel
+from facecap_batch.cli.options import (
+    CAPTURE_PANEL,
+    ENGINES_PANEL,
+    RERUN_PANEL,
+    SOLVE_PANEL,
+    WORK_PANEL,
+    Address,
+    BackendName,
+    ClipsAgain,
+    Cpus,
+    DecodeThreads,
+    Decoding,
+    Engines,
+    Gpus,
+    LogJson,
+    Output,
+    Quiet,
+    Workers,
+)
+from facecap_batch.runs.config import RunOptions
+from facecap_batch.solve.settings import SolveSettings
+from facecap_batch.storage.publish import StoragePath, storage_path
+
+if TYPE_CHECKING:
+    from facecap_batch.runs.run import RunSummary
+
+NoSolve = Annotated[
+    bool,
+    typer.Option(
+        "--no-solve",
+        help="Keep measured values as they are: no smoothing, gaps stay empty.",
+        rich_help_panel=SOLVE_PANEL,
+    ),
+]
+MaxGap = Annotated[
+    float, typer.Option(min=0.0, help="Longest gap to fill, in seconds.", rich_help_panel=SOLVE_PANEL)
+]
+Smoothing = Annotated[
+    float,
+    typer.Option(
+        min=0.0, help="Smoothing of the coefficients: 0 off, 2 firmer.", rich_help_panel=SOLVE_PANEL
+    ),
+]
+LidSmoothing = Annotated[
+    float,
+    typer.Option(min=0.0, help="Smoothing of the eyelids: 0 off, 2 firmer.", rich_help_panel=SOLVE_PANEL),
+]
+HeadSmoothing = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        help="Smoothing of the head's rotation and position: 0 off, 2 firmer.",
+        rich_help_panel=SOLVE_PANEL,
+    ),
+]
+Amplitude = Annotated[
+    float,
+    typer.Option(min=0.0, help="Amplitude compensation: 0 off, 1 full.", rich_help_panel=SOLVE_PANEL),
+]
+CloseBlinks = Annotated[
+    bool,
+    typer.Option(
+        "--close-blinks/--no-close-blinks",
+        help="Stretch full blinks until the eye is closed, or keep them as measured.",
+        rich_help_panel=SOLVE_PANEL,
+    ),
+]
+
+
+def run(
+    manifest: Annotated[
+        str, typer.Argument(metavar="MANIFEST", help="CSV, Parquet or JSON Lines with a `path` column.")
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT", help="Output folder, or URI (s3://…, gs://…).")
+    ],
+    engines: Engines = "default",
+    backend: BackendName = Backend.auto,
+    require_certificate: Annotated[
+        bool,
+        typer.Option(
+            "--require-certificate",
+            help="Use only backends that `verify` has certified.",
+            rich_help_panel=ENGINES_PANEL,
+        ),
+    ] = False,
+    detect_every: Annotated[
+        int,
+        typer.Option(min=1, help="Frames from one detection to the next.", rich_help_panel=CAPTURE_PANEL),
+    ] = CaptureSettings.detect_every,
+    keep_damaged: Annotated[
+        bool,
+        typer.Option(
+            "--keep-damaged",
+            help="Keep what decodes of damaged videos instead of failing them.",
+            rich_help_panel=CAPTURE_PANEL,
+        ),
+    ] = False,
+    hwaccel: Decoding = Hwaccel.none,
+    no_solve: NoSolve = False,
+    max_gap: MaxGap = SolveSettings.max_gap_s,
+    smoothing: Smoothing = SolveSettings.smoothing,
+    lid_smoothing: LidSmoothing = SolveSettings.lid_smoothing,
+    head_smoothing: HeadSmoothing = SolveSettings.head_smoothing,
+    amplitude: Amplitude = SolveSettings.amplitude,
+    close_blinks: CloseBlinks = SolveSettings.close_blinks,
+    workers: Workers = RunOptions.workers,
+    ray_address: Address = RunOptions.ray_address,
+    cpus_per_worker: Cpus = None,
+    gpus_per_worker: Gpus = RunOptions.gpus_per_worker,
+    decode_threads: DecodeThreads = None,
+    segment_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Cut longer clips into segments of about this length, for several workers. The results are "
+            "the same. 0: never.",
+            rich_help_panel=WORK_PANEL,
+        ),
+    ] = RunOptions.segment_s,
+    attempts: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Attempts per clip when workers die or storage fails.",
+            rich_help_panel=WORK_PANEL,
+        ),
+    ] = RunOptions.attempts,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Do every clip again, done or not.", rich_help_panel=RERUN_PANEL),
+    ] = RunOptions.force,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            help="Try clips again that failed in an earlier run under the same configuration.",
+            rich_help_panel=RERUN_PANEL,
+        ),
+    ] = RunOptions.retry_failed,
+    log_json: LogJson = None,
+    quiet: Quiet = False,
+) -> None:
+    """Turn the videos of MANIFEST into animation.
+
+    A rerun does only what is missing, changed or failed.
+
+    Exit code: 0 all clips done, 1 some failed, 2 the command or the manifest is wrong,
+    130 interrupted (the same command continues).
+
+    Example: facecap-batch run takes.csv --output out/takes --workers 4
+    """
+    from facecap_batch.runs.manifest import read_manifest
+
+    read_manifest(manifest)  # the user hears of a bad manifest before engines are looked at
+    from facecap_batch.runs.config import make_config, worker_threads
+    from facecap_batch.runs.observers.progress import make_display
+    from facecap_batch.runs.start import start_run
+
+    threads, cpus = worker_threads(gpus_per_worker, decode_threads, cpus_per_worker)
+    config = make_config(
+        engines,
+        backend.value,
+        CaptureSettings(
+            detect_every=detect_every,
+            damage="keep" if keep_damaged else "refuse",
+            decode_threads=threads,
+            hwaccel=hwaccel.value,
+        ),
+        SolveSettings(
+            enabled=not no_solve,
+            max_gap_s=max_gap,
+            smoothing=smoothing,
+            lid_smoothing=lid_smoothing,
+            head_smoothing=head_smoothing,
+            amplitude=amplitude,
+            close_blinks=close_blinks,
+        ),
+        require_certificate,
+    )
+    if ray_address is None:  # the machines of a cluster may have what this one lacks
+        require_backend(backend)
+    options = RunOptions(
+        output=storage_path(output),
+        workers=workers,
+        ray_address=ray_address,
+        cpus_per_worker=cpus,
+        gpus_per_worker=gpus_per_worker,
+        force=force,
+        retry_failed=retry_failed,
+        attempts=attempts,
+        log_json=log_json,
+        segment_s=segment_seconds,
+    )
+    conclude(start_run(manifest, config, options, make_display(quiet)), storage_path(output))
+
+
+def solve(
+    output: Output,
+    no_solve: NoSolve = False,
+    max_gap: MaxGap = SolveSettings.max_gap_s,
+    smoothing: Smoothing = SolveSettings.smoothing,
+    lid_smoothing: LidSmoothing = SolveSettings.lid_smoothing,
+    head_smoothing: HeadSmoothing = SolveSettings.head_smoothing,
+    amplitude: Amplitude = SolveSettings.amplitude,
+    close_blinks: CloseBlinks = SolveSettings.close_blinks,
+    workers: Workers = RunOptions.workers,
+    ray_address: Address = RunOptions.ray_address,
+    quiet: Quiet = False,
+) -> None:
+    """Redo solve and FBX of every clip in OUT from raw/, without decoding a frame.
+
+    Exit code: as of `run`.
+    """
+    from facecap_batch.runs.observers.progress import make_display
+    from facecap_batch.runs.start import resolve_run
+
+    settings = SolveSettings(
+        enabled=not no_solve,
+        max_gap_s=max_gap,
+        smoothing=smoothing,
+        lid_smoothing=lid_smoothing,
+        head_smoothing=head_smoothing,
+        amplitude=amplitude,
+        close_blinks=close_blinks,
+    )
+    options = RunOptions(output=storage_path(output), workers=workers, ray_address=ray_address)
+    conclude(resolve_run(settings, options, make_display(quiet)), storage_path(output))
+
+
+def retry(
+    output: Output,
+    clip: ClipsAgain = None,
+    workers: Workers = RunOptions.workers,
+    ray_address: Address = RunOptions.ray_address,
+    cpus_per_worker: Cpus = None,
+    gpus_per_worker: Gpus = RunOptions.gpus_per_worker,
+    log_json: LogJson = None,
+    quiet: Quiet = False,
+) -> None:
+    """Do the failed clips of OUT again, with the manifest and configuration of its last run.
+
+    Exit code: as of `run`.
+    """
+    from facecap_batch.runs.config import worker_threads
+    from facecap_batch.runs.observers.progress import make_display
+    from facecap_batch.runs.retry import retry_run
+
+    _, cpus = worker_threads(gpus_per_worker, None, cpus_per_worker)
+    options = RunOptions(
+        output=storage_path(output),
+        workers=workers,
+        ray_address=ray_address,
+        cpus_per_worker=cpus,
+        gpus_per_worker=gpus_per_worker,
+        log_json=log_json,
+    )
+    conclude(retry_run(options, clip or [], make_display(quiet)), storage_path(output))
+
+
+def require_backend(backend: Backend) -> None:
+    """Raise BackendUnavailable, with what to install, where `backend` cannot run on this machine.
+
+    Workers find out for themselves, but only once Ray has been started. The runtimes behind "auto" are only
+    looked for: importing them would slow down every rerun that has nothing to do.
+    """
+    from facecap_batch.engines.registry import choose_backend
+
+    runtimes = ("onnxruntime", "torch", "tensorrt")
+    if backend is Backend.auto and any(importlib.util.find_spec(name) is not None for name in runtimes):
+        return
+    choose_backend(backend.value)
+
+
+def conclude(summary: RunSummary, output: StoragePath) -> None:
+    """Print how a run ended and leave with its exit code.
+
+    Raises:
+        typer.Exit: always; 0 all clips done, 1 some failed, 130 interrupted.
+    """
+    from facecap_batch.timecode import clock
+
+    parts = [f"{summary.done} of {summary.clips} clips done"]
+    if summary.kept:
+        parts.append(f"{summary.kept} of them by earlier runs")
+    if summary.failed:
+        parts.append(f"{summary.failed} failed (see {output / 'clips.parquet'})")
+    if summary.pending:
+        parts.append(f"{summary.pending} left")
+    if summary.work_s and summary.frames:
+        parts.append(
+            f"{clock(summary.video_s)} of video, {summary.frames} frames, "
+            f"{summary.frames / summary.work_s:.0f} fps"
+        )
+    parts.append(f"{clock(summary.elapsed_s)} in all")
+    print(", ".join(parts))
+    raise typer.Exit(summary.exit_code)

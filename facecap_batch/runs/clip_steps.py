@@ -1,0 +1,143 @@
+"""The steps of a clip: capture, solve, export; or one step of a clip that is cut into segments.
+
+In: an item of the planner, the configuration, the engines. Out: ``raw/``, ``coefficients/`` and ``fbx/`` of
+the clip, each published complete or not at all, and a small `Record`, which the driver publishes last. A long
+clip gives a `SegmentPlan` instead; its `SegmentItem`s and at last its `JoinItem` follow (see `workflow`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from facecap_batch.capturing.pipeline import FaceCapture
+from facecap_batch.capturing.segments.plan import SegmentPlan
+from facecap_batch.coefficients import CoefficientTable, write_parquet
+from facecap_batch.errors import FacecapError, InputNotReadable, OutputNotWritable, is_permanent
+from facecap_batch.output.compact_index import read_clip, size_of
+from facecap_batch.output.ledger import DONE, Record
+from facecap_batch.output.segment_store import SegmentRecord
+from facecap_batch.runs.config import RunConfig
+from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
+from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment
+from facecap_batch.solve.solver import solve_table
+from facecap_batch.storage.publish import StoragePath, writing
+
+
+def process(
+    item: WorkItem | SegmentItem | JoinItem,
+    config: RunConfig,
+    output: StoragePath,
+    engines: Callable[[], FaceCapture],
+    progress: Callable[[int], None] | None = None,
+    segment_s: float = 0.0,
+) -> Record | SegmentPlan | SegmentRecord:
+    """Do `item` and return its record, not yet published, or how its clip is to be cut.
+
+    `engines` is asked only when frames must be looked at; clips much longer than `segment_s` seconds are cut,
+    if it is above 0. Raises FacecapError or OSError; files published until then stay, as no record names
+    them they are done again.
+    """
+    started = time.monotonic()
+    if isinstance(item, SegmentItem):
+        return do_segment(item, output, engines(), progress)
+    if isinstance(item, JoinItem):
+        joined = do_join(item, output, engines(), progress)
+        if isinstance(joined, SegmentPlan):
+            return joined
+        raw = with_capture_fingerprint(joined, config)
+    elif item.reuse_raw:
+        raw = read_clip(output, output_names(item.clip.clip_id)["raw"])
+    else:
+        cuts = cuts_of(item, config, output, engines(), progress, segment_s) if segment_s else None
+        if cuts is not None and cuts.segments:
+            return cuts
+        raw = with_capture_fingerprint(engines().capture(item.clip, progress), config)
+    outputs = _publish(item, raw, config, output)
+    return _record(item, config, raw, outputs, time.monotonic() - started)
+
+
+def _publish(
+    item: WorkItem | JoinItem, raw: CoefficientTable, config: RunConfig, output: StoragePath
+) -> dict[str, int]:
+    """Solve and write the clip's files; their names and sizes in bytes."""
+    from facecap_batch.exporting.fbx.writer import write_fbx
+
+    names = output_names(item.clip.clip_id)
+    if not (isinstance(item, WorkItem) and item.reuse_raw):
+        with writing(output / names["raw"]) as path:
+            write_parquet(raw, path)
+    final = final_table(raw, config)
+    with writing(output / names["coefficients"]) as path:
+        write_parquet(final, path)
+    with writing(output / names["fbx"]) as path:
+        write_fbx(final, path)
+    return {name: size_of(output, name) for name in names.values()}
+
+
+def with_capture_fingerprint(raw: CoefficientTable, config: RunConfig) -> CoefficientTable:
+    """A raw table as it is written: with the digest of the configuration that it was captured under."""
+    return raw.replace(metadata={**raw.metadata, "capture_fingerprint": config.capture_fingerprint()})
+
+
+def final_table(raw: CoefficientTable, config: RunConfig) -> CoefficientTable:
+    """The solved table as it is written: with the digest of the whole configuration."""
+    final = solve_table(raw, config.solve)
+    return final.replace(metadata={**final.metadata, "fingerprint": config.fingerprint()})
+
+
+def output_names(clip_id: str) -> dict[str, str]:
+    """Kind -> the clip's file, relative to the output folder."""
+    return {
+        "raw": f"raw/{clip_id}.parquet",
+        "coefficients": f"coefficients/{clip_id}.parquet",
+        "fbx": f"fbx/{clip_id}.fbx",
+    }
+
+
+def _record(
+    item: WorkItem | JoinItem,
+    config: RunConfig,
+    raw: CoefficientTable,
+    outputs: dict[str, int],
+    wall_s: float,
+) -> Record:
+    fps = raw.info.fps
+    # The last frame lasts as long as the average one.
+    span = int(raw.pts[-1] - raw.pts[0]) * raw.info.time_base if len(raw) else 0
+    return Record(
+        clip_id=item.clip.clip_id,
+        status=DONE,
+        input_key=item.input_key,
+        capture_fingerprint=config.capture_fingerprint(),
+        fingerprint=config.fingerprint(),
+        frames=len(raw),
+        frames_with_face=int(np.count_nonzero(raw.face_found)),
+        seconds=float(span + (1 / fps if fps else 0)),
+        fps=float(fps),
+        backend=raw.metadata.get("regressor_backend", ""),
+        engines=dict(config.engine_hashes),
+        outputs=outputs,
+        wall_s=round(wall_s, 3),
+        finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        note=raw.metadata.get("notes", ""),
+    )
+
+
+def classify_error(error: BaseException) -> tuple[str, str, bool]:
+    """(error_type, message, whether another attempt may fare better) of an error from `process`."""
+    cause = error.__cause__ if isinstance(error, (OutputNotWritable, InputNotReadable)) else error
+    if isinstance(cause, OSError):
+        return type(error).__name__, str(error), not is_permanent(cause)
+    if isinstance(error, FacecapError):
+        return type(error).__name__, str(error), False
+    if isinstance(error, MemoryError):
+        return "MemoryError", f"not enough memory: {error}", True
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}:{where.lineno}"
+    return type(error).__name__, f"unexpected, please report it: {error} ({place})", False
