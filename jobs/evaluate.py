@@ -24,10 +24,12 @@ import typer
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.batching import Engine
+from facecap_batch.engines.default_crop import CROP
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.storage.publish import publish_bytes
-from facecap_batch.training.people.rig import Rig
+from facecap_batch.training.people.rig import Family, Rig
+from facecap_batch.training.people.source_files import MissingSource
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.regressor import evaluation, movements
 from facecap_batch.training.regressor.examples import hidden_share
@@ -87,7 +89,7 @@ def _joined(folder: Path) -> dataset.FaceShard:
 def _slices(shard: dataset.FaceShard) -> dict[str, np.ndarray]:
     """Name -> bool [n], which crops belong to it."""
     yaw = np.degrees(np.abs(shard.head[:, 0]))
-    quarter = dataset.CROP // 4
+    quarter = CROP // 4
     light = shard.image[:, quarter:-quarter, quarter:-quarter].mean(axis=(1, 2, 3))
     slices = {"all": np.ones(len(yaw), bool)}
     slices |= {f"skin {low:.2f}-{high:.2f}": (shard.tone >= low) & (shard.tone < high) for low, high in TONES}
@@ -131,6 +133,17 @@ def _hidden_f1(outputs: dict[str, np.ndarray], shard: dataset.FaceShard) -> floa
 def _family(folder: Path) -> str:
     """The family that a folder of shards is named after: ``data/ict/faces`` is of ict."""
     return folder.parent.name if folder.name == "faces" else folder.name
+
+
+def _rig(sources: Sources, folder: Path) -> Rig:
+    """The rig of the family that a folder of shards is named after."""
+    try:
+        return sources.load(Family(_family(folder)))
+    except ValueError:
+        families = ", ".join(Family)
+        raise typer.BadParameter(f"{folder} is named after no family of rigs ({families})") from None
+    except MissingSource as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _judged(engine: Engine, shard: dataset.FaceShard) -> dict[str, Any]:
@@ -269,7 +282,7 @@ def main(
         shard = _joined(folder)
         families[_family(folder)] = _judged(engine, shard)
         if ict is not None:
-            rig = Sources(ict, makehuman, cache).load(_family(folder))
+            rig = _rig(Sources(ict, makehuman, cache), folder)
             families[_family(folder)]["moved"] = _moved(engine, rig)
     figures = {"engines": engines, "families": families}
     drawn = None

@@ -1,4 +1,4 @@
-"""Render large head tiles, for the faces that fill a picture; `jobs/synthesise.py --heads` makes the small
+"""Render large head tiles, for faces that fill the image; `jobs/synthesise.py --heads` makes the small
 ones.
 
     python jobs/render_detector_heads.py --ict ICT-FaceKit/FaceXModel --output data/heads_large --shards 6
@@ -24,7 +24,7 @@ from facecap_batch.training.rendering.scene import View, random_light, render
 
 TILE = 320  # pixels; the face is then about 147 px long
 COUNT = 256  # tiles in a shard
-PICTURES_PER_PERSON = 8
+IMAGES_PER_PERSON = 8
 
 
 def shard(rig: Rig, number: int) -> dict[str, np.ndarray]:
@@ -34,7 +34,7 @@ def shard(rig: Rig, number: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng([13, number])
     tiles, boxes, angles = [], [], []
     for position in range(COUNT):
-        if position % PICTURES_PER_PERSON == 0:
+        if position % IMAGES_PER_PERSON == 0:
             who = person(rig, rng)
         wide = rng.random() < 0.3
         yaw = rng.uniform(-1.5, 1.5) if wide else rng.normal(0, 0.4)

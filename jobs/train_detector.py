@@ -34,7 +34,7 @@ from facecap_batch.training.detector.backdrops import Backdrops
 from facecap_batch.training.detector.losses import Targets, corners, detection_loss, match
 from facecap_batch.training.detector.scenes import SceneMaker
 from facecap_batch.training.detector.tiles import HeadTiles
-from facecap_batch.training.detector.trial import Trial, judge
+from facecap_batch.training.detector.trial import Trial, evaluate
 
 # A trimmed heap is given back and faulted in again at every step, which costs more than the step; the C
 # library reads these when a process starts.
@@ -171,7 +171,7 @@ def main(
     log(command=command, heads=len(tiles), parameters=sum(p.numel() for p in network.parameters()), step=step)
 
     def finish() -> None:
-        trial = judge(average, strangers, judged, MEAN, STD)
+        trial = evaluate(average, strangers, judged, MEAN, STD)
         log(step=step, **trial.figures())
         training = {"data": "scenes of rendered heads only", "scenes": before + step * batch, "seed": seed}
         export(copy.deepcopy(average), size, run / "engine", {**training, "command": command}, trial)

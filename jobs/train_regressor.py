@@ -43,7 +43,7 @@ from facecap_batch.training.regressor.alignment import OwnAlignment, noisy_align
 from facecap_batch.training.regressor.augmentation import AUGMENTATION
 from facecap_batch.training.regressor.batches import FaceBatches
 from facecap_batch.training.regressor.checkpoint import Training, learning_rate
-from facecap_batch.training.regressor.examples import Examples, loader
+from facecap_batch.training.regressor.examples import Example, Examples, loader
 from facecap_batch.training.regressor.negatives import NEGATIVES, negatives
 from facecap_batch.training.rendering import dataset
 
@@ -167,7 +167,7 @@ def _locator_steps(
 
 
 def _expression_steps(
-    training: Training, examples: Iterator, first: dataset.FaceShard
+    training: Training, examples: Iterator[Example], first: dataset.FaceShard
 ) -> Iterator[torch.Tensor]:
     weights = losses.signal_weights(first.coefficients)
     for given in examples:

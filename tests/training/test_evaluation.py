@@ -14,9 +14,9 @@ import pytest
 import typer
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.training.mirror import MIRRORED_CHANNELS
 from facecap_batch.training.people.rig import Rig
 from facecap_batch.training.regressor import evaluation, movements
-from facecap_batch.training.regressor.distillation import MIRRORED_CHANNELS
 from facecap_batch.training.rendering import dataset
 from tests.support.head import rig_for_tests
 

@@ -18,12 +18,8 @@ from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.errors import EngineMismatch
-from facecap_batch.training.networks.expression import (
-    LEFT_CHANNELS,
-    RIGHT_CHANNELS,
-    Expression,
-    Patches,
-)
+from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_CHANNELS, RIGHT_CHANNELS
+from facecap_batch.training.networks.expression import Expression, Patches
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import halve
 from facecap_batch.training.networks.patches import EYE, WINDOWS, cut, points_in_crop
@@ -38,7 +34,6 @@ from facecap_batch.training.regressor.alignment import (
 from facecap_batch.training.regressor.augmentation import to_input
 from facecap_batch.training.regressor.batches import FaceBatch, FaceBatches, mirror
 from facecap_batch.training.regressor.checkpoint import learning_rate
-from facecap_batch.training.regressor.distillation import MIRRORED_CHANNELS
 from facecap_batch.training.regressor.examples import Example, example, hidden_share
 from facecap_batch.training.regressor.negatives import negatives
 from facecap_batch.training.rendering import dataset

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from facecap_batch.training.mirror import MIRRORED_LANDMARKS
 from facecap_batch.training.people import registration, skins
 from tests.support.head import EGG, head_for_tests
 
@@ -92,7 +93,8 @@ def model():
     marks = np.zeros(68, np.int32)
     for index, x in zip(range(31, 36), (-1.25, -0.6, 0, 0.6, 1.25), strict=True):
         marks[index] = nearest(x, -1.95)
-    for left, right in registration.MIRRORED.items():
+    for left in registration.PICKED:
+        right = MIRRORED_LANDMARKS[left]
         x, y = np.array(registration.FRONT[left]) * 10 - [0, SHIFT * 10]
         y += registration.BROW_DROP if 22 <= left <= 26 else 0.0
         marks[left], marks[right] = nearest(x, y), nearest(-x, y)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import POINTS
+from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_POINTS, RIGHT_CHANNELS
 from facecap_batch.training.networks.patches import EYE, FACE, SIDE
 
 MEAN_COEFFICIENT = 0.1  # where training starts from
@@ -23,14 +24,10 @@ MEAN_LOG_SPREAD = -2.0  # ln of a coefficient's standard error, likewise
 MIN_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 # Landmarks (default_crop.POINTS) that the patches show; each of the right the mirror image of the left one.
 LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)
-RIGHT_EYE_MARKS = (39, 38, 37, 36, 41, 40, 21, 20, 19, 18, 17, 69)
+RIGHT_EYE_MARKS = tuple(MIRRORED_POINTS[mark] for mark in LEFT_EYE_MARKS)
 LEFT_SIDE_MARKS = (51, 52, 53, 54, 55, 56, 57, 62, 63, 64, 65, 66, 33, 34, 35)
-RIGHT_SIDE_MARKS = (51, 50, 49, 48, 59, 58, 57, 62, 61, 60, 67, 66, 33, 32, 31)
+RIGHT_SIDE_MARKS = tuple(MIRRORED_POINTS[mark] for mark in LEFT_SIDE_MARKS)
 MOUTH_MARKS = tuple(range(48, 68))
-# Shapes to one side or the other are no pairs: the whole mouth goes there.
-_WHOLE = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
-LEFT_CHANNELS = tuple(k for k, name in enumerate(ARKIT_NAMES) if name.endswith("Left") and name not in _WHOLE)
-RIGHT_CHANNELS = tuple(ARKIT_NAMES.index(ARKIT_NAMES[k][: -len("Left")] + "Right") for k in LEFT_CHANNELS)
 OTHER_CHANNELS = tuple(k for k in range(len(ARKIT_NAMES)) if k not in LEFT_CHANNELS + RIGHT_CHANNELS)
 _ORDER = LEFT_CHANNELS + RIGHT_CHANNELS + OTHER_CHANNELS
 

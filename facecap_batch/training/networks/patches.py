@@ -40,7 +40,8 @@ def up_direction(angles: Tensor) -> Tensor:
     x = -torch.cos(yaw) * torch.sin(roll) + torch.sin(yaw) * torch.sin(pitch) * torch.cos(roll)
     y = torch.cos(pitch) * torch.cos(roll)
     up = torch.stack([x, y], 1)
-    return up / up.norm(dim=1, keepdim=True).clamp_min(1e-3)
+    unit: Tensor = up / up.norm(dim=1, keepdim=True).clamp_min(1e-3)
+    return unit
 
 
 def patch_affine(centre: Tensor, head: Tensor, window: Window, mirrored: bool, size: int) -> Tensor:

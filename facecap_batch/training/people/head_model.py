@@ -1,8 +1,8 @@
 """The head that is rendered: a mesh with identities and expression shapes as compact arrays.
 
-Every rig family (`ict_head`, `hm08_head`) reads its own files into this one form, which is cached beside the
+Every rig family (`ict_head`, `hm08.head`) reads its own files into this one form, which is cached beside the
 caller's data because reading takes most of a minute. Units are centimetres; the frame is the product's head
-frame (x subject's left, y up, z out of the face), and all families stand in it alike.
+frame (x subject's left, y up, z out of the face), in which all families have the same pose and size.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ MATERIALS = (
     "cloth",
     "glasses",
 )
-
-
 LID_REACH = 2.4  # centimetres from an eyeball's middle to the end of its lids
 
 
@@ -44,15 +42,20 @@ class HeadModel:
     vertex_material: np.ndarray  # int8 [V]
     identity: np.ndarray  # float32 [M, V, 3], centimetres at weight 1: what makes people differ
     identity_names: tuple[str, ...]  # [M]
-    shape_start: (
-        np.ndarray
-    )  # int32 [52], shape k moves rows shape_start[k]:shape_start[k + 1] of the two below
+    shape_start: np.ndarray  # int32 [52], first row of each shape in the two arrays below, and their length
     shape_vertex: np.ndarray  # int32 [S]
     shape_delta: np.ndarray  # float32 [S, 3], centimetres at coefficient 1
     landmarks: np.ndarray  # int32 [68], vertex of each Multi-PIE landmark
     lid_left: np.ndarray  # int32, face vertices near the left eyeball
     lid_right: np.ndarray  # int32
     face_box: np.ndarray  # int32, vertices whose projection bounds the face: mid-forehead to chin, ear to ear
+
+
+def eye_centres(rest: np.ndarray, vertex_material: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The middles of the left and the right eyeball of the mesh `rest` [V, 3]: [3] each, in its unit."""
+    eyes = (rest[vertex_material == MATERIALS.index(name)] for name in ("eye_left", "eye_right"))
+    left, right = ((eye.min(axis=0) + eye.max(axis=0)) / 2 for eye in eyes)
+    return left, right
 
 
 def lids(neutral: np.ndarray, vertex_material: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +76,7 @@ def face_box(neutral: np.ndarray, vertex_material: np.ndarray) -> np.ndarray:
 
 
 def load(cache: Path, build: Callable[[], HeadModel]) -> HeadModel:
-    """The model in the file `cache` where that exists, else what `build` gives, cached there."""
+    """The model in the file `cache`; where there is none the model that `build` returns, cached there."""
     if not cache.exists():
         model = build()
         with published(cache) as temporary, temporary.open("wb") as file:

@@ -12,8 +12,20 @@ from pathlib import Path
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.training.mirror import SIDEWAYS
 from facecap_batch.training.people.common_meaning import lips_closed
 from facecap_batch.training.people.head_model import HeadModel, face_box, lids
+from facecap_batch.training.people.source_files import SourceFile, require
+from facecap_batch.training.rendering.raster import (
+    EYE_LEFT,
+    EYE_RIGHT,
+    FACE,
+    GUMS,
+    HEAD,
+    LASH,
+    MOUTH,
+    TEETH,
+)
 
 IDENTITY_MODES = 100
 # Vertex ranges of the table "Face Model Topology" in ICT-FaceKit's README.
@@ -30,9 +42,10 @@ VERTEX_RANGES = {
     "lash_right": (26035, 26719),
 }
 MATERIAL_OF_RANGE = {
-    "face": 0, "head": 1, "mouth": 2, "gums": 3, "teeth_upper": 4, "teeth_lower": 4,
-    "eye_left": 5, "eye_right": 6, "lash_left": 7, "lash_right": 7,
+    "face": FACE, "head": HEAD, "mouth": MOUTH, "gums": GUMS, "teeth_upper": TEETH, "teeth_lower": TEETH,
+    "eye_left": EYE_LEFT, "eye_right": EYE_RIGHT, "lash_left": LASH, "lash_right": LASH,
 }  # fmt: skip
+MIN_DISPLACEMENT = 2e-4  # centimetres; less counts as none
 
 
 def _vertices(path: Path) -> np.ndarray:
@@ -57,18 +70,34 @@ def _shape_files(name: str) -> list[str]:
     """ICT-FaceKit's files whose sum is Apple's shape `name`."""
     if name in ("browInnerUp", "cheekPuff"):  # ICT-FaceKit splits these two in halves
         return [name + "_L", name + "_R"]
-    if name.endswith("Left") and name not in ("jawLeft", "mouthLeft"):
-        return [name[: -len("Left")] + "_L"]
-    if name.endswith("Right") and name not in ("jawRight", "mouthRight"):
-        return [name[: -len("Right")] + "_R"]
-    return [name]
+    if name in SIDEWAYS or not name.endswith(("Left", "Right")):
+        return [name]
+    return [name.removesuffix("Left") + "_L" if name.endswith("Left") else name.removesuffix("Right") + "_R"]
+
+
+def head_files() -> list[SourceFile]:
+    """The files of ``FaceXModel`` that the head is read from."""
+    shapes = [file for name in ARKIT_NAMES for file in _shape_files(name)]
+    modes = [_mode(number) for number in range(IDENTITY_MODES)]
+    names = [
+        "generic_neutral_mesh.obj",
+        "vertex_indices.json",
+        *(f"{name}.obj" for name in (*shapes, *modes)),
+    ]
+    return [SourceFile((name,), "FaceXModel of github.com/ICT-VGL/ICT-FaceKit") for name in names]
+
+
+def _mode(number: int) -> str:
+    return f"identity{number:03d}"
 
 
 def build(folder: Path) -> HeadModel:
     """Read ICT-FaceKit's OBJ files in `folder` (its ``FaceXModel``).
 
-    Raises FileNotFoundError naming the first file that is missing.
+    Raises:
+        MissingSource: a file is missing; the message names the first one and where to get it.
     """
+    require(folder, head_files(), "--ict is the folder FaceXModel of a checkout")
     base = _vertices(folder / "generic_neutral_mesh.obj")
     faces, face_uvs, uvs = _faces(folder / "generic_neutral_mesh.obj")
     owner = np.full(len(base), -1, np.int8)
@@ -78,9 +107,8 @@ def build(folder: Path) -> HeadModel:
     compact = np.full(len(base), -1, np.int32)
     compact[kept] = np.arange(len(kept))
 
-    uv = np.full(
-        (len(base), 2), np.nan, np.float32
-    )  # where a seam gives a vertex several, the first one counts
+    # Where a seam gives a vertex several, the first one counts.
+    uv = np.full((len(base), 2), np.nan, np.float32)
     triangles, material = [], []
     for face, face_uv in zip(faces, face_uvs, strict=True):
         if min(owner[vertex] for vertex in face) < 0:
@@ -96,12 +124,12 @@ def build(folder: Path) -> HeadModel:
     starts, shape_vertex, shape_delta = [0], [], []
     for name in ARKIT_NAMES:
         delta = sum(_vertices(folder / f"{file}.obj") - base for file in _shape_files(name))[kept]
-        moved = np.flatnonzero(np.abs(delta).max(axis=1) > 2e-4)
+        moved = np.flatnonzero(np.abs(delta).max(axis=1) > MIN_DISPLACEMENT)
         shape_vertex.append(moved)
         shape_delta.append(delta[moved])
         starts.append(starts[-1] + len(moved))
     identity = np.stack(
-        [_vertices(folder / f"identity{mode:03d}.obj")[kept] for mode in range(IDENTITY_MODES)]
+        [_vertices(folder / f"{_mode(number)}.obj")[kept] for number in range(IDENTITY_MODES)]
     )
 
     with (folder / "vertex_indices.json").open() as file:
@@ -115,7 +143,7 @@ def build(folder: Path) -> HeadModel:
         material=np.array(material, np.int8),
         vertex_material=vertex_material,
         identity=(identity - neutral).astype(np.float32),
-        identity_names=tuple(f"identity{mode:03d}" for mode in range(IDENTITY_MODES)),
+        identity_names=tuple(_mode(number) for number in range(IDENTITY_MODES)),
         shape_start=np.array(starts, np.int32),
         shape_vertex=np.concatenate(shape_vertex).astype(np.int32),
         shape_delta=np.concatenate(shape_delta).astype(np.float32),

@@ -49,10 +49,10 @@ def _brows(rng: np.random.Generator, marks: np.ndarray) -> np.ndarray:
     for line, outward in ((marks[17:22][::-1], -1), (marks[22:27], 1)):
 
         def at(along: np.ndarray, line: np.ndarray = line) -> np.ndarray:
-            place = np.stack([np.interp(along * 4, range(5), line[:, k]) for k in range(2)], 1)
-            place = line[0] + (place - line[0]) * length
-            place[:, 1] -= lift + arch * np.sin(np.pi * along)
-            return place
+            point: np.ndarray = np.stack([np.interp(along * 4, range(5), line[:, k]) for k in range(2)], 1)
+            point = line[0] + (point - line[0]) * length
+            point[:, 1] -= lift + arch * np.sin(np.pi * along)
+            return point
 
         if body:
             half = 0.5 * thick * np.interp(steps, [0, 0.15, 0.5, 1], [0.75, 1.0, 0.9, 0.15])[:, None]
@@ -76,12 +76,16 @@ def _brows(rng: np.random.Generator, marks: np.ndarray) -> np.ndarray:
                 cv2.LINE_AA,
                 4,
             )
-    return np.clip(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 1.4)) * rng.uniform(0.8, 1.7), 0, 1)
+    opacity: np.ndarray = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 1.4)) * rng.uniform(0.8, 1.7)
+    return opacity.clip(0, 1)
 
 
 def _photographic(skins: Skins, rng: np.random.Generator, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One of the `skins` nearest to the colour `skin`, pulled toward it: albedo float32 [TEXTURE, TEXTURE, 3]
-    and the colour of its cheeks, float [3]."""
+    """One of the `skins` nearest to the colour `skin`, tinted toward it.
+
+    Returns:
+        Albedo float32 [TEXTURE, TEXTURE, 3] and the colour of its cheeks, float [3].
+    """
     distance = np.linalg.norm(np.log(skins.tone + 0.01) - np.log(skin + 0.01), axis=1)
     chosen = rng.choice(np.argsort(distance)[:NEAREST_SKINS])
     albedo = cv2.resize(
@@ -101,11 +105,16 @@ def skin_texture(
     skins: Skins | None,
     bearded: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random face: albedo, linear RGB float32 [TEXTURE, TEXTURE, 3], and the colour of the skin around it,
-    float [3].
+    """The texture of a random face.
 
-    skin, hair: linear RGB float [3]; tone: 0 fair .. 1 deep; with `skins` most faces wear one of these;
-    `bearded` multiplies the chance of a beard.
+    Args:
+        skin, hair: linear RGB float [3].
+        tone: 0 fair .. 1 deep.
+        skins: photographic skins, which most faces get where there are some.
+        bearded: multiplies the chance of a beard.
+
+    Returns:
+        Albedo, linear RGB float32 [TEXTURE, TEXTURE, 3], and the colour of the skin around the face, [3].
     """
     marks = texel(model.uv[model.landmarks])
     worn = skins if skins is not None and rng.random() < PHOTOGRAPHIC else None

@@ -1,8 +1,8 @@
 """What people are rendered from: folders of third-party files, read once and cached.
 
 In: ICT-FaceKit's ``FaceXModel`` and, if there is one, a folder of MakeHuman's files. Out: a `Rig`, the head
-of a family with what makes people of it. The cache folder is to be emptied when the code that reads these
-files changes.
+of a family with what makes people of it. Empty the cache folder when the code that reads these files
+changes.
 """
 
 from __future__ import annotations
@@ -12,18 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.training.people import (
-    head_model,
-    hm08_head,
-    ict_head,
-    identities,
-    registration,
-    skins,
-)
-from facecap_batch.training.people.rig import Rig
+from facecap_batch.training.people import head_model, ict_head, identities, registration, skins
+from facecap_batch.training.people.hm08 import head as hm08_head
+from facecap_batch.training.people.hm08 import texture as hm08_texture
+from facecap_batch.training.people.makehuman import FOLDER_ADVICE
+from facecap_batch.training.people.rig import Family, Rig
+from facecap_batch.training.people.source_files import MissingSource
 from facecap_batch.training.rendering.expressions import read_take
-
-FAMILIES = ("ict", "hm08")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +26,17 @@ class Sources:
     """Where the files are."""
 
     ict: Path  # ICT-FaceKit's FaceXModel
-    makehuman: Path | None  # layout in `skins` and `hm08_head`; None: all skin is procedural, no hm08
+    makehuman: Path | None  # MakeHuman's files, docs/training.md; None: all skin is procedural, no hm08
     cache: Path  # folder for what is read from them
-    takes: Path | None = None  # folder of Live Link Face CSV files that faces are taken from, too
+    takes: Path | None = None  # folder of Live Link Face CSV files that expressions are also taken from
 
-    def load(self, family: str = "ict") -> Rig:
-        """The rig of a family of `FAMILIES`. Raises ValueError where its files are not given."""
-        return {"ict": self._ict, "hm08": self._hm08}[family]()
+    def load(self, family: Family = Family.ict) -> Rig:
+        """The rig of a family.
+
+        Raises:
+            MissingSource: a file is missing; the message says which and where to get it.
+        """
+        return {Family.ict: self._ict, Family.hm08: self._hm08}[family]()
 
     def _reference(self) -> head_model.HeadModel:
         return head_model.load(self.cache / "head_model.npz", lambda: ict_head.build(self.ict))
@@ -52,18 +51,23 @@ class Sources:
     def _hm08(self) -> Rig:
         makehuman = self.makehuman
         if makehuman is None:
-            raise ValueError("hm08 is MakeHuman's head: its folder is needed")
+            raise MissingSource(f"hm08 is MakeHuman's head: its files are needed. {FOLDER_ADVICE}")
         model = head_model.load(
             self.cache / "hm08_model.npz", lambda: hm08_head.build(makehuman, self._reference())
         )
-        worn = skins.load(makehuman, model, hm08_head.lay, self.cache / "hm08_skins.npz")
+        worn = skins.load(makehuman, model, hm08_texture.lay, self.cache / "hm08_skins.npz")
         return Rig(model, identities.hm08, worn)
 
     def performances(self) -> np.ndarray | None:
-        """The rows of all takes, float32 [N, 51], where there are any."""
+        """The rows of all takes, float32 [N, 51]; None without a folder of takes.
+
+        Raises:
+            MissingSource: the folder holds no take.
+            ValueError: a file is no take; the message names it and the column it lacks.
+        """
         if self.takes is None:
             return None
         files = sorted(self.takes.glob("*.csv"))
         if not files:
-            raise FileNotFoundError(f"{self.takes} holds no Live Link Face take (*.csv)")
+            raise MissingSource(f"{self.takes} holds no Live Link Face take (*.csv)")
         return np.concatenate([read_take(path) for path in files])

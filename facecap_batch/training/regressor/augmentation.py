@@ -45,9 +45,12 @@ def to_input(image: np.ndarray, rng: np.random.Generator, strength: float = AUGM
 def _curves(rng: np.random.Generator, count: int, strength: float) -> np.ndarray:
     """What brightness and gamma make of each of 256 values: float32 [count, 256], -1..1."""
     light = np.linspace(0.0, 1.0, 256, dtype=np.float32) + _normal(rng, 0.04 * strength, count, 1)
-    return light.clip(1e-4, 1.0) ** np.exp(_normal(rng, 0.25 * strength, count, 1)) * 2 - 1
+    gamma = np.exp(_normal(rng, 0.25 * strength, count, 1))
+    curves: np.ndarray = light.clip(1e-4, 1.0) ** gamma * 2 - 1
+    return curves
 
 
 def _normal(rng: np.random.Generator, deviation: float, *shape: int) -> np.ndarray:
     """float32 of that shape."""
-    return rng.standard_normal(shape, np.float32) * np.float32(deviation)
+    values: np.ndarray = rng.standard_normal(shape, np.float32) * np.float32(deviation)
+    return values

@@ -16,22 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facecap_batch.engines.default_crop import CROP, POINTS
+from facecap_batch.engines.default_crop import CROP
+from facecap_batch.training.mirror import MIRRORED_CHANNELS, MIRRORED_POINTS
 from facecap_batch.training.regressor import distillation
-from facecap_batch.training.regressor.distillation import MIRRORED_CHANNELS
 from facecap_batch.training.rendering import dataset, degrade
 
 POOL_SHARDS = 24  # of all families, of 1,024 crops: 113 MB each
 CROPS_PER_SHARD = 2048  # seen until another shard takes the place of the oldest one
 PICTURES = 8  # of one person in a batch
 OCCLUDED = 0.02  # share of crops with a hand or a thing before the face, on top of those rendered with one
-# Mirror image of each Multi-PIE landmark, the irises and the mouth centre.
-MIRRORED_POINTS = (
-    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
-    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1), 69, 68, 70,
-)  # fmt: skip
-assert len(MIRRORED_POINTS) == POINTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +126,9 @@ class FaceBatches:
 
     def _person(self, crops: int) -> np.ndarray:
         """Rows of a shard of `crops` that show one of its people."""
-        first = self._rng.integers(crops // dataset.PICTURES_PER_PERSON) * dataset.PICTURES_PER_PERSON
-        return first + self._rng.choice(dataset.PICTURES_PER_PERSON, PICTURES, replace=False)
+        first = self._rng.integers(crops // dataset.IMAGES_PER_PERSON) * dataset.IMAGES_PER_PERSON
+        rows: np.ndarray = first + self._rng.choice(dataset.IMAGES_PER_PERSON, PICTURES, replace=False)
+        return rows
 
     def __iter__(self) -> FaceBatches:
         return self

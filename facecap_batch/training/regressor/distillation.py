@@ -18,19 +18,10 @@ from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import CROP, CROP_SCALE
 from facecap_batch.errors import EngineMismatch
 from facecap_batch.storage.publish import published
+from facecap_batch.training.mirror import MIRRORED_CHANNELS
 from facecap_batch.training.rendering import dataset
 
 BATCH = 32
-
-
-def mirrored_name(name: str) -> str:
-    """Of the coefficient that a mirror shows instead."""
-    if name.endswith("Left"):
-        return name[: -len("Left")] + "Right"
-    return name[: -len("Right")] + "Left" if name.endswith("Right") else name
-
-
-MIRRORED_CHANNELS = tuple(ARKIT_NAMES.index(mirrored_name(name)) for name in ARKIT_NAMES)
 
 
 def path_of(folder: Path, shard: Path) -> Path:

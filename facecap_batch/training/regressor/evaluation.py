@@ -34,7 +34,8 @@ def taken_again(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     places = rng.integers(0, 2 * SHIFT + 1, (len(image), 2))
     cut = np.stack([crop[y : y + CROP, x : x + CROP] for crop, (x, y) in zip(padded, places, strict=True)])
     noise = rng.standard_normal(cut.shape, np.float32) * np.float32(NOISE)
-    return np.clip(np.rint(cut + noise), 0, 255).astype(np.uint8)
+    taken: np.ndarray = np.clip(np.rint(cut + noise), 0, 255).astype(np.uint8)
+    return taken
 
 
 def picture(

@@ -13,12 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.training.networks.expression import (
-    LEFT_CHANNELS,
-    RIGHT_CHANNELS,
-    Expression,
-    Marks,
-)
+from facecap_batch.training.mirror import LEFT_CHANNELS, RIGHT_CHANNELS
+from facecap_batch.training.networks.expression import Expression, Marks
 from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.regressor.alignment import half_size
 from facecap_batch.training.regressor.augmentation import to_input
@@ -91,7 +87,8 @@ def movement_error(predicted: Tensor, wanted: Tensor, weights: Tensor) -> Tensor
     error = ((predicted - wanted) @ signals().to(predicted.device).T).unflatten(0, (-1, PICTURES))
     shared = error.mean(1, keepdim=True)
     moving = (error - shared).square() * (PICTURES / (PICTURES - 1))
-    return (weights * (moving + OFFSET_WEIGHT * shared.square())).mean()
+    loss: Tensor = (weights * (moving + OFFSET_WEIGHT * shared.square())).mean()
+    return loss
 
 
 def spread_error(error: Tensor, log_spread: Tensor) -> Tensor:

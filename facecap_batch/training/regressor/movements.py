@@ -15,15 +15,13 @@ import numpy as np
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import CROP
 from facecap_batch.geometry import matrix_from_euler
-from facecap_batch.training.networks.expression import LEFT_CHANNELS, RIGHT_CHANNELS
+from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_CHANNELS, RIGHT_CHANNELS, SIDEWAYS
 from facecap_batch.training.people.appearance import person
 from facecap_batch.training.people.rig import Rig
 from facecap_batch.training.rendering import degrade, raster
-from facecap_batch.training.rendering.expressions import MIRRORED
 from facecap_batch.training.rendering.scene import View, random_light, render
 
 STRENGTH = 0.8  # how far the one thing is done
-WHOLE = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")  # to one side or the other: both sides go along
 # Pairs that one side can do alone; eyes look somewhere together.
 PAIRS = tuple(
     (left, right)
@@ -46,7 +44,7 @@ class SingleMovements:
 
 def together(channel: int) -> np.ndarray:
     """The face whose both sides do `channel`: float32 [51]."""
-    other = channel if ARKIT_NAMES[channel] in WHOLE else MIRRORED[channel]
+    other = channel if ARKIT_NAMES[channel] in SIDEWAYS else MIRRORED_CHANNELS[channel]
     name = ARKIT_NAMES[channel]
     if name.startswith(("eyeLookIn", "eyeLookOut")):  # both eyes look the same way
         swapped = ("In", "Out") if "In" in name else ("Out", "In")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facecap_batch.training.people.rig import Rig
 
 TILE = 128  # pixels, side of a head tile
-PICTURES_PER_PERSON = 16  # a person is costlier to make than to draw
+IMAGES_PER_PERSON = 16  # a person is costlier to make than to draw
 OCCLUDED = 0.25  # share of crops with a hand or a thing before the face
 
 
@@ -62,8 +62,11 @@ def _random_view(rng: np.random.Generator, size: int, shift: float, scale: float
 def finish(
     rendered: Rendered, who: Person, backdrop: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The picture a camera would have taken, uint8 [size, size, 3], and which landmarks something hides in
-    it, bool [POINTS]."""
+    """The image that a camera would have taken.
+
+    Returns:
+        uint8 [size, size, 3] and which landmarks something hides, bool [POINTS].
+    """
     if rendered.lens is not None:
         degrade.lens_glare(rendered.rgba, rendered.lens, who.lens, rng)
     image = raster.over(rendered.rgba, backdrop)
@@ -81,11 +84,19 @@ def face_shard(
     tone: float | None = None,
     takes: np.ndarray | None = None,
 ) -> FaceShard:
-    """Shard `number` of `count` face crops; boxes are off by what a detector and a track are off by."""
+    """Shard `number` of `count` face crops; boxes err as those of a detector and a track do.
+
+    Args:
+        rig: what people are made from.
+        number: of the shard; other numbers show other people.
+        count: crops, IMAGES_PER_PERSON of each person.
+        tone: the skin of all, 0 fair .. 1 deep; random when None.
+        takes: float32 [N, 51], rows of real takes that expressions are also taken from.
+    """
     rng = np.random.default_rng([7, number])
     images, coefficients, heads, points, hidden, tones = [], [], [], [], [], []
     for position in range(count):
-        if position % PICTURES_PER_PERSON == 0:
+        if position % IMAGES_PER_PERSON == 0:
             who = person(rig, rng, tone)
             backdrops = [degrade.background(rng, CROP) for _ in range(3)]
         values = sample(rng, takes)
@@ -115,7 +126,7 @@ def head_shard(rig: Rig, number: int, count: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng([11, number])
     tiles, boxes, angles = [], [], []
     for position in range(count):
-        if position % PICTURES_PER_PERSON == 0:
+        if position % IMAGES_PER_PERSON == 0:
             who = person(rig, rng)
         rotation = _random_rotation(rng)
         if rng.random() < 0.3:  # profiles, which the regressor sees less of

@@ -1,4 +1,4 @@
-"""Who hm08 can be: MakeHuman's targets and how a person is mixed from them.
+"""Identities of hm08: MakeHuman's targets and how a person is mixed from them.
 
 In: a folder of targets (``macrodetails``, ``head``, ``eyes``, ...) and a random generator. Out: targets by
 name, and the weights of one person. A person is a mean adult (`AVERAGE`) plus weighted differences: ancestry,
@@ -14,28 +14,33 @@ from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.training.people.hm08_targets import Target, read_target, stem
+from facecap_batch.training.people.hm08.targets import Target, find_target, read_target, stem
 
 DETAILS = (
     "head", "forehead", "eyebrows", "eyes", "nose", "cheek", "mouth", "chin", "ears", "neck", "asym",
 )  # fmt: skip
 ANCESTRIES, SEXES = ("african", "asian", "caucasian"), ("female", "male")
-AGES = {"baby": 1.0, "child": 11.0, "young": 25.0, "old": 80.0}  # years at which MakeHuman's targets stand
+AGES = {"baby": 1.0, "child": 11.0, "young": 25.0, "old": 80.0}  # years that MakeHuman's targets show
 MUSCLES, WEIGHTS = ("minmuscle", "averagemuscle", "maxmuscle"), ("minweight", "averageweight", "maxweight")
-# Ends of a slider: what a target's name ends with, and the end opposite to it.
+MACRO_NAMES = (
+    *(f"{a}-{s}-{g}" for a, s, g in product(ANCESTRIES, SEXES, AGES)),
+    *(f"universal-{s}-{g}-{m}-{w}" for s, g, m, w in product(SEXES, AGES, MUSCLES, WEIGHTS)),
+)
+# Ends of a slider: how the names of opposite targets end.
 OPPOSITES = (
     ("decr", "incr"), ("down", "up"), ("in", "out"), ("backward", "forward"), ("concave", "convex"),
     ("compress", "uncompress"),
 )  # fmt: skip
-# Not features of a face, or of no face: the whole head put elsewhere, elves' ears.
-LEFT_OUT = re.compile(r"head-(trans|angle)|neck-(trans|scale-vert)|measure-|pointed|asymm-|ear-trans")
-EVERYDAY = 0.55  # share of sliders that are off the middle at all
-SPREAD = {"head": 0.26, "mouth": 0.28, "ears": 0.4}  # standard deviations
+# Not features of a face, or of no real face: the whole head moved elsewhere, elves' ears.
+EXCLUDED = re.compile(r"head-(trans|angle)|neck-(trans|scale-vert)|measure-|pointed|asymm-|ear-trans")
+OFF_CENTRE = 0.55  # share of sliders that are off the middle at all
+SPREAD = {"head": 0.26, "mouth": 0.28, "ears": 0.4}  # standard deviations of slider positions, by folder
 SPREAD_ELSEWHERE = 0.32
-SINGLE = 0.25  # share of people with one of the shapes that have no opposite (oval head, triangular chin)
-MOST = 0.9
-# Asymmetry: shares of people and how unlike their halves are.
-UNEVEN = ((0.4, 0.1), (0.35, 0.25), (0.25, 0.5))
+WITHOUT_OPPOSITE = 0.25  # share of people with each target that has no opposite (oval head, triangular chin)
+MAX_POSITION = 0.9  # of a slider
+MIN_WEIGHT = 0.01  # of a target; less is left out
+# Asymmetry: share of people, standard deviation between the sliders of their halves.
+ASYMMETRY = ((0.4, 0.1), (0.35, 0.25), (0.25, 0.5))
 
 
 def _macro(sexes: dict[str, float], ages: dict[str, float], ancestries: dict[str, float],
@@ -58,34 +63,33 @@ AVERAGE = _macro(
 
 
 def read(folder: Path, vertices: int) -> tuple[list[str], list[Target]]:
-    """All targets that a face can have, by name, for a base mesh of so many `vertices`.
+    """All targets that a face can have, for a base mesh of so many `vertices`.
 
-    Raises FileNotFoundError where a macro target is missing.
+    Returns:
+        Names, macro targets first and then details as ``folder/name``, and the targets.
+
+    Raises:
+        FileNotFoundError: a macro target is missing.
+        ValueError: a target is damaged; the message names file and line.
     """
-    names = [
-        *(f"{a}-{s}-{g}" for a, s, g in product(ANCESTRIES, SEXES, AGES)),
-        *(f"universal-{s}-{g}-{m}-{w}" for s, g, m, w in product(SEXES, AGES, MUSCLES, WEIGHTS)),
-    ]
-    paths = []
-    for name in names:
-        packed = folder / "macrodetails" / f"{name}.target.gz"
-        paths.append(packed if packed.exists() else packed.with_suffix(""))
+    names = [*MACRO_NAMES]
+    paths = [find_target(folder / "macrodetails", name) for name in names]
     for detail in DETAILS:
         for path in sorted((folder / detail).glob("*.target*")):
-            if not LEFT_OUT.search(stem(path)):
+            if not EXCLUDED.search(stem(path)):
                 names.append(f"{detail}/{stem(path)}")
                 paths.append(path)
     return names, [read_target(path, vertices) for path in paths]
 
 
-def _mixed(rng: np.random.Generator, position: float, names: tuple[str, str, str]) -> dict[str, float]:
-    """Weights of least, average and most at `position` -1..1."""
+def _mixed(position: float, names: tuple[str, str, str]) -> dict[str, float]:
+    """Weights of the minimum, the average and the maximum at `position` -1..1."""
     ends = {names[0]: max(-position, 0.0), names[2]: max(position, 0.0)}
     return {names[1]: 1 - sum(ends.values()), **ends}
 
 
 def age(rng: np.random.Generator) -> float:
-    """Years: mostly adults, children and the old well represented, babies hardly."""
+    """A random age in years: mostly adults, many children and old people, hardly any babies."""
     draw = rng.random()
     if draw < 0.01:
         return float(rng.uniform(1, 4))
@@ -95,16 +99,18 @@ def age(rng: np.random.Generator) -> float:
 
 
 def macro(rng: np.random.Generator, years: float, male: float) -> dict[str, float]:
-    """Weights of the macro targets of a person of so many `years`, `male` 0..1."""
-    stands = np.array(list(AGES.values()))
-    shares = {name: float(np.interp(years, stands, np.eye(len(stands))[k])) for k, name in enumerate(AGES)}
+    """Weights of the macro targets of a random person of `years`; `male` is 0 (female) to 1 (male)."""
+    known_years = np.array(list(AGES.values()))
+    shares = {
+        name: float(np.interp(years, known_years, np.eye(len(known_years))[k])) for k, name in enumerate(AGES)
+    }
     ancestry = rng.dirichlet([0.45] * len(ANCESTRIES))
     return _macro(
         {"female": 1 - male, "male": male},
         shares,
         dict(zip(ANCESTRIES, ancestry.tolist(), strict=True)),
-        _mixed(rng, float(np.clip(rng.normal(0, 0.4), -1, 1)), MUSCLES),
-        _mixed(rng, float(np.clip(rng.normal(0, 0.5), -1, 1)), WEIGHTS),
+        _mixed(float(np.clip(rng.normal(0, 0.4), -1, 1)), MUSCLES),
+        _mixed(float(np.clip(rng.normal(0, 0.5), -1, 1)), WEIGHTS),
     )
 
 
@@ -128,7 +134,8 @@ def sliders(names: Iterable[str]) -> dict[str, tuple[str | None, str]]:
     return found
 
 
-def _placed(slider: tuple[str | None, str], position: float) -> tuple[str, float] | None:
+def _at_position(slider: tuple[str | None, str], position: float) -> tuple[str, float] | None:
+    """The target and its weight that set `slider` to `position` (-1..1)."""
     low, high = slider
     if position >= 0:
         return high, position
@@ -138,36 +145,36 @@ def _placed(slider: tuple[str | None, str], position: float) -> tuple[str, float
 def details(rng: np.random.Generator, names: Iterable[str]) -> dict[str, float]:
     """Weights of the detail targets of a random face.
 
-    Sliders of the left and the right half stand alike up to an unevenness that is the person's own; the asym
-    targets are as strong as that.
+    Sliders of the left and the right half differ by an asymmetry that is the person's own; the asym targets
+    are as strong as that.
     """
-    chance, uneven = zip(*UNEVEN, strict=True)
-    unevenness = float(rng.choice(uneven, p=chance))
+    chance, amounts = zip(*ASYMMETRY, strict=True)
+    asymmetry = float(rng.choice(amounts, p=chance))
     found: dict[str, float] = {}
 
     def put(slider: tuple[str | None, str], position: float) -> None:
-        placed = _placed(slider, float(np.clip(position, -MOST, MOST)))
-        if placed and placed[1] > 0.01:
-            found[placed[0]] = placed[1]
+        weighted = _at_position(slider, float(np.clip(position, -MAX_POSITION, MAX_POSITION)))
+        if weighted and weighted[1] > MIN_WEIGHT:
+            found[weighted[0]] = weighted[1]
 
     known = sliders(names)
     for name, slider in known.items():
         folder, bare = name.split("/")
         if bare.startswith("r-"):
-            continue  # with its left one
+            continue  # set with the left one
         if folder == "asym":
-            if bare.endswith("-l"):  # the other way round is -r, which is its opposite
+            if bare.endswith("-l"):  # its opposite is -r, the mirror image
                 both = (f"{folder}/{bare.removesuffix('l')}r", slider[1])
-                put(both, rng.normal(0, unevenness) if rng.random() < EVERYDAY else 0.0)
+                put(both, rng.normal(0, asymmetry) if rng.random() < OFF_CENTRE else 0.0)
             continue
         if slider[0] is None:
-            position = float(rng.uniform(0, 0.6)) if rng.random() < SINGLE else 0.0
+            position = float(rng.uniform(0, 0.6)) if rng.random() < WITHOUT_OPPOSITE else 0.0
         else:
             position = float(rng.normal(0, SPREAD.get(folder, SPREAD_ELSEWHERE)))
-            position *= rng.random() < EVERYDAY
+            position *= rng.random() < OFF_CENTRE
         if bare.startswith("l-"):
             other = known[f"{folder}/r-{bare.removeprefix('l-')}"]
-            apart = float(rng.normal(0, unevenness))
+            apart = float(rng.normal(0, asymmetry))
             put(slider, position + apart / 2)
             put(other, position - apart / 2)
         else:
