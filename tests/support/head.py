@@ -13,6 +13,7 @@ from facecap_batch.engines.default_crop import LANDMARKS
 from facecap_batch.training.people.head_model import HeadModel
 from facecap_batch.training.people.identities import ict
 from facecap_batch.training.people.rig import Rig
+from facecap_batch.training.rendering.raster import EYE_LEFT, EYE_RIGHT, FACE
 
 MODES = 20  # ways in which heads differ
 EGG = np.array([7.5, 11.0, 9.0])  # half axes, centimetres
@@ -20,10 +21,10 @@ EYES = ((3.1, 3.6, 7.2), (-3.1, 3.6, 7.2))
 
 
 def _ball(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    polar, turn = np.meshgrid(
+    polar, azimuth = np.meshgrid(
         np.linspace(0.02, np.pi - 0.02, rows), np.linspace(0, 2 * np.pi, columns, False), indexing="ij"
     )
-    points = np.stack([np.sin(polar) * np.sin(turn), np.cos(polar), np.sin(polar) * np.cos(turn)], -1)
+    points = np.stack([np.sin(polar) * np.sin(azimuth), np.cos(polar), np.sin(polar) * np.cos(azimuth)], -1)
     triangles = []
     for row in range(rows - 1):
         for column in range(columns):
@@ -36,9 +37,10 @@ def head_for_tests() -> HeadModel:
     """A `HeadModel` of about 800 vertices."""
     ball, faces = _ball(25, 32)
     small, small_faces = _ball(8, 12)
-    parts = [(ball * EGG, faces, 0)]
+    parts = [(ball * EGG, faces, FACE)]
     parts += [
-        (small * 1.5 + centre, small_faces, material) for centre, material in zip(EYES, (5, 6), strict=True)
+        (small * 1.5 + centre, small_faces, material)
+        for centre, material in zip(EYES, (EYE_LEFT, EYE_RIGHT), strict=True)
     ]
     neutral = np.concatenate([points for points, *_ in parts]).astype(np.float32)
     offsets = np.cumsum([0] + [len(points) for points, *_ in parts])
@@ -51,12 +53,12 @@ def head_for_tests() -> HeadModel:
         front = np.where(neutral[:face, 2] > 0, 0.0, 100.0)
         return int(np.argmin(np.hypot(neutral[:face, 0] - x, neutral[:face, 1] - y) + front))
 
-    turn = np.linspace(0, 2 * np.pi, LANDMARKS, endpoint=False)
-    marks = np.array([nearest(5 * np.cos(t), 6 * np.sin(t)) for t in turn])
-    for index, place in {36: (-4.4, 3.6), 39: (-1.8, 3.6), 42: (1.8, 3.6), 45: (4.4, 3.6), 48: (-2.5, -4),
+    around = np.linspace(0, 2 * np.pi, LANDMARKS, endpoint=False)
+    marks = np.array([nearest(5 * np.cos(t), 6 * np.sin(t)) for t in around])
+    for index, position in {36: (-4.4, 3.6), 39: (-1.8, 3.6), 42: (1.8, 3.6), 45: (4.4, 3.6), 48: (-2.5, -4),
                          54: (2.5, -4),
                          27: (0, 3.6), 0: (-7, 2), 16: (7, 2)}.items():  # fmt: skip
-        marks[index] = nearest(*place)
+        marks[index] = nearest(*position)
     rng = np.random.default_rng(0)
     start, vertices, deltas = [0], [], []
     for _ in ARKIT_NAMES:
