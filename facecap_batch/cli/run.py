@@ -151,6 +151,14 @@ def run(
             rich_help_panel=RERUN_PANEL,
         ),
     ] = RunOptions.retry_failed,
+    new_manifest: Annotated[
+        bool,
+        typer.Option(
+            "--new-manifest",
+            help="Let the folder go over to a manifest that leaves out clips which are finished in it.",
+            rich_help_panel=RERUN_PANEL,
+        ),
+    ] = RunOptions.new_manifest,
     log_json: LogJson = None,
     quiet: Quiet = False,
 ) -> None:
@@ -165,7 +173,7 @@ def run(
     """
     from facecap_batch.runs.manifest import read_manifest
 
-    read_manifest(manifest)  # the user hears of a bad manifest before engines are looked at
+    clips = read_manifest(manifest)  # first: the user hears of a bad manifest before engines are looked at
     from facecap_batch.runs.config import make_config, worker_threads
     from facecap_batch.runs.observers.progress import make_display
     from facecap_batch.runs.start import start_run
@@ -202,10 +210,11 @@ def run(
         force=force,
         retry_failed=retry_failed,
         attempts=attempts,
+        new_manifest=new_manifest,
         log_json=log_json,
         segment_s=segment_seconds,
     )
-    conclude(start_run(manifest, config, options, make_display(quiet)), storage_path(output))
+    conclude(start_run(clips, config, options, make_display(quiet)), storage_path(output))
 
 
 def solve(
@@ -296,6 +305,8 @@ def conclude(summary: RunSummary, output: StoragePath) -> None:
     parts = [f"{summary.done} of {summary.clips} clips done"]
     if summary.kept:
         parts.append(f"{summary.kept} of them by earlier runs")
+    if summary.without_face:
+        parts.append(f"{summary.without_face} without any face (see note in {output / 'clips.parquet'})")
     if summary.failed:
         parts.append(f"{summary.failed} failed (see {output / 'clips.parquet'})")
     if summary.pending:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from facecap_batch import __version__, machine
-from facecap_batch.engines.registry import AUTO, choose_backend, unavailable_because
+from facecap_batch.engines.registry import choose_backend
 from facecap_batch.engines.sets import EngineSet, available_sets, fingerprints, load_set
 from facecap_batch.errors import NotCertified, OutputNotWritable
 from facecap_batch.storage.publish import publish_bytes
@@ -175,20 +175,13 @@ def require(engines: EngineSet, backend: str) -> Certificate | None:
 
 
 def require_for(engine_set: str, backend: str) -> None:
-    """Raise NotCertified unless a run with this set and `backend` ("auto": any that works) may go on."""
-    engines = load_set(engine_set)
-    names = [backend]
-    if backend == "auto":
-        names = [name for name in AUTO if unavailable_because(name) is None] or [choose_backend().name]
-    refused = []
-    for name in names:
-        try:
-            require(engines, name)
-        except NotCertified as error:
-            refused.append(error)
-        else:
-            return
-    raise refused[0]
+    """Raise NotCertified unless this set is certified on the backend that `backend` means on this machine.
+
+    "auto" means the one that workers here will take: another one that is certified, or the reference, which
+    needs no certificate, does not help them.
+    """
+    name = choose_backend().name if backend == "auto" else backend
+    require(load_set(engine_set), name)
 
 
 def _spelt(engines: EngineSet) -> str:

@@ -28,6 +28,8 @@ from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment
 from facecap_batch.solve.solver import solve_table
 from facecap_batch.storage.publish import StoragePath, writing
 
+NO_FACE = "no face was found in any frame, so no FBX was written"
+
 
 def process(
     item: WorkItem | SegmentItem | JoinItem,
@@ -65,7 +67,8 @@ def process(
 def _publish(
     item: WorkItem | JoinItem, raw: CoefficientTable, config: RunConfig, output: StoragePath
 ) -> dict[str, int]:
-    """Solve and write the clip's files; their names and sizes in bytes."""
+    """Solve and write the clip's files; return their names and sizes in bytes. A clip without a face gets no
+    FBX."""
     from facecap_batch.exporting.fbx.writer import write_fbx
 
     names = output_names(item.clip.clip_id)
@@ -76,7 +79,11 @@ def _publish(
     with writing(output / names["coefficients"]) as path:
         write_parquet(final, path)
     with writing(output / names["fbx"]) as path:
-        write_fbx(final, path)
+        if raw.face_found.any():
+            write_fbx(final, path)
+        else:  # an animation in which nothing moves would pass for a result
+            path.unlink(missing_ok=True)
+            del names["fbx"]
     return {name: size_of(output, name) for name in names.values()}
 
 
@@ -125,8 +132,13 @@ def _record(
         outputs=outputs,
         wall_s=round(wall_s, 3),
         finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        note=raw.metadata.get("notes", ""),
+        note=_note(raw),
     )
+
+
+def _note(raw: CoefficientTable) -> str:
+    notes = [raw.metadata["notes"]] if raw.metadata.get("notes") else []
+    return "; ".join(notes if raw.face_found.any() else [NO_FACE, *notes])
 
 
 def classify_error(error: BaseException) -> tuple[str, str, bool]:

@@ -71,7 +71,7 @@ def carry_out(
             except FacecapError as error:
                 error_type, message, _ = classify_error(error)
                 outcome = Outcome(task.key, 1, error_type=error_type, error=message)
-        step = course.follow(outcome)
+        step = course.advance(outcome)
         tasks = collections.deque(task for task in tasks if task.key not in step.dropped)
         tasks.extend(step.tasks)
         assert ended is None or step.ended is None

@@ -135,7 +135,7 @@ from facecap_batch.video.decoder import decode
 
 folder = Path(sys.argv[1])
 publish_bytes(storage_path(str(folder / "manifest.csv")), b"path\\na.mp4\\n")
-(clip,) = read_manifest(folder / "manifest.csv")
+(clip,) = read_manifest(folder / "manifest.csv").clips
 assert identify(clip).size > 0 and sum(1 for _ in decode(clip.path)) == 3
 with OutputLock(folder / "out"):
     assert Ledger(folder / "out").as_of_now().get("a") is None
@@ -337,7 +337,7 @@ def test_inputs_are_known_by_what_their_storage_says(store: ObjectStore) -> None
 
 def test_manifests_lie_anywhere(store: ObjectStore) -> None:
     text = b"path\na.mp4\n../other/b.mp4\ns3://else/c.mp4\n/mnt/d.mp4\nhttps://host/e.mp4\n"
-    clips = read_manifest(put(f"{S3}/lists/today/m.csv", text))
+    clips = read_manifest(put(f"{S3}/lists/today/m.csv", text)).clips
     assert [clip.path for clip in clips] == [
         f"{S3}/lists/today/a.mp4",
         f"{S3}/lists/other/b.mp4",
@@ -345,7 +345,7 @@ def test_manifests_lie_anywhere(store: ObjectStore) -> None:
         "/mnt/d.mp4",
         "https://host/e.mp4",
     ]
-    assert len(read_manifest(f"{store.address}/{BUCKET}/lists/today/m.csv")) == 5
+    assert len(read_manifest(f"{store.address}/{BUCKET}/lists/today/m.csv").clips) == 5
     for wrong in (f"{S3}/lists/none.csv", "s3://nowhere/m.csv"):
         with pytest.raises(BadManifest, match="cannot read the manifest"):
             read_manifest(wrong)
