@@ -28,7 +28,8 @@ from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment
 from facecap_batch.solve.solver import solve_table
 from facecap_batch.storage.publish import StoragePath, writing
 
-NO_FACE = "no face was found in any frame, so no FBX was written"
+# The files are written all the same: one FBX per clip is what pipelines count on.
+NO_FACE = "no face was found in any frame: nothing moves in the FBX"
 
 
 def process(
@@ -67,8 +68,7 @@ def process(
 def _publish(
     item: WorkItem | JoinItem, raw: CoefficientTable, config: RunConfig, output: StoragePath
 ) -> dict[str, int]:
-    """Solve and write the clip's files; return their names and sizes in bytes. A clip without a face gets no
-    FBX."""
+    """Solve and write the clip's files; return their names and sizes in bytes."""
     from facecap_batch.exporting.fbx.writer import write_fbx
 
     names = output_names(item.clip.clip_id)
@@ -79,11 +79,7 @@ def _publish(
     with writing(output / names["coefficients"]) as path:
         write_parquet(final, path)
     with writing(output / names["fbx"]) as path:
-        if raw.face_found.any():
-            write_fbx(final, path)
-        else:  # an animation in which nothing moves would pass for a result
-            path.unlink(missing_ok=True)
-            del names["fbx"]
+        write_fbx(final, path)
     return {name: size_of(output, name) for name in names.values()}
 
 

@@ -16,7 +16,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -67,7 +67,7 @@ def read_manifest(path: str | StoragePath) -> Manifest:
     return Manifest(str(path.absolute()), _clips(rows, folder, str(path), problems))
 
 
-def manifest_of(videos: Sequence[str | Path]) -> Manifest:
+def manifest_of(videos: Iterable[str | Path]) -> Manifest:
     """A manifest without a file: one clip per video, named by its stem.
 
     Args:

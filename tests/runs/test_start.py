@@ -183,15 +183,13 @@ def test_a_clip_without_a_face_says_so(
     grey = [np.full((48, 64, 3), 120, np.uint8)] * 4
     write_video(tmp_path / "empty room.mp4", grey)
     manifest = write_manifest(tmp_path, [{"path": "empty room.mp4"}])
-    (tmp_path / "out/fbx").mkdir(parents=True)
-    (tmp_path / "out/fbx/empty room.fbx").write_bytes(b"of an earlier configuration")
     summary = start_run(read_manifest(manifest), no_faces(config), RunOptions(tmp_path / "out", workers=1))
     assert (summary.exit_code, summary.done, summary.without_face) == (0, 1, 1)
     assert "no face found: empty room" in capsys.readouterr().err
     row = rows(tmp_path / "out")["empty room"]
     assert (row["status"], row["frames_with_face"]) == ("done", 0)
-    assert row["note"] == "no face was found in any frame, so no FBX was written"
-    assert sorted(results(tmp_path / "out")) == ["coefficients/empty room.parquet", "raw/empty room.parquet"]
+    assert row["note"] == "no face was found in any frame: nothing moves in the FBX"
+    assert (tmp_path / "out/fbx/empty room.fbx").is_file()
     found = status(tmp_path / "out")
     assert found.without_face == 1 and "1 clips without any face" in describe(found)
     assert json.loads((tmp_path / "out/run.json").read_text())["without_face"] == 1
