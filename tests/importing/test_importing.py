@@ -148,18 +148,18 @@ def test_code_in_a_weights_file_is_not_executed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "wishes", "telling"),
     [
-        ({}, {}, r"with 57 outputs: it has 5; say --num-outputs 5"),
-        ({}, {"output_names": ("a", "b")}, r"with 2 outputs: it has 5; say --num-outputs 5"),
+        ({}, {}, r"with 57 outputs: it has 5; set --num-outputs 5"),
+        ({}, {"output_names": ("a", "b")}, r"with 2 outputs: it has 5; set --num-outputs 5"),
         ({}, {"output_names": OWN, "variant": "large"}, "MobileNetV3-small, not -large"),
-        ({}, {"output_names": OWN, "detector_size": 320}, "--detector-size means nothing"),
+        ({}, {"output_names": OWN, "detector_size": 320}, "--detector-size does not apply"),
         ({"features.3.block.0.0.weight": None}, {}, r"missing features\.3\.layers\.0\.0\.weight"),
         ({"extra.weight": torch.zeros(1)}, {}, r"superfluous extra\.weight"),
         ({"features.0.0.weight": torch.zeros(16, 1, 3, 3)}, {}, r"\[16, 1, 3, 3\] for \[16, 3, 3, 3\]"),
         ({"features.13.0.weight": torch.zeros(1)}, {}, "it has 14 blocks"),
-        ({"features.0.0.weight": None}, {}, "weights of no network that is known"),
+        ({"features.0.0.weight": None}, {}, "weights of no known network"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_says_what_does_not(
+def test_a_checkpoint_that_does_not_fit_lists_what_does_not(
     checkpoint: Path, tmp_path: Path, change: dict, wishes: dict, telling: str
 ) -> None:
     state = {**torch.load(checkpoint, weights_only=True)["state_dict"]}
@@ -219,19 +219,19 @@ def test_a_bare_onnx_detector_gets_the_names_of_the_contract(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("shape", "telling"),
     [
-        ({"outputs": {"outputs": ("n", 52)}}, "52 numbers, not 57; say --num-outputs 52"),
+        ({"outputs": {"outputs": ("n", 52)}}, "52 numbers, not 57; set --num-outputs 52"),
         ({"outputs": {"a": ("n", 57), "b": ("n", 57)}}, "one of them is called outputs"),
         ({"outputs": {"a": ("n", 57, 2, 2)}}, "neither a regressor's"),
         ({"outputs": {"a": ("n", 9, 4), "b": ("n", 9, 2)}}, r"scores \[N, P\]"),
         ({"image": ("n", 1, 32, 32)}, "colour images"),
         ({"image": ("n", 3, 32, 48)}, "images of an engine are square"),
-        ({"image": ("n", 3, "h", "w")}, "leaves the size open: say it with --size"),
+        ({"image": ("n", 3, "h", "w")}, "leaves the size open: set it with --size"),
         ({"inputs": 2}, "has 2 inputs"),
         ({"outputs": {"outputs": ("n", 57), "hidden": ("n", 2)}}, r"hidden is \['N', 2\]"),
-        ({"scale": float("nan")}, "is no number"),
+        ({"scale": float("nan")}, "values that are not finite"),
     ],
 )
-def test_a_bare_onnx_that_is_no_engine_says_why(tmp_path: Path, shape: dict, telling: str) -> None:
+def test_a_bare_onnx_that_is_no_engine_is_refused_with_the_reason(tmp_path: Path, shape: dict, telling: str) -> None:
     file = write_onnx(tmp_path / "a.onnx", **{"outputs": {"outputs": ("n", 57)}, **shape})
     with pytest.raises(EngineError, match=telling):
         import_engine(str(file), tmp_path / "set", ImportOptions())
@@ -240,11 +240,11 @@ def test_a_bare_onnx_that_is_no_engine_says_why(tmp_path: Path, shape: dict, tel
 
 def test_options_and_file_must_agree(tmp_path: Path) -> None:
     file = write_onnx(tmp_path / "a.onnx", {"outputs": ("n", 57)})
-    with pytest.raises(EngineError, match="not of the 64 pixels that --size says"):
+    with pytest.raises(EngineError, match="not of the 64 pixels of --size"):
         import_engine(str(file), tmp_path / "set", ImportOptions(size=64))
-    with pytest.raises(EngineError, match="is a regressor: --detector-size means nothing"):
+    with pytest.raises(EngineError, match="is a regressor: --detector-size does not apply"):
         import_engine(str(file), tmp_path / "set", ImportOptions(detector_size=64))
-    with pytest.raises(EngineError, match="--variant means nothing"):
+    with pytest.raises(EngineError, match="--variant does not apply"):
         import_engine(str(file), tmp_path / "set", ImportOptions(variant="small"))
     byte = write_onnx(tmp_path / "b.onnx", {"outputs": ("n", 57)}, kind=onnx.TensorProto.UINT8)
     with pytest.raises(EngineError, match="normalises by itself"):
@@ -254,7 +254,7 @@ def test_options_and_file_must_agree(tmp_path: Path) -> None:
         import_engine(str(tmp_path / "c.onnx"), tmp_path / "set", ImportOptions())
     for source, telling in (
         ("absent.pth", "neither a file nor an engine set"),
-        (str(tmp_path), "say with --role"),
+        (str(tmp_path), "choose one of its engines with --role"),
     ):
         with pytest.raises(EngineError, match=telling):
             import_engine(source, tmp_path / "set", ImportOptions())
@@ -280,7 +280,7 @@ def test_names_of_outputs_are_read_as_typed(tmp_path: Path) -> None:
     assert output_names(None, 57) == OUTPUT_NAMES and output_names(None, None) is None
     for names, count, telling in (
         (None, 52, "52 outputs need names"),
-        ("a,b", 3, "names 2 outputs, --num-outputs says 3"),
+        ("a,b", 3, "names 2 outputs, --num-outputs is 3"),
         ("numbered", None, "needs --num-outputs"),
         ("absent.txt", 3, "no file absent.txt"),
         ("jawOpen,JawOpen", 2, "by case alone"),
@@ -299,7 +299,7 @@ def test_normalisation_is_in_pixels() -> None:
             channel_values(text, option)
 
 
-def test_a_card_says_how_its_head_is_meant(random_engines: EngineSet, tmp_path: Path) -> None:
+def test_a_card_carries_its_head_frame(random_engines: EngineSet, tmp_path: Path) -> None:
     """Cards of before have no such field: their results, and so their fingerprints, stay."""
     card = random_engines.regressor
     fields = json.loads(card.to_json())
@@ -342,7 +342,7 @@ def test_weights_are_known_by_their_parameters(checkpoint: Path, tmp_path: Path)
         EngineError, match=r"does not hold FaceBoxes weights: missing .* and \d+ more; superfluous"
     ):
         import_engine(str(checkpoint), tmp_path / "set", ImportOptions(), kind="faceboxes")
-    with pytest.raises(EngineError, match="128 pixels at least, not 64"):
+    with pytest.raises(EngineError, match="at least 128 pixels, not 64"):
         import_engine(str(tmp_path / "boxes.pt"), tmp_path / "set", ImportOptions(detector_size=64))
 
 

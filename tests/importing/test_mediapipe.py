@@ -153,7 +153,7 @@ def test_a_head_is_fitted_at_any_angle() -> None:
     weights = RNG.uniform(0, 1, 468)
     pose = fit_head(graph, points, FACE, weights, np.array([1.0, 2.0, 3.0]))
     graph.output(pose.angles, "angles", (BATCH, 3))
-    graph.output(pose.place, "place", (BATCH, 3))
+    graph.output(pose.position, "position", (BATCH, 3))
     graph.output(pose.scale, "scale", (BATCH, 1))
     session = onnxruntime.InferenceSession(graph.model(), providers=["CPUExecutionProvider"])
     angles = RNG.uniform([-3, -1.4, -3], [3, 1.4, 3], (40, 3))
