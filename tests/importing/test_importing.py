@@ -146,7 +146,7 @@ def test_code_in_a_weights_file_is_not_executed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "wishes", "telling"),
+    ("change", "options", "message"),
     [
         ({}, {}, r"with 57 outputs: it has 5; set --num-outputs 5"),
         ({}, {"output_names": ("a", "b")}, r"with 2 outputs: it has 5; set --num-outputs 5"),
@@ -160,24 +160,24 @@ def test_code_in_a_weights_file_is_not_executed(tmp_path: Path) -> None:
     ],
 )
 def test_a_checkpoint_that_does_not_fit_lists_what_does_not(
-    checkpoint: Path, tmp_path: Path, change: dict, wishes: dict, telling: str
+    checkpoint: Path, tmp_path: Path, change: dict, options: dict, message: str
 ) -> None:
     state = {**torch.load(checkpoint, weights_only=True)["state_dict"]}
     for name, value in change.items():
         state[f"module.{name}"] = value
-        wishes = {"output_names": OWN, **wishes}
+        options = {"output_names": OWN, **options}
     torch.save({name: value for name, value in state.items() if value is not None}, tmp_path / "w.pth")
-    with pytest.raises(EngineError, match=telling):
-        import_engine(str(tmp_path / "w.pth"), tmp_path / "set", ImportOptions(**wishes))
+    with pytest.raises(EngineError, match=message):
+        import_engine(str(tmp_path / "w.pth"), tmp_path / "set", ImportOptions(**options))
     assert not (tmp_path / "set").exists()
 
 
 def test_a_bare_onnx_regressor_is_made_an_engine(tmp_path: Path) -> None:
     file = write_onnx(tmp_path / "theirs.onnx", {"logits": ("batch", 5), "presence": ("batch", 1)})
-    wishes = ImportOptions(
+    options = ImportOptions(
         output_names=OWN, mean=(10, 20, 30), std=(40, 50, 60), channels="BGR", licence="CC0"
     )
-    (card,) = import_engine(str(file), tmp_path / "set", wishes)
+    (card,) = import_engine(str(file), tmp_path / "set", options)
     assert (card.role, card.name, card.licence, card.output_names) == ("regressor", "theirs", "CC0", OWN)
     assert (card.input.layout, card.input.dtype, card.input.size) == ("NCHW", "float32", 32)
     assert (card.input.channels, card.input.mean, card.input.std) == ("BGR", (10, 20, 30), (40, 50, 60))
@@ -217,7 +217,7 @@ def test_a_bare_onnx_detector_gets_the_names_of_the_contract(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("shape", "telling"),
+    ("shape", "message"),
     [
         ({"outputs": {"outputs": ("n", 52)}}, "52 numbers, not 57; set --num-outputs 52"),
         ({"outputs": {"a": ("n", 57), "b": ("n", 57)}}, "one of them is called outputs"),
@@ -231,9 +231,9 @@ def test_a_bare_onnx_detector_gets_the_names_of_the_contract(tmp_path: Path) -> 
         ({"scale": float("nan")}, "values that are not finite"),
     ],
 )
-def test_a_bare_onnx_that_is_no_engine_is_refused_with_the_reason(tmp_path: Path, shape: dict, telling: str) -> None:
+def test_a_bare_onnx_that_is_no_engine_is_refused(tmp_path: Path, shape: dict, message: str) -> None:
     file = write_onnx(tmp_path / "a.onnx", **{"outputs": {"outputs": ("n", 57)}, **shape})
-    with pytest.raises(EngineError, match=telling):
+    with pytest.raises(EngineError, match=message):
         import_engine(str(file), tmp_path / "set", ImportOptions())
     assert not (tmp_path / "set").exists()
 
@@ -252,11 +252,11 @@ def test_options_and_file_must_agree(tmp_path: Path) -> None:
     (tmp_path / "c.onnx").write_bytes(b"no network")
     with pytest.raises(EngineError, match="no ONNX network"):
         import_engine(str(tmp_path / "c.onnx"), tmp_path / "set", ImportOptions())
-    for source, telling in (
+    for source, message in (
         ("absent.pth", "neither a file nor an engine set"),
         (str(tmp_path), "choose one of its engines with --role"),
     ):
-        with pytest.raises(EngineError, match=telling):
+        with pytest.raises(EngineError, match=message):
             import_engine(source, tmp_path / "set", ImportOptions())
     (tmp_path / "a.zip").write_bytes(b"")
     with pytest.raises(EngineError, match=r"networks come as .*\.onnx"):
@@ -278,14 +278,14 @@ def test_names_of_outputs_are_read_as_typed(tmp_path: Path) -> None:
     assert output_names("jawOpen, smile", 2) == ("jawOpen", "smile")
     assert output_names("numbered", 2) == ("output0", "output1")
     assert output_names(None, 57) == OUTPUT_NAMES and output_names(None, None) is None
-    for names, count, telling in (
+    for names, count, message in (
         (None, 52, "52 outputs need names"),
         ("a,b", 3, "names 2 outputs, --num-outputs is 3"),
         ("numbered", None, "needs --num-outputs"),
         ("absent.txt", 3, "no file absent.txt"),
         ("jawOpen,JawOpen", 2, "by case alone"),
     ):
-        with pytest.raises(EngineError, match=telling):
+        with pytest.raises(EngineError, match=message):
             output_names(names, count)
 
 
