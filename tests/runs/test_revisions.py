@@ -1,6 +1,6 @@
 """Changed results need a new revision, or folders made before would count as done.
 
-In: a synthesised clip with known faces, and a raw table with gaps, noise, a blink and a jump. Out: their raw and final
+In: a synthesised clip with known faces, and a raw table with gaps and jumps. Out: their raw and final
 tables, held against the recorded ones in ``golden/``. Values are compared within a tolerance, because
 processors differ in the last bits of a resized image. Where the results change on purpose, raise the revision
 that the failure names and record the tables anew: ``python -m tests.runs.test_revisions``.
