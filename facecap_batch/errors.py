@@ -76,7 +76,7 @@ class NotCertified(EngineError):
     get one."""
 
 
-class PeerFailed(FacecapError):
+class BaselineFailed(FacecapError):
     """Another tool whose speed is to be compared has failed. The message holds what it printed."""
 
 

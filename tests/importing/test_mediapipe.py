@@ -248,5 +248,5 @@ def test_the_real_bundle_says_what_mediapipe_says(
 def test_the_real_bundle_is_the_same_in_torch(footage: Callable[[str], Path], tmp_path: Path) -> None:
     import_mediapipe(TASK, tmp_path)
     videos = [footage("single_face.mp4")]
-    for comparison in verify(str(tmp_path), ["onnxruntime-cpu"], "torch", videos, crops=20, pictures=4):
+    for comparison in verify(str(tmp_path), ["onnxruntime-cpu"], "torch", videos, crops=20, images=4):
         assert comparison.ok, comparison
