@@ -5,7 +5,6 @@ In: options. Out: an output folder, a summary line, an exit code. Nothing heavy 
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -155,7 +154,7 @@ def run(
         bool,
         typer.Option(
             "--new-manifest",
-            help="Let the folder go over to a manifest that leaves out clips which are finished in it.",
+            help="Accept a manifest that leaves out clips which are finished in the output folder.",
             rich_help_panel=RERUN_PANEL,
         ),
     ] = RunOptions.new_manifest,
@@ -199,8 +198,6 @@ def run(
         ),
         require_certificate,
     )
-    if ray_address is None:  # the machines of a cluster may have what this one lacks
-        require_backend(backend)
     options = RunOptions(
         output=storage_path(output),
         workers=workers,
@@ -278,20 +275,6 @@ def retry(
         log_json=log_json,
     )
     conclude(retry_run(options, clip or [], make_display(quiet)), storage_path(output))
-
-
-def require_backend(backend: Backend) -> None:
-    """Raise BackendUnavailable, with what to install, where `backend` cannot run on this machine.
-
-    Workers find out for themselves, but only once Ray has been started. The runtimes behind "auto" are only
-    looked for: importing them would slow down every rerun that has nothing to do.
-    """
-    from facecap_batch.engines.registry import choose_backend
-
-    runtimes = ("onnxruntime", "torch", "tensorrt")
-    if backend is Backend.auto and any(importlib.util.find_spec(name) is not None for name in runtimes):
-        return
-    choose_backend(backend.value)
 
 
 def conclude(summary: RunSummary, output: StoragePath) -> None:

@@ -22,7 +22,7 @@ from facecap_batch.runs.manifest import Manifest, read_manifest
 from facecap_batch.runs.observers.progress import Display, PlainDisplay
 from facecap_batch.runs.planner import Plan, plan
 from facecap_batch.runs.run import Assignment, RunSummary
-from facecap_batch.runs.start import check_certified, named, recorded_config, run_in_folder
+from facecap_batch.runs.start import check_backend, named, recorded_config, run_in_folder
 from facecap_batch.storage.publish import StoragePath, storage_path
 
 
@@ -38,7 +38,8 @@ def retry_run(
     Clips that were never reached stay so: the command of the run goes on with them.
 
     Raises:
-        NoRun, OtherVersion, NotCertified, UnknownClip: the folder or this machine does not allow it.
+        NoRun, OtherVersion, UnknownClip: the folder does not allow it.
+        BackendUnavailable, NotCertified: this machine does not.
         BadManifest: the manifest is gone or bad; ManifestChanged: its rows are others.
         EngineMismatch: engines or version are not those of the run.
         OutputBusy, OutputNotWritable: another run holds the folder, or it refuses.
@@ -46,7 +47,7 @@ def retry_run(
     """
     output = storage_path(options.output)
     last_run, _ = read_reports(output)  # a folder without a run must not get a lock
-    check_certified(recorded_config(last_run, output), options)
+    check_backend(recorded_config(last_run, output), options)
 
     def assign(ledger: Ledger) -> Assignment:
         last_run, rows = read_reports(ledger.output)

@@ -9,6 +9,7 @@ both ends. `run_in_folder` is that order, for whoever has something to do in a f
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.storage.publish import StoragePath, not_writable, remove_leftovers, storage_path
 
 MAX_NAMED = 5  # clips in one message
+RUNTIMES = ("onnxruntime", "torch", "tensorrt")  # modules, one of which every backend needs
 
 
 class OtherManifest(BadManifest):
@@ -47,10 +49,11 @@ def start_run(
     An interrupt (SIGINT or SIGTERM in the main thread) ends the run in good order; the summary says so.
 
     Raises:
-        NotCertified, OtherManifest, OutputNotWritable, OutputBusy: before anything has run.
+        BackendUnavailable, NotCertified, OtherManifest, OutputNotWritable, OutputBusy: before anything has
+            run.
         WorkerLost, EngineError: no worker can live on the cluster.
     """
-    check_certified(config, options)
+    check_backend(config, options)
     display = display or PlainDisplay()
 
     def assign(ledger: Ledger) -> Assignment:
@@ -124,13 +127,25 @@ def run_in_folder(
         return run.carry_out(display)
 
 
-def check_certified(config: RunConfig, options: RunOptions) -> None:
-    """Raise NotCertified where only certified backends may run and the one that workers would take is not.
+def check_backend(config: RunConfig, options: RunOptions) -> None:
+    """Refuse, before Ray starts, a backend that the workers of this machine would refuse later.
 
-    Known before Ray starts where workers run on this machine; on a cluster each worker checks its own.
+    On a cluster (`options.ray_address`) each worker checks its own machine.
+
+    Raises:
+        BackendUnavailable: the backend cannot run here; the message names what to install.
+        NotCertified: only certified backends may run, and the one that workers would take is not.
     """
-    if config.require_certificate and options.ray_address is None:
+    if options.ray_address is not None:
+        return
+    # For "auto" the runtimes are only looked for: importing them would slow down every rerun that has nothing
+    # to do.
+    if config.backend != "auto" or not any(importlib.util.find_spec(name) for name in RUNTIMES):
         # Not at the top: it knows every backend, and a driver needs none.
+        from facecap_batch.engines.registry import choose_backend
+
+        choose_backend(config.backend)
+    if config.require_certificate:
         from facecap_batch.engines.certificates import require_for
 
         require_for(config.engines, config.backend)
