@@ -98,3 +98,8 @@ def error_number(error: OSError) -> int | None:
         if f"errno {number}]" in str(error).lower() or os.strerror(number) in str(error):
             return number
     return None
+
+
+def install_hint(extras: str) -> str:
+    """The command that installs `extras` ("cpu,query") of this package, which lies on no index."""
+    return f"pip install '.[{extras}]' in a checkout of facecap-batch"

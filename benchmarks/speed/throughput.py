@@ -9,7 +9,7 @@ Three figures of ours, medians over the repeats:
 - Ray running: the same command on a Ray that is there already (`--ray-address`);
 - processing: from the first frame a worker opens to the last file published, what a long run comes to.
 
-Measure what users get: an environment as ``pip install "facecap-batch[cpu]"`` makes it. Ray's `default` extra
+Measure what users get: an environment as ``pip install ".[cpu]"`` makes it. Ray's `default` extra
 starts more processes and cost 1.4 s of each whole command here. Ray's start weighs less the longer a run is.
 
 The peer is MediaPipe as `facecap_batch.checks.mediapipe_baseline` runs it, or a script that is given the

@@ -25,7 +25,7 @@ from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.certificates import REFERENCE
 from facecap_batch.engines.registry import full_precision_backends, open_engine, unavailable_because
 from facecap_batch.engines.sets import EngineSet, load_set
-from facecap_batch.errors import BackendUnavailable, EngineMismatch
+from facecap_batch.errors import BackendUnavailable, EngineMismatch, install_hint
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def verify(
     if not reference or not others:
         raise BackendUnavailable(
             f"only {reference or 'no backend'} works here, so there is nothing to compare it with: "
-            "pip install 'facecap-batch[torch]' brings the reference"
+            f"{install_hint('torch')} brings the reference"
         )
     _check_same_contract(cards, exact)
     sample = make_sample(cards, videos, crops, images)

@@ -21,7 +21,7 @@ from typing import Any
 from facecap_batch import __version__, machine
 from facecap_batch.engines.registry import choose_backend
 from facecap_batch.engines.sets import EngineSet, available_sets, fingerprints, load_set
-from facecap_batch.errors import NotCertified, OutputNotWritable
+from facecap_batch.errors import NotCertified, OutputNotWritable, install_hint
 from facecap_batch.storage.publish import publish_bytes
 
 FORMAT = 1
@@ -171,7 +171,7 @@ def require(engines: EngineSet, backend: str) -> Certificate | None:
     aside = f" ({others} of other engines, versions or hardware)" if others else ""
     raise NotCertified(
         f"{about}: no certificate{aside}; on such a machine, with the reference installed "
-        f"(pip install 'facecap-batch[torch]'), `{command}` issues one"
+        f"({install_hint('torch')}), `{command}` issues one"
     )
 
 

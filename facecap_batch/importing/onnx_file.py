@@ -31,7 +31,7 @@ from facecap_batch.engines.cards import (
 from facecap_batch.engines.default_crop import CROP_SCALE
 from facecap_batch.engines.output_columns import head_frame_of
 from facecap_batch.engines.registry import open_engine
-from facecap_batch.errors import BackendUnavailable, EngineError
+from facecap_batch.errors import BackendUnavailable, EngineError, install_hint
 from facecap_batch.importing.options import ImportOptions, as_flags
 from facecap_batch.importing.published_weights import import_onnx
 
@@ -118,9 +118,7 @@ def _ports(file: Path) -> tuple[list[Port], list[Port]]:
     try:
         import onnxruntime
     except ImportError as error:
-        raise BackendUnavailable(
-            f"importing {file.name} needs onnxruntime: pip install 'facecap-batch[cpu]'"
-        ) from error
+        raise BackendUnavailable(f"importing {file.name} needs onnxruntime: {install_hint('cpu')}") from error
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4  # its own lines come back as the error's text
     try:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facecap_batch.errors import BackendUnavailable, EngineError
+from facecap_batch.errors import BackendUnavailable, EngineError, install_hint
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,9 +35,7 @@ def load_state(path: Path) -> dict[str, Tensor]:
     try:
         import torch
     except ImportError as error:
-        raise BackendUnavailable(
-            f"importing {path.name} needs torch: pip install 'facecap-batch[torch]'"
-        ) from error
+        raise BackendUnavailable(f"importing {path.name} needs torch: {install_hint('torch')}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

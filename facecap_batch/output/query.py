@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facecap_batch.coefficients import SCHEMA
-from facecap_batch.errors import FacecapError
+from facecap_batch.errors import FacecapError, install_hint
 from facecap_batch.output.compact_index import Entry, read_index
 from facecap_batch.output.reports import CLIPS_NAME
 from facecap_batch.storage.connection import open_storage
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import duckdb
 
 VIEWS = ("coefficients", "raw", "clips")
-INSTALL_LINE = 'pip install "facecap-batch[query]"'
+INSTALL_LINE = install_hint("query")
 
 
 class BadQuery(FacecapError):

@@ -126,7 +126,7 @@ def test_a_backend_that_is_not_installed_is_refused_before_ray_starts(tmp_path: 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == "False\n"
-    assert "pip install 'facecap-batch[tensorrt]'" in done.stderr and "Traceback" not in done.stderr
+    assert "pip install '.[tensorrt]'" in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "out").exists()
 
 

@@ -18,14 +18,14 @@ import numpy as np
 from facecap_batch.engines.backends import cuda
 from facecap_batch.engines.batching import check_outputs, in_fixed_batches
 from facecap_batch.engines.cards import EngineCard
-from facecap_batch.errors import BackendUnavailable, EngineError, EngineMismatch
+from facecap_batch.errors import BackendUnavailable, EngineError, EngineMismatch, install_hint
 
 log = logging.getLogger(__name__)
 
 PROVIDERS = {"onnxruntime-cpu": "CPUExecutionProvider", "onnxruntime-cuda": "CUDAExecutionProvider"}
 INSTALL = {
-    "onnxruntime-cpu": "pip install 'facecap-batch[cpu]'",
-    "onnxruntime-cuda": "pip uninstall onnxruntime; pip install 'facecap-batch[gpu]'",
+    "onnxruntime-cpu": install_hint("cpu"),
+    "onnxruntime-cuda": f"pip uninstall onnxruntime; {install_hint('gpu')}",
 }
 # Bytes the CUDA arena of one session may take: several workers share a device.
 CUDA_ARENA_BYTES = 2 << 30

@@ -16,10 +16,10 @@ import numpy as np
 
 from facecap_batch.engines.batching import check_outputs, in_fixed_batches
 from facecap_batch.engines.cards import EngineCard
-from facecap_batch.errors import EngineError, EngineMismatch
+from facecap_batch.errors import EngineError, EngineMismatch, install_hint
 
 DEVICES = {"torch": "cpu", "torch-cuda": "cuda"}
-INSTALL = "pip install 'facecap-batch[torch]'"
+INSTALL = install_hint("torch")
 
 
 def unavailable_because(backend: str = "torch") -> str | None:

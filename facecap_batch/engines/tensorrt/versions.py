@@ -20,12 +20,12 @@ import re
 from collections import deque
 from typing import Any
 
-from facecap_batch.errors import BackendUnavailable
+from facecap_batch.errors import BackendUnavailable, install_hint
 
 log = logging.getLogger(__name__)
 
 OLDEST = (8, 6)  # named tensors, UINT8 inputs and execute_async_v3 are all there
-INSTALL = "pip install 'facecap-batch[tensorrt]' (which version for which Python and CUDA: docs/gpu.md)"
+INSTALL = f"{install_hint('tensorrt')} (which version for which Python and CUDA: docs/gpu.md)"
 _KEPT_MESSAGES = 3
 PRECISIONS = {"tensorrt": "fp32", "tensorrt-fp16": "fp16", "tensorrt-int8": "int8"}
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from facecap_batch.engines.cards import Shape
-from facecap_batch.errors import BackendUnavailable
+from facecap_batch.errors import BackendUnavailable, install_hint
 
 OPSET = 18
 IR_VERSION = 10  # what ONNX Runtime from 1.19 on reads
@@ -26,7 +26,7 @@ class OnnxGraph:
             import onnx
         except ImportError as error:
             raise BackendUnavailable(
-                "writing an ONNX file needs the package onnx: pip install 'facecap-batch[import]'"
+                f"writing an ONNX file needs the package onnx: {install_hint('import')}"
             ) from error
         self._onnx = onnx
         self._name = name

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from facecap_batch.errors import BackendUnavailable, EngineError
+from facecap_batch.errors import BackendUnavailable, EngineError, install_hint
 
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every TensorFlow Lite flatbuffer
-INSTALL = "pip install 'facecap-batch[import]'"
 # TensorType of the schema: those that constants of the converted networks have.
 _DTYPES: dict[int, np.dtype] = {
     0: np.dtype("<f4"),
@@ -70,7 +69,9 @@ def read_tflite(data: bytes, name: str) -> TfliteGraph:
     try:
         import tflite
     except ImportError as error:
-        raise BackendUnavailable(f"reading {name} needs the package tflite: {INSTALL}") from error
+        raise BackendUnavailable(
+            f"reading {name} needs the package tflite: {install_hint('import')}"
+        ) from error
     if data[4:8] != IDENTIFIER:
         raise EngineError(f"{name} is not a TensorFlow Lite network")
     try:
