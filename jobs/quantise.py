@@ -23,7 +23,7 @@ import numpy as np
 import typer
 
 from facecap_batch.checks.bench import engine_input
-from facecap_batch.checks.synthetic_faces import painted_pictures
+from facecap_batch.checks.synthetic_faces import synthetic_images
 from facecap_batch.engines.cards import EngineCard, write_card
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
@@ -49,7 +49,7 @@ def crops_of(folder: Path, count: int) -> np.ndarray:
 def pictures_of(crops: np.ndarray, count: int, side: int) -> np.ndarray:
     """Pictures for a detector, uint8 [count, side, side, 3]: crops of any size on painted ones."""
     rng = np.random.default_rng(5)
-    pictures = np.stack([cv2.resize(picture, (side, side)) for picture in painted_pictures(count, seed=5)])
+    pictures = np.stack([cv2.resize(picture, (side, side)) for picture in synthetic_images(count, seed=5)])
     for picture in pictures[::2]:
         width = int(rng.integers(side // 8, side * 2 // 3))
         x, y = rng.integers(0, side - width, 2)

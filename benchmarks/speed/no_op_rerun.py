@@ -42,7 +42,7 @@ def finished_folder(folder: Path, clips: int) -> tuple[Path, Path]:
     for kind in ("raw", "coefficients", "fbx", "ledger"):
         (output / kind).mkdir(parents=True)
     capture_fingerprint, fingerprint = config.capture_fingerprint(), config.fingerprint()
-    for clip in read_manifest(manifest):
+    for clip in read_manifest(manifest).clips:
         outputs = {}
         for name in output_names(clip.clip_id).values():
             (output / name).write_bytes(b"done")

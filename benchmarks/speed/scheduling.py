@@ -108,10 +108,10 @@ def carry_out(items: list[WorkItem], actors: list, output: Path) -> float:
         ended = 0
         outcomes = scheduler.run(course.first())
         for outcome in outcomes:
-            step = course.follow(outcome)
+            step = course.advance(outcome)
             scheduler.add(step.tasks)
             scheduler.drop(step.dropped)
-            tally.follow(step)
+            tally.advance(step)
             ended += step.ended is not None
             if ended == len(items):
                 elapsed = time.monotonic() - started
@@ -164,7 +164,7 @@ def planning(output: Path, rows: int = 100_000) -> bool:
     config = make_config("default")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     started = time.monotonic()
-    clips = read_manifest(manifest)
+    clips = read_manifest(manifest).clips
     todo = plan(clips, Ledger(output / "out"), config)
     tasks = ClipWorkflow(todo.items, output / "out").first()
     reports.write_clips(output / "out", clips, {})

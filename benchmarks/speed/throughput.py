@@ -9,12 +9,12 @@ Three figures of ours, medians over the repeats:
 - Ray running: the same command on a Ray that is there already (`--ray-address`);
 - processing: from the first frame a worker opens to the last file published, what a long run comes to.
 
-Measure what users get: an environment as ``pip install "facecap-batch[cpu]"`` makes it. Ray's `default` extra
+Measure what users get: an environment as ``pip install ".[cpu]"`` makes it. Ray's `default` extra
 starts more processes and cost 1.4 s of each whole command here. Ray's start weighs less the longer a run is.
 
-The peer is MediaPipe as `facecap_batch.checks.mediapipe_peer` runs it, or a script that is given the clips
-and `--model` and prints a last line ``TOTAL: N frames, S s`` on its own clock, which
-leaves out its imports. Its whole command is timed as well. Runs of ours and the peer alternate.
+The peer is MediaPipe as `facecap_batch.checks.mediapipe_baseline` runs it, or a script that is given the
+clips and `--model` and prints a last line ``TOTAL: N frames, S s`` on its own clock, which leaves out its
+imports. Its whole command is timed as well. Runs of ours and the peer alternate.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from facecap_batch.checks.mediapipe_peer import measure
+from facecap_batch.checks.mediapipe_baseline import measure
 
 COMMAND = [sys.executable, "-c", "from facecap_batch.cli.app import main; main()"]
 TIMEOUT_S = 3600

@@ -1,9 +1,8 @@
-"""What is done: one small record per clip, published after everything else of that clip.
+"""The ledger of what is done: one small record per clip, published after everything else of that clip.
 
-A record says which input (path, size, time of change, range) became which files under which
-configuration. A clip is done when its record says so for the input and configuration of today and its
-files are there in full. Only the driver of a run writes records; anyone may read them, during a run and
-after.
+In: the input of a clip (path, size, time of change, range), the configuration, the files that were made of
+it. Out: the same as a `Record`. A clip is done when its record matches today's input and configuration and
+its files are complete. Only the driver of a run writes records; anyone may read them, during a run and after.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from typing import Any
 
 from facecap_batch.clip import Clip
 from facecap_batch.output import compact_index
-from facecap_batch.storage.publish import TEMPORARY_PREFIX, StoragePath, publish_bytes
-from facecap_batch.storage.remote import RemotePath, is_uri
+from facecap_batch.storage.publish import StoragePath, publish_bytes
+from facecap_batch.storage.remote import TEMPORARY_PREFIX, RemotePath, is_uri
 from facecap_batch.storage.remote_video import RemoteInput, look_up
 
 FOLDER = "ledger"
@@ -28,32 +27,38 @@ DONE, FAILED = "done", "failed"
 
 @dataclasses.dataclass(frozen=True)
 class InputIdentity:
-    """What makes an input the same input. A touched or replaced file is another one."""
+    """What identifies an input. A touched or replaced file is another one."""
 
     source: str  # path or URI as the manifest gives it
-    size: int  # bytes; -1 where it cannot be known (missing)
+    size: int  # bytes; -1 for a file that is missing
     mtime_ns: int  # nanoseconds since 1970; -1 as above, and for a URI
-    start: str  # seconds as a fraction, or empty
-    end: str
+    start: str  # seconds as a fraction; empty: the beginning of the file
+    end: str  # seconds as a fraction; empty: the end of the file
     actor: str  # written into the clip's files, hence part of it
     timecode: str
     version: str = ""  # of a URI: ETag or the like; empty where it cannot be known
 
     def key(self) -> str:
         """Digest of all fields."""
-        # Not dataclasses.astuple: it copies deeply, and a plan asks for 100,000 keys.
+        # Not dataclasses.astuple, which copies deeply: a plan may need 100,000 keys.
         fields = [getattr(self, field.name) for field in dataclasses.fields(self)]
         text = json.dumps(fields if self.version else fields[:-1], ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def identify(clip: Clip) -> InputIdentity:
-    """Look at the clip's file; a missing one is an identity too, so that its arrival is noticed."""
+    """The identity of a clip's file as it is now. A missing file has one too, so that its arrival is noticed.
+
+    Raises StorageUnavailable for a URI that cannot be used here.
+    """
     return identify_all([clip])[0]
 
 
 def identify_all(clips: Sequence[Clip]) -> list[InputIdentity]:
-    """`identify` for many: those behind URIs are asked for together. Raises StorageUnavailable."""
+    """`identify` for many clips, in their order: files behind URIs are looked up together.
+
+    Raises StorageUnavailable.
+    """
     uris = [clip.path for clip in clips if is_uri(clip.path)]
     known = look_up(uris) if uris else {}
     return [_identity(clip, known.get(clip.path)) for clip in clips]
@@ -81,28 +86,32 @@ def _identity(clip: Clip, remote: RemoteInput | None) -> InputIdentity:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """How a clip ended."""
+    """How a clip ended, and what was made of it."""
 
     clip_id: str
     status: str  # DONE or FAILED
     input_key: str
-    capture_fingerprint: str  # what decided raw/
-    fingerprint: str  # what decided everything
+    capture_fingerprint: str  # of what decided the raw table
+    fingerprint: str  # of what decided every file
     attempts: int = 1
     frames: int = 0
-    frames_with_face: int = 0
+    frames_with_face: int = 0  # the main subject's face was found
     seconds: float = 0.0  # of video
     fps: float = 0.0  # average rate of the video
     backend: str = ""
     engines: Mapping[str, str] = dataclasses.field(default_factory=dict)  # role -> SHA-256
-    outputs: Mapping[str, int] = dataclasses.field(
-        default_factory=dict
-    )  # file relative to the folder -> bytes
+    # File, relative to the output folder -> bytes.
+    outputs: Mapping[str, int] = dataclasses.field(default_factory=dict)
     wall_s: float = 0.0  # seconds a worker spent
     finished_at: str = ""  # UTC, ISO 8601
-    note: str = ""  # what is worth knowing about a clip that is done, as a file that ends early
+    note: str = ""  # what is unusual about a clip that is done, such as a file that ends early
     error_type: str = ""
     error: str = ""
+
+    @property
+    def shows_no_face(self) -> bool:
+        """True for a clip that is done although no face was found in any frame."""
+        return self.status == DONE and self.frames_with_face == 0
 
 
 class Ledger:
@@ -113,15 +122,16 @@ class Ledger:
         self.folder = output / FOLDER
 
     def as_of_now(self) -> Ledger:
-        """The same records for many questions: behind a URI they are read together, once; on a local disk
-        each is looked at when it is asked for."""
+        """The same records, for many look-ups: behind a URI all are read together, once; on a local disk each
+        is read when it is looked up."""
         return _ReadAhead(self.output) if isinstance(self.output, RemotePath) else self
 
     def path(self, clip_id: str) -> StoragePath:
+        """The file of the clip's record."""
         return self.folder / f"{clip_id}.json"
 
     def get(self, clip_id: str) -> Record | None:
-        """The clip's record; None where there is none or it cannot be understood (the clip is redone)."""
+        """The clip's record; None where there is none or it is not understood (the clip is done again)."""
         return _read(self.path(clip_id))
 
     def put(self, record: Record) -> None:
@@ -139,9 +149,7 @@ class Ledger:
                 yield record
 
     def intact(self, record: Record) -> bool:
-        """True when every file that the record names is there with the recorded size, or gone but in a
-        compact file.
-        """
+        """True when every file in the record has the recorded size, as a small file or in a compact one."""
         return all(self._size(name) == size for name, size in record.outputs.items())
 
     def _size(self, name: str) -> int:
@@ -152,19 +160,19 @@ class Ledger:
 
     @functools.cached_property
     def _compacted(self) -> dict[str, int]:
-        """Read once: a plan is made from it, and what it says only changes under the folder's lock."""
+        """Read once: a plan is made from it, and it only changes under the folder's lock."""
         return compact_index.sizes(self.output)
 
 
 def as_bytes(record: Record) -> bytes:
-    """What a record's file holds."""
+    """The content of the record's file."""
     text = json.dumps(dataclasses.asdict(record), ensure_ascii=False, indent=1, sort_keys=True)
     return text.encode("utf-8", "surrogateescape")
 
 
 class _ReadAhead(Ledger):
-    """Records and files of a remote folder as one listing and one round of reading found them, each when it
-    was first needed."""
+    """The ledger of a remote folder as of one listing and one round of reading, each made when it is first
+    needed."""
 
     def __init__(self, output: RemotePath) -> None:
         super().__init__(output)

@@ -1,8 +1,8 @@
-"""What a run says of itself: ``clips.parquet`` and ``run.json``.
+"""The reports of a run: ``clips.parquet`` and ``run.json``.
 
 In: the manifest's clips, the records of those that ended, the configuration. Out: one row per manifest row,
-whatever became of it, and one JSON file with the configuration and the machine. Both are written when a run
-begins and when it ends, so that a folder always says what it is.
+whatever became of it, and one JSON file with the configuration and the machine; and both read back. They are
+written when a run begins and when it ends, so that every folder describes itself.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SCHEMA = pa.schema(
         pa.field("backend", pa.string()),
         pa.field("attempts", pa.int32(), nullable=False),
         pa.field("wall_s", pa.float64()),  # seconds that a worker spent on it
-        pa.field("note", pa.string()),  # what was odd about a clip that is done
+        pa.field("note", pa.string()),  # what is unusual about a clip that is done
         pa.field("error_type", pa.string()),
         pa.field("error", pa.string()),
     ]
@@ -53,8 +53,8 @@ SCHEMA = pa.schema(
 def write_clips(output: StoragePath, clips: Sequence[Clip], records: Mapping[str, Record]) -> None:
     """Publish ``clips.parquet``: one row per clip, in the manifest's order; raises OSError.
 
-    Columns of the manifest that this project does not know follow as text; one that bears the name of a
-    column of ours becomes ``manifest_<name>``.
+    Further columns of the manifest follow as text; one with the name of a column of ours becomes
+    ``manifest_<name>``.
     """
     rows = [_row(clip, records.get(clip.clip_id)) for clip in clips]
     carried: dict[str, None] = {}  # an ordered set
@@ -102,7 +102,7 @@ def _row(clip: Clip, record: Record | None) -> dict[str, Any]:
 
 
 def clips_of(rows: Sequence[Mapping[str, Any]]) -> list[Clip]:
-    """The clips that the rows of a ``clips.parquet`` are of; enough to write it again, not to decode them."""
+    """The clips in the rows of a ``clips.parquet``: complete enough to write it again, not to decode them."""
     return [
         Clip(
             clip_id=row["clip_id"],
@@ -124,7 +124,7 @@ class NoRun(FacecapError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """What ``run.json`` says of a run; versions and the driver's hardware are added when it is written."""
+    """The content of ``run.json``, without the versions and the hardware that `write_run` adds."""
 
     run_id: str  # as in the log
     state: str  # running | finished | interrupted | broken
@@ -135,13 +135,14 @@ class RunReport:
     failed: int
     pending: int
     kept: int  # of those done: by earlier runs
+    without_face: int = 0  # of those done: no face was found in any frame
     started_at: str  # UTC, ISO 8601
     finished_at: str | None = None
     elapsed_s: float | None = None
     frames: int = 0  # by this run
     video_s: float = 0.0  # seconds of video, by this run
     errors: Mapping[str, int] = dataclasses.field(default_factory=dict)  # error_type -> failed clips
-    retries: int = 0  # work given to a worker once more, by this run
+    retries: int = 0  # attempts after the first, by this run
     lost_workers: int = 0  # in this run, for any reason
     lost_to_nodes: int = 0  # of these, because their node went away
     hosts: Sequence[Mapping[str, Any]] = ()  # as `listeners.WorkerRoster.host_kinds`
@@ -161,8 +162,26 @@ def write_run(output: StoragePath, report: RunReport) -> None:
     publish_bytes(output / RUN_NAME, (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def is_recorded(report: RunReport, run: Mapping[str, Any]) -> bool:
+    """True when `run`, the content of ``run.json``, holds everything that `report` says."""
+    return all(run.get(name) == value for name, value in _plain(dataclasses.asdict(report)).items())
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: lists instead of tuples."""
+    return json.loads(json.dumps(value))
+
+
 def read_reports(output: StoragePath) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """``run.json``, and ``clips.parquet`` row by row. Raises NoRun."""
+    """Read the reports of a run.
+
+    Returns:
+        The content of ``run.json``, and the rows of ``clips.parquet`` with the columns of `SCHEMA` and the
+        manifest's own.
+
+    Raises:
+        NoRun: one of them is missing or damaged.
+    """
     try:
         run = json.loads((output / RUN_NAME).read_bytes())
         rows = pq.read_table(arrow_source(output / CLIPS_NAME)).to_pylist()

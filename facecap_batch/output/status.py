@@ -1,4 +1,4 @@
-"""How far an output folder is, during a run and after it.
+"""The progress of an output folder, during a run and after it.
 
 In: an output folder. Out: a `Status`. Only reads: the reports of the run and the records of the ledger.
 """
@@ -23,6 +23,8 @@ MAX_ERRORS = 10  # kinds of error that are listed
 
 @dataclasses.dataclass(frozen=True)
 class ErrorKind:
+    """Clips that failed with the same type of error."""
+
     error_type: str
     count: int
     clip_id: str  # an example
@@ -31,7 +33,7 @@ class ErrorKind:
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """How far a run is."""
+    """The progress of a run."""
 
     state: str  # running | finished | interrupted | broken | killed
     clips: int
@@ -40,19 +42,22 @@ class Status:
     pending: int
     frames: int  # of all done clips
     frames_with_face: int
+    without_face: int  # done clips that show no face in any frame
     video_s: float  # seconds of video, of all done clips
     fps: float  # frames per second of wall time, of this run; 0: not known
-    left_s: float | None  # seconds of wall time; None: not known, or nothing is going on
+    left_s: float | None  # seconds of wall time; None: not known, or no run is going on
     errors: tuple[ErrorKind, ...]  # most frequent first
 
 
 def status(output: StoragePath) -> Status:
-    """Read `output`. Raises NoRun."""
+    """The status of the output folder now. Raises NoRun; OSError where a remote folder cannot be read."""
+    running = is_held(
+        output
+    )  # first: a run that ends meanwhile is "running", and none that ended is "killed"
     run, rows = read_reports(output)
-    running = is_held(output)
     ledger = Ledger(output).as_of_now()
     counts: collections.Counter[str] = collections.Counter()
-    frames = with_face = 0
+    frames = with_face = without_face = 0
     video_s = 0.0
     new_frames = new_ended = 0
     failures: list[tuple[str, str, str]] = []
@@ -66,6 +71,7 @@ def status(output: StoragePath) -> Status:
         if row["status"] == DONE:
             frames += row["frames"]
             with_face += row["frames_with_face"]
+            without_face += not row["frames_with_face"]
             video_s += row["seconds"]
         elif row["status"] == FAILED:
             failures.append((row["error_type"] or "", row["clip_id"], row["error"] or ""))
@@ -80,6 +86,7 @@ def status(output: StoragePath) -> Status:
         pending=pending,
         frames=frames,
         frames_with_face=with_face,
+        without_face=without_face,
         video_s=video_s,
         fps=new_frames / elapsed if running and elapsed else finished_fps,
         left_s=elapsed / new_ended * pending if running and new_ended else None,
@@ -88,7 +95,7 @@ def status(output: StoragePath) -> Status:
 
 
 def watch(output: StoragePath, every_s: float) -> Iterator[Status]:
-    """The status now, and again every `every_s` seconds until no run is going on. Raises NoRun."""
+    """Yield the status now, and every `every_s` seconds until no run is going on. Raises as `status`."""
     while True:
         found = status(output)
         yield found
@@ -111,6 +118,8 @@ def describe(status: Status) -> str:
         f"{clock(status.video_s)} of video ({status.video_s / 3600:.2f} h), {status.frames} frames, "
         f"face in {found:.0f} %"
     )
+    if status.without_face:
+        lines.append(f"{status.without_face} clips without any face (frames_with_face is 0 in clips.parquet)")
     if status.fps:
         lines.append(f"{status.fps:.0f} fps")
     if status.left_s is not None:
@@ -122,7 +131,7 @@ def describe(status: Status) -> str:
 
 def _is_of(record: Record, run: dict[str, Any]) -> bool:
     """True for a record that the latest run wrote."""
-    return record.fingerprint == run["fingerprint"] and record.finished_at >= run["started_at"]
+    return bool(record.fingerprint == run["fingerprint"] and record.finished_at >= run["started_at"])
 
 
 def _kinds(failures: list[tuple[str, str, str]]) -> tuple[ErrorKind, ...]:

@@ -28,6 +28,9 @@ from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment
 from facecap_batch.solve.solver import solve_table
 from facecap_batch.storage.publish import StoragePath, writing
 
+# The files are written all the same: one FBX per clip is what pipelines count on.
+NO_FACE = "no face was found in any frame: nothing moves in the FBX"
+
 
 def process(
     item: WorkItem | SegmentItem | JoinItem,
@@ -65,7 +68,7 @@ def process(
 def _publish(
     item: WorkItem | JoinItem, raw: CoefficientTable, config: RunConfig, output: StoragePath
 ) -> dict[str, int]:
-    """Solve and write the clip's files; their names and sizes in bytes."""
+    """Solve and write the clip's files; return their names and sizes in bytes."""
     from facecap_batch.exporting.fbx.writer import write_fbx
 
     names = output_names(item.clip.clip_id)
@@ -125,8 +128,13 @@ def _record(
         outputs=outputs,
         wall_s=round(wall_s, 3),
         finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        note=raw.metadata.get("notes", ""),
+        note=_note(raw),
     )
+
+
+def _note(raw: CoefficientTable) -> str:
+    notes = [raw.metadata["notes"]] if raw.metadata.get("notes") else []
+    return "; ".join(notes if raw.face_found.any() else [NO_FACE, *notes])
 
 
 def classify_error(error: BaseException) -> tuple[str, str, bool]:

@@ -59,6 +59,11 @@ class Plan:
     items: tuple[WorkItem, ...]  # longest expected first
     kept: dict[str, Record]  # clip_id -> record of a clip that is done, or failed and not to be retried
 
+    @property
+    def captures(self) -> bool:
+        """True when any item needs the engines."""
+        return any(not item.reuse_raw for item in self.items)
+
 
 def plan(
     clips: Sequence[Clip], ledger: Ledger, config: RunConfig, force: bool = False, retry_failed: bool = True

@@ -59,7 +59,7 @@ class ClipWorkflow:
         """The tasks that a run begins with: one for every clip."""
         return [self._whole(clip_id, clip) for clip_id, clip in self._clips.items()]
 
-    def follow(self, outcome: Outcome) -> WorkflowStep:
+    def advance(self, outcome: Outcome) -> WorkflowStep:
         """What follows from `outcome`."""
         clip_id = self._clip_of.pop(outcome.key)
         clip = self._clips.get(clip_id)

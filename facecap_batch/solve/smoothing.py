@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Half widths of the kernels, seconds. The first spans two frames at 30 fps on either side, the least that
 # can tell jitter from motion; the last is a slow facial movement (a smile takes about 0.4 s to build).
@@ -37,21 +38,30 @@ COLUMNS_AT_ONCE = 8
 @dataclasses.dataclass(frozen=True, eq=False)
 class Signals:
     """How the columns of an array behave as signals. Columns of one group share one decision about what is
-    noise.
-    """
+    noise."""
 
-    group: np.ndarray  # int [C], group number of each column, from 0, ascending
-    strength: np.ndarray  # float64 [C], 1 = default, 0 = column untouched, more = smoother
-    noise_floor: np.ndarray  # float64 [C], unit of the column: noise below which nothing need be measured
-    noise_ceiling: (
-        np.ndarray
-    )  # float64 [C], unit of the column: what is larger is motion, whatever the statistics say
+    group: NDArray[np.int64]  # [C], group number of each column, from 0, ascending
+    strength: NDArray[np.float64]  # [C], 1: default, 0: column untouched, more: smoother
+    noise_floor: NDArray[np.float64]  # [C], unit of the column: noise that is always assumed
+    noise_ceiling: NDArray[np.float64]  # [C], unit of the column: what is larger counts as motion
+
+    def where(self, chosen: NDArray[np.int64]) -> Signals:
+        """The signals of the `chosen` columns."""
+        return Signals(
+            self.group[chosen], self.strength[chosen], self.noise_floor[chosen], self.noise_ceiling[chosen]
+        )
 
 
-def positive_steps(time_s: np.ndarray) -> np.ndarray:
-    """Times that never stand still or run backward: float64 [N] seconds, rising, from 0.
+def positive_steps(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Times that never stand still or run backward.
 
     Damaged files repeat time stamps or jump back; such a step is replaced by the median of the good ones.
+
+    Args:
+        time_s: float64 [N], seconds.
+
+    Returns:
+        float64 [N], seconds, rising, from 0.
     """
     steps = np.diff(time_s)
     good = steps[steps > 0]
@@ -60,13 +70,22 @@ def positive_steps(time_s: np.ndarray) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(steps)])[: len(time_s)]
 
 
-def noise_level(time_s: np.ndarray, values: np.ndarray, signals: Signals) -> np.ndarray:
-    """Standard deviation of the white part of each column, float64 [C], between its group's floor and
-    ceiling.
+def noise_level(
+    time_s: NDArray[np.float64], values: NDArray[np.float64], signals: Signals
+) -> NDArray[np.float64]:
+    """Standard deviation of the white noise in each column, between its floor and its ceiling.
 
     Measured by how far rows lie off the cubic through their two neighbours on either side, which follows
     even speech; of these distances the median is taken, so that the quiet frames decide. Rows at a
-    column's lowest or highest value do not count: a coefficient resting on its bound says nothing of noise.
+    column's lowest or highest value do not count: a coefficient that rests on its bound shows no noise.
+
+    Args:
+        time_s: float64 [N], seconds, rising.
+        values: float64 [N, C], finite.
+        signals: Of the C columns.
+
+    Returns:
+        float64 [C], unit of the columns.
     """
     level = np.zeros(values.shape[1])
     if len(values) >= 5:
@@ -89,32 +108,37 @@ def noise_level(time_s: np.ndarray, values: np.ndarray, signals: Signals) -> np.
     return np.clip(level, signals.noise_floor, signals.noise_ceiling)
 
 
-def _cubic_weights(time_s: np.ndarray) -> np.ndarray:
-    """Lagrange weights float64 [4, N - 4] of the rows two before, before, after and two after each inner
-    row.
-    """
+def _cubic_weights(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lagrange weights float64 [4, N - 4] of the rows two before, one before, one after and two after each
+    inner row."""
     lags = [time_s[offset : len(time_s) - 4 + offset] - time_s[2:-2] for offset in (0, 1, 3, 4)]
     weights = np.ones((4, len(time_s) - 4))
-    for i, here in enumerate(lags):
+    for i, lag in enumerate(lags):
         for j, other in enumerate(lags):
             if i != j:
-                weights[i] *= other / (other - here)
+                weights[i] *= other / (other - lag)
     return weights
 
 
-def smooth(time_s: np.ndarray, values: np.ndarray, signals: Signals) -> np.ndarray:
+def smooth(time_s: NDArray[np.float64], values: NDArray[np.float64], signals: Signals) -> NDArray[np.float64]:
     """Smooth each column of `values`.
 
-    time_s: float64 [N], seconds, rising. values: float64 [N, C], finite. Returns float64 [N, C].
+    Args:
+        time_s: float64 [N], seconds, rising.
+        values: float64 [N, C], finite.
+        signals: Of the C columns.
+
+    Returns:
+        float64 [N, C].
     """
     active = np.flatnonzero(signals.strength > 0)
+    result: NDArray[np.float64] = values.copy()
     if len(values) < 3 or not len(active):
-        return values.copy()
-    chosen = Signals(*(getattr(signals, field.name)[active] for field in dataclasses.fields(Signals)))
+        return result
+    chosen = signals.where(active)
     noise = noise_level(time_s, values[:, active], chosen) * chosen.strength
     reach = _reach(time_s)
     halo = 2 * reach[-1]
-    result = values.copy()
     for start in range(0, len(values), BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, len(values))
         low, high = max(0, start - halo), min(len(values), stop + halo)
@@ -124,19 +148,22 @@ def smooth(time_s: np.ndarray, values: np.ndarray, signals: Signals) -> np.ndarr
     return result
 
 
-def _reach(time_s: np.ndarray) -> tuple[int, ...]:
+def _reach(time_s: NDArray[np.float64]) -> tuple[int, ...]:
     """The most neighbours on one side that any row has within each half width (a neighbour at its edge
-    weighs 0).
-    """
+    weighs 0)."""
     rows = np.arange(len(time_s))
     edges = [np.searchsorted(time_s, time_s + 0.999999 * width) - rows - 1 for width in HALF_WIDTHS_S]
     return tuple(min(int(edge.max()), MAX_NEIGHBOURS) for edge in edges)
 
 
 def _smooth_block(
-    time_s: np.ndarray, values: np.ndarray, reach: tuple[int, ...], group: np.ndarray, noise: np.ndarray
-) -> np.ndarray:
-    """`smooth` on columns laid out as float64 [C, N]: long rows of memory are what NumPy is quick at."""
+    time_s: NDArray[np.float64],
+    values: NDArray[np.float64],
+    reach: tuple[int, ...],
+    group: NDArray[np.int64],
+    noise: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """`smooth` on columns laid out as float64 [C, N]: NumPy is quick at long rows of memory."""
     finer, finer_weights = values, np.ones((1, len(time_s)))
     kept = np.zeros_like(values)
     for width, neighbours in zip(HALF_WIDTHS_S, reach, strict=True):
@@ -156,8 +183,13 @@ def _smooth_block(
     return finer + kept
 
 
-def _gain(energy: np.ndarray, noise_gain: np.ndarray, group: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """How much of a band to keep, 0..1, [C, N]: Wiener's 1 - noise / energy, nothing below the threshold."""
+def _gain(
+    energy: NDArray[np.float64],
+    noise_gain: NDArray[np.float64],
+    group: NDArray[np.int64],
+    noise: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The share of a band to keep, float64 [C, N], 0..1: Wiener's 1 - noise / energy, 0 below THRESHOLD."""
     expected = noise_gain * (THRESHOLD * noise[:, None]) ** 2
     for number in np.unique(group[:-1][group[1:] == group[:-1]]):
         members = np.flatnonzero(group == number)
@@ -168,7 +200,7 @@ def _gain(energy: np.ndarray, noise_gain: np.ndarray, group: np.ndarray, noise: 
     return np.maximum(0.0, 1.0 - expected / np.maximum(energy, 1e-30))
 
 
-def _kernel(time_s: np.ndarray, width: float, neighbours: int) -> np.ndarray:
+def _kernel(time_s: NDArray[np.float64], width: float, neighbours: int) -> NDArray[np.float64]:
     """Triweight kernel on the time to each neighbour: float64 [2 * neighbours + 1, N], columns sum to 1."""
     rows = len(time_s)
     kernel = np.zeros((2 * neighbours + 1, rows))
@@ -179,29 +211,29 @@ def _kernel(time_s: np.ndarray, width: float, neighbours: int) -> np.ndarray:
         u = (time_s[first + offset : last + offset] - time_s[first:last]) / width
         closeness = np.maximum(0.0, 1.0 - u * u)
         kernel[offset + neighbours, first:last] = closeness * closeness * closeness
-    return kernel / kernel.sum(axis=0)
+    total: NDArray[np.float64] = kernel.sum(axis=0)
+    return kernel / total
 
 
-def _line_weights(time_s: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Weights whose sum with the neighbours is the value, at each row, of the straight line fitted under
-    `kernel`.
-    """
+def _line_weights(time_s: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of the neighbours, the shape of `kernel`: their sum is the value, at each row, of the straight
+    line fitted under `kernel`."""
     neighbours, rows = len(kernel) // 2, len(time_s)
     lag = np.zeros_like(kernel)
     for offset in range(-neighbours, neighbours + 1):
         first, last = max(0, -offset), rows - max(0, offset)
         if first < last:
             lag[offset + neighbours, first:last] = time_s[first + offset : last + offset] - time_s[first:last]
-    first_moment = (kernel * lag).sum(axis=0)
-    second_moment = (kernel * lag * lag).sum(axis=0)
+    first_moment: NDArray[np.float64] = (kernel * lag).sum(axis=0)
+    second_moment: NDArray[np.float64] = (kernel * lag * lag).sum(axis=0)
     spread = second_moment - first_moment * first_moment
-    # A row alone within the kernel has no slope: its weights are the kernel's.
+    # A row alone within the kernel has no slope: its weights are those of the kernel.
     lonely = spread <= 1e-12
     spread[lonely], first_moment[lonely], second_moment[lonely] = 1.0, 0.0, 1.0
     return kernel * (second_moment - first_moment * lag) / spread
 
 
-def _apply(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _apply(weights: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weighted sum over neighbours: values float64 [C, N] to float64 [C, N]."""
     neighbours, rows = len(weights) // 2, values.shape[1]
     result = np.zeros_like(values)

@@ -1,11 +1,11 @@
-"""Solve: from what the networks said, frame by frame, to final animation. Whole clip, both ways in time.
+"""The solver: raw coefficients of a whole clip to final animation, looking both ways in time.
 
 In: the raw `CoefficientTable` of a clip. Out: another one with the same rows. Frames whose head pose cannot
-be true are dropped; coefficients of parts of the face that were hidden go evenly from what was last seen to
-what is seen next; measured frames are smoothed (see `smoothing`), movements that the regressor is known to
-damp are stretched above where each coefficient rests, blinks closed (see `blinks`), short gaps are filled
-between their smoothed ends, long gaps stay empty, coefficients are clipped to 0..1 and angles unwrapped. The
-raw table is not touched, so this can be redone without decoding a frame.
+be true are dropped; coefficients of parts of the face that were hidden are interpolated from where they were
+last seen to where they are seen next; measured frames are smoothed (see `smoothing`), movements that the
+regressor is known to damp are stretched above where each coefficient rests, blinks closed (see `eyelids`),
+short gaps are filled between their smoothed ends, long gaps stay empty, coefficients are clipped to 0..1 and
+angles unwrapped. The raw table is not touched, so this can be redone without decoding a frame.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import dataclasses
 import json
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facecap_batch.coefficients import ARKIT_NAMES, GAINS_METADATA, CoefficientTable
+from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
 from facecap_batch.solve import quaternions
-from facecap_batch.solve.eyelids import closed_lids, held_shut
+from facecap_batch.solve.eyelids import with_closed_blinks, without_flicker
 from facecap_batch.solve.gains import stretched
 from facecap_batch.solve.outliers import outliers
 from facecap_batch.solve.settings import SolveSettings
@@ -29,30 +30,41 @@ COEFFICIENT_NOISE = (0.003, 0.05)
 QUATERNION_NOISE = (np.radians(0.05) / 2, np.radians(2.0) / 2)  # a quaternion moves by half the angle
 POSITION_NOISE_CM = (0.01, 2.0)
 
+# Metadata of a raw table: the gains of the regressor's card that undo its known damping, as JSON.
+GAINS_METADATA = "regressor_gains"
 LID_NAMES = ("eyeBlinkLeft", "eyeBlinkRight")
+# A gap of just the longest length counts as short, however its ends round.
+_GAP_TOLERANCE_S = 1e-6
 
 
 def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) -> CoefficientTable:
-    """Final table of a clip from its raw one.
+    """Make the final table of a clip from its raw one.
 
-    Rows are those of `raw`. `face_found` stays true where the frame was measured and believed; a filled row
-    has values, an interpolated box, `face_found` false and no score. A coefficient whose part of the face was
-    hidden is filled however long it was; a column that the regressor never said anything in holds NaN
-    throughout. The regressor's own columns are treated like coefficients, but not clipped. Rows in gaps
-    longer than `max_gap_s`, and before the first and after the last measured frame, hold NaN. The metadata
-    gain `solve`: the settings and how many rows were rejected and filled, as JSON.
+    `face_found` stays true where the frame was measured and believed; a filled row has values, an
+    interpolated box, `face_found` false and no score. A coefficient whose part of the face was hidden is
+    filled however long it was; a column that the regressor has no output for holds NaN throughout. The
+    regressor's own columns are treated like coefficients, but not clipped. Rows in gaps longer than
+    `max_gap_s`, and before the first and after the last measured frame, hold NaN.
+
+    Args:
+        raw: The table as captured.
+        settings: What the solve may do; None: the defaults.
+
+    Returns:
+        A table with the rows of `raw`. Its metadata gain `solve`: the settings and how many rows were
+        rejected and filled, as JSON.
     """
     settings = settings or SolveSettings()
     shapes = np.concatenate([raw.coefficients, raw.extra], axis=1) if raw.extra_names else raw.coefficients
-    told = np.isfinite(raw.head).any(axis=0)  # columns that the regressor has
-    measured = raw.face_found.astype(bool) & _said(shapes, raw.head[:, told])
+    has_column = np.isfinite(raw.head).any(axis=0)  # head columns that the regressor has an output for
+    measured = raw.face_found.astype(bool) & _has_values(shapes, raw.head[:, has_column])
     if not settings.enabled:
         return _assembled(raw, settings, measured, shapes, raw.head, raw.box, measured, rejected=0)
 
     first = raw.pts[0] if len(raw) else 0
     time_s = positive_steps((raw.pts - first) * float(raw.info.time_base))
     rows = np.flatnonzero(measured)
-    pose = np.where(told, raw.head[rows], 0.0).astype(np.float64)
+    pose = np.where(has_column, raw.head[rows], 0.0).astype(np.float64)
     quaternion = quaternions.continuous(quaternions.from_matrix(matrix_from_euler(pose[:, :3])))
     position = pose[:, 3:]
     rejected = 0
@@ -63,14 +75,14 @@ def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) ->
         quaternion = quaternions.continuous(quaternion)
 
     count = shapes.shape[1]
-    shapes, unseen = _uncovered(time_s[rows], shapes[rows].astype(np.float64))
+    shapes, unseen = _interpolated(time_s[rows], shapes[rows].astype(np.float64))
     signals = np.concatenate([shapes, quaternion, position], axis=1)
     signals = smooth(time_s[rows], signals, _signals(settings, len(raw.extra_names)))
     signals[:, :count] = stretched(signals[:, :count], _gains(raw, settings.amplitude))
     if settings.close_blinks:
         for name in LID_NAMES:
             lid = ARKIT_NAMES.index(name)
-            signals[:, lid] = held_shut(time_s[rows], closed_lids(time_s[rows], signals[:, lid]))
+            signals[:, lid] = without_flicker(time_s[rows], with_closed_blinks(time_s[rows], signals[:, lid]))
     quaternion = quaternions.normalised(signals[:, count : count + 4])
     linear = np.concatenate([signals[:, :count], signals[:, count + 4 :], raw.box[rows]], axis=1)
 
@@ -78,16 +90,16 @@ def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) ->
     everywhere = np.full((len(raw), linear.shape[1]), np.nan)
     everywhere[rows] = linear
     everywhere[filled] = linear[before] + (linear[after] - linear[before]) * fraction[:, None]
-    turning = np.zeros((len(raw), 4))
-    turning[rows] = quaternion
-    turning[filled] = quaternions.slerp(quaternion[before], quaternion[after], fraction)
+    rotation = np.zeros((len(raw), 4))
+    rotation[rows] = quaternion
+    rotation[filled] = quaternions.slerp(quaternion[before], quaternion[after], fraction)
 
     known = np.zeros(len(raw), bool)
     known[rows] = known[filled] = True
     head = np.full((len(raw), 6), np.nan)
-    head[known, :3] = euler_from_matrix(quaternions.to_matrix(turning[known]))
+    head[known, :3] = euler_from_matrix(quaternions.to_matrix(rotation[known]))
     head[:, 3:] = everywhere[:, count : count + 3]
-    head[:, ~told] = np.nan
+    head[:, ~has_column] = np.nan
     found = np.zeros(len(raw), bool)
     found[rows] = True
     shapes = everywhere[:, :count]
@@ -96,18 +108,27 @@ def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) ->
     return _assembled(raw, settings, found, shapes, head, everywhere[:, count + 3 :], known, rejected)
 
 
-def _said(shapes: np.ndarray, head: np.ndarray) -> np.ndarray:
-    """Rows that say something: bool [N]. Of the head's columns that the clip has, all must be there; of the
-    others any, where the clip has any."""
+def _has_values(shapes: np.ndarray, head: np.ndarray) -> NDArray[np.bool_]:
+    """Rows with an output of the regressor: bool [N].
+
+    Of the head's columns that the clip has (`head`, [N, H]), all must be there; of the others (`shapes`,
+    [N, C]) any, where the clip has any.
+    """
     finite = np.isfinite(shapes)
-    return (finite.any(axis=1) | (~finite.any() & (head.shape[1] > 0))) & np.isfinite(head).all(axis=1)
+    posed: NDArray[np.bool_] = np.isfinite(head).all(axis=1)
+    if not finite.any() and head.shape[1] > 0:
+        return posed
+    shown: NDArray[np.bool_] = finite.sum(axis=1) > 0
+    return shown & posed
 
 
-def _uncovered(time_s: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`shapes` [N, C] with every NaN replaced by what lies between its neighbours in time, and which columns
-    hold nothing else, bool [C] (they become 0)."""
+def _interpolated(
+    time_s: NDArray[np.float64], shapes: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """`shapes` [N, C] with every NaN interpolated between its neighbours in time, and the columns that hold
+    nothing else, bool [C] (they become 0)."""
     shapes = shapes.copy()
-    unseen = ~np.isfinite(shapes).any(axis=0)
+    unseen: NDArray[np.bool_] = np.isfinite(shapes).sum(axis=0) == 0
     shapes[:, unseen] = 0.0
     for column in np.flatnonzero(~np.isfinite(shapes).all(axis=0)):
         seen = np.isfinite(shapes[:, column])
@@ -115,21 +136,21 @@ def _uncovered(time_s: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.n
     return shapes, unseen
 
 
-def _gains(raw: CoefficientTable, amplitude: float) -> np.ndarray:
-    """What each coefficient and extra column is to be stretched by, float64 [C]; lids have `blinks`."""
-    told = json.loads(raw.metadata.get(GAINS_METADATA, "{}"))
+def _gains(raw: CoefficientTable, amplitude: float) -> NDArray[np.float64]:
+    """The gain of each coefficient and extra column, float64 [C]; lids have `eyelids` instead."""
+    of_card = json.loads(raw.metadata.get(GAINS_METADATA, "{}"))
     names = (*ARKIT_NAMES, *raw.extra_names)
-    gains = np.array([1.0 if name in LID_NAMES else told.get(name, 1.0) for name in names])
+    gains = np.array([1.0 if name in LID_NAMES else of_card.get(name, 1.0) for name in names])
     return 1 + amplitude * (gains - 1)
 
 
 def _signals(settings: SolveSettings, extra: int) -> Signals:
-    """The columns smoothed together: 51 coefficients and the regressor's `extra` ones, the quaternion (one
+    """The columns that are smoothed: 51 coefficients and the regressor's `extra` ones, the quaternion (one
     decision for all four), the position.
     """
     count = len(ARKIT_NAMES) + extra
-    faces = [settings.lid_smoothing if name in LID_NAMES else settings.smoothing for name in ARKIT_NAMES]
-    faces += [settings.smoothing] * extra
+    strengths = [settings.lid_smoothing if name in LID_NAMES else settings.smoothing for name in ARKIT_NAMES]
+    strengths += [settings.smoothing] * extra
     low, high = (
         np.concatenate(
             [
@@ -142,17 +163,20 @@ def _signals(settings: SolveSettings, extra: int) -> Signals:
     )
     return Signals(
         group=np.concatenate([np.arange(count), np.full(4, count), count + 1 + np.arange(3)]),
-        strength=np.array([*faces, *[settings.head_smoothing] * 7], np.float64),
+        strength=np.array([*strengths, *[settings.head_smoothing] * 7], np.float64),
         noise_floor=low,
         noise_ceiling=high,
     )
 
 
 def _fillable(
-    time_s: np.ndarray, rows: np.ndarray, max_gap_s: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rows in short gaps, and for each the places in `rows` of its neighbours and how far between them it
-    lies.
+    time_s: NDArray[np.float64], rows: NDArray[np.int64], max_gap_s: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Rows in gaps of at most `max_gap_s` seconds between the measured `rows`.
+
+    Returns:
+        The rows, int64 [F]; the indices into `rows` of the measured row before and after each, int64 [F];
+        and how far between these two it lies, float64 [F], 0..1.
     """
     if len(rows) < 2:
         nothing = np.zeros(0, np.int64)
@@ -160,7 +184,7 @@ def _fillable(
     missing = np.setdiff1d(np.arange(rows[0], rows[-1]), rows)
     after = np.searchsorted(rows, missing)
     start, stop = time_s[rows[after - 1]], time_s[rows[after]]
-    short = stop - start <= max_gap_s + 1e-6  # a gap of just this length counts as short, however it rounds
+    short = stop - start <= max_gap_s + _GAP_TOLERANCE_S
     missing, after, start, stop = missing[short], after[short], start[short], stop[short]
     return missing, after - 1, after, (time_s[missing] - start) / (stop - start)
 
@@ -175,11 +199,11 @@ def _assembled(
     known: np.ndarray,
     rejected: int,
 ) -> CoefficientTable:
-    """The final table: nothing where nothing is known, angles unwrapped along the rows that are known."""
+    """The final table: NaN where nothing is known, angles unwrapped along the rows that are known."""
     head = np.where(known[:, None], head, np.nan)
     head[:, :3] = unwrap(head[:, :3])
     shapes = np.where(known[:, None], shapes, np.nan).astype(np.float32)
-    said = {
+    report = {
         "settings": dataclasses.asdict(settings),
         "rejected": rejected,
         "filled": int((known & ~found).sum()),
@@ -191,5 +215,5 @@ def _assembled(
         coefficients=shapes[:, : len(ARKIT_NAMES)],
         head=head.astype(np.float32),
         extra=shapes[:, len(ARKIT_NAMES) :],
-        metadata={**raw.metadata, "solve": json.dumps(said, sort_keys=True)},
+        metadata={**raw.metadata, "solve": json.dumps(report, sort_keys=True)},
     )

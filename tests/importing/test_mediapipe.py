@@ -153,7 +153,7 @@ def test_a_head_is_fitted_at_any_angle() -> None:
     weights = RNG.uniform(0, 1, 468)
     pose = fit_head(graph, points, FACE, weights, np.array([1.0, 2.0, 3.0]))
     graph.output(pose.angles, "angles", (BATCH, 3))
-    graph.output(pose.place, "place", (BATCH, 3))
+    graph.output(pose.position, "position", (BATCH, 3))
     graph.output(pose.scale, "scale", (BATCH, 1))
     session = onnxruntime.InferenceSession(graph.model(), providers=["CPUExecutionProvider"])
     angles = RNG.uniform([-3, -1.4, -3], [3, 1.4, 3], (40, 3))
@@ -248,5 +248,5 @@ def test_the_real_bundle_says_what_mediapipe_says(
 def test_the_real_bundle_is_the_same_in_torch(footage: Callable[[str], Path], tmp_path: Path) -> None:
     import_mediapipe(TASK, tmp_path)
     videos = [footage("single_face.mp4")]
-    for comparison in verify(str(tmp_path), ["onnxruntime-cpu"], "torch", videos, crops=20, pictures=4):
+    for comparison in verify(str(tmp_path), ["onnxruntime-cpu"], "torch", videos, crops=20, images=4):
         assert comparison.ok, comparison

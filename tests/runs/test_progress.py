@@ -38,14 +38,14 @@ class Memory:
 
 
 def done(clip_id: str, frames: int) -> Outcome:
-    record = Record(clip_id, DONE, "", "", "", frames=frames, seconds=frames / 25)
+    record = Record(clip_id, DONE, "", "", "", frames=frames, frames_with_face=1, seconds=frames / 25)
     return Outcome(clip_id, 1, result=record)
 
 
 def end(tally: ProgressCounter, outcome: Outcome) -> None:
     """What the scheduler and the clip's course tell at the end of a clip."""
     tally.ended(outcome)
-    tally.follow(WorkflowStep(outcome.key, ended=outcome))
+    tally.advance(WorkflowStep(outcome.key, ended=outcome))
 
 
 def test_the_tally_counts_clips_frames_and_time() -> None:
@@ -76,13 +76,13 @@ def test_segments_count_before_their_clip_is_done() -> None:
     tally.workers(1)
     tally.started("long", WorkerReady("node", 1))
     tally.ended(Outcome("long", 1))
-    tally.follow(WorkflowStep("long", video_s=60.0))  # longer than was expected
+    tally.advance(WorkflowStep("long", video_s=60.0))  # longer than was expected
     for number in range(3):
         record = SegmentRecord("", number, 1, 500, 1.0)
         tally.started(f"long/segment {number}", WorkerReady("node", 1))
         tally.progress(f"long/segment {number}", Progress(499))
         tally.ended(Outcome(f"long/segment {number}", 1, result=record))
-        tally.follow(WorkflowStep("long", segments=(record,), segments_s=20.0))
+        tally.advance(WorkflowStep("long", segments=(record,), segments_s=20.0))
         found = tally.snapshot()
         assert (found.done, found.frames) == (0, 500 * (number + 1))
         assert found.share == pytest.approx(20 * (number + 1) / 80)

@@ -11,9 +11,9 @@ from facecap_batch.solve.eyelids import (
     FLICKER_S,
     MAX_GAIN,
     SHUT,
-    closed_lids,
     find_blinks,
-    held_shut,
+    with_closed_blinks,
+    without_flicker,
 )
 
 FPS = 30.0
@@ -34,7 +34,7 @@ def times(rows: int) -> np.ndarray:
 
 def test_half_seen_blinks_are_closed_and_the_resting_lid_stays() -> None:
     lid = clip(peaks={40: 0.5, 120: 0.55, 200: 0.52})
-    out = closed_lids(times(300), lid)
+    out = with_closed_blinks(times(300), lid)
     assert out[120] == pytest.approx(CLOSED, abs=0.06)
     np.testing.assert_array_equal(out[lid <= 0.08], lid[lid <= 0.08])
     assert (out >= lid).all()
@@ -53,9 +53,9 @@ def test_blinks_are_found_at_any_rate(fps: float) -> None:
 
 def test_closed_blinks_stay_and_no_lid_is_stretched_without_end() -> None:
     closed = clip(peaks={40: 0.97, 120: 0.95, 200: 0.99})
-    np.testing.assert_allclose(closed_lids(times(300), closed), closed)
+    np.testing.assert_allclose(with_closed_blinks(times(300), closed), closed)
     faint = clip(peaks={40: 0.25, 120: 0.25, 200: 0.25})
-    out = closed_lids(times(300), faint)
+    out = with_closed_blinks(times(300), faint)
     np.testing.assert_allclose(out[40] - 0.08, MAX_GAIN * (0.25 - 0.08))
 
 
@@ -73,24 +73,24 @@ def test_closed_blinks_stay_and_no_lid_is_stretched_without_end() -> None:
     ids=["still", "one", "slow", "long", "drowsy", "empty", "tiny"],
 )
 def test_what_is_no_blink_is_left_alone(lid: np.ndarray) -> None:
-    np.testing.assert_array_equal(closed_lids(times(len(lid)), lid), lid)
+    np.testing.assert_array_equal(with_closed_blinks(times(len(lid)), lid), lid)
 
 
 def test_twitches_among_full_blinks_do_not_stretch_them() -> None:
     lid = clip(600, peaks={40: 0.97, 120: 0.3, 180: 0.28, 240: 0.96, 300: 0.3, 400: 0.98, 500: 0.95})
-    np.testing.assert_allclose(closed_lids(times(600), lid), lid, atol=0.01)
+    np.testing.assert_allclose(with_closed_blinks(times(600), lid), lid, atol=0.01)
 
 
 def test_noise_is_no_blink() -> None:
     noisy = clip() + np.random.default_rng(0).normal(0, 0.02, 300)
-    np.testing.assert_array_equal(closed_lids(times(300), noisy), noisy)
+    np.testing.assert_array_equal(with_closed_blinks(times(300), noisy), noisy)
 
 
 def test_a_long_clip_does_not_depend_on_how_it_is_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     lid = clip(600, peaks={40: 0.5, 99: 0.55, 200: 0.52, 597 - 3: 0.4})
-    whole = closed_lids(times(600), lid)
+    whole = with_closed_blinks(times(600), lid)
     monkeypatch.setattr(eyelids, "BLOCK_ROWS", 7)
-    np.testing.assert_array_equal(closed_lids(times(600), lid), whole)
+    np.testing.assert_array_equal(with_closed_blinks(times(600), lid), whole)
 
 
 @pytest.mark.parametrize("fps", [24.0, 30.0, 60.0, 240.0])
@@ -106,12 +106,12 @@ def test_closed_lids_do_not_flicker_and_two_blinks_stay_two(fps: float) -> None:
     lid[opened] = 0.8
     twice = (time_s > 2.2) & (time_s < 2.2 + FLICKER_S + 2 / fps)
     lid[twice] = 0.2
-    held = held_shut(time_s, lid)
+    held = without_flicker(time_s, lid)
     assert (held[flicker] >= SHUT).all() and flicker.sum() == inside
     np.testing.assert_array_equal(held[~flicker], lid[~flicker])
 
 
 def test_a_held_lid_goes_evenly_between_its_ends() -> None:
     lid = np.array([0.6, 0.1, 0.2, 0.9, 0.1])
-    np.testing.assert_allclose(held_shut(times(5), lid), [0.6, 0.7, 0.8, 0.9, 0.1])
-    np.testing.assert_array_equal(held_shut(times(0), np.zeros(0)), np.zeros(0))
+    np.testing.assert_allclose(without_flicker(times(5), lid), [0.6, 0.7, 0.8, 0.9, 0.1])
+    np.testing.assert_array_equal(without_flicker(times(0), np.zeros(0)), np.zeros(0))

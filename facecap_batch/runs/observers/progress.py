@@ -84,9 +84,9 @@ class ProgressCounter(Listener):
     def ended(self, outcome: Outcome) -> None:
         self._under_way.pop(outcome.key, None)
 
-    # --- the clips' course ---
+    # --- the clips' workflow ---
 
-    def follow(self, step: WorkflowStep) -> None:
+    def advance(self, step: WorkflowStep) -> None:
         """Count what an outcome means for its clip."""
         costs, clip_id = self._costs, step.clip_id
         if step.video_s is not None:  # now that it is known, it counts instead of what was expected
@@ -108,6 +108,8 @@ class ProgressCounter(Listener):
             self._done += 1
             self._frames += record.frames
             self._video_s += record.seconds
+            if record.shows_no_face:
+                self._display.say(f"no face found: {outcome.key}")
         else:
             self._failed += 1
             self._display.say(f"failed: {outcome.key}: {outcome.error_type}: {outcome.error}")
