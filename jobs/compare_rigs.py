@@ -2,9 +2,10 @@
 
     python jobs/compare_rigs.py --ict ICT-FaceKit/FaceXModel --makehuman makehuman
 
-For each shape: how far it moves the points that it is measured at (`common_meaning.MEASURED`) in ICT-FaceKit,
-in thousandths of the distance between the eyeballs; what MakeHuman's face unit was multiplied by to move them
-as far; and the cosine between the two movements, 1 where both rigs move the same way.
+For each shape, both sides together: how far it moves the points that it is measured at
+(`common_meaning.MEASURED`) in ICT-FaceKit, in thousandths of the distance between the eyeballs; what
+MakeHuman's face unit was multiplied by to move them as far; and the cosine between the two movements, 1 where
+both rigs move the same way.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from facecap_batch.coefficients import ARKIT_NAMES
@@ -31,12 +33,18 @@ def main(
     except MissingSource as error:
         raise typer.BadParameter(str(error)) from error
     model = common_meaning.scaled_like(unscaled, reference)
-    print("| shape | ICT-FaceKit moves | hm08 times | alike |\n| --- | ---: | ---: | ---: |")
+    names: dict[str, list[str]] = {}
     for name in ARKIT_NAMES:
-        moved, theirs, before = (common_meaning.movement(head, name) for head in (reference, model, unscaled))
+        names.setdefault(common_meaning.stem(name), []).append(name)
+    print("| shape | ICT-FaceKit moves | hm08 times | alike |\n| --- | ---: | ---: | ---: |")
+    for stem, sides in names.items():
+        moved, theirs, before = (
+            np.concatenate([common_meaning.movement(head, name) for name in sides])
+            for head in (reference, model, unscaled)
+        )
+        ours = common_meaning.strength(moved)
         times = common_meaning.strength(theirs) / common_meaning.strength(before)
-        alike = common_meaning.likeness(moved, theirs)
-        print(f"| {name} | {1000 * common_meaning.strength(moved):.0f} | {times:.2f} | {alike:.2f} |")
+        print(f"| {stem} | {1000 * ours:.0f} | {times:.2f} | {common_meaning.likeness(moved, theirs):.2f} |")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ BATCH = 8  # images calibrated at once
 AROUND_CONVOLUTIONS = ("Conv", "MaxPool", "Concat", "Relu")
 
 
-class _Images(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+class _Images(CalibrationDataReader):
     def __init__(self, name: str, batches: Sequence[np.ndarray]) -> None:
         self._feeds: Iterator[dict[str, np.ndarray]] = iter([{name: batch} for batch in batches])
 
