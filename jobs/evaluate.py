@@ -135,15 +135,19 @@ def _family(folder: Path) -> str:
     return folder.parent.name if folder.name == "faces" else folder.name
 
 
-def _rig(sources: Sources, folder: Path) -> Rig:
-    """The rig of the family that a folder of shards is named after."""
-    try:
-        return sources.load(Family(_family(folder)))
-    except ValueError:
-        families = ", ".join(Family)
-        raise typer.BadParameter(f"{folder} is named after no family of rigs ({families})") from None
-    except MissingSource as error:
-        raise typer.BadParameter(str(error)) from error
+def _rigs(sources: Sources, heldout: list[Path]) -> dict[str, Rig]:
+    """The rigs of the families that the folders `heldout` are named after."""
+    rigs = {}
+    for folder in heldout:
+        name = _family(folder)
+        if name not in set(Family):
+            families = ", ".join(Family)
+            raise typer.BadParameter(f"{folder} is named after no family of rigs ({families})")
+        try:
+            rigs[name] = sources.load(Family(name))
+        except MissingSource as error:
+            raise typer.BadParameter(str(error)) from error
+    return rigs
 
 
 def _judged(engine: Engine, shard: dataset.FaceShard) -> dict[str, Any]:
@@ -277,13 +281,14 @@ def main(
     if picture is not None and picture.suffix not in (".jpg", ".png"):
         raise typer.BadParameter(f"{picture}: a picture ends in .jpg or .png")
     engine = open_engine(load_set(engines).regressor, backend)
+    rigs = {} if ict is None else _rigs(Sources(ict, makehuman, cache), heldout)
     families = {}
     for folder in heldout:
         shard = _joined(folder)
-        families[_family(folder)] = _judged(engine, shard)
-        if ict is not None:
-            rig = _rig(Sources(ict, makehuman, cache), folder)
-            families[_family(folder)]["moved"] = _moved(engine, rig)
+        name = _family(folder)
+        families[name] = _judged(engine, shard)
+        if name in rigs:
+            families[name]["moved"] = _moved(engine, rigs[name])
     figures = {"engines": engines, "families": families}
     drawn = None
     if picture is not None:

@@ -90,7 +90,7 @@ def main(
     try:
         sources.load(family)
         sources.performances()
-    except MissingSource as error:
+    except (MissingSource, ValueError) as error:  # a file is missing or damaged
         raise typer.BadParameter(str(error)) from error
     wanted = [
         Task(kind, number, family, sources, output / kind.name / f"{kind.name}_{number:04d}.npz")

@@ -15,7 +15,7 @@ import typer
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.training.mirror import MIRRORED_CHANNELS
-from facecap_batch.training.people.rig import Rig
+from facecap_batch.training.people.rig import Family, Rig
 from facecap_batch.training.regressor import evaluation, movements
 from facecap_batch.training.rendering import dataset
 from tests.support.head import rig_for_tests
@@ -32,11 +32,10 @@ def test_an_engine_is_judged_by_family_on_every_channel(
     report, figures = tmp_path / "quality.md", tmp_path / "quality.json"
     picture = tmp_path / "images" / "quality.jpg"
     engines = str(random_engines.folder)
-    other = tmp_path / "other"
-    shutil.copytree(folder, other)
-    evaluate.main(
-        [folder, other], engines, "onnxruntime-cpu", tmp_path, None, tmp_path, figures, report, picture
-    )
+    heldout = [tmp_path / family / "faces" for family in ("ict", "hm08")]
+    for other in heldout:
+        shutil.copytree(folder, other)
+    evaluate.main(heldout, engines, "onnxruntime-cpu", tmp_path, None, tmp_path, figures, report, picture)
     text = report.read_text()
     assert "](images/quality.jpg)" in text
     drawn = cv2.imread(str(picture))
@@ -45,8 +44,8 @@ def test_an_engine_is_judged_by_family_on_every_channel(
     assert text.count("| all | 32 |") == 2 and "closed eyes, F1" in text
     assert all(f"| `{name}` |" in text for name in ARKIT_NAMES)
     families = json.loads(figures.read_text())["families"]
-    assert list(families) == [folder.name, "other"] and families["other"] == families[folder.name]
-    found = families["other"]
+    assert list(families) == ["ict", "hm08"] and families["ict"] == families["hm08"]
+    found = families["hm08"]
     assert set(found["r"]) == set(ARKIT_NAMES) and found["slices"]["all"]["crops"] == 32
     sizes = [found["slices"][f"face of {pixels} pixels"] for pixels in evaluate.FACES]
     assert all(size["crops"] == 32 for size in sizes)
@@ -59,8 +58,17 @@ def test_an_engine_is_judged_by_family_on_every_channel(
 class HeadOnly:
     """The tests' crude head as every family."""
 
-    def load(self, family: str) -> Rig:
+    def load(self, family: Family) -> Rig:
         return rig_for_tests()
+
+
+def test_a_folder_named_after_no_family_is_refused_before_anything_is_measured(
+    folder, random_engines, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(evaluate, "Sources", lambda *_: HeadOnly())
+    monkeypatch.setattr(evaluate, "_judged", None)
+    with pytest.raises(typer.BadParameter, match=r"no family of rigs \(ict, hm08\)"):
+        evaluate.main([folder], str(random_engines.folder), "onnxruntime-cpu", tmp_path, None, tmp_path)
 
 
 def test_single_movements_are_known_by_which_side_does_them(monkeypatch):

@@ -282,6 +282,15 @@ def test_the_job_names_what_is_missing(tmp_path):
     assert code == 2 and "generic_neutral_mesh.obj is missing" in text and "ICT-VGL/ICT-FaceKit" in text
 
 
+def test_the_job_names_a_bad_take(tmp_path, monkeypatch):
+    monkeypatch.setattr(Sources, "load", lambda *_: None)
+    (tmp_path / "me.csv").write_text("Timecode,JawOpen\n0,0.5\n")
+    code, text = run_synthesise("--ict", str(tmp_path), "--takes", str(tmp_path))
+    assert code == 2 and "me.csv is no Live Link Face take" in text
+    code, text = run_synthesise("--ict", str(tmp_path), "--takes", str(tmp_path / "none"))
+    assert code == 2 and "holds no Live Link Face take" in text
+
+
 def test_the_job_knows_two_families(tmp_path):
     code, text = run_synthesise("--ict", str(tmp_path), "--family", "flame")
     assert code == 2 and "'ict', 'hm08'" in text

@@ -51,7 +51,7 @@ def test_the_int8_set_is_a_set(coarse: EngineSet) -> None:
 
 
 def test_it_finds_the_same_faces_and_says_nearly_the_same(coarse: EngineSet) -> None:
-    (comparison,) = verify(str(coarse.folder), [CPU], against="default", crops=24, pictures=12)
+    (comparison,) = verify(str(coarse.folder), [CPU], against="default", crops=24, images=12)
     assert comparison.precision == "int8" and comparison.reference == "torch"
     assert comparison.faces.matched == comparison.faces.faces >= 12
     outputs = next(verdict.parity for verdict in comparison.verdicts if verdict.parity.output == "outputs")
