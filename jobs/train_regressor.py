@@ -38,7 +38,7 @@ from facecap_batch.errors import EngineMismatch
 from facecap_batch.training.networks.expression import DEFAULT, FAST, Expression
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import Locator
-from facecap_batch.training.regressor import checkpoint, distillation, losses
+from facecap_batch.training.regressor import checkpoint, distillation, losses, quality
 from facecap_batch.training.regressor.alignment import OwnAlignment, noisy_alignment
 from facecap_batch.training.regressor.augmentation import AUGMENTATION
 from facecap_batch.training.regressor.batches import FaceBatches
@@ -234,10 +234,25 @@ def export(
 def keep(
     run: Annotated[Path, typer.Option(help="checkpoints")],
     output: Annotated[Path, typer.Option(help="where the weights go")],
+    heldout: Annotated[
+        list[Path] | None,
+        typer.Option(help="folder of faces_*.npz to measure on for the card; again for more"),
+    ] = None,
+    size: Annotated[Size, typer.Option(help="which expression half the run has")] = Size.default,
 ) -> None:
-    """Keep what a later training begins with (--warm-start): the averaged weights as float16."""
+    """Keep what a later training begins with (--warm-start): the averaged weights as float16, with a card."""
+    figures: dict[str, float] = {}
+    for folder in heldout or ():
+        shard = dataset.load_faces(min(folder.glob("faces_*.npz")))
+        outputs, points, _, _ = quality.predict(averaged(run, size), shard)
+        found = quality.measure(outputs, points, shard)
+        family = folder.parent.name
+        figures[f"{family}_mean_r"] = round(found.mean_r, 4)
+        figures[f"{family}_sides_r"] = round(found.sides_r, 4)
+        figures[f"{family}_median_slope"] = round(float(np.median(found.slope)), 4)
     for name in ("locator.pt", "expression.pt"):
-        checkpoint.keep(run / name, output / name)
+        checkpoint.keep(run / name, output / name, figures)
+    print(figures)
 
 
 if __name__ == "__main__":

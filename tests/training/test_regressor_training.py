@@ -4,6 +4,8 @@ engine."""
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -314,7 +316,12 @@ def test_training_learns_resumes_and_exports(shard, folder, random_engines, tmp_
     np.testing.assert_allclose(predicted["hidden"], hidden, atol=1e-4)
 
     kept = ["keep", "--run", str(run), "--output", str(tmp_path / "kept")]
+    kept += ["--heldout", str(folder), "--size", "fast"]
     assert runner.invoke(train_regressor.app, kept).exit_code == 0
+    card = json.loads((tmp_path / "kept" / "expression.json").read_text())
+    assert card["samples"] == 96 and card["runs"] == state["runs"]
+    assert card["sha256"] == hashlib.sha256((tmp_path / "kept" / "expression.pt").read_bytes()).hexdigest()
+    assert {name.split("_", 1)[1] for name in card["quality"]} == {"mean_r", "sides_r", "median_slope"}
     run = tmp_path / "next"
     distill = ["distill", "--data", str(folder), "--engines", str(random_engines.folder)]
     distill += ["--output", str(tmp_path / "distilled")]

@@ -8,13 +8,16 @@ with the averaged weights alone, where another training may begin.
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from facecap_batch.storage.publish import published
+from facecap_batch.storage.publish import publish_bytes, published
 
 AVERAGE = 0.998  # decay of the averaged weights that are exported, per AVERAGE_EVERY steps
 AVERAGE_EVERY = 5
@@ -76,16 +79,26 @@ class Training:
                 mean.copy_(mean.lerp(value, 1 - decay) if mean.dtype.is_floating_point else value)
 
 
-def keep(path: Path, output: Path) -> None:
-    """Publish in `output` what a later training begins with: the averaged weights as float16, what they have
-    seen and how."""
+def keep(path: Path, output: Path, figures: Mapping[str, float] | None = None) -> None:
+    """Publish what a later training begins with: the averaged weights as float16, and a card beside them.
+
+    Args:
+        path: Checkpoint of a run.
+        output: File of the weights; the card gets its name with ``.json``.
+        figures: Measured quality, by name, for the card.
+    """
     state = torch.load(path, weights_only=True)
     small = {
         name: value.half() if value.dtype == torch.float32 else value
         for name, value in state["average"].items()
     }
+    seen = {key: state.get(key, 0) for key in ("samples", "steps")} | {"runs": state["runs"]}
     with published(output) as temporary:
-        torch.save({"average": small, **{key: state[key] for key in ("samples", "steps", "runs")}}, temporary)
+        torch.save({"average": small, **seen}, temporary)
+    card = {"weights": output.name, "sha256": hashlib.sha256(output.read_bytes()).hexdigest(), **seen}
+    publish_bytes(
+        output.with_suffix(".json"), (json.dumps(card | {"quality": figures or {}}, indent=2) + "\n").encode()
+    )
 
 
 def learning_rate(highest: float, samples: int, warm: int, total: int, decay: float) -> float:
