@@ -1,7 +1,7 @@
 """A run from manifest to report, and the same for solving again.
 
-In: a manifest, a configuration, options. Out: an output folder that is complete, or reports exactly what is not
-and is finished by the same call. The order is what makes it resumable: lock the folder, drop what is done,
+In: a manifest, a configuration, options. Out: an output folder that is complete, or reports what is not and
+is finished by the same call. The order is what makes it resumable: lock the folder, drop what is done,
 let workers publish a clip's files, publish its record last, and write ``clips.parquet`` and ``run.json`` at
 both ends. `run_in_folder` is that order, for whoever has something to do in a folder.
 """
