@@ -1,7 +1,6 @@
-"""Render large head tiles, for the faces that fill a picture; `jobs/synthesise.py --heads` makes the small
-ones.
+"""Render large head tiles, for faces that fill an image; `jobs/synthesise.py --heads` makes the small ones.
 
-    python jobs/render_detector_heads.py --ict ICT-FaceKit/FaceXModel --output data/heads_large --shards 6
+python jobs/render_detector_heads.py --ict ICT-FaceKit/FaceXModel --output data/heads_large --shards 6
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from facecap_batch.training.rendering.scene import View, random_light, render
 
 TILE = 320  # pixels; the face is then about 147 px long
 COUNT = 256  # tiles in a shard
-PICTURES_PER_PERSON = 8
+TILES_PER_PERSON = 8
 
 
 def shard(model: HeadModel, number: int, skins: Skins | None) -> dict[str, np.ndarray]:
@@ -35,7 +34,7 @@ def shard(model: HeadModel, number: int, skins: Skins | None) -> dict[str, np.nd
     rng = np.random.default_rng([13, number])
     tiles, boxes, angles = [], [], []
     for position in range(COUNT):
-        if position % PICTURES_PER_PERSON == 0:
+        if position % TILES_PER_PERSON == 0:
             who = person(model, rng, skins=skins)
         wide = rng.random() < 0.3
         yaw = rng.uniform(-1.5, 1.5) if wide else rng.normal(0, 0.4)
@@ -65,7 +64,7 @@ def main(
     makehuman: Annotated[
         Path | None, typer.Option(help="folder of MakeHuman's skins and brows, see docs/training.md")
     ] = None,
-    cache: Annotated[Path, typer.Option(help="folder where what is read from these is kept")] = Path("data"),
+    cache: Annotated[Path, typer.Option(help="cache of what is read from these folders")] = Path("data"),
     shards: Annotated[int, typer.Option(help=f"shards of {COUNT} tiles")] = 6,
 ) -> None:
     """Render shards; those that exist are kept."""
