@@ -3,7 +3,7 @@
     python jobs/render_demo.py --ict ICT-FaceKit/FaceXModel --makehuman makehuman --output manifests
 
 Four clips of a few seconds: speech with blinks and smiles; a portrait phone clip with display rotation;
-head turns with the face hidden for a while; a place without anybody. Beside each clip with a face lies
+head turns with the face hidden for a while; a scene without anybody. Beside each clip with a face lies
 ``*.truth.parquet``, a table with the columns of a run's own output.
 """
 
@@ -43,7 +43,7 @@ class Clip:
     distance: float = 0.0  # centimetres from the camera; 0: nobody is there
     swing: float = 0.0  # radians, head motion
     hidden: tuple[float, float] = (0.0, 0.0)  # seconds, when a card is held before the face
-    rotation: int = 0  # degrees counterclockwise that a player must turn the coded picture
+    rotation: int = 0  # degrees counterclockwise that a player must rotate the coded image
 
 
 CLIPS = (
@@ -84,9 +84,9 @@ def frames_of(clip: Clip, rig: Rig) -> tuple[list[np.ndarray], CoefficientTable 
     times = np.array([float(n / clip.fps) for n in range(count)])
     grain = np.random.default_rng([clip.seed, 1])
 
-    def finished(picture: np.ndarray) -> np.ndarray:
-        soft = cv2.GaussianBlur(picture, (0, 0), 0.6).astype(np.float32)
-        return np.clip(soft + grain.normal(0, 1.5, picture.shape), 0, 255).astype(np.uint8)
+    def finished(image: np.ndarray) -> np.ndarray:
+        soft = cv2.GaussianBlur(image, (0, 0), 0.6).astype(np.float32)
+        return np.clip(soft + grain.normal(0, 1.5, image.shape), 0, 255).astype(np.uint8)
 
     if not clip.distance:
         shift = np.round(8 * np.sin(times * 2)).astype(int)
@@ -132,17 +132,17 @@ def frames_of(clip: Clip, rig: Rig) -> tuple[list[np.ndarray], CoefficientTable 
 
 
 def encode(clip: Clip, frames: list[np.ndarray], path: Path) -> None:
-    """Publish `frames` as H.264 in MP4, turned back by the clip's display rotation."""
-    turns = clip.rotation // 90
-    coded = [np.ascontiguousarray(np.rot90(frame, -turns)) for frame in frames]
+    """Publish `frames` as H.264 in MP4, rotated back by the clip's display rotation."""
+    quarters = clip.rotation // 90
+    coded = [np.ascontiguousarray(np.rot90(frame, -quarters)) for frame in frames]
     with published(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream(
             "libx264", rate=clip.fps, options={"crf": "24", "preset": "slow", "threads": "1"}
         )
         stream.height, stream.width = coded[0].shape[:2]
         stream.pix_fmt = "yuv420p"
-        for number, picture in enumerate(coded):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for number, image in enumerate(coded):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = number, 1 / clip.fps
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -156,7 +156,7 @@ def _set_rotation(path: Path, degrees: int) -> None:
     header = data.find(b"tkhd")
     version = data[header + 4]
     matrix = header + 4 + (52 if version == 1 else 40)
-    # Clockwise turns of the coded picture, as 16.16 and 2.30 fixed point: a b u c d v x y w.
+    # Clockwise rotations of the coded image, as 16.16 and 2.30 fixed point: a b u c d v x y w.
     a, b = {90: (0, -1), 180: (-1, 0), 270: (0, 1)}[degrees]
     entries = [a << 16, b << 16, 0, -b << 16, a << 16, 0, 0, 0, 1 << 30]
     data[matrix : matrix + 36] = b"".join(entry.to_bytes(4, "big", signed=True) for entry in entries)
@@ -170,7 +170,7 @@ def main(
     makehuman: Annotated[
         Path | None, typer.Option(help="folder of MakeHuman's skins and brows, see docs/training.md")
     ] = None,
-    cache: Annotated[Path, typer.Option(help="folder where what is read from these is kept")] = Path("data"),
+    cache: Annotated[Path, typer.Option(help="cache of what is read from these folders")] = Path("data"),
 ) -> None:
     """Render the demo; see the module's docstring."""
     cv2.setNumThreads(1)

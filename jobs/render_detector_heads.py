@@ -24,7 +24,7 @@ from facecap_batch.training.rendering.scene import View, random_light, render
 
 TILE = 320  # pixels; the face is then about 147 px long
 COUNT = 256  # tiles in a shard
-IMAGES_PER_PERSON = 8
+TILES_PER_PERSON = 8
 
 
 def shard(rig: Rig, number: int) -> dict[str, np.ndarray]:
@@ -34,7 +34,7 @@ def shard(rig: Rig, number: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng([13, number])
     tiles, boxes, angles = [], [], []
     for position in range(COUNT):
-        if position % IMAGES_PER_PERSON == 0:
+        if position % TILES_PER_PERSON == 0:
             who = person(rig, rng)
         wide = rng.random() < 0.3
         yaw = rng.uniform(-1.5, 1.5) if wide else rng.normal(0, 0.4)

@@ -1,4 +1,4 @@
-"""A rerun over a folder in which everything is done: how long until it says so.
+"""A rerun over a folder in which everything is done: how long until it ends.
 
     python benchmarks/speed/no_op_rerun.py [--clips 100000] [--repeats 3] [--limit 30]
 
@@ -77,8 +77,10 @@ def main() -> int:
                 capture_output=True, text=True, cwd=ROOT,
             )  # fmt: skip
             took.append(time.perf_counter() - began)
-            said = f"{options.clips} of {options.clips} clips done, {options.clips} of them by earlier runs"
-            if done.returncode or said not in done.stdout:
+            expected = (
+                f"{options.clips} of {options.clips} clips done, {options.clips} of them by earlier runs"
+            )
+            if done.returncode or expected not in done.stdout:
                 print(done.stdout + done.stderr)
                 return 1
             print(f"{took[-1]:.1f} s", flush=True)

@@ -42,7 +42,7 @@ def process(
 ) -> Record | SegmentPlan | SegmentRecord:
     """Do `item` and return its record, not yet published, or how its clip is to be cut.
 
-    `engines` is asked only when frames must be looked at; clips much longer than `segment_s` seconds are cut,
+    `engines` is called only when frames must be decoded; clips much longer than `segment_s` seconds are cut,
     if it is above 0. Raises FacecapError or OSError; files published until then stay, as no record names
     them they are done again.
     """
@@ -147,5 +147,5 @@ def classify_error(error: BaseException) -> tuple[str, str, bool]:
     if isinstance(error, MemoryError):
         return "MemoryError", f"not enough memory: {error}", True
     where = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(where.filename).name}:{where.lineno}"
-    return type(error).__name__, f"unexpected, please report it: {error} ({place})", False
+    position = f"{Path(where.filename).name}:{where.lineno}"
+    return type(error).__name__, f"unexpected, please report it: {error} ({position})", False

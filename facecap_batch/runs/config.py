@@ -33,9 +33,9 @@ class RunConfig:
     solve: SolveSettings
     # Which runtime runs the engines. In the fingerprints only where its precision is reduced: the others
     # agree within the tolerance that `verify` proves, and a run may move between machines half-way. Each
-    # file and record says which one.
+    # file and record names it.
     backend: str = "auto"
-    # Only backends that hold a certificate (`certificates`). It says what may run, not what comes out.
+    # Only backends that hold a certificate (`certificates`). This decides what may run, not what comes out.
     require_certificate: bool = False
 
     def capture_fingerprint(self) -> str:

@@ -1,7 +1,7 @@
 """A run from manifest to report, and the same for solving again.
 
-In: a manifest, a configuration, options. Out: an output folder that is complete, or says exactly what is not
-and is finished by the same call. The order is what makes it resumable: lock the folder, drop what is done,
+In: a manifest, a configuration, options. Out: an output folder that is complete, or reports what is not and
+is finished by the same call. The order is what makes it resumable: lock the folder, drop what is done,
 let workers publish a clip's files, publish its record last, and write ``clips.parquet`` and ``run.json`` at
 both ends. `run_in_folder` is that order, for whoever has something to do in a folder.
 """
@@ -108,7 +108,7 @@ def run_in_folder(
     """Hold the output folder, find out what to do in it, and do it.
 
     Args:
-        assign: what to do, asked once the folder is held; its OSErrors are the folder's.
+        assign: what to do, called once the folder is held; its OSErrors are the folder's.
 
     Raises:
         OutputBusy, OutputNotWritable, and what `assign` raises: before anything has run.

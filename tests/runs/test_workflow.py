@@ -1,4 +1,4 @@
-"""A long clip from its row to its files, step by step in this process: cut, turned, broken, resumed."""
+"""A long clip from its row to its files, step by step in this process: cut, rotated, broken, resumed."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def carry_out(
     losing: str = "",
 ) -> Carried:
     """What the driver does, without Ray; the workers of task `losing` die."""
-    course = ClipWorkflow([work_item(path)], output)
-    tasks: collections.deque[Task] = collections.deque(course.first())
+    workflow = ClipWorkflow([work_item(path)], output)
+    tasks: collections.deque[Task] = collections.deque(workflow.first())
     keys: list[str] = []
     ended = None
     while tasks:
@@ -73,7 +73,7 @@ def carry_out(
             except FacecapError as error:
                 error_type, message, _ = classify_error(error)
                 outcome = Outcome(task.key, 1, error_type=error_type, error=message)
-        step = course.advance(outcome)
+        step = workflow.advance(outcome)
         tasks = collections.deque(task for task in tasks if task.key not in step.dropped)
         tasks.extend(step.tasks)
         assert ended is None or step.ended is None

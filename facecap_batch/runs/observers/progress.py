@@ -53,7 +53,7 @@ class Display(Protocol):
 
 
 class ProgressCounter(Listener):
-    """Counts what the scheduler tells and has it shown, now and then."""
+    """Counts the events of the scheduler and passes a `Snapshot` to the display, now and then."""
 
     def __init__(self, clips: int, kept: int, costs: Mapping[str, float], display: Display) -> None:
         """`costs`: clip_id -> expected seconds of video, for every clip of this run."""
@@ -79,7 +79,7 @@ class ProgressCounter(Listener):
 
     def retried(self, key: str, reason: str) -> None:
         self._under_way.pop(key, None)
-        self._display.say(f"again: {key}: {reason}")
+        self._display.say(f"retried: {key}: {reason}")
 
     def ended(self, outcome: Outcome) -> None:
         self._under_way.pop(outcome.key, None)
