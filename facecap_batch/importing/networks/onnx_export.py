@@ -80,9 +80,21 @@ def export_onnx(module: nn.Module, card: EngineCard, folder: Path) -> EngineCard
             verbose=False,
         )
         _check_batch_axis(temporary, card.name)
+        without_traces(temporary)
     return write_card(
         dataclasses.replace(card, folder=folder), folder / Path(card.file).with_suffix(".json").name
     )
+
+
+def without_traces(path: Path) -> None:
+    """Rewrite an ONNX file without the notes that the exporter leaves at every node: they hold the paths of the
+    machine that exported it, and make the same network another file on each.
+    """
+    model = onnx.load(str(path))
+    for entry in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del entry.metadata_props[:]
+        entry.doc_string = ""
+    onnx.save(model, str(path))
 
 
 def _check_batch_axis(path: Path, name: str) -> None:
