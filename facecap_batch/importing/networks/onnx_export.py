@@ -87,8 +87,8 @@ def export_onnx(module: nn.Module, card: EngineCard, folder: Path) -> EngineCard
 
 
 def without_traces(path: Path) -> None:
-    """Rewrite an ONNX file without the notes that the exporter leaves at every node: they hold the paths of the
-    machine that exported it, and make the same network another file on each.
+    """Rewrite an ONNX file without the notes that the exporter leaves at every node: they hold the paths of
+    the machine that exported it, and make the same network another file on each.
     """
     model = onnx.load(str(path))
     for entry in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
