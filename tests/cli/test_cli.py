@@ -136,6 +136,11 @@ def test_the_module_runs_under_its_own_name() -> None:
     assert "Usage: python -m facecap_batch run [OPTIONS]" in done.stdout
 
 
+def test_a_choice_reads_as_its_value() -> None:
+    # typer before 0.29 looks a member up by its text, and takes the option for absent where that fails.
+    assert {str(choice) for choice in choices.Hwaccel} == {"none", "auto", "cuda"}
+
+
 def test_choices_are_those_of_the_rooms_that_own_them() -> None:
     owned = {
         choices.Backend: ("auto", *BACKENDS),

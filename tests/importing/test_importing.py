@@ -83,8 +83,8 @@ def test_a_torchvision_checkpoint_runs_from_the_command_line_to_the_tables(
     assert code == 0, error
     table = pq.read_table(out / "coefficients" / "a.parquet")
     assert table.column_names == [*SCHEMA.names, "tongueOut", "cheekRaiser"]
-    said = {name for name in ARKIT_NAMES if table[name].null_count < len(table)}
-    assert said == set(OWN) & set(ARKIT_NAMES)
+    filled = {name for name in ARKIT_NAMES if table[name].null_count < len(table)}
+    assert filled == set(OWN) & set(ARKIT_NAMES)
     assert table["tongueOut"].null_count == table["jawOpen"].null_count == 0
     assert table["headYaw"].null_count == table["headZ"].null_count == len(table)
     metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
