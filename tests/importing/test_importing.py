@@ -67,7 +67,7 @@ def test_a_torchvision_checkpoint_runs_from_the_command_line_to_the_tables(
         tmp_path / "names.txt", "--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375",
         "--crop-scale", 1.25, "--licence", "Mine-1.0", "--name", "llfr",
     )  # fmt: skip
-    assert code == 0 and "regressor llfr 1" in text and "its own     tongueOut, cheekRaiser" in text
+    assert code == 0 and "regressor llfr 1" in text and "others      tongueOut, cheekRaiser" in text
     assert "needs a detector to be a set" in text
     code, text, _ = call(
         capsys, "engines", "import", random_engines.folder, mine, "--role", "detector", "--licence", "MIT"
