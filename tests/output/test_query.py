@@ -146,5 +146,5 @@ def test_wrong_folder_is_named(tmp_path: Path):
 
 def test_without_duckdb_the_install_line_is_given(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
-    with pytest.raises(BadQuery, match=r"pip install \"facecap-batch\[query\]\""):
+    with pytest.raises(BadQuery, match=r"pip install '\.\[query\]'"):
         query(folder, "SELECT 1")

@@ -200,7 +200,7 @@ def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StorageUnavailable, match="gopher"):
         storage_path("gopher://host/a").read_bytes()
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(StorageUnavailable, match=r'pip install "facecap-batch\[storage\]"'):
+    with pytest.raises(StorageUnavailable, match=r"pip install '\.\[storage\]'"):
         storage_path("s3://bucket/a").read_bytes()
 
 

@@ -418,14 +418,14 @@ def test_a_decoder_with_one_thread_runs_on_that_thread(aspect: Fraction, tmp_pat
     path = write_video(
         tmp_path / "clip.mp4", [picture(number, 720, 576) for number in range(3)], pixel_aspect=aspect
     )
-    before = len(list(Path("/proc/self/task").iterdir()))
+    before = set(Path("/proc/self/task").iterdir())  # threads of earlier tests may still end
     with Video(path, thread_count=1) as video:
         for frame in video.frames():
             frame.rgb()
             frame.small(320)
             frame.crop(200, 200, 300, 192)
             frame.crop(200, 200, 100, 192)
-            assert len(list(Path("/proc/self/task").iterdir())) == before
+            assert set(Path("/proc/self/task").iterdir()) <= before
 
 
 @pytest.mark.footage
