@@ -131,7 +131,7 @@ def bench(
             except BackendUnavailable as error:  # installed, but its device or driver is not there
                 if backends or len(names) == 1:
                     raise
-                log.warning("passed over %s: %s", name, error)
+                log.warning("skipped %s: %s", name, error)
                 names.remove(name)
                 continue
             yield from measured

@@ -82,7 +82,7 @@ def verify(
         except BackendUnavailable as error:  # installed, but its device or driver is not there
             if backends or (name == others[-1] and not compared):
                 raise
-            log.warning("passed over %s: %s", name, error)
+            log.warning("skipped %s: %s", name, error)
             continue
         compared += 1
         yield _comparison(cards, name, expected, outputs)
