@@ -160,7 +160,7 @@ def test_backends_that_do_not_start_are_passed_over_unless_named(
     monkeypatch.setattr(verify, "open_engine", without_device)
     few = {"crops": 2, "images": 2}
     compared = [one.backend for one in verify.verify(str(engines.folder), **few)]
-    assert compared == [CPU] and "passed over onnxruntime-cuda: no device" in caplog.text
+    assert compared == [CPU] and "skipped onnxruntime-cuda: no device" in caplog.text
     with pytest.raises(BackendUnavailable, match="no device"):
         list(verify.verify(str(engines.folder), ["onnxruntime-cuda"], **few))
     monkeypatch.setattr(verify, "full_precision_backends", lambda: ("onnxruntime-cuda", "torch"))
