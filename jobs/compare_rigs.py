@@ -17,9 +17,9 @@ import numpy as np
 import typer
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.training.people import common_meaning, ict_head
-from facecap_batch.training.people.hm08 import head as hm08_head
-from facecap_batch.training.people.source_files import MissingSource
+from facecap_batch.training.heads import common_meaning, ict_head
+from facecap_batch.training.heads.hm08 import head as hm08_head
+from facecap_batch.training.heads.source_files import MissingSource
 
 
 def main(

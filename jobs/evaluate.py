@@ -28,8 +28,8 @@ from facecap_batch.engines.default_crop import CROP
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.storage.publish import publish_bytes
+from facecap_batch.training.heads.source_files import MissingSource
 from facecap_batch.training.people.rig import Family, Rig
-from facecap_batch.training.people.source_files import MissingSource
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.regressor import evaluation, movements
 from facecap_batch.training.regressor.examples import hidden_share

@@ -21,8 +21,8 @@ from typing import Annotated
 import cv2
 import typer
 
+from facecap_batch.training.heads.source_files import MissingSource
 from facecap_batch.training.people.rig import Family
-from facecap_batch.training.people.source_files import MissingSource
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.rendering import dataset
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import LANDMARKS
-from facecap_batch.training.people.head_model import HeadModel
+from facecap_batch.training.heads.head_model import HeadModel
+from facecap_batch.training.heads.mesh import EYE_LEFT, EYE_RIGHT, FACE
 from facecap_batch.training.people.identities import ict
 from facecap_batch.training.people.rig import Rig
-from facecap_batch.training.rendering.raster import EYE_LEFT, EYE_RIGHT, FACE
 
 MODES = 20  # ways in which heads differ
 EGG = np.array([7.5, 11.0, 9.0])  # half axes, centimetres

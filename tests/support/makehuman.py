@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.training.heads import registration
+from facecap_batch.training.heads.head_model import HeadModel
+from facecap_batch.training.heads.hm08.base_mesh import EYEBALLS, HELPERS
+from facecap_batch.training.heads.hm08.files import ADDED_UNITS
+from facecap_batch.training.heads.hm08.identities import MACRO_NAMES
 from facecap_batch.training.mirror import MIRRORED_LANDMARKS
-from facecap_batch.training.people import registration
-from facecap_batch.training.people.head_model import HeadModel
-from facecap_batch.training.people.hm08.base_mesh import EYEBALLS, HELPERS
-from facecap_batch.training.people.hm08.files import ADDED_UNITS
-from facecap_batch.training.people.hm08.identities import MACRO_NAMES
 from tests.support.head import EGG, head_for_tests
 
 SHIFT = 7.0  # decimetres from the middle of the test head to MakeHuman's floor

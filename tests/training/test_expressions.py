@@ -9,8 +9,9 @@ import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_CHANNELS, RIGHT_CHANNELS
+from facecap_batch.training.people.takes import read_take
 from facecap_batch.training.rendering import expressions
-from facecap_batch.training.rendering.expressions import INDEX, read_take, sample
+from facecap_batch.training.rendering.expressions import INDEX, sample
 
 COUNT = 12_000
 GAZE = np.array([name.startswith("eyeLook") for name in ARKIT_NAMES])

@@ -14,21 +14,20 @@ import typer
 from typer.testing import CliRunner
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.training.heads import common_meaning, mesh
+from facecap_batch.training.heads.head_model import HeadModel, eye_centres
+from facecap_batch.training.heads.hm08 import head, identities
+from facecap_batch.training.heads.hm08.files import head_files
+from facecap_batch.training.heads.hm08.landmarks import attach
+from facecap_batch.training.heads.hm08.surface import open_edges
+from facecap_batch.training.heads.hm08.targets import find_target, read_target
+from facecap_batch.training.heads.makehuman import Mesh
+from facecap_batch.training.heads.similarity import fit, steady_points
+from facecap_batch.training.heads.source_files import MissingSource
 from facecap_batch.training.mirror import MIRRORED_LANDMARKS
-from facecap_batch.training.people import common_meaning
 from facecap_batch.training.people import identities as people
-from facecap_batch.training.people.head_model import HeadModel, eye_centres
-from facecap_batch.training.people.hm08 import head, identities
-from facecap_batch.training.people.hm08.files import head_files
-from facecap_batch.training.people.hm08.landmarks import attach
-from facecap_batch.training.people.hm08.surface import open_edges
-from facecap_batch.training.people.hm08.targets import find_target, read_target
-from facecap_batch.training.people.makehuman import Mesh
 from facecap_batch.training.people.rig import Family
-from facecap_batch.training.people.similarity import fit, steady_points
-from facecap_batch.training.people.source_files import MissingSource
 from facecap_batch.training.people.sources import Sources
-from facecap_batch.training.rendering import raster
 from tests.support.makehuman import EYE, EYE_RADIUS, SHIFT, model_on_egg, write_head
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "jobs"))
@@ -163,7 +162,7 @@ def reference() -> HeadModel:
     unit = np.concatenate([unit, -unit]) / np.linalg.norm(np.concatenate([unit, -unit]), axis=1)[:, None]
     centres = [10 * (EYE * [side, 1, 1] - [0, SHIFT, 0]) for side in (1, -1)]
     balls = [centre + 10 * EYE_RADIUS * unit for centre in centres]
-    kinds = np.repeat([raster.EYE_LEFT, raster.EYE_RIGHT], len(unit)).astype(np.int8)
+    kinds = np.repeat([mesh.EYE_LEFT, mesh.EYE_RIGHT], len(unit)).astype(np.int8)
     neutral = np.concatenate([model.neutral, *balls])
     return dataclasses.replace(
         model,
@@ -201,17 +200,17 @@ def test_landmarks_of_both_sides_are_mirror_images(built):
 
 
 def test_all_parts_of_the_head_are_there(built):
-    wanted = {raster.FACE, raster.HEAD, raster.MOUTH, raster.GUMS, raster.TEETH, raster.LASH,
-              raster.EYE_LEFT, raster.EYE_RIGHT}  # fmt: skip
+    wanted = {mesh.FACE, mesh.HEAD, mesh.MOUTH, mesh.GUMS, mesh.TEETH, mesh.LASH,
+              mesh.EYE_LEFT, mesh.EYE_RIGHT}  # fmt: skip
     assert set(built.material.tolist()) == wanted
     assert built.triangles.max() < len(built.neutral) and built.triangles.min() >= 0
-    face = built.triangles[built.material == raster.FACE]
+    face = built.triangles[built.material == mesh.FACE]
     assert ((built.uv[face] > 0) & (built.uv[face] < 1)).all()
     assert len(built.lid_left) > 0 and len(built.lid_right) > 0 and len(built.face_box) > 0
 
 
 def test_a_hem_hangs_below_the_neck(built):
-    head_rows = np.unique(built.triangles[built.material == raster.HEAD])
+    head_rows = np.unique(built.triangles[built.material == mesh.HEAD])
     lowest = np.sort(built.neutral[head_rows, 1])
     rows = 12  # vertices of a ring of the neck
     drop = lowest[rows : 2 * rows].mean() - lowest[:rows].mean()
@@ -223,7 +222,7 @@ def test_shapes_move_what_their_targets_move(built):
     jaw = common_meaning.shape_displacement(built, "jawOpen")
     assert jaw[marks[8], 1] == pytest.approx(-2.2, rel=0.05)  # 0.2 decimetres, a tenth larger
     assert abs(jaw[marks[27], 1]) < 1e-3
-    for kind in (raster.EYE_LEFT, raster.EYE_RIGHT):
+    for kind in (mesh.EYE_LEFT, mesh.EYE_RIGHT):
         assert not jaw[built.vertex_material == kind].any()
     assert built.shape_start.tolist() == sorted(built.shape_start.tolist())
     assert len(built.shape_start) == len(ARKIT_NAMES) + 1
@@ -233,7 +232,7 @@ def test_shapes_move_what_their_targets_move(built):
 def test_an_eyeball_follows_the_target_as_a_whole(built):
     name = "universal-female-young-averagemuscle-averageweight"
     moved = built.identity[built.identity_names.index(name)]
-    left, right = (moved[built.vertex_material == kind] for kind in (raster.EYE_LEFT, raster.EYE_RIGHT))
+    left, right = (moved[built.vertex_material == kind] for kind in (mesh.EYE_LEFT, mesh.EYE_RIGHT))
     np.testing.assert_allclose(left, np.broadcast_to([0, 0.22, 0], left.shape), atol=0.02)
     assert not right.any()
 

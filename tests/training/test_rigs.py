@@ -10,11 +10,12 @@ import pytest
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.training import mirror
-from facecap_batch.training.people import common_meaning, identities
-from facecap_batch.training.people.common_meaning import MAX_SCALE, MAX_SCALE_OF, MIN_SCALE
-from facecap_batch.training.people.head_model import HeadModel, eye_centres
-from facecap_batch.training.people.similarity import fit
-from facecap_batch.training.rendering.raster import EYE_LEFT, EYE_RIGHT, FACE
+from facecap_batch.training.heads import common_meaning
+from facecap_batch.training.heads.common_meaning import MAX_SCALE, MAX_SCALE_OF, MIN_SCALE
+from facecap_batch.training.heads.head_model import HeadModel, eye_centres
+from facecap_batch.training.heads.mesh import EYE_LEFT, EYE_RIGHT, FACE
+from facecap_batch.training.heads.similarity import fit
+from facecap_batch.training.people import identities
 from tests.support.head import head_for_tests
 
 UPPER_LIP, LOWER_LIP = (61, 62, 63), (67, 66, 65)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facecap_batch.training.people import registration, skins
+from facecap_batch.training.heads import registration
+from facecap_batch.training.people import skins
 from tests.support.makehuman import SPAN, model_on_egg, write_skins
 
 SIZE = 128

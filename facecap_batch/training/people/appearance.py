@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.training.heads.head_model import HeadModel, eye_centres
+from facecap_batch.training.heads.mesh import CLOTH, EYE_LEFT, GLASSES, HAIR, LASH, blend_shapes
 from facecap_batch.training.people import attire
 from facecap_batch.training.people.creases import Creases, random_creases
-from facecap_batch.training.people.head_model import HeadModel, eye_centres
 from facecap_batch.training.people.skin_texture import TEXTURE, skin_texture, texel
-from facecap_batch.training.rendering.raster import CLOTH, EYE_LEFT, GLASSES, HAIR, LASH, blend_shapes
 
 if TYPE_CHECKING:
     from facecap_batch.training.people.rig import Rig

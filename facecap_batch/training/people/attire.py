@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.training.people.head_model import HeadModel
-from facecap_batch.training.rendering.raster import HEAD, vertex_normals
+from facecap_batch.training.heads.head_model import HeadModel
+from facecap_batch.training.heads.mesh import HEAD, vertex_normals
 
 RIM_POINTS = 24
 TEMPLE_POINTS = 8

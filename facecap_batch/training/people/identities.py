@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from facecap_batch.training.people.head_model import MATERIALS, HeadModel
-from facecap_batch.training.people.hm08 import identities as hm08_identities
-from facecap_batch.training.people.similarity import Similarity, fit, steady_points
+from facecap_batch.training.heads.head_model import MATERIALS, HeadModel
+from facecap_batch.training.heads.hm08 import identities as hm08_identities
+from facecap_batch.training.heads.similarity import Similarity, fit, steady_points
 
 MAX_MODE = 2.2  # standard deviations of one of ICT-FaceKit's modes
 # Asymmetry: share of people, standard deviation in centimetres by which their bumps are off.

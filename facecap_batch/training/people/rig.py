@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from facecap_batch.training.people.head_model import HeadModel
+from facecap_batch.training.heads.head_model import HeadModel
 from facecap_batch.training.people.identities import Sampler
 from facecap_batch.training.people.skins import Skins
 

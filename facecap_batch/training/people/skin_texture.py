@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from facecap_batch.training.people.head_model import HeadModel
+from facecap_batch.training.heads.head_model import HeadModel
 
 if TYPE_CHECKING:
     from facecap_batch.training.people.skins import Skins

@@ -20,8 +20,8 @@ from scipy.ndimage import distance_transform_edt
 
 from facecap_batch.storage.publish import published
 from facecap_batch.training.compiled import compiled
-from facecap_batch.training.people.head_model import HeadModel
-from facecap_batch.training.people.makehuman import (
+from facecap_batch.training.heads.head_model import HeadModel
+from facecap_batch.training.heads.makehuman import (
     BASE_MESH,
     DECIMETRE,
     FOLDER_ADVICE,
@@ -32,8 +32,8 @@ from facecap_batch.training.people.makehuman import (
     linear_image,
     read_mesh,
 )
-from facecap_batch.training.people.source_files import MissingSource, require
-from facecap_batch.training.rendering.raster import FACE
+from facecap_batch.training.heads.mesh import FACE
+from facecap_batch.training.heads.source_files import MissingSource, require
 
 ASSETS = "base/{}/ of github.com/makehumancommunity/makehuman-assets"
 FRONT_SIZE = (1120, 480)  # pixels, width and height of an image of the brows on MakeHuman's head

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.training.people import head_model, ict_head, identities, registration, skins
-from facecap_batch.training.people.hm08 import head as hm08_head
-from facecap_batch.training.people.hm08 import texture as hm08_texture
-from facecap_batch.training.people.makehuman import FOLDER_ADVICE
+from facecap_batch.training.heads import head_model, ict_head, registration
+from facecap_batch.training.heads.hm08 import head as hm08_head
+from facecap_batch.training.heads.hm08 import texture as hm08_texture
+from facecap_batch.training.heads.makehuman import FOLDER_ADVICE
+from facecap_batch.training.heads.source_files import MissingSource
+from facecap_batch.training.people import identities, skins
 from facecap_batch.training.people.rig import Family, Rig
-from facecap_batch.training.people.source_files import MissingSource
-from facecap_batch.training.rendering.expressions import read_take
+from facecap_batch.training.people.takes import read_take
 
 
 @dataclasses.dataclass(frozen=True)

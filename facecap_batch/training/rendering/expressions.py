@@ -7,9 +7,6 @@ takes, lids and gaze of their own, and independent mixtures, so that no channel 
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
@@ -240,28 +237,3 @@ def sample(rng: np.random.Generator, takes: np.ndarray | None = None) -> np.ndar
     elif values[INDEX["jawOpen"]] and rng.random() < 0.5:
         values[INDEX["mouthClose"]] = values[INDEX["jawOpen"]] * rng.uniform(0.3, 1.0)
     return np.clip(values, 0, 1).astype(np.float32)
-
-
-def read_take(path: Path) -> np.ndarray:
-    """The rows of a Live Link Face CSV file: float32 [N, 51], ARKit order, clipped to 0..1.
-
-    Raises:
-        ValueError: the file has no row or lacks columns, or a value is no number; the message names the file
-            and what is wrong.
-    """
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = [name[0].upper() + name[1:] for name in ARKIT_NAMES]
-    if not rows:
-        raise ValueError(f"{path} is no Live Link Face take: it has no rows")
-    missing = [column for column in columns if column not in rows[0]]
-    if missing:
-        raise ValueError(f"{path} is no Live Link Face take: it lacks the columns {', '.join(missing[:5])}")
-    values = np.empty((len(rows), len(columns)), np.float32)
-    for number, row in enumerate(rows):
-        for position, column in enumerate(columns):
-            try:
-                values[number, position] = row[column]
-            except (TypeError, ValueError):
-                raise ValueError(f"{path}, row {number + 1}: {column} is no number: {row[column]}") from None
-    return values.clip(0, 1)

@@ -14,9 +14,10 @@ import numpy as np
 
 from facecap_batch.engines.default_crop import CROP_SCALE
 from facecap_batch.geometry import euler_from_matrix, rotation_onto
+from facecap_batch.training.heads import mesh
+from facecap_batch.training.heads.head_model import HeadModel
 from facecap_batch.training.people.appearance import Person
 from facecap_batch.training.people.attire import RIM_POINTS, TEMPLE_POINTS
-from facecap_batch.training.people.head_model import HeadModel
 from facecap_batch.training.rendering import raster
 from facecap_batch.training.rendering.expressions import gaze_from_coefficients
 
@@ -137,9 +138,9 @@ def draw(
             the head's origin is the midpoint of the eyeballs.
     """
     weights = person.weights(coefficients)
-    face = raster.blend_shapes(person.rest, weights, model.shape_start, model.shape_vertex, model.shape_delta)
+    face = mesh.blend_shapes(person.rest, weights, model.shape_start, model.shape_vertex, model.shape_delta)
     for members, eye in ((model.lid_left, 0), (model.lid_right, 1)):
-        raster.push_out(face, members, person.eyes[eye], np.float32(person.eye_radius * LID_CLEARANCE))
+        mesh.push_out(face, members, person.eyes[eye], np.float32(person.eye_radius * LID_CLEARANCE))
     rest = np.concatenate([person.rest, person.extra_vertices])
     origin = person.eyes.mean(axis=0)
 
@@ -153,7 +154,7 @@ def draw(
         screen, np.ascontiguousarray(-view[:, 2]), person.triangles, person.material, person.cover, rest,
         person.seed, camera.width, camera.height,
     )  # fmt: skip
-    normals = raster.vertex_normals(view, person.triangles)
+    normals = mesh.vertex_normals(view, person.triangles)
     folded = person.texture * person.creases.shadow(weights)[..., None]
     gaze = np.stack([_direction(*rotations) for rotations in gaze_from_coefficients(coefficients)])
     image = raster.shade(
@@ -256,7 +257,7 @@ def _direction(yaw: float, pitch: float) -> np.ndarray:
 
 def _rims(person: Person) -> tuple[np.ndarray, np.ndarray]:
     # Glasses are laid out rim, temple, rim, temple, bridge; a ribbon's first half is its outer edge.
-    first = int(person.triangles[person.material == raster.GLASSES].min()) - len(person.rest)
+    first = int(person.triangles[person.material == mesh.GLASSES].min()) - len(person.rest)
     second = first + 2 * RIM_POINTS + 2 * TEMPLE_POINTS
     left, right = (person.extra_vertices[start : start + RIM_POINTS] for start in (first, second))
     return left, right

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.training.people.hm08.targets import Target, find_target, read_target, stem
+from facecap_batch.training.heads.hm08.targets import Target, find_target, read_target, stem
 
 DETAILS = (
     "head", "forehead", "eyebrows", "eyes", "nose", "cheek", "mouth", "chin", "ears", "neck", "asym",

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from facecap_batch.training.people.makehuman import Mesh
+from facecap_batch.training.heads.makehuman import Mesh
 
 BALL_ROWS, BALL_COLUMNS = 20, 28  # of an eyeball; MakeHuman's own is too coarse to be round
 

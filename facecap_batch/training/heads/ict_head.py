@@ -12,20 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.training.heads.common_meaning import lips_closed
+from facecap_batch.training.heads.head_model import HeadModel, face_box, lids
+from facecap_batch.training.heads.mesh import EYE_LEFT, EYE_RIGHT, FACE, GUMS, HEAD, LASH, MOUTH, TEETH
+from facecap_batch.training.heads.source_files import SourceFile, require
 from facecap_batch.training.mirror import SIDEWAYS
-from facecap_batch.training.people.common_meaning import lips_closed
-from facecap_batch.training.people.head_model import HeadModel, face_box, lids
-from facecap_batch.training.people.source_files import SourceFile, require
-from facecap_batch.training.rendering.raster import (
-    EYE_LEFT,
-    EYE_RIGHT,
-    FACE,
-    GUMS,
-    HEAD,
-    LASH,
-    MOUTH,
-    TEETH,
-)
 
 IDENTITY_MODES = 100
 # Vertex ranges of the table "Face Model Topology" in ICT-FaceKit's README.

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from facecap_batch.training.people.source_files import SourceFile
+from facecap_batch.training.heads.source_files import SourceFile
 
 # A file is used only if it carries this sentence, from the header of each of MakeHuman's own asset files.
 LICENCE, LICENCE_SENTENCE = "CC0-1.0", "explicitly released as CC0"

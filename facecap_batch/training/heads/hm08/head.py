@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.training.people.common_meaning import scaled_like
-from facecap_batch.training.people.head_model import HeadModel, face_box, lids
-from facecap_batch.training.people.hm08 import identities
-from facecap_batch.training.people.hm08.assembly import Assembly, assemble
-from facecap_batch.training.people.hm08.base_mesh import EYEBALLS, read_base, skin
-from facecap_batch.training.people.hm08.files import ADDED_UNITS, require_head
-from facecap_batch.training.people.hm08.landmarks import find_landmarks, texture_window
-from facecap_batch.training.people.hm08.surface import head_surface
-from facecap_batch.training.people.hm08.targets import find_target, read_target
-from facecap_batch.training.people.makehuman import DECIMETRE
-from facecap_batch.training.people.similarity import Similarity, fit, steady_points
-from facecap_batch.training.rendering.raster import FACE
+from facecap_batch.training.heads.common_meaning import scaled_like
+from facecap_batch.training.heads.head_model import HeadModel, face_box, lids
+from facecap_batch.training.heads.hm08 import identities
+from facecap_batch.training.heads.hm08.assembly import Assembly, assemble
+from facecap_batch.training.heads.hm08.base_mesh import EYEBALLS, read_base, skin
+from facecap_batch.training.heads.hm08.files import ADDED_UNITS, require_head
+from facecap_batch.training.heads.hm08.landmarks import find_landmarks, texture_window
+from facecap_batch.training.heads.hm08.surface import head_surface
+from facecap_batch.training.heads.hm08.targets import find_target, read_target
+from facecap_batch.training.heads.makehuman import DECIMETRE
+from facecap_batch.training.heads.mesh import FACE
+from facecap_batch.training.heads.similarity import Similarity, fit, steady_points
 
 LIP_GAP = 0.08  # centimetres between the lips of the base mesh, through which teeth show
 UPPER_LIP, LOWER_LIP = 62, 66  # landmarks in the middle of the lips' edges

@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from facecap_batch.training.people.head_model import HeadModel
-from facecap_batch.training.people.hm08.base_mesh import Skin, skin
-from facecap_batch.training.people.hm08.landmarks import quad_grid
-from facecap_batch.training.people.makehuman import DECIMETRE, Mesh
-from facecap_batch.training.rendering.raster import FACE, HEAD
+from facecap_batch.training.heads.head_model import HeadModel
+from facecap_batch.training.heads.hm08.base_mesh import Skin, skin
+from facecap_batch.training.heads.hm08.landmarks import quad_grid
+from facecap_batch.training.heads.makehuman import DECIMETRE, Mesh
+from facecap_batch.training.heads.mesh import FACE, HEAD
 
 STEPS = 9  # of the grid on a quad, along each side
 HIDDEN_BESIDE = 0.008  # decimetres; a point of the face so near beside another one ...

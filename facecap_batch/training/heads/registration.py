@@ -18,10 +18,10 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from facecap_batch.training.heads.head_model import HeadModel
+from facecap_batch.training.heads.makehuman import DECIMETRE, Mesh, face_island
+from facecap_batch.training.heads.mesh import FACE, HEAD, vertex_normals
 from facecap_batch.training.mirror import MIRRORED_LANDMARKS
-from facecap_batch.training.people.head_model import HeadModel
-from facecap_batch.training.people.makehuman import DECIMETRE, Mesh, face_island
-from facecap_batch.training.rendering.raster import FACE, HEAD, vertex_normals
 
 # Points of MakeHuman's base head seen from the front (x subject's left, y up; decimetres) where each of the
 # model's landmarks is. Read off orthographic images of the head with 18 skins, whose lips and nostrils

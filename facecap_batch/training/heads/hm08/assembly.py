@@ -12,10 +12,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from facecap_batch.engines.default_crop import LANDMARKS
-from facecap_batch.training.people.hm08.base_mesh import EYEBALLS, BaseMesh, Skin
-from facecap_batch.training.people.hm08.eyeballs import Eyeball, unit_ball
-from facecap_batch.training.people.hm08.landmarks import Landmarks
-from facecap_batch.training.people.hm08.surface import Surface
+from facecap_batch.training.heads.hm08.base_mesh import EYEBALLS, BaseMesh, Skin
+from facecap_batch.training.heads.hm08.eyeballs import Eyeball, unit_ball
+from facecap_batch.training.heads.hm08.landmarks import Landmarks
+from facecap_batch.training.heads.hm08.surface import Surface
 
 LASH_LENGTH = 0.45  # share of MakeHuman's: those are cards for an image of lashes, whose ends are thin
 

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from facecap_batch.training.people.head_model import eye_centres
+from facecap_batch.training.heads.head_model import eye_centres
 
 STEADY = (0, 1, 15, 16, *range(17, 68))  # landmarks that tell how a head is rotated; not the chin
 EYE_REPEATS = 4  # an eyeball's centre counts as much as so many landmarks

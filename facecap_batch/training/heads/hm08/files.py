@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.training.people.hm08.identities import MACRO_NAMES
-from facecap_batch.training.people.makehuman import BASE_MESH, FOLDER_ADVICE
-from facecap_batch.training.people.source_files import SourceFile, require
+from facecap_batch.training.heads.hm08.identities import MACRO_NAMES
+from facecap_batch.training.heads.makehuman import BASE_MESH, FOLDER_ADVICE
+from facecap_batch.training.heads.source_files import SourceFile, require
 
 FACE_UNITS = "assets/faceunits01/targets/faceunits of github.com/makehumancommunity/extra-targets"
 TARGETS = "src/mpfb/data/targets of github.com/makehumancommunity/mpfb2"

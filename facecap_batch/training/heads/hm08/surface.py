@@ -10,10 +10,10 @@ import dataclasses
 
 import numpy as np
 
-from facecap_batch.training.people.hm08.base_mesh import HELPERS, NECK_HEIGHT, BaseMesh, Skin
-from facecap_batch.training.people.hm08.landmarks import Landmarks, texture_window
-from facecap_batch.training.people.makehuman import Mesh
-from facecap_batch.training.rendering.raster import FACE, GUMS, HEAD, LASH, MOUTH, TEETH
+from facecap_batch.training.heads.hm08.base_mesh import HELPERS, NECK_HEIGHT, BaseMesh, Skin
+from facecap_batch.training.heads.hm08.landmarks import Landmarks, texture_window
+from facecap_batch.training.heads.makehuman import Mesh
+from facecap_batch.training.heads.mesh import FACE, GUMS, HEAD, LASH, MOUTH, TEETH
 
 HEM_LENGTH = 1.2  # decimetres from the cut edge down to the hem
 HEM_REACH = 0.35  # decimetres above NECK_HEIGHT up to which an edge of the skin is the neck's

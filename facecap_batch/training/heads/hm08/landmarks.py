@@ -11,12 +11,12 @@ import dataclasses
 import numpy as np
 from scipy.spatial import cKDTree
 
+from facecap_batch.training.heads.head_model import HeadModel
+from facecap_batch.training.heads.hm08.base_mesh import face_quads
+from facecap_batch.training.heads.makehuman import DECIMETRE, Mesh
+from facecap_batch.training.heads.mesh import FACE
+from facecap_batch.training.heads.registration import landmark_positions
 from facecap_batch.training.mirror import MIRRORED_LANDMARKS
-from facecap_batch.training.people.head_model import HeadModel
-from facecap_batch.training.people.hm08.base_mesh import face_quads
-from facecap_batch.training.people.makehuman import DECIMETRE, Mesh
-from facecap_batch.training.people.registration import landmark_positions
-from facecap_batch.training.rendering.raster import FACE
 
 CANDIDATES = 16  # quads tried for each point, those whose middles are nearest
 STEPS = 41  # of the grid on a quad, along each side

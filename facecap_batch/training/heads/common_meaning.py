@@ -12,8 +12,8 @@ import dataclasses
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.training.heads.head_model import MATERIALS, HeadModel, eye_centres
 from facecap_batch.training.mirror import MIRRORED_LANDMARKS
-from facecap_batch.training.people.head_model import MATERIALS, HeadModel, eye_centres
 
 LIP_PAIRS = ((61, 67), (62, 66), (63, 65))  # landmarks of the upper and the lower lip's edge
 MIN_SCALE, MAX_SCALE = 0.33, 2.3  # of a shape

@@ -13,17 +13,8 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from facecap_batch.training.people.makehuman import Mesh, islands, read_mesh
-from facecap_batch.training.rendering.raster import (
-    EYE_LEFT,
-    EYE_RIGHT,
-    FACE,
-    GUMS,
-    HEAD,
-    LASH,
-    MOUTH,
-    TEETH,
-)
+from facecap_batch.training.heads.makehuman import Mesh, islands, read_mesh
+from facecap_batch.training.heads.mesh import EYE_LEFT, EYE_RIGHT, FACE, GUMS, HEAD, LASH, MOUTH, TEETH
 
 # Helper groups of base.obj that are drawn, and their materials.
 HELPERS = {
