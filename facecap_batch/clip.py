@@ -1,6 +1,6 @@
-"""A clip: what the manifest's rows become and every later step is given.
+"""A clip: one row of the manifest, as every later step is given it.
 
-In: what a row says. Out: `Clip`, and where its video is. Stands on `storage` alone.
+In: the fields of a row. Out: `Clip`, and the path of its video. Imports `storage` alone.
 """
 
 from __future__ import annotations
@@ -39,9 +39,14 @@ class Clip:
 
 
 def resolve_source(source: str, folder: StoragePath) -> str:
-    """Where a manifest in `folder` means by its `path` column: an absolute local path, or a URI as it is.
+    """The video that a manifest in `folder` names in its `path` column.
 
-    Relative paths are relative to the folder, on a local disk or behind a URI.
+    Args:
+        source: The text of the column; a relative path is relative to `folder`.
+        folder: Of the manifest, on a local disk or behind a URI.
+
+    Returns:
+        An absolute local path, or a URI.
     """
     if source.startswith("file://"):
         return unquote(urlsplit(source).path)

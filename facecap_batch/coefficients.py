@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-# What is read from each part of a face, and cannot be where a hand hides it: left eye, right eye, mouth.
+# Coefficients that depend on a part of the face, unknown where it is hidden: left eye, right eye, mouth.
 REGION_CHANNELS = tuple(
     tuple(
         index
@@ -74,7 +74,7 @@ ANGLE_CONVENTION = (
 
 @dataclasses.dataclass(frozen=True)
 class ClipInfo:
-    """What is true of a whole clip."""
+    """Facts about a whole clip."""
 
     clip_id: str
     source: str  # name of the video file
@@ -90,8 +90,8 @@ class ClipInfo:
 class CoefficientTable:
     """One track of one clip: one row for every decoded frame, found or not.
 
-    Rows where nothing can be said hold NaN in `box`, `score`, `coefficients`, `head` and `extra` (null in
-    Parquet); where only a part of the face is hidden, the coefficients read from it do (REGION_CHANNELS).
+    Rows in which nothing is known hold NaN in `box`, `score`, `coefficients`, `head` and `extra` (null in
+    Parquet); where a part of the face is hidden, the coefficients that depend on it do (REGION_CHANNELS).
     Columns that the regressor has no output for hold NaN throughout.
     """
 
@@ -143,6 +143,7 @@ class CoefficientTable:
         return np.array([float(int(pts) * base) for pts in self.pts], dtype=np.float64)
 
     def replace(self, **changes: object) -> CoefficientTable:
+        """A table with other values in the fields named; raises ValueError where they do not fit the rest."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
@@ -152,8 +153,8 @@ def _nullable(values: np.ndarray) -> pa.Array:
 
 
 def to_arrow(table: CoefficientTable) -> pa.Table:
-    """The table in the contract's columns and order, those of the regressor's own behind them; NaN becomes
-    null; metadata travels in the schema."""
+    """The table as Arrow: the columns of SCHEMA, the regressor's own behind them; NaN becomes null, metadata
+    become those of the schema."""
     n = len(table)
     clip_ids = pa.DictionaryArray.from_arrays(
         pa.array(np.zeros(n, np.int32)), pa.array([table.info.clip_id], pa.string())
@@ -227,11 +228,11 @@ def from_arrow(arrow: pa.Table) -> CoefficientTable:
 
 
 def write_parquet(table: CoefficientTable, path: StoragePath) -> None:
-    """Publish `table` at `path`: zstd, byte-identical for identical tables."""
+    """Publish `table` at `path`, compressed with zstd, the same bytes for the same table; raises OSError."""
     with published(path) as temporary:
         pq.write_table(to_arrow(table), temporary, compression="zstd")
 
 
 def read_parquet(path: StoragePath) -> CoefficientTable:
-    """Read a file written by `write_parquet`."""
+    """The table in a file that `write_parquet` wrote; raises OSError."""
     return from_arrow(pq.read_table(arrow_source(path)))

@@ -6,7 +6,7 @@ import errno
 import os
 
 # A full or read-only disk stays so, and so does a refusal; other errors of a storage may pass.
-LASTING = frozenset(
+PERMANENT = frozenset(
     {
         errno.ENOSPC,
         errno.EDQUOT,
@@ -28,7 +28,7 @@ class BadManifest(FacecapError):
 
 
 class BadVideo(FacecapError):
-    """A video cannot be decoded, or not to its end. The message names the file, the place and what to do."""
+    """A video cannot be decoded, or not to its end. The message names the file, the time and what to do."""
 
 
 class NoVideoStream(BadVideo):
@@ -44,11 +44,11 @@ class EngineError(FacecapError):
 
 
 class EngineMismatch(EngineError):
-    """A file does not match its card: another hash, shape or output than the card says."""
+    """A file does not match its card: another hash, shape or output than the card lists."""
 
 
 class BackendUnavailable(EngineError):
-    """A backend was asked for by name and cannot run here. The message carries the install line."""
+    """A backend was asked for by name and cannot run here. The message holds the install line."""
 
 
 class WorkerLost(FacecapError):
@@ -68,20 +68,21 @@ class InputNotReadable(FacecapError):
 
 
 class StorageUnavailable(FacecapError):
-    """A URI cannot be used here: its storage library is missing, or nobody knows its scheme."""
+    """A URI cannot be used here: its storage library is missing, or no library knows its scheme."""
 
 
 class NotCertified(EngineError):
-    """A run wants proven backends only, and none has proved this one here. The message says how to."""
+    """A run takes certified backends only, and this one has no certificate here. The message says how to
+    get one."""
 
 
-class PeerFailed(FacecapError):
-    """Another tool that speeds are told beside did not do its part. The message holds what it said."""
+class BaselineFailed(FacecapError):
+    """Another tool whose speed is to be compared has failed. The message holds what it printed."""
 
 
 def is_permanent(error: OSError) -> bool:
-    """True where another attempt cannot fare better."""
-    return error_number(error) in LASTING
+    """True where another attempt cannot succeed."""
+    return error_number(error) in PERMANENT
 
 
 def is_full(error: OSError) -> bool:
@@ -90,10 +91,15 @@ def is_full(error: OSError) -> bool:
 
 
 def error_number(error: OSError) -> int | None:
-    """errno of `error`; Arrow keeps it in its text only."""
+    """The errno of `error`, None where it has none; Arrow keeps it in the text only."""
     if error.errno is not None:
         return error.errno
-    for number in LASTING:
+    for number in PERMANENT:
         if f"errno {number}]" in str(error).lower() or os.strerror(number) in str(error):
             return number
     return None
+
+
+def install_hint(extras: str) -> str:
+    """The command that installs `extras` ("cpu,query") of this package, which lies on no index."""
+    return f"pip install '.[{extras}]' in a checkout of facecap-batch"

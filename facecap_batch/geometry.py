@@ -1,8 +1,8 @@
-"""Where the head is: from an angle and a place inside a crop to a pose in front of the camera.
+"""Where the head is: from an angle and a position inside a crop to a pose in front of the camera.
 
-In: what the regressor says of a crop (rotation against the viewing ray, head origin in crop units, logarithm
-of the crop's width at the head's depth) and which square of the picture the crop is. Out: rotation matrix,
-Euler angles and position in the camera frame.
+In: the regressor's outputs for a crop (rotation against the viewing ray, head origin in crop units,
+logarithm of the crop's width at the head's depth) and the square of the image that was cropped. Out: rotation
+matrix, Euler angles and position in the camera frame.
 
 Frames, all right-handed: the camera frame has x right in the image, y up, z toward the viewer, the camera at
 the origin looking along -z, centimetres. The head frame has x toward the subject's left, y up, z out of the
@@ -24,7 +24,7 @@ FOCAL_PER_LONG_SIDE = 1.2
 
 
 def focal_length(width: float, height: float) -> float:
-    """The assumed focal length in pixels of a picture of `width` by `height` pixels."""
+    """The assumed focal length, pixels, of an image of `width` by `height` pixels."""
     return FOCAL_PER_LONG_SIDE * max(width, height)
 
 
@@ -50,7 +50,7 @@ def matrix_from_euler(angles: np.ndarray) -> np.ndarray:
 def euler_from_matrix(matrix: np.ndarray) -> np.ndarray:
     """float64 [..., 3]: yaw (-pi..pi), pitch (-pi/2..pi/2), roll (-pi..pi) of rotation matrices [..., 3, 3].
 
-    Looking straight up or down (gimbal lock) yaw and roll are one turn: it is given as yaw, roll is 0.
+    Looking straight up or down (gimbal lock) yaw and roll are one rotation: it is given as yaw, roll is 0.
     """
     m = np.asarray(matrix, np.float64)
     pitch = np.arcsin(np.clip(-m[..., 1, 2], -1.0, 1.0))
@@ -72,18 +72,16 @@ def unwrap(angles: np.ndarray) -> np.ndarray:
 
 
 def ray_rotation(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.ndarray:
-    """float64 [..., 3, 3]: the smallest rotation of the optical axis onto the viewing ray through pixel (x,
-    y).
+    """float64 [..., 3, 3]: the smallest rotation of the optical axis onto the viewing ray of pixel (x, y).
 
-    A face turned to the camera at (x, y) looks the same as a frontal face at the centre of the picture
-    turned by it.
+    A face turned to the camera at (x, y) looks the same as a frontal face at the centre of the image,
+    rotated by it.
     """
     return rotation_onto(viewing_ray(x, y, width, height))
 
 
 def rotation_onto(direction: np.ndarray) -> np.ndarray:
-    """float64 [..., 3, 3]: the smallest rotation of the optical axis, -z, onto `direction` [..., 3], z <
-    0."""
+    """float64 [..., 3, 3]: the smallest rotation of the optical axis onto `direction` [..., 3], z < 0."""
     direction = direction / np.linalg.norm(direction, axis=-1, keepdims=True)
     a, b, c = np.moveaxis(direction, -1, 0)
     # Rodrigues for (0, 0, -1) onto (a, b, c): axis (b, -a, 0), cosine -c; c < 0 always, so 1 - c is never 0.
@@ -115,28 +113,37 @@ def project(points: np.ndarray, width: float, height: float) -> np.ndarray:
 
 
 def head_pose(
-    crop: np.ndarray, angles: np.ndarray, place: np.ndarray, width: float, height: float
+    crop_rect: np.ndarray, angles: np.ndarray, crop_position: np.ndarray, width: float, height: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation and position in the camera frame from what was seen in crops.
+    """Rotation and position of heads in the camera frame, from the regressor's outputs for their crops.
 
-    crop: float [N, 3], x0 y0 side of the squares, pixels of the upright picture of `width` by `height`.
-    angles: float [N, 3], yaw pitch roll of the head relative to the viewing ray through the crop's centre,
-    radians. place: float [N, 3], (u, v, s): head origin in crop units -1..1 (u right, v down), s = ln(crop
-    width in centimetres at the head's depth). Returns R float64 [N, 3, 3] and position float64 [N, 3] in
-    centimetres.
+    Args:
+        crop_rect: float [N, 3], x0 y0 side of the crops, pixels of the upright image.
+        angles: float [N, 3], yaw pitch roll of the head relative to the viewing ray through the crop's
+            centre, radians.
+        crop_position: float [N, 3], (u, v, s): head origin in crop units -1..1 (u right, v down), s =
+            ln(crop width in centimetres at the head's depth).
+        width, height: Pixels of the upright image.
+
+    Returns:
+        Rotation matrices float64 [N, 3, 3], and positions float64 [N, 3] in centimetres.
     """
-    crop, place = np.asarray(crop, np.float64), np.asarray(place, np.float64)
-    half = crop[:, 2] / 2
-    center_x, center_y = crop[:, 0] + half, crop[:, 1] + half
+    crop_rect, crop_position = np.asarray(crop_rect, np.float64), np.asarray(crop_position, np.float64)
+    half = crop_rect[:, 2] / 2
+    center_x, center_y = crop_rect[:, 0] + half, crop_rect[:, 1] + half
     rotation = ray_rotation(center_x, center_y, width, height) @ matrix_from_euler(angles)
-    depth = focal_length(width, height) * np.exp(place[:, 2]) / crop[:, 2]
-    ray = viewing_ray(center_x + place[:, 0] * half, center_y + place[:, 1] * half, width, height)
+    depth = focal_length(width, height) * np.exp(crop_position[:, 2]) / crop_rect[:, 2]
+    u, v = crop_position[:, 0], crop_position[:, 1]
+    ray = viewing_ray(center_x + u * half, center_y + v * half, width, height)
     return rotation, ray * depth[:, None]
 
 
 def head_columns(
-    squares: np.ndarray, angles: np.ndarray, place: np.ndarray, width: int, height: int
+    crop_rect: np.ndarray, angles: np.ndarray, crop_position: np.ndarray, width: int, height: int
 ) -> np.ndarray:
-    """float32 [N, 6]: yaw pitch roll (radians), x y z (centimetres), camera frame; see `head_pose`."""
-    rotation, position = head_pose(squares, angles, place, width, height)
+    """The table's head columns, float32 [N, 6]: yaw pitch roll (radians), x y z (centimetres), camera frame.
+
+    Arguments as of `head_pose`.
+    """
+    rotation, position = head_pose(crop_rect, angles, crop_position, width, height)
     return np.concatenate([euler_from_matrix(rotation), position], axis=1).astype(np.float32)

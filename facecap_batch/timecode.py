@@ -1,6 +1,6 @@
-"""Times as people write them in a manifest, to exact seconds.
+"""Times as people write and read them.
 
-In: text. Out: a `Fraction` of seconds from the beginning of the file.
+In: the text of a manifest, or seconds. Out: a `Fraction` of seconds from the beginning of the file, or text.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ HELP = "write seconds (12.5), HH:MM:SS(.fff), or HH:MM:SS:FF with a timecode_fps
 
 
 def parse_rate(text: str) -> Fraction:
-    """A frame rate: ``25``, ``30000/1001`` or ``29.97`` (taken for the NTSC fraction it abbreviates).
+    """Frames per second from ``25``, ``30000/1001`` or ``29.97`` (the NTSC fraction it abbreviates).
 
-    Raises ValueError.
+    Raises:
+        ValueError: `text` is none, or beyond 1 to 1000.
     """
     try:
         rate = Fraction(text.strip())
@@ -43,8 +44,12 @@ def is_time(text: str) -> bool:
 def parse_time(text: str, rate: str | None = None) -> Fraction:
     """Seconds from ``12.5``, ``(HH:)MM:SS(.fff)``, ``HH:MM:SS:FF`` or ``HH:MM:SS;FF`` (drop frame).
 
-    `rate` is the frame rate that FF counts; without one, FF cannot be told and is refused.
-    Raises ValueError saying what is accepted.
+    Args:
+        text: The time.
+        rate: The frame rate that FF counts in, as `parse_rate` takes it; without one, FF is refused.
+
+    Raises:
+        ValueError: `text` is no such time; the message names what is accepted.
     """
     text = text.strip()
     if _SECONDS.fullmatch(text) or _SMALL_EXPONENT.fullmatch(text):
@@ -81,7 +86,7 @@ def _from_frames(match: re.Match[str], rate: Fraction) -> Fraction:
 
 
 def clock(seconds: float) -> str:
-    """``0:07``, ``12:34``, ``3:00:00``."""
+    """A length of time as a clock shows it: ``0:07``, ``12:34``, ``3:00:00``."""
     minutes, rest = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -21,7 +21,7 @@ import typer
 
 from facecap_batch.engines.tensorrt.plans import CACHE_VARIABLE
 
-_KIND = "accelerator_type:"  # how Ray calls the resource that names a node's GPU
+_KIND = "accelerator_type:"  # Ray's prefix of the resource that names a node's GPU
 
 
 def kinds(nodes: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -36,7 +36,7 @@ def kinds(nodes: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def build(engines: str, backends: list[str]) -> tuple[bool, list[str]]:
-    """On a node: build, and say what became of it; whether all went well, and lines to print."""
+    """On a node: build the plans. Returns whether all were built, and lines to print."""
     from facecap_batch.engines.registry import build_plans
     from facecap_batch.errors import FacecapError
 
@@ -51,12 +51,12 @@ def build(engines: str, backends: list[str]) -> tuple[bool, list[str]]:
 
 
 def build_everywhere(engines: str, backends: list[str]) -> bool:
-    """Build on every GPU node of the connected cluster; whether that went well on all, and there was one."""
+    """Build on every GPU node of the connected cluster. True where there is one and all succeeded."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     shared = {CACHE_VARIABLE: os.environ[CACHE_VARIABLE]} if CACHE_VARIABLE in os.environ else {}
-    # A whole GPU: what kernels take while others run there is no measure of them.
+    # A whole GPU: TensorRT times kernels while it builds, and other work there would distort that.
     task = ray.remote(num_gpus=1, max_retries=0, runtime_env={"env_vars": shared})(build)
     left = kinds(ray.nodes())
     if not left:
@@ -72,10 +72,10 @@ def build_everywhere(engines: str, backends: list[str]) -> bool:
         ]
         for (kind, node), answer in zip(round_of, asked, strict=True):
             try:
-                well, lines = ray.get(answer)
+                succeeded, lines = ray.get(answer)
             except ray.exceptions.RayError as error:
-                well, lines = False, [f"{type(error).__name__}: {error}"]
-            healthy = healthy and well
+                succeeded, lines = False, [f"{type(error).__name__}: {error}"]
+            healthy = healthy and succeeded
             for line in lines:
                 print(f"{kind} {node[:8]}: {line}", flush=True)
     return healthy

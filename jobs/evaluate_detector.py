@@ -1,4 +1,4 @@
-"""How a detector fares on real videos: who it finds, who it imagines, how fast.
+"""A detector on real videos: faces found, false faces, speed.
 
     python jobs/evaluate_detector.py --engine engines/default/detector.json --clips CLIPS \\
         --reference CLIPS/reference_mediapipe --second faceboxes/detector.json
@@ -31,7 +31,7 @@ VIDEOS = (".mp4", ".mkv", ".mov", ".mpg", ".webm", ".avi")
 
 
 @dataclasses.dataclass
-class ProgressCounter:
+class FaceCounts:
     """Counts over one video."""
 
     frames: int = 0
@@ -68,36 +68,36 @@ def measure(
     second: Detector | None,
     reference: list[np.ndarray | None] | None,
     step: int,
-) -> ProgressCounter:
+) -> FaceCounts:
     """Run over every `step`-th frame of `clip`."""
-    tally = ProgressCounter()
+    counts = FaceCounts()
     pending: list[tuple[int, np.ndarray]] = []
 
     def flush() -> None:
         images = [image for _, image in pending]
         began = time.perf_counter()
         ours = detector.detect(images)
-        tally.seconds += time.perf_counter() - began
+        counts.seconds += time.perf_counter() - began
         theirs = second.detect(images) if second else [[] for _ in images]
         for (index, image), mine, other in zip(pending, ours, theirs, strict=True):
             known = reference[index] if reference and index < len(reference) else None
-            tally.frames += 1
-            tally.found += bool(mine)
-            tally.faces += len(mine)
+            counts.frames += 1
+            counts.found += bool(mine)
+            counts.faces += len(mine)
             scale = detector.size / max(image.shape[:2])
-            tally.length += [float(max(d.box[2:] - d.box[:2])) * scale for d in mine[:1]]
+            counts.length += [float(max(d.box[2:] - d.box[:2])) * scale for d in mine[:1]]
             if known is not None:
-                tally.referenced += 1
+                counts.referenced += 1
                 overlap = best_iou(known, mine)
-                tally.agreed += overlap >= SAME_FACE_IOU
-                tally.overlap.append(overlap)
+                counts.agreed += overlap >= SAME_FACE_IOU
+                counts.overlap.append(overlap)
             if other:
-                tally.second += 1
-                tally.second_agreed += best_iou(other[0].box, mine) >= SAME_FACE_IOU
+                counts.second += 1
+                counts.second_agreed += best_iou(other[0].box, mine) >= SAME_FACE_IOU
             for face in mine:
                 confirmed = best_iou(face.box, other) > 0.2
                 confirmed |= known is not None and best_iou(known, [face]) > 0.2
-                tally.unconfirmed += not confirmed
+                counts.unconfirmed += not confirmed
         pending.clear()
 
     for frame in decode(clip, damage="keep"):
@@ -107,7 +107,7 @@ def measure(
             flush()
     if pending:
         flush()
-    return tally
+    return counts
 
 
 def main(
@@ -117,7 +117,7 @@ def main(
     second: Annotated[Path | None, typer.Option(help="card of a detector to count beside it")] = None,
     step: Annotated[int, typer.Option(help="take every n-th frame")] = 1,
     threshold: Annotated[float | None, typer.Option(help="score, instead of the card's")] = None,
-    record: Annotated[bool, typer.Option(help="note the outcome in the engine's card")] = False,
+    record: Annotated[bool, typer.Option(help="write the totals into the engine's card")] = False,
 ) -> None:
     """Print the table."""
     cv2.setNumThreads(1)
@@ -129,21 +129,21 @@ def main(
         f"{'video':24} {'frames':>6} {'found':>6} {'faces':>6} {'reference':>9} {'agreed':>7} {'IoU':>5} "
         f"{'second':>6} {'agreed':>7} {'unconf.':>7} {'px':>5} {'ms':>5}"
     )
-    total = ProgressCounter()
+    total = FaceCounts()
     for clip in sorted(path for path in clips.rglob("*") if path.suffix.lower() in VIDEOS):
         table = reference / f"{clip.stem}.parquet" if reference else None
-        tally = measure(clip, detector, other, read_reference(table), step)
-        for field in dataclasses.fields(ProgressCounter):
-            setattr(total, field.name, getattr(total, field.name) + getattr(tally, field.name))
-        _line(clip.stem, tally)
+        counts = measure(clip, detector, other, read_reference(table), step)
+        for field in dataclasses.fields(FaceCounts):
+            setattr(total, field.name, getattr(total, field.name) + getattr(counts, field.name))
+        _line(clip.stem, counts)
     _line("all", total)
     if record:
         card = read_card(engine)
         write_card(dataclasses.replace(card, quality={**card.quality, "videos": figures(total)}), engine)
 
 
-def figures(t: ProgressCounter) -> dict[str, float]:
-    """The totals as they stand in a card."""
+def figures(t: FaceCounts) -> dict[str, float]:
+    """The totals, as a card holds them."""
     return {
         "frames": t.frames,
         "reference_faces": t.referenced,
@@ -158,7 +158,7 @@ def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
-def _line(name: str, t: ProgressCounter) -> None:
+def _line(name: str, t: FaceCounts) -> None:
     typer.echo(
         f"{name:24} {t.frames:6} {percent(t.found, t.frames):>6} {t.faces:6} {t.referenced:9} "
         f"{percent(t.agreed, t.referenced):>7} {np.mean(t.overlap) if t.overlap else np.nan:5.2f} "

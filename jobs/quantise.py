@@ -4,10 +4,9 @@
     facecap-batch verify --engines engines/int8 --against default --backend onnxruntime-cpu
 
 In: an engine set of the default networks, and rendered faces (``faces_*.npz`` from jobs/synthesise.py) for
-the ranges of the values in between. Out: the set in INT8, as QuantizeLinear and DequantizeLinear around
-convolutions, and, for faces of people that were neither trained nor calibrated on, what that costs: the loss
-of mean r, and the speed of both, in turns. What it came to here, and why INT8 is not the default:
-docs/engines.md.
+the ranges of intermediate values. Out: the set in INT8, as QuantizeLinear and DequantizeLinear around
+convolutions; and, on faces of people that were neither trained nor calibrated on, the loss of mean r and the
+speed of both. Figures, and why INT8 is not the default: docs/engines.md.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ import numpy as np
 import typer
 
 from facecap_batch.checks.bench import engine_input
-from facecap_batch.checks.synthetic_faces import painted_pictures
+from facecap_batch.checks.synthetic_faces import synthetic_images
 from facecap_batch.engines.cards import EngineCard, write_card
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.training.quantise import quantise
-from facecap_batch.training.regressor.losses import measure
+from facecap_batch.training.regressor.quality import measure
 from facecap_batch.training.rendering.dataset import FaceShard, load_faces
 
 BACKEND = "onnxruntime-cpu"
 BATCH = 8
-CROPS, PICTURES = 512, 128  # calibrated on
-TURNS = 40  # calls of each engine
+CROPS, IMAGES = 512, 128  # for calibration
+CALLS = 40  # of each engine, in turns
 
 
 def crops_of(folder: Path, count: int) -> np.ndarray:
@@ -46,32 +45,32 @@ def crops_of(folder: Path, count: int) -> np.ndarray:
     return np.concatenate([load_faces(path).image[:every] for path in shards[:count]])[:count]
 
 
-def pictures_of(crops: np.ndarray, count: int, side: int) -> np.ndarray:
-    """Pictures for a detector, uint8 [count, side, side, 3]: crops of any size on painted ones."""
+def images_of(crops: np.ndarray, count: int, side: int) -> np.ndarray:
+    """Images for a detector, uint8 [count, side, side, 3]: crops of any size on synthetic ones."""
     rng = np.random.default_rng(5)
-    pictures = np.stack([cv2.resize(picture, (side, side)) for picture in painted_pictures(count, seed=5)])
-    for picture in pictures[::2]:
+    images = np.stack([cv2.resize(image, (side, side)) for image in synthetic_images(count, seed=5)])
+    for image in images[::2]:
         width = int(rng.integers(side // 8, side * 2 // 3))
         x, y = rng.integers(0, side - width, 2)
         crop = cv2.resize(crops[rng.integers(len(crops))], (width, width), interpolation=cv2.INTER_AREA)
-        picture[y : y + width, x : x + width] = crop
-    return pictures
+        image[y : y + width, x : x + width] = crop
+    return images
 
 
 def quality(card: EngineCard, shard: FaceShard) -> float:
     """Mean r over the 51 coefficients."""
-    said = open_engine(card, BACKEND).run(shard.image)
-    return measure(said["outputs"], said["landmarks"], shard).mean_r
+    outputs = open_engine(card, BACKEND).run(shard.image)
+    return measure(outputs["outputs"], outputs["landmarks"], shard).mean_r
 
 
 def times_faster(card: EngineCard, than: EngineCard) -> dict[str, float]:
-    """Batch size -> how many times as fast `card` runs, medians of calls in turns."""
+    """By batch size: the speed of `card` over that of `than`, medians of calls in turns."""
     engines = [open_engine(than, BACKEND), open_engine(card, BACKEND)]
     found = {}
     for size in (1, BATCH):
         batch = engine_input(than, size)
         took: list[list[float]] = [[], []]
-        for _ in range(TURNS):
+        for _ in range(CALLS):
             for engine, times in zip(engines, took, strict=True):
                 started = time.perf_counter()
                 engine.run(batch)
@@ -86,17 +85,17 @@ def main(
     output: Annotated[Path, typer.Option(help="folder of the new set")],
     engines: Annotated[str, typer.Option(help="engine set, by name or folder")] = "default",
     heldout: Annotated[
-        Path | None, typer.Option(help="folder of faces_*.npz of people not trained on, to judge by")
+        Path | None, typer.Option(help="folder of faces_*.npz of people not trained on, to measure quality")
     ] = None,
 ) -> None:
     """Make the set; see the module's docstring."""
     cv2.setNumThreads(1)
     cards = load_set(engines)
     crops = crops_of(calibration, CROPS)
-    pictures = pictures_of(crops, PICTURES, cards.detector.input.size)
+    images = images_of(crops, IMAGES, cards.detector.input.size)
     made = [
         quantise(card, [items[k : k + BATCH] for k in range(0, len(items), BATCH)], output)
-        for card, items in ((cards.detector, pictures), (cards.regressor, crops))
+        for card, items in ((cards.detector, images), (cards.regressor, crops))
     ]
     for card, original in zip(made, cards.cards, strict=True):
         figures: dict[str, object] = {"times_faster_at_batch": times_faster(card, original)}

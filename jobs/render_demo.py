@@ -3,7 +3,7 @@
     python jobs/render_demo.py --ict ICT-FaceKit/FaceXModel --makehuman makehuman --output manifests
 
 Four clips of a few seconds: speech with blinks and smiles; a portrait phone clip with display rotation;
-head turns with the face hidden for a while; a place without anybody. Beside each clip with a face lies
+head turns with the face hidden for a while; a scene without anybody. Beside each clip with a face lies
 ``*.truth.parquet``, a table with the columns of a run's own output.
 """
 
@@ -23,8 +23,7 @@ from facecap_batch.coefficients import ClipInfo, CoefficientTable, write_parquet
 from facecap_batch.geometry import focal_length, matrix_from_euler
 from facecap_batch.storage.publish import published
 from facecap_batch.training.people.appearance import person
-from facecap_batch.training.people.head_model import HeadModel
-from facecap_batch.training.people.skins import Skins
+from facecap_batch.training.people.rig import Rig
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.rendering import degrade, raster
 from facecap_batch.training.rendering.performance import head_motion, performance
@@ -44,7 +43,7 @@ class Clip:
     distance: float = 0.0  # centimetres from the camera; 0: nobody is there
     swing: float = 0.0  # radians, head motion
     hidden: tuple[float, float] = (0.0, 0.0)  # seconds, when a card is held before the face
-    rotation: int = 0  # degrees counterclockwise that a player must turn the coded picture
+    rotation: int = 0  # degrees counterclockwise that a player must rotate the coded image
 
 
 CLIPS = (
@@ -77,9 +76,7 @@ def _card(clip: Clip, frame: np.ndarray, box: np.ndarray, time: float) -> bool:
     return away < 0.2 * clip.height
 
 
-def frames_of(
-    clip: Clip, model: HeadModel, skins: Skins | None
-) -> tuple[list[np.ndarray], CoefficientTable | None]:
+def frames_of(clip: Clip, rig: Rig) -> tuple[list[np.ndarray], CoefficientTable | None]:
     """The upright frames of `clip`, uint8 [height, width, 3], and their truth."""
     rng = np.random.default_rng(clip.seed)
     backdrop = _backdrop(clip, rng)
@@ -87,14 +84,14 @@ def frames_of(
     times = np.array([float(n / clip.fps) for n in range(count)])
     grain = np.random.default_rng([clip.seed, 1])
 
-    def finished(picture: np.ndarray) -> np.ndarray:
-        soft = cv2.GaussianBlur(picture, (0, 0), 0.6).astype(np.float32)
-        return np.clip(soft + grain.normal(0, 1.5, picture.shape), 0, 255).astype(np.uint8)
+    def finished(image: np.ndarray) -> np.ndarray:
+        soft = cv2.GaussianBlur(image, (0, 0), 0.6).astype(np.float32)
+        return np.clip(soft + grain.normal(0, 1.5, image.shape), 0, 255).astype(np.uint8)
 
     if not clip.distance:
         shift = np.round(8 * np.sin(times * 2)).astype(int)
         return [finished(np.roll(backdrop, step, axis=1)) for step in shift], None
-    who, light = person(model, rng, skins=skins), random_light(rng)
+    who, light = person(rig, rng), random_light(rng)
     coefficients = performance(times, rng)
     angles = head_motion(times, rng, clip.swing)
     rotations = matrix_from_euler(angles)
@@ -103,7 +100,7 @@ def frames_of(
     camera = Camera(clip.width, clip.height, focal_length(clip.width, clip.height))
     frames, boxes, seen = [], [], []
     for row in range(count):
-        drawing = draw(model, who, coefficients[row], rotations[row], positions[row], camera, light)
+        drawing = draw(rig.model, who, coefficients[row], rotations[row], positions[row], camera, light)
         if drawing.lens is not None:
             degrade.lens_glare(drawing.rgba, drawing.lens, who.lens, np.random.default_rng(clip.seed))
         frame = finished(raster.over(drawing.rgba, backdrop))
@@ -135,17 +132,17 @@ def frames_of(
 
 
 def encode(clip: Clip, frames: list[np.ndarray], path: Path) -> None:
-    """Publish `frames` as H.264 in MP4, turned back by the clip's display rotation."""
-    turns = clip.rotation // 90
-    coded = [np.ascontiguousarray(np.rot90(frame, -turns)) for frame in frames]
+    """Publish `frames` as H.264 in MP4, rotated back by the clip's display rotation."""
+    quarters = clip.rotation // 90
+    coded = [np.ascontiguousarray(np.rot90(frame, -quarters)) for frame in frames]
     with published(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream(
             "libx264", rate=clip.fps, options={"crf": "24", "preset": "slow", "threads": "1"}
         )
         stream.height, stream.width = coded[0].shape[:2]
         stream.pix_fmt = "yuv420p"
-        for number, picture in enumerate(coded):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for number, image in enumerate(coded):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = number, 1 / clip.fps
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -159,7 +156,7 @@ def _set_rotation(path: Path, degrees: int) -> None:
     header = data.find(b"tkhd")
     version = data[header + 4]
     matrix = header + 4 + (52 if version == 1 else 40)
-    # Clockwise turns of the coded picture, as 16.16 and 2.30 fixed point: a b u c d v x y w.
+    # Clockwise rotations of the coded image, as 16.16 and 2.30 fixed point: a b u c d v x y w.
     a, b = {90: (0, -1), 180: (-1, 0), 270: (0, 1)}[degrees]
     entries = [a << 16, b << 16, 0, -b << 16, a << 16, 0, 0, 0, 1 << 30]
     data[matrix : matrix + 36] = b"".join(entry.to_bytes(4, "big", signed=True) for entry in entries)
@@ -173,13 +170,13 @@ def main(
     makehuman: Annotated[
         Path | None, typer.Option(help="folder of MakeHuman's skins and brows, see docs/training.md")
     ] = None,
-    cache: Annotated[Path, typer.Option(help="folder where what is read from these is kept")] = Path("data"),
+    cache: Annotated[Path, typer.Option(help="cache of what is read from these folders")] = Path("data"),
 ) -> None:
     """Render the demo; see the module's docstring."""
     cv2.setNumThreads(1)
-    model, skins = Sources(ict, makehuman, cache).load()
+    rig = Sources(ict, makehuman, cache).load()
     for clip in CLIPS:
-        frames, truth = frames_of(clip, model, skins)
+        frames, truth = frames_of(clip, rig)
         path = output / "demo" / f"{clip.name}.mp4"
         encode(clip, frames, path)
         if truth is not None:

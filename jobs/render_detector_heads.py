@@ -1,4 +1,4 @@
-"""Render large head tiles, for the faces that fill a picture; `jobs/synthesise.py --heads` makes the small
+"""Render large head tiles, for faces that fill the image; `jobs/synthesise.py --heads` makes the small
 ones.
 
     python jobs/render_detector_heads.py --ict ICT-FaceKit/FaceXModel --output data/heads_large --shards 6
@@ -15,8 +15,7 @@ import typer
 
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.training.people.appearance import person
-from facecap_batch.training.people.head_model import HeadModel
-from facecap_batch.training.people.skins import Skins
+from facecap_batch.training.people.rig import Rig
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.rendering import degrade
 from facecap_batch.training.rendering.dataset import save
@@ -25,18 +24,18 @@ from facecap_batch.training.rendering.scene import View, random_light, render
 
 TILE = 320  # pixels; the face is then about 147 px long
 COUNT = 256  # tiles in a shard
-PICTURES_PER_PERSON = 8
+TILES_PER_PERSON = 8
 
 
-def shard(model: HeadModel, number: int, skins: Skins | None) -> dict[str, np.ndarray]:
+def shard(rig: Rig, number: int) -> dict[str, np.ndarray]:
     """Shard `number`: rgba uint8 [COUNT, TILE, TILE, 4], box float32 [COUNT, 4], yaw_pitch_roll float32
     [COUNT, 3].
     """
     rng = np.random.default_rng([13, number])
     tiles, boxes, angles = [], [], []
     for position in range(COUNT):
-        if position % PICTURES_PER_PERSON == 0:
-            who = person(model, rng, skins=skins)
+        if position % TILES_PER_PERSON == 0:
+            who = person(rig, rng)
         wide = rng.random() < 0.3
         yaw = rng.uniform(-1.5, 1.5) if wide else rng.normal(0, 0.4)
         view = View(
@@ -46,7 +45,7 @@ def shard(model: HeadModel, number: int, skins: Skins | None) -> dict[str, np.nd
             jitter=np.array([0.0, -0.08]),
             scale=1.45,
         )
-        rendered = render(model, who, sample(rng), view, random_light(rng))
+        rendered = render(rig.model, who, sample(rng), view, random_light(rng))
         if rendered.lens is not None:
             degrade.lens_glare(rendered.rgba, rendered.lens, who.lens, rng)
         tiles.append(rendered.rgba)
@@ -70,11 +69,11 @@ def main(
 ) -> None:
     """Render shards; those that exist are kept."""
     cv2.setNumThreads(1)
-    model, skins = Sources(ict, makehuman, cache).load()
+    rig = Sources(ict, makehuman, cache).load()
     for number in range(shards):
         path = output / f"heads_{number:04d}.npz"
         if not path.exists():
-            save(path, shard(model, number, skins))
+            save(path, shard(rig, number))
             typer.echo(path.name)
 
 

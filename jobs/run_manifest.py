@@ -3,7 +3,7 @@
     ray job submit --working-dir . -- python jobs/run_manifest.py manifest.csv --output /mnt/facecap/out
 
 Manifest, videos and output must lie behind URIs, or on storage that every node sees under the same path. The
-exit code is the run's: a job that ends with 1 has finished and says in clips.parquet which clips failed.
+exit code is the run's: a job that ends with 1 has finished, and clips.parquet names the clips that failed.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python jobs/train_detector.py --heads data/heads --large data/heads_large --run runs/detector --steps 6000
 
 Stops and continues at any step (`checkpoint.pt` in the run's folder); scene n is the same in every run, so a
-run that was interrupted has seen the same pictures as one that was not. Half the CPU draws scenes, half
-learns.
+run that was interrupted has seen the same images as one that was not. Half of the CPUs draw scenes, half
+train.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from facecap_batch.training.detector.backdrops import Backdrops
 from facecap_batch.training.detector.losses import Targets, corners, detection_loss, match
 from facecap_batch.training.detector.scenes import SceneMaker
 from facecap_batch.training.detector.tiles import HeadTiles
-from facecap_batch.training.detector.trial import Trial, judge
+from facecap_batch.training.detector.trial import Trial, evaluate
 
-# A trimmed heap is given back and faulted in again at every step, which costs more than the step; the C
-# library reads these when a process starts.
+# Without these the C library returns freed memory to the kernel and faults it in again at every step, which
+# costs more than the step. It reads them when a process starts.
 CALM_MEMORY = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": "2000000000",
@@ -45,13 +45,14 @@ CALM_MEMORY = {
 }
 MEAN, STD = 127.0, 64.0  # of the pixels, all channels alike
 # Scenes grow while training goes on: (share of the steps after which, side over the engine's). The network is
-# convolutional, so what small scenes teach holds in large ones; only faces that fill the picture need those.
+# convolutional, so what it learns on small scenes holds on large ones; only faces that fill
+# the image need those.
 GROWTH = ((0.0, 0.6), (0.5, 0.8), (0.8, 1.0))
 AVERAGING = 0.998  # per step, of the weights that are exported
 HELD_OUT_SEED = 1_000_003
 
 
-class Scenes(Dataset):
+class Scenes(Dataset[tuple[np.ndarray, Targets]]):
     """Scene numbers to (image uint8 [S, S, 3], Targets)."""
 
     def __init__(self, maker: SceneMaker, anchors: np.ndarray, first: int, count: int) -> None:
@@ -139,7 +140,8 @@ def main(
     run.mkdir(parents=True, exist_ok=True)
     command = f"python jobs/train_detector.py --steps {steps} --batch {batch} --size {size} --width {width} "
     command += f"--rate {rate} --seed {seed} --places {places}"
-    network = FaceBoxes(width, stem_stride=2).to(memory_format=torch.channels_last)
+    network = FaceBoxes(width, stem_stride=2)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
     before = 0  # scenes seen by the run this one begins with
     if warm_start:
         begun = torch.load(warm_start, weights_only=True)
@@ -171,12 +173,12 @@ def main(
     log(command=command, heads=len(tiles), parameters=sum(p.numel() for p in network.parameters()), step=step)
 
     def finish() -> None:
-        trial = judge(average, strangers, judged, MEAN, STD)
+        trial = evaluate(average, strangers, judged, MEAN, STD)
         log(step=step, **trial.figures())
         training = {"data": "scenes of rendered heads only", "scenes": before + step * batch, "seed": seed}
         export(copy.deepcopy(average), size, run / "engine", {**training, "command": command}, trial)
 
-    if step >= steps:  # nothing is left to train: judge and export once more
+    if step >= steps:  # nothing is left to train: evaluate and export once more
         finish()
     while step < steps:
         # A stage is a run of steps with one scene size, cut at every checkpoint.
@@ -193,7 +195,8 @@ def main(
             share = step / steps
             for group in optimiser.param_groups:
                 group["lr"] = rate * min(1.0, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * share))
-            classification, boxes = detection_loss(*network(prepare(images)), anchor_tensor, targets)
+            offsets, logits = network(prepare(images))
+            classification, boxes = detection_loss(offsets, logits, anchor_tensor, targets)
             optimiser.zero_grad(set_to_none=True)
             (classification + boxes).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)

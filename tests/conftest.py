@@ -70,9 +70,9 @@ def footage() -> Callable[[str], Path]:
 def shard() -> FaceShard:
     """Crops of the crude head, rendered once."""
     from facecap_batch.training.rendering import dataset
-    from tests.support.head import head_for_tests
+    from tests.support.head import rig_for_tests
 
-    return dataset.face_shard(head_for_tests(), 1, 32)
+    return dataset.face_shard(rig_for_tests(), 1, 32)
 
 
 @pytest.fixture(scope="session")

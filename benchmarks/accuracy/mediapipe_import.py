@@ -1,24 +1,24 @@
 """The imported MediaPipe set against MediaPipe itself: the networks alone, then whole clips.
 
     python benchmarks/accuracy/mediapipe_import.py face_landmarker.task CLIP... --references FOLDER \\
-        [--peer-python VENV/bin/python --peer-script PEER.py] [--litert-python VENV/bin/python]
+        [--baseline-python VENV/bin/python --baseline-script SCRIPT.py] [--litert-python VENV/bin/python]
 
---references holds one Parquet table per clip as MediaPipe saw it: `frame_index`, `face_found`, the ARKit
-names and, optionally, r00 .. r22, its facial transformation. With --peer-python and --peer-script they are
-made first: the script is given `--model`, `--reference-dir` and the clips.
+--references holds one Parquet table per clip with MediaPipe's own results: `frame_index`, `face_found`,
+the ARKit names and, optionally, r00 .. r22, its facial transformation. With --baseline-python and
+--baseline-script they are made first: the script is given `--model`, `--reference-dir` and the clips.
 
 1. Networks (with --litert-python, an environment with ai-edge-litert): the same random input through the
    TensorFlow Lite interpreter and through the converted ONNX graph; the largest difference of each output,
    over the largest value in it.
 2. Clips: the raw tables of the imported set, on onnxruntime-cpu. Per clip and over all: frames with a face
    here and there, mean absolute difference of the 51 coefficients over the frames that both saw, and the mean
-   angle between the head's rotations, as it is and after the best constant one (the peer measures against the
-   camera with a fixed vertical field of view of 63 degrees, this project with a fixed focal length).
+   angle between the head's rotations, as it is and after the best constant one (MediaPipe measures against
+   the camera with a fixed vertical field of view of 63 degrees, this project with a fixed focal length).
 
-MediaPipe in video mode smooths its landmarks over time; raw tables are not smoothed. Speed in one sitting:
+MediaPipe in video mode smooths its landmarks over time; raw tables are not smoothed. For both speeds:
 
-    python benchmarks/speed/throughput.py CLIP... --option=--engines=FOLDER --peer-python ... \\
-        --peer-script ... --peer-model face_landmarker.task
+    python benchmarks/speed/throughput.py CLIP... --option=--engines=FOLDER --baseline-python ... \\
+        --baseline-script ... --baseline-model face_landmarker.task
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ numpy.savez(wanted, *[numpy.stack(column) for column in zip(*rows)])
 ITEMS = 16
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Agreement:
-    """One clip here and there."""
+    """How the imported set and MediaPipe compare on one clip."""
 
     frames: int
-    peer_found: int
+    baseline_found: int  # frames
     ours_found: int
     both_found: int
     differences: np.ndarray  # float64 [both, 51], absolute
@@ -112,24 +112,26 @@ def column(table: pa.Table, name: str) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in table[name].to_pylist()], np.float64)
 
 
-def agreement(ours: CoefficientTable, peer: pa.Table) -> Agreement:
+def agreement(ours: CoefficientTable, baseline: pa.Table) -> Agreement:
     here = ours.face_found
-    there = np.array(peer["face_found"].to_pylist(), bool)
+    there = np.array(baseline["face_found"].to_pylist(), bool)
     frames = min(len(here), len(there))
     here, there = here[:frames], there[:frames]
     both = here & there
     differences, degrees, aligned = np.zeros((0, len(ARKIT_NAMES))), np.zeros(0), np.zeros(0)
     if both.any():
-        theirs = np.stack([column(peer, name)[:frames][both] for name in ARKIT_NAMES], 1)
+        theirs = np.stack([column(baseline, name)[:frames][both] for name in ARKIT_NAMES], 1)
         differences = np.abs(ours.coefficients[:frames][both] - theirs)
-    if both.any() and "r00" in peer.column_names:
-        turned = matrix_from_euler(ours.head[:frames][both, :3])
-        rows = [np.stack([column(peer, f"r{i}{j}")[:frames][both] for j in range(3)], 1) for i in range(3)]
+    if both.any() and "r00" in baseline.column_names:
+        rotations = matrix_from_euler(ours.head[:frames][both, :3])
+        rows = [
+            np.stack([column(baseline, f"r{i}{j}")[:frames][both] for j in range(3)], 1) for i in range(3)
+        ]
         theirs = np.stack(rows, 1)
         theirs /= np.linalg.norm(theirs, axis=1, keepdims=True)
-        left, _, right = np.linalg.svd(np.einsum("nji,njk->ik", turned, theirs))
+        left, _, right = np.linalg.svd(np.einsum("nji,njk->ik", rotations, theirs))
         constant = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
-        degrees, aligned = angle_between(turned, theirs), angle_between(turned @ constant, theirs)
+        degrees, aligned = angle_between(rotations, theirs), angle_between(rotations @ constant, theirs)
     return Agreement(
         frames, int(there.sum()), int(here.sum()), int(both.sum()), differences, degrees, aligned
     )
@@ -137,7 +139,8 @@ def agreement(ours: CoefficientTable, peer: pa.Table) -> Agreement:
 
 def angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Degrees [N] between rotations [N, 3, 3]."""
-    return np.degrees(np.arccos(np.clip((np.einsum("nij,nij->n", a, b) - 1) / 2, -1, 1)))
+    degrees: np.ndarray = np.degrees(np.arccos(np.clip((np.einsum("nij,nij->n", a, b) - 1) / 2, -1, 1)))
+    return degrees
 
 
 def mean(values: np.ndarray) -> str:
@@ -146,7 +149,7 @@ def mean(values: np.ndarray) -> str:
 
 def line(name: str, clip: Agreement) -> str:
     return (
-        f"{name:26s} {clip.frames:6d} {clip.peer_found:10d} {clip.both_found:8d} {clip.ours_found:8d}"
+        f"{name:26s} {clip.frames:6d} {clip.baseline_found:10d} {clip.both_found:8d} {clip.ours_found:8d}"
         f"  {mean(clip.differences)}  {mean(clip.degrees)}  {mean(clip.degrees_aligned)}"
     )
 
@@ -167,12 +170,12 @@ def main() -> None:
     parser.add_argument("task", type=Path)
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--references", type=Path, required=True)
-    parser.add_argument("--peer-python", type=Path)
-    parser.add_argument("--peer-script", type=Path)
+    parser.add_argument("--baseline-python", type=Path)
+    parser.add_argument("--baseline-script", type=Path)
     parser.add_argument("--litert-python", type=Path)
     arguments = parser.parse_args()
-    if arguments.peer_python and arguments.peer_script:
-        command = [arguments.peer_python, arguments.peer_script, "--model", arguments.task]
+    if arguments.baseline_python and arguments.baseline_script:
+        command = [arguments.baseline_python, arguments.baseline_script, "--model", arguments.task]
         command += ["--reference-dir", arguments.references, *arguments.clips]
         subprocess.run([str(word) for word in command], check=True)
     with tempfile.TemporaryDirectory(prefix="mediapipe-") as temporary:
@@ -184,7 +187,7 @@ def main() -> None:
         detector, regressor = (
             open_engine(card, "onnxruntime-cpu") for card in load_set(folder / "mediapipe").cards
         )
-        print(f"{'clip':26s} frames  peer found   we too  we found  mean |d|  rotation°   aligned°")
+        print(f"{'clip':26s} frames   baseline     both     ours  mean |d|  rotation°   aligned°")
         clips = []
         for path in arguments.clips:
             table = FaceCapture(detector, regressor).capture(Clip(path.stem, str(path.resolve())))

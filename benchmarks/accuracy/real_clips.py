@@ -1,17 +1,17 @@
-"""Agreement with a peer on real clips, where nobody knows the truth.
+"""Agreement with a baseline on real clips, whose truth is not known.
 
     python benchmarks/accuracy/real_clips.py OUTPUT REFERENCES
 
 OUTPUT is the folder of a `facecap-batch run` over the clips; REFERENCES holds one Parquet table per clip
-with the peer's `frame_index`, `face_found` and ARKit columns, named like the clip. Rows are joined by
+with the baseline's `frame_index`, `face_found` and ARKit columns, named like the clip. Rows are joined by
 `frame_index`.
 
-Printed per clip and overall: how many of the frames in which the peer has a face have one here too, how
-often there is a face where the peer has none, and Pearson's r over time for twelve channels on which the
-peer is worth agreeing with. A clip and channel counts when the peer's standard deviation over the joint
-frames exceeds 0.05 and there are at least 20 of them; a channel that does not move here then counts as r =
-0. The overall figure is the mean over all pairs of clip and channel that count, so that a long clip weighs
-no more than a short one.
+Printed per clip and overall: how many of the frames in which the baseline has a face have one here too, how
+often there is a face where the baseline has none, and Pearson's r over time for the twelve channels in which
+the baseline is reliable. A clip and channel counts when the baseline's standard deviation over the joint
+frames exceeds 0.05 and there are at least 20 of them; a channel that does not move here then counts as r = 0.
+The overall figure is the mean over all pairs of clip and channel that count, so that a long clip has no more
+weight than a short one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MIN_DEVIATION = 0.05
 MIN_FRAMES = 20
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Faces:
     """One table's frames: those with a face, and the twelve channels."""
 
@@ -56,41 +56,39 @@ class Agreement:
     """How two tables of one clip compare."""
 
     frames: int
-    peer_found: int  # frames in which the peer has a face
-    both_found: int  # ... and we too
+    baseline_found: int  # frames in which the baseline has a face
+    both_found: int  # frames in which both have one
     ours_found: int
     r: dict[str, float]  # channels that count
 
 
 def read(path: Path) -> Faces:
-    """Read the columns that matter of a table, ours or the peer's (a peer that never found a face has no
-    channels).
-    """
+    """The faces of a table, ours or the baseline's; one that never found a face may lack the channels."""
     table = pq.read_table(path)
     if "track" in table.column_names:
         table = table.filter(np.asarray(table["track"]) == 0)
     count = len(table)
     values = np.full((count, len(TRUSTED)), np.nan)
-    for place, name in enumerate(TRUSTED):
+    for column, name in enumerate(TRUSTED):
         if name in table.column_names:
-            values[:, place] = np.array(table[name].to_pylist(), np.float64)
+            values[:, column] = np.array(table[name].to_pylist(), np.float64)
     found = np.array(table["face_found"].to_pylist(), bool)
     return Faces(np.asarray(table["frame_index"]), found, np.isfinite(values).all(axis=1), values)
 
 
-def compare(ours: Faces, peer: Faces) -> Agreement:
+def compare(ours: Faces, baseline: Faces) -> Agreement:
     """Join by frame index and compare."""
-    _, here, there = np.intersect1d(ours.frame_index, peer.frame_index, return_indices=True)
-    joint = ours.known[here] & peer.found[there]
+    _, here, there = np.intersect1d(ours.frame_index, baseline.frame_index, return_indices=True)
+    joint = ours.known[here] & baseline.found[there]
     r: dict[str, float] = {}
-    for place, name in enumerate(TRUSTED):
-        a, b = ours.values[here, place][joint], peer.values[there, place][joint]
+    for column, name in enumerate(TRUSTED):
+        a, b = ours.values[here, column][joint], baseline.values[there, column][joint]
         if len(b) >= MIN_FRAMES and b.std() > MIN_DEVIATION:
             r[name] = float(np.corrcoef(a, b)[0, 1]) if a.std() > 1e-4 else 0.0
     return Agreement(
         frames=len(ours.frame_index),
-        peer_found=int(peer.found.sum()),
-        both_found=int((ours.found[here] & peer.found[there]).sum()),
+        baseline_found=int(baseline.found.sum()),
+        both_found=int((ours.found[here] & baseline.found[there]).sum()),
         ours_found=int(ours.found.sum()),
         r=r,
     )
@@ -105,13 +103,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("output", type=Path, help="output folder of a run")
-    parser.add_argument("references", type=Path, help="folder of the peer's tables")
+    parser.add_argument("references", type=Path, help="folder of the baseline's tables")
     parser.add_argument(
         "--raw", action="store_true", help="compare the raw tables instead of the solved ones"
     )
-    parser.add_argument(
-        "--skip", nargs="*", default=[], help="clips to leave out, such as a rendered referee"
-    )
+    parser.add_argument("--skip", nargs="*", default=[], help="clips to leave out, such as rendered ones")
     arguments = parser.parse_args()
     folder = arguments.output / ("raw" if arguments.raw else "coefficients")
 
@@ -127,11 +123,12 @@ def main() -> None:
     if not clips:
         raise SystemExit(f"no clip of {arguments.references} has a table in {folder}")
 
-    print(f"{'clip':28s} frames  peer has  we too    we have   mean r (channels)")
+    print(f"{'clip':28s} frames  baseline  both      ours      mean r (channels)")
     for name, clip in clips.items():
         mean = f"{np.mean(list(clip.r.values())):6.3f} ({len(clip.r)})" if clip.r else "     – (0)"
         print(
-            f"{name:28s} {clip.frames:6d} {clip.peer_found:9d} {percent(clip.both_found, clip.peer_found)}"
+            f"{name:28s} {clip.frames:6d} {clip.baseline_found:9d}"
+            f" {percent(clip.both_found, clip.baseline_found)}"
             f"  {percent(clip.ours_found, clip.frames)}  {mean}"
         )
     print()
@@ -140,8 +137,8 @@ def main() -> None:
         line = f"{np.mean(values):6.3f}  lowest {min(values):6.3f}" if values else "     –"
         print(f"{channel:20s} {len(values):3d} clips  mean r {line}")
     pairs = [value for clip in clips.values() for value in clip.r.values()]
-    peer_found, both = (
-        sum(getattr(clip, name) for clip in clips.values()) for name in ("peer_found", "both_found")
+    baseline_found, both = (
+        sum(getattr(clip, name) for clip in clips.values()) for name in ("baseline_found", "both_found")
     )
     blinks = [
         value for clip in clips.values() for name, value in clip.r.items() if name.startswith("eyeBlink")
@@ -150,11 +147,13 @@ def main() -> None:
         value for clip in clips.values() for name, value in clip.r.items() if name.startswith("mouthSmile")
     ]
     print()
-    print(f"frames where the peer has a face and we too: {percent(both, peer_found).strip()} of {peer_found}")
+    print(
+        f"baseline's faces that are found here: {percent(both, baseline_found).strip()} of {baseline_found}"
+    )
     for name, clip in clips.items():
-        if not clip.peer_found:
+        if not clip.baseline_found:
             here = percent(clip.ours_found, clip.frames).strip()
-            print(f"frames with a face in {name}, where the peer has none: {here}")
+            print(f"frames with a face in {name}, where the baseline has none: {here}")
     for title, values in (("trusted twelve", pairs), ("eyeBlink", blinks), ("mouthSmile", smiles)):
         if values:
             print(f"mean r over {len(values)} pairs of clip and channel, {title}: {np.mean(values):.3f}")

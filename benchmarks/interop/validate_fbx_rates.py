@@ -1,4 +1,4 @@
-"""Write FBX files at every frame rate that matters and have an independent validator read them back.
+"""Write FBX files at every common frame rate and have an independent validator read them back.
 
     python benchmarks/interop/validate_fbx_rates.py VALIDATOR.py OUTPUT_FOLDER [validator options ...]
 
@@ -15,6 +15,7 @@ import sys
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def cases() -> list[Case]:
 
 
 def _head_quaternions(head: np.ndarray) -> np.ndarray:
-    """float64 [N, 4], x y z w, of R = Ry(yaw) Rx(pitch) Rz(roll); written out apart from the exporter."""
+    """float64 [N, 4], x y z w, of R = Ry(yaw) Rx(pitch) Rz(roll); computed apart from the exporter."""
 
     def about(axis: int, angle: np.ndarray) -> np.ndarray:
         q = np.zeros((len(angle), 4))
@@ -119,7 +120,7 @@ def _head_quaternions(head: np.ndarray) -> np.ndarray:
 
 
 def write_expectation(case: Case, folder: Path) -> Path:
-    """What the validator compares with: npz with the head on the grid, the product's Parquet elsewhere."""
+    """The file that the validator compares with: npz with the head on the grid, our Parquet elsewhere."""
     table = case.table
     if not case.on_grid:
         path = folder / f"{case.name}.parquet"
@@ -131,7 +132,8 @@ def write_expectation(case: Case, folder: Path) -> Path:
         "head_quat": _head_quaternions(table.head),
         "head_pos_m": table.head[:, 3:6].astype(float) / 100.0,
     }
-    np.savez(path, fps=float(table.info.fps), **columns, **head)
+    arrays: dict[str, Any] = {"fps": float(table.info.fps), **columns, **head}
+    np.savez(path, **arrays)
     return path
 
 

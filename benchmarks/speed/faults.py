@@ -5,8 +5,8 @@
 Each run does the same short pieces of the demo's videos with the real engines on a Ray of its own and is
 compared, byte for byte, with a run that nothing disturbed. Prints a line and its limit for each:
 
-- driver: the driver gets SIGKILL when half of the clips are done; the same command finishes. Work done twice
-  is what both runs began, less the clips.
+- driver: the driver gets SIGKILL when half of the clips are done; the same command finishes. Clips done twice
+  are those that both runs began.
 - workers: one ready worker gets SIGKILL every `--every` seconds until the run ends.
 - poison: one more clip, whose worker raises SIGSEGV each time.
 
@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "speed")]
@@ -34,14 +34,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "speed")]
 from facecap_batch.runs.worker import ClipWorker  # noqa: E402  the path comes first
 
 if TYPE_CHECKING:
-    from facecap_batch.runs.planner import WorkItem
+    from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
     from facecap_batch.scheduling.messages import Done, Failed, Progress
 
 DEMO = ROOT / "manifests" / "demo"
 PIECE_S = 0.4  # seconds of video per clip
 POISON = "poison"
 DRIVE = (
-    "import facecap_batch.runs.worker as room, faults; room.ClipWorker = faults.PoisonedWorker; "
+    "import facecap_batch.runs.worker as worker, faults; worker.ClipWorker = faults.PoisonedWorker; "
     "from facecap_batch.cli.app import main; main()"
 )
 
@@ -49,7 +49,7 @@ DRIVE = (
 class PoisonedWorker(ClipWorker):
     """The real worker, but one clip ends its process."""
 
-    def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
+    def work(self, item: WorkItem | SegmentItem | JoinItem) -> Iterator[Progress | Done | Failed]:
         if item.clip.clip_id == POISON:
             os.kill(os.getpid(), signal.SIGSEGV)
         yield from super().work(item)
@@ -68,7 +68,7 @@ class Run:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
 
-    def events(self, *names: str) -> list[dict]:
+    def events(self, *names: str) -> list[dict[str, Any]]:
         lines = self.log.read_text().split("\n")[:-1] if self.log.exists() else []
         return [line for line in map(json.loads, lines) if line["event"] in names]
 
@@ -80,7 +80,7 @@ class Run:
 
 
 def write_manifest(path: Path, clips: int, more: str = "") -> Path:
-    """Pieces of the demo's videos, each another one."""
+    """A manifest of `clips` different pieces of the demo's videos, and one more called `more`."""
     videos = sorted(DEMO.glob("*.mp4"))
     rows = ["clip_id,path,start,end"]
     for number in range(clips):

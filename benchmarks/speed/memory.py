@@ -44,7 +44,7 @@ def repeated(source: Path, target: Path, seconds: float) -> None:
 
 
 def measure(video: Path, engines: str) -> dict[str, float]:
-    """Capture `video` in this process; frames, faces, seconds taken and peak resident memory in MiB."""
+    """Capture `video` in this process: frames, faces, seconds taken and peak resident memory in MiB."""
     sys.path.insert(0, str(ROOT))
     from facecap_batch.capturing.pipeline import FaceCapture
     from facecap_batch.clip import Clip

@@ -1,4 +1,4 @@
-"""A rerun over a folder in which everything is done: how long until it says so.
+"""A rerun over a folder in which everything is done: how long until it ends.
 
     python benchmarks/speed/no_op_rerun.py [--clips 100000] [--repeats 3] [--limit 30]
 
@@ -42,7 +42,7 @@ def finished_folder(folder: Path, clips: int) -> tuple[Path, Path]:
     for kind in ("raw", "coefficients", "fbx", "ledger"):
         (output / kind).mkdir(parents=True)
     capture_fingerprint, fingerprint = config.capture_fingerprint(), config.fingerprint()
-    for clip in read_manifest(manifest):
+    for clip in read_manifest(manifest).clips:
         outputs = {}
         for name in output_names(clip.clip_id).values():
             (output / name).write_bytes(b"done")
@@ -77,8 +77,10 @@ def main() -> int:
                 capture_output=True, text=True, cwd=ROOT,
             )  # fmt: skip
             took.append(time.perf_counter() - began)
-            said = f"{options.clips} of {options.clips} clips done, {options.clips} of them by earlier runs"
-            if done.returncode or said not in done.stdout:
+            expected = (
+                f"{options.clips} of {options.clips} clips done, {options.clips} of them by earlier runs"
+            )
+            if done.returncode or expected not in done.stdout:
                 print(done.stdout + done.stderr)
                 return 1
             print(f"{took[-1]:.1f} s", flush=True)

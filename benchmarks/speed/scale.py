@@ -1,4 +1,4 @@
-"""Two nodes against one, and memory over 10,000 tasks, with simulated work.
+"""Speed of two nodes against one, and memory over 10,000 tasks, with simulated work.
 
     python benchmarks/speed/scale.py [nodes] [memory] [--tasks 10000]
 
@@ -7,7 +7,7 @@
   limit is 1.9 times.
 - memory: `facecap-batch run` over that many clips whose capture is simulated (an array of some megabytes,
   small files); resident memory of the driver and of a worker, medians of the second tenth and of the last.
-  The limit is 1.1 times. The first tenth is left out: engines, Ray and Arrow settle there.
+  The limit is 1.1 times. The first tenth is left out: engines, Ray and Arrow allocate there.
 
 Exit code 1 where one is beyond its limit.
 """
@@ -32,39 +32,39 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "speed")]
 
 from facecap_batch.output.ledger import DONE, Record  # noqa: E402  the path comes first
 from facecap_batch.runs.clip_steps import output_names  # noqa: E402
-from facecap_batch.runs.planner import WorkItem  # noqa: E402
+from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem  # noqa: E402
 from facecap_batch.runs.worker import ClipWorker  # noqa: E402
+from facecap_batch.scheduling.messages import Listener, Outcome, WorkerReady  # noqa: E402
+from facecap_batch.storage.publish import publish_bytes  # noqa: E402
 
 NODES_LIMIT, MEMORY_LIMIT = 1.9, 1.1
 WORKERS_PER_NODE = 2
 TASK_S = 0.5
 DRIVE = (
-    "import facecap_batch.runs.worker as room, scale; room.ClipWorker = scale.SimulatedWorker; "
+    "import facecap_batch.runs.worker as worker, scale; worker.ClipWorker = scale.SimulatedWorker; "
     "from facecap_batch.cli.app import main; main()"
 )
 
 
 class SimulatedWorker(ClipWorker):
-    """Everything of a worker but pictures and networks."""
+    """A worker without decoding and networks."""
 
-    def ready(self) -> Any:
+    def ready(self) -> WorkerReady:
         import ray
-
-        from facecap_batch.scheduling.messages import WorkerReady
 
         return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid(), "simulated")
 
-    def work(self, item: WorkItem) -> Iterator[Any]:
+    def work(self, item: WorkItem | SegmentItem | JoinItem) -> Iterator[Any]:
         import numpy as np
 
         from facecap_batch.scheduling.messages import Done, Progress
 
+        assert isinstance(item, WorkItem), "no clip of this benchmark is long"
         frames = np.random.default_rng(0).integers(0, 255, (4, 360, 640, 3), np.uint8)
         yield Progress(len(frames))
         outputs = {}
         for name in output_names(item.clip.clip_id).values():
-            (self.output / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.output / name).write_bytes(frames[0, 0].tobytes())
+            publish_bytes(self.output / name, frames[0, 0].tobytes())
             outputs[name] = frames[0, 0].nbytes
         yield Done(
             Record(
@@ -77,8 +77,10 @@ class SimulatedWorker(ClipWorker):
 class Waiting:
     """A worker whose work is to wait."""
 
-    def ready(self) -> Any:
-        return SimulatedWorker.ready(self)  # type: ignore[arg-type]
+    def ready(self) -> WorkerReady:
+        import ray
+
+        return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid(), "simulated")
 
     def work(self, seconds: float) -> Iterator[Any]:
         from facecap_batch.scheduling.messages import Done
@@ -87,28 +89,22 @@ class Waiting:
         yield Done(None)
 
 
-class Clock:
-    """A listener that notes when tasks ended, and how many workers there were."""
+class Clock(Listener):
+    """Records when tasks ended and when workers joined, seconds, monotonic."""
 
     def __init__(self) -> None:
         self.ended_at: list[float] = []
         self.joined_at: list[float] = []
 
-    def started(self, key: str, worker: Any) -> None: ...
-    def progress(self, key: str, progress: Any) -> None: ...
-    def retried(self, key: str, reason: str) -> None: ...
-    def workers(self, count: int) -> None: ...
-    def lost(self, worker: Any, reason: str, node_died: bool) -> None: ...
-
-    def ended(self, outcome: Any) -> None:
+    def ended(self, outcome: Outcome) -> None:
         self.ended_at.append(time.monotonic())
 
-    def joined(self, worker: Any) -> None:
+    def joined(self, worker: WorkerReady) -> None:
         self.joined_at.append(time.monotonic())
 
 
 def tasks_per_second(nodes: int, tasks: int) -> float:
-    """On a cluster of `nodes`, from when the last worker joined to when the queue ran dry."""
+    """On a cluster of `nodes`, from when the last worker joined to when the queue was empty."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -117,7 +113,7 @@ def tasks_per_second(nodes: int, tasks: int) -> float:
     from facecap_batch.scheduling.nodes import worker_capacity
     from facecap_batch.scheduling.scheduler import Scheduler
 
-    size = {"num_cpus": WORKERS_PER_NODE, "object_store_memory": OBJECT_STORE_BYTES}
+    size: dict[str, Any] = {"num_cpus": WORKERS_PER_NODE, "object_store_memory": OBJECT_STORE_BYTES}
     cluster = Cluster(initialize_head=True, head_node_args={**size, "include_dashboard": False})
     try:
         for _ in range(nodes - 1):
@@ -131,7 +127,7 @@ def tasks_per_second(nodes: int, tasks: int) -> float:
         workers = len(clock.joined_at)
         assert workers == nodes * WORKERS_PER_NODE, f"{workers} workers on {nodes} node(s)"
         all_there = max(clock.joined_at)
-        # The last round ends unevenly, whoever works: left out.
+        # In the last round workers run out of tasks: left out.
         counted = [at for at in clock.ended_at[:-workers] if at > all_there]
         return (len(counted) - 1) / (counted[-1] - counted[0])
     finally:

@@ -2,8 +2,8 @@
 
     python benchmarks/speed/scheduling.py makespan | overhead | planning
 
-Capture is simulated: workers sleep, or do nothing. Everything else is that of a run: the plan, the course of
-the clips, the scheduler, real Ray workers. Limits:
+Capture is simulated: workers sleep, or do nothing. Everything else is that of a run: the plan, the workflow
+of the clips, the scheduler, real Ray workers. Limits:
 
 - makespan: one clip 20 times as long as each of 20 others, 4 workers, against the lower bound
   max(total / workers, longest segment), the join's share counted: at most 1.15.
@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
 from facecap_batch.clip import Clip
@@ -37,13 +38,14 @@ from facecap_batch.runs.manifest import read_manifest
 from facecap_batch.runs.observers.progress import PlainDisplay, ProgressCounter
 from facecap_batch.runs.planner import JOIN_SHARE, JoinItem, SegmentItem, WorkItem, plan
 from facecap_batch.scheduling import cluster
+from facecap_batch.scheduling.messages import Done, WorkerReady
 
 CLIPS, TIMES_LONGER, WORKERS = 20, 20, 4
 MAKESPAN_LIMIT, OVERHEAD_LIMIT_MS, PLANNING_LIMIT_S, MEMORY_LIMIT_MIB = 1.15, 5.0, 60.0, 1024
 
 
-def cuts_of(segments: int, seconds: float) -> SegmentPlan:
-    """A clip of equal segments."""
+def plan_of(segments: int, seconds: float) -> SegmentPlan:
+    """The plan of a clip of equal segments, each `seconds` long."""
     pieces = [
         Segment(n, None, n * 100, n * 100, (n + 1) * 100 if n + 1 < segments else None, seconds)
         for n in range(segments)
@@ -52,21 +54,17 @@ def cuts_of(segments: int, seconds: float) -> SegmentPlan:
 
 
 class SimulatedWorker:
-    """A `ClipWorker` that sleeps instead of capturing: `second` real seconds for each of video."""
+    """A `ClipWorker` that sleeps instead of capturing: `second` real seconds per second of video."""
 
     def __init__(self, cuts: SegmentPlan, second: float) -> None:
         self.cuts, self.second = cuts, second
 
-    def ready(self):
+    def ready(self) -> WorkerReady:
         import ray
-
-        from facecap_batch.scheduling.messages import WorkerReady
 
         return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid())
 
-    def work(self, item):
-        from facecap_batch.scheduling.messages import Done
-
+    def work(self, item: WorkItem | SegmentItem | JoinItem) -> Iterator[Done]:
         if isinstance(item, WorkItem) and item.clip.clip_id == "long":
             yield Done(self.cuts)
         elif isinstance(item, SegmentItem):
@@ -79,39 +77,40 @@ class SimulatedWorker:
 
 
 @contextlib.contextmanager
-def simulated(cuts: SegmentPlan, second: float, workers: int) -> Iterator[list]:
-    """Workers that are ready: how long Python takes to start is not the scheduler's."""
+def simulated(cuts: SegmentPlan, second: float, workers: int) -> Iterator[list[Any]]:
+    """Handles of workers that are ready: Python's start is not part of the measurement."""
     # Ray lowers the priority of its workers; on a busy machine that alone would be measured.
     os.environ.update(RAY_worker_niceness="0")
     with cluster.connected(num_cpus=workers):
         import ray
 
-        kind = ray.remote(SimulatedWorker).options(num_cpus=1, max_restarts=0, max_task_retries=0)
+        kind: Any = ray.remote(SimulatedWorker)
+        kind = kind.options(num_cpus=1, max_restarts=0, max_task_retries=0)
         actors = [kind.remote(cuts, second) for _ in range(workers)]
         ray.get([actor.ready.remote() for actor in actors])
         yield actors
 
 
-def carry_out(items: list[WorkItem], actors: list, output: Path) -> float:
-    """Seconds from the first task to the last outcome, as `runner` runs them."""
+def carry_out(items: list[WorkItem], actors: list[Any], output: Path) -> float:
+    """Seconds from the first task to the last outcome, scheduled as a run does."""
     from facecap_batch.runs.workflow import ClipWorkflow
     from facecap_batch.scheduling.scheduler import Scheduler
 
     with Path(os.devnull).open("w") as nowhere:
-        tally = ProgressCounter(
+        counter = ProgressCounter(
             len(items), 0, {item.clip.clip_id: item.cost_s for item in items}, PlainDisplay(nowhere)
         )
         ready, workers = list(actors), len(actors)
-        course = ClipWorkflow(items, output)
-        scheduler = Scheduler(ready.pop, lambda: workers, tally)
+        workflow = ClipWorkflow(items, output)
+        scheduler = Scheduler(ready.pop, lambda: workers, counter)
         started = time.monotonic()
         ended = 0
-        outcomes = scheduler.run(course.first())
+        outcomes = scheduler.run(workflow.first())
         for outcome in outcomes:
-            step = course.follow(outcome)
+            step = workflow.advance(outcome)
             scheduler.add(step.tasks)
             scheduler.drop(step.dropped)
-            tally.follow(step)
+            counter.advance(step)
             ended += step.ended is not None
             if ended == len(items):
                 elapsed = time.monotonic() - started
@@ -125,7 +124,7 @@ def makespan(output: Path) -> bool:
     bound = max((TIMES_LONGER * (1 + JOIN_SHARE) + CLIPS) / WORKERS, 1.0)
     ratios = []
     for _ in range(3):
-        with simulated(cuts_of(TIMES_LONGER, 60.0), second, WORKERS) as actors:
+        with simulated(plan_of(TIMES_LONGER, 60.0), second, WORKERS) as actors:
             ratios.append(carry_out(items, actors, output) / bound)
     uncut = max(TIMES_LONGER * (1 + JOIN_SHARE), bound) / bound
     ratio = sorted(ratios)[1]
@@ -139,7 +138,7 @@ def makespan(output: Path) -> bool:
 def overhead(output: Path, segments: int = 2000) -> bool:
     times = []
     for _ in range(3):
-        with simulated(cuts_of(segments, 0.0), 0.0, 1) as actors:
+        with simulated(plan_of(segments, 0.0), 0.0, 1) as actors:
             item = WorkItem(Clip("long", "long"), "", 1.0)
             times.append(1000 * carry_out([item], actors, output) / segments)
     each = sorted(times)[1]
@@ -151,7 +150,6 @@ def overhead(output: Path, segments: int = 2000) -> bool:
 
 
 def planning(output: Path, rows: int = 100_000) -> bool:
-
     from facecap_batch.runs.workflow import ClipWorkflow
 
     folder = output / "clips"
@@ -164,7 +162,7 @@ def planning(output: Path, rows: int = 100_000) -> bool:
     config = make_config("default")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     started = time.monotonic()
-    clips = read_manifest(manifest)
+    clips = read_manifest(manifest).clips
     todo = plan(clips, Ledger(output / "out"), config)
     tasks = ClipWorkflow(todo.items, output / "out").first()
     reports.write_clips(output / "out", clips, {})

@@ -1,20 +1,22 @@
-"""Frames per second from video files to Parquet and FBX, beside a peer on the same clips in the same sitting.
+"""Frames per second from video files to Parquet and FBX, beside MediaPipe on the same clips, in turns.
 
     python benchmarks/speed/throughput.py CLIP... [--times 3] [--repeats 3] [--workers 2] \\
-        [--peer-python VENV/bin/python --peer-model MODEL [--peer-script PEER.py]]
+        [--baseline-python VENV/bin/python --baseline-model MODEL \\
+         [--baseline-script SCRIPT.py]]
 
 Three figures of ours, medians over the repeats:
 
 - whole command: `facecap-batch run` from process start to process end, its own Ray started and stopped;
 - Ray running: the same command on a Ray that is there already (`--ray-address`);
-- processing: from the first frame a worker opens to the last file published, what a long run comes to.
+- processing: from the first frame that a worker opens to the last file published; long runs approach it.
 
-Measure what users get: an environment as ``pip install "facecap-batch[cpu]"`` makes it. Ray's `default` extra
-starts more processes and cost 1.4 s of each whole command here. Ray's start weighs less the longer a run is.
+Measure what users get: an environment as ``pip install ".[cpu]"`` makes it. Ray's `default` extra
+starts more processes and cost 1.4 s of each whole command here. The longer a run, the less Ray's start
+matters.
 
-The peer is MediaPipe as `facecap_batch.checks.mediapipe_peer` runs it, or a script that is given the clips
-and `--model` and prints a last line ``TOTAL: N frames, S s`` on its own clock, which
-leaves out its imports. Its whole command is timed as well. Runs of ours and the peer alternate.
+The baseline is MediaPipe as `facecap_batch.checks.mediapipe_baseline` runs it, or a script that is given the
+clips and `--model` and prints a last line ``TOTAL: N frames, S s`` on its own clock, which leaves out its
+imports. Its whole command is timed as well. Runs of ours and of the baseline alternate.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from facecap_batch.checks.mediapipe_peer import measure
+from facecap_batch.checks.mediapipe_baseline import measure
 
 COMMAND = [sys.executable, "-c", "from facecap_batch.cli.app import main; main()"]
 TIMEOUT_S = 3600
@@ -47,7 +49,7 @@ class Timing:
 
     frames: int
     command_s: float  # process start to process end
-    inner_s: float  # ours: first frame to last file; the peer's: its own clock
+    inner_s: float  # ours: first frame to last file; the baseline's: its own clock
 
 
 def write_manifest(path: Path, clips: list[Path], times: int) -> None:
@@ -85,10 +87,11 @@ def _processing_s(output: Path) -> float:
     for path in (output / "ledger").glob("*.json"):
         ends.append(path.stat().st_mtime)
         starts.append(ends[-1] - json.loads(path.read_text(encoding="utf-8"))["wall_s"])
-    return max(ends) - min(starts)
+    seconds: float = max(ends) - min(starts)
+    return seconds
 
 
-def peer(python: Path, script: Path | None, model: Path, clips: list[Path], times: int) -> Timing:
+def baseline(python: Path, script: Path | None, model: Path, clips: list[Path], times: int) -> Timing:
     theirs = measure(clips * times, model, python, script)
     return Timing(theirs.frames, theirs.command_s, theirs.inner_s)
 
@@ -111,7 +114,8 @@ def running_ray(cpus: int) -> Iterator[str]:
 
 def median(timings: list[Timing], field: str) -> float:
     """Frames per second, median over the repeats."""
-    return statistics.median(timing.frames / getattr(timing, field) for timing in timings)
+    rates: list[float] = [timing.frames / getattr(timing, field) for timing in timings]
+    return statistics.median(rates)
 
 
 def main() -> None:
@@ -125,14 +129,14 @@ def main() -> None:
     parser.add_argument(
         "--option", action="append", default=[], help="handed on to `run`, as --option=--backend=torch"
     )
-    parser.add_argument("--peer-python", type=Path)
-    parser.add_argument("--peer-script", type=Path)
-    parser.add_argument("--peer-model", type=Path)
+    parser.add_argument("--baseline-python", type=Path)
+    parser.add_argument("--baseline-script", type=Path)
+    parser.add_argument("--baseline-model", type=Path)
     arguments = parser.parse_args()
-    given = [arguments.peer_python, arguments.peer_script, arguments.peer_model]
-    has_peer = arguments.peer_python is not None and arguments.peer_model is not None
-    if any(given) and not has_peer:
-        parser.error("--peer-python and --peer-model belong together")
+    python, script, model = arguments.baseline_python, arguments.baseline_script, arguments.baseline_model
+    has_baseline = python is not None and model is not None
+    if any((python, script, model)) and not has_baseline:
+        parser.error("--baseline-python and --baseline-model belong together")
     cpus = len(os.sched_getaffinity(0))
     print(f"{len(arguments.clips)} clips x {arguments.times}, {cpus} CPUs, {arguments.repeats} repeats")
 
@@ -143,9 +147,9 @@ def main() -> None:
         manifest = Path(folder) / "manifest.csv"
         write_manifest(manifest, arguments.clips, arguments.times)
         for repeat in range(arguments.repeats):
-            if has_peer:
-                theirs.append(peer(*given, arguments.clips, arguments.times))
-                print(f"{repeat}  peer     {theirs[-1]}", flush=True)
+            if has_baseline:
+                theirs.append(baseline(python, script, model, arguments.clips, arguments.times))
+                print(f"{repeat}  baseline {theirs[-1]}", flush=True)
             cold.append(ours(manifest, arguments.workers, arguments.option))
             print(f"{repeat}  command  {cold[-1]}", flush=True)
             with running_ray(cpus) as address:
@@ -159,10 +163,10 @@ def main() -> None:
     }
     reference = median(theirs, "inner_s") if theirs else None
     if reference:
-        figures["peer, its own clock"] = reference
-        figures["peer, whole command"] = median(theirs, "command_s")
+        figures["baseline, its own clock"] = reference
+        figures["baseline, whole command"] = median(theirs, "command_s")
     for name, fps in figures.items():
-        ratio = f"   {fps / reference:5.2f} x the peer's own clock" if reference else ""
+        ratio = f"   {fps / reference:5.2f} x the baseline's own clock" if reference else ""
         print(f"{name:42s} {fps:8.1f} fps{ratio}")
 
 

@@ -6,26 +6,23 @@ names show or write, as values. Nothing is printed unless it is asked for.
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from facecap_batch.capturing.settings import CaptureSettings
-from facecap_batch.clip import resolve_source
 from facecap_batch.output import query as queries
 from facecap_batch.output import status as statuses
 from facecap_batch.output.exports import ExportedClip, export_clips, preview_clips
 from facecap_batch.output.status import Status
 from facecap_batch.runs.config import RunOptions, make_config, worker_threads
+from facecap_batch.runs.manifest import manifest_of, read_manifest
 from facecap_batch.runs.observers.progress import NoDisplay, make_display
 from facecap_batch.runs.run import RunSummary
 from facecap_batch.runs.start import start_run
 from facecap_batch.solve.settings import SolveSettings
-from facecap_batch.storage.publish import StoragePath, not_writable, publish_bytes, storage_path
+from facecap_batch.storage.publish import storage_path
 
 
 def run(
@@ -45,6 +42,7 @@ def run(
     attempts: int = RunOptions.attempts,
     force: bool = RunOptions.force,
     retry_failed: bool = RunOptions.retry_failed,
+    new_manifest: bool = RunOptions.new_manifest,
     log_json: str | Path | None = None,
     show_progress: bool = False,
 ) -> RunSummary:
@@ -66,6 +64,7 @@ def run(
         attempts: How often a clip is tried when workers die or the storage fails.
         force: Do every clip again, done or not.
         retry_failed: Try clips again that failed in an earlier run under the same configuration.
+        new_manifest: Let the folder go over to a manifest that leaves out clips which are finished in it.
         log_json: File that events are appended to, one JSON object a line.
         show_progress: Show progress on standard error.
 
@@ -74,10 +73,15 @@ def run(
         nothing.
 
     Raises:
-        BadManifest, EngineError, NotCertified, OutputNotWritable, OutputBusy: Before anything has run.
+        BadManifest, OtherManifest, EngineError, NotCertified, OutputNotWritable, OutputBusy: Before anything
+            has run.
         ClusterUnavailable, WorkerLost: No worker can run.
         ValueError: An option is out of range.
     """
+    if isinstance(manifest, str | Path):
+        clips = read_manifest(storage_path(manifest))
+    else:
+        clips = manifest_of(manifest)
     threads, cpus = worker_threads(
         gpus_per_worker, None if settings is None else settings.decode_threads, cpus_per_worker
     )
@@ -97,14 +101,11 @@ def run(
         force=force,
         retry_failed=retry_failed,
         attempts=attempts,
+        new_manifest=new_manifest,
         log_json=None if log_json is None else Path(log_json),
         segment_s=segment_s,
     )
-    if isinstance(manifest, str | Path):
-        listed = storage_path(manifest)
-    else:
-        listed = _write_manifest(manifest, options.output)
-    return start_run(listed, config, options, make_display() if show_progress else NoDisplay())
+    return start_run(clips, config, options, make_display() if show_progress else NoDisplay())
 
 
 def status(output: str | Path) -> Status:
@@ -179,19 +180,3 @@ def preview(
     folder = storage_path(output)
     target = folder / "preview" if to is None else storage_path(to)
     return list(preview_clips(folder, clip_ids, target, ".jpg" if sheet else ".mp4", height))
-
-
-def _write_manifest(videos: Iterable[str | Path], output: StoragePath) -> StoragePath:
-    """A manifest of `videos` in the output folder, where `retry` finds it again. Raises OutputNotWritable."""
-    text = io.StringIO(newline="")
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["path"])
-    lines.writerows([resolve_source(str(video), Path.cwd())] for video in videos)
-    data = text.getvalue().encode()
-    # Another list of videos is another file: the manifest of an earlier run stays as it was.
-    path = output / f"videos-{hashlib.sha256(data).hexdigest()[:8]}.csv"
-    try:
-        publish_bytes(path, data)
-    except OSError as error:
-        raise not_writable(output, error) from error
-    return path

@@ -118,7 +118,8 @@ def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     corner1 = np.minimum(box[2:], boxes[:, 2:])
     common = np.prod(np.maximum(corner1 - corner0, 0), axis=1)
     area = np.prod(box[2:] - box[:2]) + np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    return common / np.maximum(area - common, 1e-9)
+    overlap: np.ndarray = common / np.maximum(area - common, 1e-9)
+    return overlap
 
 
 def non_maximum_suppression(boxes: np.ndarray, threshold: float) -> list[int]:

@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from facecap_batch.video.options import Damage, HardwareDecoding
 
+# Part of the fingerprint of every raw table. Raise it with every change of code that changes what the raw
+# table of any clip holds (decoding, detection, tracking, crops, batches): folders made before are then done
+# again. `tests/runs/test_revisions.py` fails where results changed and this did not.
+CAPTURE_REVISION = 1
+
 
 @dataclasses.dataclass(frozen=True)
 class CaptureSettings:

@@ -3,7 +3,7 @@
 In: the detections of one frame after the other, in order. Out: tracks, and for each frame the box of every
 track that may be visible in it. Boxes are smoothed over neighbouring detections (zero phase) and interpolated
 between them; before the first and after the last detection of a face its box is held for one interval, and
-across a single missed detection it is interpolated: whether the face is really there the regressor says.
+across a single missed detection it is interpolated: the regressor decides whether the face is really there.
 Longer losses leave no box, never a stale one; a face found again nearby continues its track.
 
 A frame's boxes depend on the detections up to `LOOKAHEAD` after it and on nothing later, so a clip of any
@@ -40,11 +40,12 @@ class TrackedBox:
 
 
 def importance(box: np.ndarray, score: np.ndarray | float) -> np.ndarray:
-    """What one frame adds to a face's claim to be the subject: area of `box` [..., 4] times squared score.
+    """How much one frame speaks for a face being the subject: area of `box` [..., 4] times squared score.
 
-    Squared, because a thing taken for a face is often as large as one, but seldom as sure.
+    Squared, because a false detection is often as large as a face, but seldom as sure.
     """
-    return np.prod(box[..., 2:] - box[..., :2], axis=-1) * np.square(score)
+    weight: np.ndarray = np.prod(box[..., 2:] - box[..., :2], axis=-1) * np.square(score)
+    return weight
 
 
 class Track:
@@ -67,8 +68,8 @@ class Track:
         self.weight += float(importance(box, detection.score))
 
     def seen(self, step: int) -> int | None:
-        """Position in `boxes` of detection number `step`, None where the face was not seen in it."""
-        # Only the newest few are ever asked for.
+        """Index in `boxes` of detection number `step`, None where the face was not found in it."""
+        # Only the newest few are ever needed.
         for position in range(len(self.steps) - 1, -1, -1):
             if self.steps[position] == step:
                 return position
@@ -82,10 +83,11 @@ class Track:
         before, after = self.seen(step - 1), self.seen(step + 1)
         if before is None or after is None:
             return box
-        return (1 - 2 * SMOOTHING) * box + SMOOTHING * (self.boxes[before] + self.boxes[after])
+        smooth: np.ndarray = (1 - 2 * SMOOTHING) * box + SMOOTHING * (self.boxes[before] + self.boxes[after])
+        return smooth
 
     def forget_before(self, step: int) -> None:
-        """Drop detections that no box can depend on any more; the last is kept to be found again."""
+        """Drop detections that no box can depend on any more; the last is kept, to find the face again."""
         while len(self.steps) > 1 and self.steps[1] < step:
             del self.steps[0], self.boxes[0], self.scores[0]
 
@@ -96,7 +98,7 @@ class Tracker:
     def __init__(self, appear_score: float) -> None:
         self._appear_score = appear_score  # a face must be this sure once for its track to count
         self._alive: list[Track] = []
-        self._ended: list[Track] = []  # kept while boxes may still be asked for
+        self._ended: list[Track] = []  # kept while boxes may still be needed
         self._count = 0
         self.steps = 0  # detections seen so far
 
@@ -134,11 +136,14 @@ class Tracker:
     def boxes_between(
         self, step: int, frames: Sequence[int], first: int, last: int, most: int
     ) -> list[list[TrackedBox]]:
-        """Boxes of at most `most` tracks in each of `frames`, heaviest track first.
+        """Boxes in each of `frames`, heaviest track first.
 
-        `frames` lie from detection number `step`, made in frame `first`, up to but excluding detection number
-        `step` + 1, made in frame `last` (the clip's last frames may end with a detection: `frames` then holds
-        it and `last` is `first`).
+        Args:
+            step: Number of the detection that the frames begin with.
+            frames: Indices of frames, from detection `step` up to but excluding the next one.
+            first: Frame of detection `step`.
+            last: Frame of detection `step` + 1; `first` where the clip ends with detection `step`.
+            most: How many tracks, at most.
         """
         tracks = sorted(self._alive + self._ended, key=lambda t: (-t.weight, t.identity))
         paths = [path for track in tracks if (path := _Path.of(track, step)) is not None][:most]
@@ -191,7 +196,8 @@ class _Path:
 
 
 def _center(box: np.ndarray) -> np.ndarray:
-    return (box[:2] + box[2:]) / 2
+    center: np.ndarray = (box[:2] + box[2:]) / 2
+    return center
 
 
 def _cost(track: Track, step: int, detection: Detection) -> float | None:
@@ -200,11 +206,11 @@ def _cost(track: Track, step: int, detection: Detection) -> float | None:
     size0, size1 = np.sqrt(np.prod(last[2:] - last[:2])), np.sqrt(np.prod(box[2:] - box[:2]))
     growth = abs(np.log(size1 / size0))
     missed = step - track.steps[-1] - 1
-    place, before = _center(box), _center(last)
-    distance = np.hypot(*(place - before))
+    center, before = _center(box), _center(last)
+    distance = np.hypot(*(center - before))
     if len(track.steps) > 1 and track.steps[-2] == track.steps[-1] - 1:
         ahead = before + (before - _center(track.boxes[-2])) * (1 + missed)
-        distance = min(distance, np.hypot(*(place - ahead)))
+        distance = min(distance, np.hypot(*(center - ahead)))
     moved = float(distance / max(size0, size1))
     reach = MAX_STEP * (1 + 0.5 * missed)
     if growth > np.log(MAX_GROWTH) * (1 + 0.25 * missed):

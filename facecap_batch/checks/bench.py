@@ -1,8 +1,8 @@
 """How fast things are here: each engine on each backend at each batch size, and a clip stage by stage.
 
-In: an engine set, perhaps a video, perhaps a peer. Out: one record after the other, as they are measured. One
-thread, like one worker. An engine is measured in a process of its own on each backend, so that its memory is
-seen.
+In: an engine set, optionally a video, optionally MediaPipe's model. Out: one record after the other, as
+they are measured. One thread, like one worker. An engine is measured in a separate process on each backend,
+so that its memory can be measured.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import numpy as np
 from facecap_batch.capturing.detector import letterbox
 from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.settings import CaptureSettings
-from facecap_batch.checks import mediapipe_peer
+from facecap_batch.checks import mediapipe_baseline
 from facecap_batch.checks.output_parity import precision_of
 from facecap_batch.checks.stage_timer import Stopwatch
-from facecap_batch.checks.synthetic_faces import painted_crops, painted_pictures
+from facecap_batch.checks.synthetic_faces import synthetic_crops, synthetic_images
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import write_parquet
 from facecap_batch.engines.batching import prepare_input
@@ -68,7 +68,7 @@ class ClipSpeed:
     video: str
     backend: str
     frames: int
-    decode_s: float  # decoding alone, in a pass of its own
+    decode_s: float  # decoding alone, in a separate pass
     total_s: float
     stages: dict[str, float]  # seconds of `total_s`
 
@@ -82,19 +82,19 @@ class ClipSpeed:
 
 
 @dataclasses.dataclass(frozen=True)
-class PeerClipSpeed:
+class BaselineClipSpeed:
     """MediaPipe's Face Landmarker on the same clip."""
 
     video: str
     frames: int
-    seconds: float  # its own clock
+    seconds: float  # as it measured them
 
     @property
     def fps(self) -> float:
         return self.frames / self.seconds
 
 
-Speed = EngineSpeed | ClipSpeed | PeerClipSpeed
+Speed = EngineSpeed | ClipSpeed | BaselineClipSpeed
 
 
 def bench(
@@ -105,10 +105,21 @@ def bench(
     peer_model: Path | None = None,
     peer_python: Path | None = None,
 ) -> Iterator[Speed]:
-    """Measure every engine of the set on `backends` (default: all that work here), `seconds` each; then, for
-    a video, the whole way of a clip on the first of them, and the peer if its model is given.
+    """Measure every engine of the set, then a video from its file to Parquet and FBX.
 
-    Raises EngineError, BackendUnavailable, BadVideo, PeerFailed.
+    Args:
+        engines: Name or folder of the set.
+        backends: By name; empty: all that work here. The video is measured on the first of them.
+        video: None: only the engines are measured.
+        seconds: How long each engine is measured at each batch size.
+        peer_model: MediaPipe's task bundle; None: MediaPipe is not measured.
+        peer_python: A Python that has MediaPipe; None: this one.
+
+    Returns:
+        One record per measurement, each made when it is asked for.
+
+    Raises:
+        EngineError, BackendUnavailable, BadVideo, BaselineFailed.
     """
     limit_threads()
     cards = load_set(engines)
@@ -116,11 +127,11 @@ def bench(
     for card in cards.cards:
         for name in list(names):
             try:
-                measured = _in_a_process_of_its_own(card, name, seconds)
+                measured = _in_separate_process(card, name, seconds)
             except BackendUnavailable as error:  # installed, but its device or driver is not there
                 if backends or len(names) == 1:
                     raise
-                log.warning("passed over %s: %s", name, error)
+                log.warning("skipped %s: %s", name, error)
                 names.remove(name)
                 continue
             yield from measured
@@ -128,11 +139,11 @@ def bench(
         return
     yield clip_speed(cards, names[0], video)
     if peer_model is not None:
-        theirs = mediapipe_peer.measure([video], peer_model, peer_python)
-        yield PeerClipSpeed(video.name, theirs.frames, theirs.inner_s)
+        theirs = mediapipe_baseline.measure([video], peer_model, peer_python)
+        yield BaselineClipSpeed(video.name, theirs.frames, theirs.inner_s)
 
 
-def _in_a_process_of_its_own(card: EngineCard, backend: str, seconds: float) -> list[EngineSpeed]:
+def _in_separate_process(card: EngineCard, backend: str, seconds: float) -> list[EngineSpeed]:
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
         return executor.submit(engine_speeds, card, backend, seconds).result()
@@ -174,11 +185,11 @@ def engine_speeds(card: EngineCard, backend: str, seconds: float) -> list[Engine
 
 
 def engine_input(card: EngineCard, count: int) -> np.ndarray:
-    """Painted heads as a batch for `card`."""
+    """Synthetic faces as a batch for `card`."""
     if card.role != "detector":
-        return prepare_input(card, np.stack(painted_crops(count, card.input.size)))
+        return prepare_input(card, np.stack(synthetic_crops(count, card.input.size)))
     return prepare_input(
-        card, np.stack([letterbox(image, card.input)[0] for image in painted_pictures(count)])
+        card, np.stack([letterbox(image, card.input)[0] for image in synthetic_images(count)])
     )
 
 
@@ -212,7 +223,8 @@ def clip_speed(cards: EngineSet, backend: str, video: Path) -> ClipSpeed:
 
 
 def _resident_kib(field: str) -> int:
-    """Resident memory of this process, KiB: VmRSS now, VmHWM at its peak; 0 where it is not told."""
+    """Resident memory of this process, KiB: VmRSS now, VmHWM at its peak; 0 where the system does not
+    tell."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from facecap_batch import machine
-from facecap_batch.checks.bench import ClipSpeed, EngineSpeed, PeerClipSpeed, Speed
+from facecap_batch.checks.bench import BaselineClipSpeed, ClipSpeed, EngineSpeed, Speed
 
 
 def line(speed: Speed) -> str:
@@ -21,7 +21,7 @@ def line(speed: Speed) -> str:
             f"{speed.p50_ms:.2f} ms, p99 {speed.p99_ms:.2f} ms, {speed.per_second:.1f}/s, "
             f"{speed.memory_mib:.0f} MiB"
         )
-    if isinstance(speed, PeerClipSpeed):
+    if isinstance(speed, BaselineClipSpeed):
         return f"MediaPipe on {speed.video}: {speed.fps:.1f} fps"
     stages = ", ".join(f"{name} {share:.0%}" for name, share in shares(speed).items())
     return (
@@ -38,7 +38,7 @@ def shares(speed: ClipSpeed) -> dict[str, float]:
 def as_json(speeds: Sequence[Speed]) -> dict[str, Any]:
     """Everything measured, and the machine it was measured on, as plain values."""
     clips = [speed for speed in speeds if isinstance(speed, ClipSpeed)]
-    peers = [speed for speed in speeds if isinstance(speed, PeerClipSpeed)]
+    peers = [speed for speed in speeds if isinstance(speed, BaselineClipSpeed)]
     return {
         "measured_at": machine.utc_now(),
         "hardware": machine.hardware(),
@@ -78,7 +78,7 @@ def markdown(speeds: Sequence[Speed]) -> str:
         f"{speed.p50_ms:.2f} | {speed.p99_ms:.2f} | {speed.per_second:.0f} | {speed.memory_mib:.0f} |"
         for speed in engines
     ]
-    peers = {speed.video: speed for speed in speeds if isinstance(speed, PeerClipSpeed)}
+    peers = {speed.video: speed for speed in speeds if isinstance(speed, BaselineClipSpeed)}
     for clip in (speed for speed in speeds if isinstance(speed, ClipSpeed)):
         theirs = peers.get(clip.video)
         heads, values = ["clip", "frames", "decoding alone, fps", "whole, fps"], [clip.video, clip.frames]

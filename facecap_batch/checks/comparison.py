@@ -1,4 +1,4 @@
-"""What came of comparing a backend with the reference: the verdict, for people, programs and certificates.
+"""The result of comparing a backend with the reference, for people, programs and certificates.
 
 In: parities of outputs and faces, and what is allowed. Out: a `Comparison`, its lines, its plain JSON values.
 """
@@ -16,7 +16,7 @@ from facecap_batch.engines.certificates import (
     AGREES,
     DIFFERS,
     MIN_CROPS,
-    MIN_PICTURES,
+    MIN_IMAGES,
     REFERENCE,
     Certificate,
     issue,
@@ -59,11 +59,11 @@ class Comparison:
 
     @property
     def certifiable(self) -> bool:
-        """Whether it was made by the reference and on enough."""
+        """Whether it was made with the reference, and on enough images and crops."""
         return (
             self.reference == REFERENCE
             and len(self.sample.crops) >= MIN_CROPS
-            and len(self.sample.pictures) >= MIN_PICTURES
+            and len(self.sample.images) >= MIN_IMAGES
         )
 
     def certify(self, path: Path | None = None) -> Certificate:
@@ -87,11 +87,11 @@ class Comparison:
                 "kind": sample.kind,
                 "videos": [{"name": name, "sha256": digest} for name, digest in sample.videos],
                 "crops": len(sample.crops),
-                "pictures": len(sample.pictures),
+                "pictures": len(sample.images),
             },
             "outputs": [self._output(verdict) for verdict in self.verdicts],
             "faces": {
-                **dataclasses.asdict(self.faces),
+                **_faces_json(self.faces),
                 "worst": self._label("detector", self.faces.worst_item),
                 "allowed": dataclasses.asdict(self.face_limit),
                 "ok": self.faces.within(self.face_limit),
@@ -126,12 +126,18 @@ class Comparison:
 
     def _label(self, role: str, item: int) -> str:
         if role == "detector":
-            return self.sample.pictures[item].label if self.sample.pictures else ""
+            return self.sample.images[item].label if self.sample.images else ""
         return self.sample.crop_labels[item] if self.sample.crop_labels else ""
 
     def label_of(self, verdict: Verdict) -> str:
-        """The picture or crop in which an output differs most."""
+        """The image or crop in which an output differs most."""
         return str(self._output(verdict)["worst"])
+
+
+def _faces_json(faces: FaceParity) -> dict[str, Any]:
+    """The figures under the keys of a certificate."""
+    fields = dataclasses.asdict(faces)
+    return {"pictures": fields.pop("images"), **fields}
 
 
 def describe_comparison(comparison: Comparison) -> list[str]:
@@ -155,7 +161,7 @@ def describe_comparison(comparison: Comparison) -> list[str]:
     faces, allowed = comparison.faces, comparison.face_limit
     lines.append(
         f"{'ok  ' if faces.within(allowed) else 'FAIL'} faces: {pair}: {faces.matched} of {faces.faces} in "
-        f"{faces.pictures} pictures the same, {faces.missing} missing, {faces.extra} extra; largest "
+        f"{faces.images} images the same, {faces.missing} missing, {faces.extra} extra; largest "
         f"difference of an edge {faces.max_corner:.2g} px (allowed {allowed.corner:g}"
         + (f" or {allowed.share:.0%} of the face" if allowed.share else "")
         + f"), of a score {faces.max_score:.2g}"

@@ -74,8 +74,8 @@ def _decode_a_video() -> str:
             stream = container.add_stream(codec, rate=30)
             stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
             for value in range(5):
-                picture = np.full((64, 64, 3), value * 40, np.uint8)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                image = np.full((64, 64, 3), value * 40, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             container.mux(stream.encode())
         count = sum(1 for _ in decode(path, thread_count=1))
     if count != 5:

@@ -1,6 +1,6 @@
-"""Whether two detectors find the same faces in the same places.
+"""Whether two detectors find the same faces at the same positions.
 
-In: what each found in the same pictures, after non-maximum suppression. Out: a `FaceParity`: faces that both
+In: what each found in the same images, after non-maximum suppression. Out: a `FaceParity`: faces that both
 have, that one lacks, and how far their boxes are apart.
 """
 
@@ -20,7 +20,7 @@ SAME_FACE_IOU = 0.5
 class FaceLimit:
     """How far two detectors may be apart."""
 
-    corner: float  # largest difference of a box's edge, pixels of the picture
+    corner: float  # largest difference of a box's edge, pixels of the image
     share: float  # the same as a share of the box's longer side; the larger of the two counts
     score: float  # difference of a score; a face that close to the threshold may be missing
     lost: float  # share of the faces that may be missing or extra
@@ -39,16 +39,16 @@ FACE_LIMITS = {
 class FaceParity:
     """The faces of a reference and of another detector."""
 
-    pictures: int
+    images: int
     faces: int  # of the reference
     matched: int
     missing: int  # only the reference has, too sure to be on the threshold's edge
     extra: int  # only the other has, likewise
-    max_corner: float  # pixels of the picture, of matched faces
+    max_corner: float  # pixels of the image, of matched faces
     mean_corner: float
     max_share: float  # of the face's longer side
     max_score: float  # difference of the scores
-    worst_item: int  # the picture with the largest difference
+    worst_item: int  # the image with the largest difference
 
     def within(self, limit: FaceLimit) -> bool:
         """Whether it stays inside `limit`."""
@@ -71,7 +71,7 @@ def compare_faces(
     margin: float,
     most: int,
 ) -> FaceParity:
-    """Match the faces of each picture, best first, and measure them.
+    """Match the faces of each image, best first, and measure them.
 
     A face that only one has is not counted where its score lies less than `margin` above what the other would
     have kept it for: `threshold`, or its last face's score where it has the `most` that are kept.
@@ -98,7 +98,7 @@ def compare_faces(
             max_score = max(max_score, abs(face.score - other.score))
         extra += sum(other.score >= _least(ours, threshold, most) + margin for other in left)
     return FaceParity(
-        pictures=len(expected),
+        images=len(expected),
         faces=faces,
         matched=matched,
         missing=missing,

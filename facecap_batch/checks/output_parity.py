@@ -1,8 +1,8 @@
-"""How far two engines are apart in what they say of the same input, and how far they may be.
+"""How far the outputs of two engines for the same input are apart, and how far they may be.
 
 In: the outputs of a reference and of another engine, item by item. Out: a `Parity` per output: largest and
 mean absolute difference, mean squared error and the item where they differ most, for the output as a whole
-and for each of its named values. `limit_of` says what each precision is allowed. Boxes that no score makes a
+and for each of its named values. `limit_of` gives what each precision is allowed. Boxes that no score makes a
 detection do not count.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from facecap_batch.engines.cards import EngineCard
 
-SCORES_THAT_MATTER = 0.05  # boxes scored lower by both engines are never looked at by anyone
+SCORES_THAT_MATTER = 0.05  # no step uses boxes that both engines score lower
 PRECISIONS = ("fp32", "fp16", "int8")  # finest first
 
 
@@ -29,11 +29,11 @@ class Limit:
     rare_largest: float = 0.0  # what they may differ by there
 
 
-# A regressor that cuts its own patches rounds their places to whole pixels. A place that lies on the border
-# between two falls to one side or the other by the last bit of a float32: the default regressor does so in
-# two crops of a thousand and then differs by up to 0.042, in all others by 6e-6 (torch against ONNX Runtime,
-# see docs/engines.md).
-# The limits of fp16 and int8 are what a user would not see: no hardware has been measured against them.
+# A regressor that cuts its own patches rounds their positions to whole pixels. A position that lies on the
+# border between two falls to one side or the other by the last bit of a float32: the default regressor does
+# so in two crops of a thousand and then differs by up to 0.042, in all others by 6e-6 (torch against ONNX
+# Runtime, see docs/engines.md). The limits of fp16 and int8 are what a user would not see: no hardware has
+# been measured against them.
 LIMITS = {
     "fp32": Limit(largest=1e-4, mean=1e-5, rare_share=0.005, rare_largest=0.1),
     "fp16": Limit(largest=0.02, mean=2e-3, rare_share=0.05, rare_largest=0.1),
@@ -89,10 +89,11 @@ class Parity:
 
 
 def precision_of(card: EngineCard, backend: str) -> str:
-    """The precision that `card` is run at by `backend`: what the card says, else the end of the name."""
-    said = card.architecture.get("precision")
+    """The precision that `card` is run at by `backend`: as on the card, else by the end of the backend's
+    name."""
+    of_card = card.architecture.get("precision")
     ending = backend.rpartition("-")[2]
-    return next((name for name in (said, ending) if name in PRECISIONS), "fp32")
+    return next((name for name in (of_card, ending) if name in PRECISIONS), "fp32")
 
 
 def limit_of(card: EngineCard, output: str, precision: str) -> Limit:
@@ -107,7 +108,7 @@ def compare(
     expected: Sequence[dict[str, np.ndarray]],
     found: Sequence[dict[str, np.ndarray]],
 ) -> list[Parity]:
-    """One `Parity` per output of `card`, from what two engines said of the same batches in turn.
+    """One `Parity` per output of `card`, from the outputs of two engines for the same batches in turn.
 
     Batches of a detector may differ in how many boxes they hold.
     """
@@ -131,8 +132,8 @@ def difference(
     rows: np.ndarray | None = None,
     names: Sequence[str] = (),
 ) -> Parity:
-    """Compare two arrays [N, ...]; `rows` bool [N, P] says which entries of axis 1 count; `names` are those
-    of the values of an item [N, C]."""
+    """Compare two arrays [N, ...]; `rows` bool [N, P] marks the entries of axis 1 that count; `names` are
+    those of the values of an item [N, C]."""
     gap = np.abs(expected.astype(np.float64) - found.astype(np.float64))
     if rows is not None:
         gap = np.where(rows.reshape(*rows.shape, *[1] * (gap.ndim - rows.ndim)), gap, 0.0)
@@ -151,9 +152,11 @@ def difference(
     if len(names) == flat.shape[1]:
         for k, column in enumerate(names):
             values = flat[:, k]
-            place = int(np.where(np.isnan(values), np.inf, values).argmax())
+            worst_row = int(np.where(np.isnan(values), np.inf, values).argmax())
             columns.append(
-                Column(column, float(values.max()), float(values.mean()), float((values**2).mean()), place)
+                Column(
+                    column, float(values.max()), float(values.mean()), float((values**2).mean()), worst_row
+                )
             )
     return Parity(
         output=name,
@@ -184,14 +187,14 @@ def joined(parts: Sequence[Parity]) -> Parity:
     columns = []
     for k, column in enumerate(parts[0].columns):
         same = [part.columns[k] for part in parts]
-        place = int(np.argmax([np.inf if np.isnan(one.max_abs) else one.max_abs for one in same]))
+        worst_part = int(np.argmax([np.inf if np.isnan(one.max_abs) else one.max_abs for one in same]))
         columns.append(
             Column(
                 name=column.name,
-                max_abs=same[place].max_abs,
+                max_abs=same[worst_part].max_abs,
                 mean_abs=mean([one.mean_abs for one in same]),
                 mse=mean([one.mse for one in same]),
-                worst_item=int(starts[place]) + same[place].worst_item,
+                worst_item=int(starts[worst_part]) + same[worst_part].worst_item,
             )
         )
     return Parity(

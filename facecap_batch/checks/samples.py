@@ -1,7 +1,7 @@
-"""What backends are compared on: pictures for the detector and crops for the regressor.
+"""What backends are compared on: images for the detector and crops for the regressor.
 
-In: videos, or nothing. Out: a `Sample`: pictures and crops as capture makes them of the videos, spread evenly
-over their length, or painted ones (`painted`).
+In: videos, or nothing. Out: a `Sample`: images and crops as a capture makes them of the videos, spread evenly
+over their length, or synthetic ones (`synthetic_faces`).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 
 from facecap_batch.capturing.detector import Detector
 from facecap_batch.capturing.regressor import Regressor
-from facecap_batch.checks.synthetic_faces import painted_crops, painted_pictures
+from facecap_batch.checks.synthetic_faces import synthetic_crops, synthetic_images
 from facecap_batch.engines.cards import sha256_of
 from facecap_batch.errors import BadVideo
 from facecap_batch.video.decoder import Video, VideoInfo
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Picture:
-    """One picture for the detector."""
+class SampleImage:
+    """One image for the detector."""
 
     image: np.ndarray  # uint8 [H, W, 3] RGB, no longer than the detector's input
-    scale: float  # of this picture against the one that it was made from
+    scale: float  # pixels of this image per pixel of the frame that it was made from
     label: str  # which one it is, for people
 
 
@@ -33,55 +33,64 @@ class Picture:
 class Sample:
     """What a comparison is made on."""
 
-    pictures: tuple[Picture, ...]
+    images: tuple[SampleImage, ...]
     crops: tuple[np.ndarray, ...]  # uint8 [S, S, 3] RGB each
     crop_labels: tuple[str, ...]
-    kind: str  # "painted" | "videos"
+    kind: str  # "synthetic" | "videos"
     videos: tuple[tuple[str, str], ...] = ()  # name and SHA-256 of each
 
 
-def painted_sample(pictures: int, crops: int, size: int) -> Sample:
-    """Painted heads, always the same; crops of `size` pixels."""
+def synthetic_sample(images: int, crops: int, size: int) -> Sample:
+    """Synthetic faces, always the same; crops of `size` pixels."""
     return Sample(
         tuple(
-            Picture(image, 1.0, f"painted picture {k}") for k, image in enumerate(painted_pictures(pictures))
+            SampleImage(image, 1.0, f"synthetic image {number}")
+            for number, image in enumerate(synthetic_images(images))
         ),
-        tuple(painted_crops(crops, size)),
-        tuple(f"painted crop {k}" for k in range(crops)),
-        "painted",
+        tuple(synthetic_crops(crops, size)),
+        tuple(f"synthetic crop {number}" for number in range(crops)),
+        "synthetic",
     )
 
 
 def video_sample(
-    videos: Sequence[Path], pictures: int, crops: int, finder: Detector, reader: Regressor
+    videos: Sequence[Path], images: int, crops: int, detector: Detector, regressor: Regressor
 ) -> Sample:
-    """At most so many pictures, and crops of the surest face where `finder` sees one, from all `videos`.
+    """Images from all `videos`, and crops of the surest face where there is one.
 
-    Raises BadVideo where a video does not decode or no face is found in any.
+    Args:
+        videos: Paths or URIs.
+        images: How many, at most.
+        crops: How many, at most.
+        detector: Finds the faces that are cropped.
+        regressor: Gives the crops their size.
+
+    Raises:
+        BadVideo: A video does not decode, or no face is found in any.
     """
     lengths = []
     for path in videos:
         with Video(path, damage="keep") as video:
             lengths.append(_length(video.info))
-    wanted = max(pictures, crops, 1)
+    wanted = max(images, crops, 1)
     every = max(1, sum(lengths) // wanted)
-    found: list[Picture] = []
+    found: list[SampleImage] = []
     cut: list[np.ndarray] = []
     labels: list[str] = []
-    seen = 0
+    taken = 0
     for path in videos:
         with Video(path, damage="keep") as video:
             for frame in video.frames():
                 if frame.index % every:
                     continue
                 label = f"{path.name} frame {frame.index}"
-                small, scale = frame.small(finder.size)
-                if len(found) < pictures and seen * pictures // wanted >= len(found):
-                    found.append(Picture(small, scale, label))
-                seen += 1
-                faces = finder.detect([small])[0]
+                small, scale = frame.small(detector.size)
+                if len(found) < images and taken * images // wanted >= len(found):
+                    found.append(SampleImage(small, scale, label))
+                taken += 1
+                faces = detector.detect([small])[0]
                 if faces and len(cut) < crops:
-                    cut.append(reader.crop(frame, faces[0].scaled(1 / scale).box).image)
+                    cut.append(regressor.crop(frame, faces[0].scaled(1 / scale).box).image)
                     labels.append(label)
     if crops and not cut:
         names = ", ".join(str(path) for path in videos)
@@ -91,7 +100,7 @@ def video_sample(
 
 
 def _length(info: VideoInfo) -> int:
-    """About how many frames a video holds; 0 where it does not say."""
+    """About how many frames a video holds; 0 where the container does not tell."""
     if info.frames_declared:
         return info.frames_declared
     return int(info.end_s * info.fps) if info.end_s and info.fps else 0

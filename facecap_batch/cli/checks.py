@@ -125,7 +125,7 @@ def bench(
     """Measure the speed of the engines, and of a clip stage by stage, on one worker here."""
     import json
 
-    from facecap_batch.checks import bench_report, mediapipe_peer
+    from facecap_batch.checks import bench_report, mediapipe_baseline
     from facecap_batch.checks.bench import bench as speeds
     from facecap_batch.storage.publish import publish_bytes
 
@@ -136,7 +136,7 @@ def bench(
     for speed in speeds(engines, names, video, seconds, peer_model, peer_python):
         measured.append(speed)
         print(bench_report.line(speed), flush=True)
-    if video and peer_model is None and mediapipe_peer.installed():
+    if video and peer_model is None and mediapipe_baseline.installed():
         print("MediaPipe is installed here: --peer-model FILE measures it, too", flush=True)
     if markdown is not None:
         publish_bytes(markdown, bench_report.markdown(measured).encode())

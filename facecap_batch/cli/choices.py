@@ -16,7 +16,14 @@ import typer
 Choice = TypeVar("Choice", bound=Enum)
 
 
-class Backend(str, Enum):
+class TextEnum(str, Enum):
+    """Members whose text is their value (Python 3.11's StrEnum): typer before 0.29 finds them by it."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Backend(TextEnum):
     """What runs the engines: `engines.registry.BACKENDS`, and the choice among them."""
 
     auto = "auto"
@@ -29,7 +36,7 @@ class Backend(str, Enum):
     torch = "torch"
 
 
-class PlanBackend(str, Enum):
+class PlanBackend(TextEnum):
     """The backends that have plans to build."""
 
     tensorrt = "tensorrt"
@@ -37,14 +44,14 @@ class PlanBackend(str, Enum):
     tensorrt_int8 = "tensorrt-int8"
 
 
-class Format(str, Enum):
+class Format(TextEnum):
     """What `export` writes: `exporting.formats.EXPORTERS`."""
 
     fbx = "fbx"
     livelink = "livelink"
 
 
-class Hwaccel(str, Enum):
+class Hwaccel(TextEnum):
     """Whether the GPU decodes: `video.options.HardwareDecoding`."""
 
     none = "none"
@@ -52,7 +59,7 @@ class Hwaccel(str, Enum):
     cuda = "cuda"
 
 
-class Kind(str, Enum):
+class Kind(TextEnum):
     """What a file of a network is: `importing.kinds.KINDS`."""
 
     faceboxes = "faceboxes"
@@ -62,21 +69,21 @@ class Kind(str, Enum):
     mediapipe = "mediapipe"
 
 
-class Role(str, Enum):
+class Role(TextEnum):
     """What a network does in a set: `engines.cards.ROLES`."""
 
     detector = "detector"
     regressor = "regressor"
 
 
-class Variant(str, Enum):
+class Variant(TextEnum):
     """Which MobileNetV3: `importing.options.VARIANTS`."""
 
     small = "small"
     large = "large"
 
 
-class Channels(str, Enum):
+class Channels(TextEnum):
     """The order of a pixel's channels: `engines.cards.CHANNELS`."""
 
     RGB = "RGB"

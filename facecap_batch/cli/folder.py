@@ -35,14 +35,14 @@ def status(
     import dataclasses
     import json
 
-    from facecap_batch.output import status as room
+    from facecap_batch.output import status as run_status
 
     folder = storage_path(output)
-    for number, found in enumerate(room.watch(folder, every) if watch else [room.status(folder)]):
+    for number, found in enumerate(run_status.watch(folder, every) if watch else [run_status.status(folder)]):
         if as_json:  # watched: one object per line
             print(json.dumps(dataclasses.asdict(found), indent=None if watch else 2), flush=True)
         else:
-            print(("\n" if number else "") + room.describe(found), flush=True)
+            print(("\n" if number else "") + run_status.describe(found), flush=True)
 
 
 def query(

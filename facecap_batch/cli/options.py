@@ -20,7 +20,7 @@ SOLVE_PANEL = "Solve"
 RERUN_PANEL = "Reruns"
 REPORT_PANEL = "Output on the terminal and logs"
 
-# Folders and manifests are paths or URIs: `storage.storage_path` tells them apart.
+# Folders and manifests are paths or URIs: `storage.publish.storage_path` distinguishes them.
 Output = Annotated[str, typer.Argument(metavar="OUT", help="Output folder of a run, or its URI.")]
 Clips = Annotated[
     list[str] | None,

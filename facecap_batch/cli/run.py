@@ -5,7 +5,6 @@ In: options. Out: an output folder, a summary line, an exit code. Nothing heavy 
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -151,6 +150,14 @@ def run(
             rich_help_panel=RERUN_PANEL,
         ),
     ] = RunOptions.retry_failed,
+    new_manifest: Annotated[
+        bool,
+        typer.Option(
+            "--new-manifest",
+            help="Accept a manifest that leaves out clips which are finished in the output folder.",
+            rich_help_panel=RERUN_PANEL,
+        ),
+    ] = RunOptions.new_manifest,
     log_json: LogJson = None,
     quiet: Quiet = False,
 ) -> None:
@@ -165,7 +172,7 @@ def run(
     """
     from facecap_batch.runs.manifest import read_manifest
 
-    read_manifest(manifest)  # the user hears of a bad manifest before engines are looked at
+    clips = read_manifest(manifest)  # first: the user hears of a bad manifest before engines are looked at
     from facecap_batch.runs.config import make_config, worker_threads
     from facecap_batch.runs.observers.progress import make_display
     from facecap_batch.runs.start import start_run
@@ -191,8 +198,6 @@ def run(
         ),
         require_certificate,
     )
-    if ray_address is None:  # the machines of a cluster may have what this one lacks
-        require_backend(backend)
     options = RunOptions(
         output=storage_path(output),
         workers=workers,
@@ -202,10 +207,11 @@ def run(
         force=force,
         retry_failed=retry_failed,
         attempts=attempts,
+        new_manifest=new_manifest,
         log_json=log_json,
         segment_s=segment_seconds,
     )
-    conclude(start_run(manifest, config, options, make_display(quiet)), storage_path(output))
+    conclude(start_run(clips, config, options, make_display(quiet)), storage_path(output))
 
 
 def solve(
@@ -271,20 +277,6 @@ def retry(
     conclude(retry_run(options, clip or [], make_display(quiet)), storage_path(output))
 
 
-def require_backend(backend: Backend) -> None:
-    """Raise BackendUnavailable, with what to install, where `backend` cannot run on this machine.
-
-    Workers find out for themselves, but only once Ray has been started. The runtimes behind "auto" are only
-    looked for: importing them would slow down every rerun that has nothing to do.
-    """
-    from facecap_batch.engines.registry import choose_backend
-
-    runtimes = ("onnxruntime", "torch", "tensorrt")
-    if backend is Backend.auto and any(importlib.util.find_spec(name) is not None for name in runtimes):
-        return
-    choose_backend(backend.value)
-
-
 def conclude(summary: RunSummary, output: StoragePath) -> None:
     """Print how a run ended and leave with its exit code.
 
@@ -296,6 +288,8 @@ def conclude(summary: RunSummary, output: StoragePath) -> None:
     parts = [f"{summary.done} of {summary.clips} clips done"]
     if summary.kept:
         parts.append(f"{summary.kept} of them by earlier runs")
+    if summary.without_face:
+        parts.append(f"{summary.without_face} without any face (see note in {output / 'clips.parquet'})")
     if summary.failed:
         parts.append(f"{summary.failed} failed (see {output / 'clips.parquet'})")
     if summary.pending:

@@ -1,4 +1,4 @@
-"""The card of an engine: everything a stranger needs to run the file beside it, and to trust it.
+"""The card of an engine: everything that is needed to run the file beside it, and to trust it.
 
 In: a JSON card and the network file it names. Out: an `EngineCard`, checked field by field; `verify` compares
 the file with the card's SHA-256. A card never travels without its file: both lie in one folder.
@@ -31,10 +31,10 @@ Shape = tuple[int | str, ...]  # BATCH for the batch axis, whole numbers elsewhe
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
-    """What the network wants to be fed.
+    """The input of a network.
 
     With dtype uint8 the graph normalises by itself and `mean`, `std` only record what it does; with float32
-    whoever feeds it computes (value - mean) / std first (`engine.prepare_input`).
+    the caller computes (value - mean) / std first (`batching.prepare_input`).
     """
 
     name: str
@@ -44,7 +44,7 @@ class InputSpec:
     channels: str = "RGB"  # the order in which `shape`'s colour axis is read
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)  # per channel in `channels` order, 0..255
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    step: int = 0  # pixels; height and width may be any multiples of it up to `size`. 0: as `shape` says
+    step: int = 0  # pixels; height and width may be any multiples of it up to `size`. 0: only `shape`
 
     @property
     def size(self) -> int:
@@ -76,7 +76,7 @@ class EngineCard:
     role: str  # "detector" | "regressor"
     file: str  # name of the ONNX file in the card's folder
     sha256: str  # hex, of the file
-    licence: str  # SPDX identifier, or the terms in words
+    licence: str  # SPDX identifier, or the terms as text
     version: str
     input: InputSpec
     outputs: dict[str, Shape]
@@ -84,16 +84,16 @@ class EngineCard:
     head_frame: str = "crop"  # regressor: see HEAD_FRAMES
     batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES  # the only batch shapes ever run; others are padded
     postprocess: dict[str, float] = dataclasses.field(default_factory=dict)  # thresholds, crop_scale ...
-    # Regressor: what its movements are too small by, measured on people it does not know; 1 where not named.
+    # Regressor: by which factor its movements are too small, measured on people that it was not trained on;
+    # 1 where not named.
     gains: dict[str, float] = dataclasses.field(default_factory=dict)
     # Regressor: its outputs for faces at rest, measured on such people; 0 where not named.
     rest: dict[str, float] = dataclasses.field(default_factory=dict)
     architecture: dict[str, Any] = dataclasses.field(default_factory=dict)  # network and its sizes
     training: dict[str, Any] = dataclasses.field(default_factory=dict)  # data, command, seed
     quality: dict[str, Any] = dataclasses.field(default_factory=dict)  # measured figures
-    folder: Path = dataclasses.field(
-        default=Path(), compare=False
-    )  # where the card was read; not in the JSON
+    # Where the card was read; not in the JSON.
+    folder: Path = dataclasses.field(default=Path(), compare=False)
 
     @property
     def path(self) -> Path:
@@ -110,10 +110,10 @@ class EngineCard:
         """SHA-256 of what, besides the file, decides results: input, outputs, batches, thresholds, gains,
         rest."""
         names = ("input", "outputs", "output_names", "batch_sizes", "postprocess", "gains", "rest")
-        said = {name: value for name, value in dataclasses.asdict(self).items() if name in names}
+        used = {name: value for name, value in dataclasses.asdict(self).items() if name in names}
         if self.head_frame != HEAD_FRAMES[0]:
-            said["head_frame"] = self.head_frame
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+            used["head_frame"] = self.head_frame
+        return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
         """The card as indented JSON, keys in a fixed order."""
@@ -227,7 +227,7 @@ def _sha256(file: Any) -> str:
 
 
 def read_card(path: Path) -> EngineCard:
-    """Read a card; its folder is where the network file is looked for."""
+    """Read a card; the network file is expected in its folder."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

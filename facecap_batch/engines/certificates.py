@@ -1,6 +1,6 @@
-"""Certificates: the kept proof that a backend says what the reference says, on this hardware.
+"""Certificates: the kept proof that a backend agrees with the reference, on this hardware.
 
-In: what `verify` measured. Out: a JSON file beside the engine set, found again by whoever is about to use
+In: what `verify` measured. Out: a JSON file beside the engine set, found again when somebody is about to use
 that backend with these engines, these libraries and this kind of hardware. It is valid for exactly those: any
 other engine file or card, library version, processor or tool version needs one of its own, and they lie side
 by side.
@@ -15,22 +15,21 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from facecap_batch import __version__, machine
-from facecap_batch.engines.registry import AUTO, choose_backend, unavailable_because
+from facecap_batch.engines.registry import choose_backend
 from facecap_batch.engines.sets import EngineSet, available_sets, fingerprints, load_set
-from facecap_batch.errors import NotCertified, OutputNotWritable
+from facecap_batch.errors import NotCertified, OutputNotWritable, install_hint
 from facecap_batch.storage.publish import publish_bytes
 
 FORMAT = 1
 FOLDER = "certificates"
 REFERENCE = "torch"  # on the CPU; what others are measured by needs no certificate
 AGREES, DIFFERS = "agrees", "differs"
-# A comparison on fewer says too little to be kept.
-MIN_CROPS, MIN_PICTURES = 100, 20
+# A comparison on fewer proves too little to be kept.
+MIN_CROPS, MIN_IMAGES = 100, 20
 # Distributions whose versions decide what a backend computes, by the first word of its name.
 LIBRARIES = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
@@ -92,16 +91,16 @@ def hardware_of(backend: str) -> str:
     return f"{platform.machine()} {machine.hardware()['processor']}".strip()
 
 
-def _gpus() -> Sequence[str]:
-    """Containers often see a GPU but not the driver's files; its own tool then names it."""
+def _gpus() -> list[str]:
+    """Containers often see a GPU but not the driver's files; nvidia-smi then names it."""
     if found := machine.hardware()["gpus"]:
-        return found
+        return list(found)
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=True)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
-    return [line.strip() for line in said.stdout.splitlines() if line.strip()]
+    return [line.strip() for line in ended.stdout.splitlines() if line.strip()]
 
 
 def folders_of(engines: EngineSet) -> list[Path]:
@@ -113,26 +112,26 @@ def folders_of(engines: EngineSet) -> list[Path]:
 
 
 def issue(
-    engines: EngineSet, subject: Subject, said: dict[str, Any], path: Path | None = None
+    engines: EngineSet, subject: Subject, measured: dict[str, Any], path: Path | None = None
 ) -> Certificate:
-    """Publish a certificate with `said` (what was measured, on what, and "verdict"); return it.
+    """Publish a certificate with `measured` (the figures, their input, and "verdict"); return it.
 
     It lies beside the set, else in the user's folder, else at `path` alone. Raises OutputNotWritable.
     """
-    content = {"format": FORMAT, **dataclasses.asdict(subject), **said, "issued_at": machine.utc_now()}
+    content = {"format": FORMAT, **dataclasses.asdict(subject), **measured, "issued_at": machine.utc_now()}
     data = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
     name = f"{subject.backend}.{subject.key()}.json"
-    places = [path] if path else [folder / name for folder in folders_of(engines)]
-    for place in places:
+    paths = [path] if path else [folder / name for folder in folders_of(engines)]
+    for target in paths:
         try:
-            publish_bytes(place, data)
+            publish_bytes(target, data)
         except OSError as error:
             refused = error
             continue
-        return _read(place)
+        return _read(target)
     raise OutputNotWritable(
-        f"the certificate cannot be written to {' or '.join(map(str, places))}: {refused}; "
-        "name another place with --certificate"
+        f"the certificate cannot be written to {' or '.join(map(str, paths))}: {refused}; "
+        "name another file with --certificate"
     ) from refused
 
 
@@ -165,30 +164,25 @@ def require(engines: EngineSet, backend: str) -> Certificate | None:
     about = f"backend {backend} with engines {engines.name!r}, {versions or 'no library'}, {subject.hardware}"
     command = f"facecap-batch verify --engines {_spelt(engines)} --backend {backend}"
     if found is not None:
-        raise NotCertified(f"{about}: differs from the reference, says {found.path}; `{command}` tries again")
+        raise NotCertified(
+            f"{about}: differs from the reference according to {found.path}; `{command}` tries again"
+        )
     others = sum(len(list(folder.glob(f"{backend}.*json"))) for folder in folders_of(engines))
     aside = f" ({others} of other engines, versions or hardware)" if others else ""
     raise NotCertified(
         f"{about}: no certificate{aside}; on such a machine, with the reference installed "
-        f"(pip install 'facecap-batch[torch]'), `{command}` issues one"
+        f"({install_hint('torch')}), `{command}` issues one"
     )
 
 
 def require_for(engine_set: str, backend: str) -> None:
-    """Raise NotCertified unless a run with this set and `backend` ("auto": any that works) may go on."""
-    engines = load_set(engine_set)
-    names = [backend]
-    if backend == "auto":
-        names = [name for name in AUTO if unavailable_because(name) is None] or [choose_backend().name]
-    refused = []
-    for name in names:
-        try:
-            require(engines, name)
-        except NotCertified as error:
-            refused.append(error)
-        else:
-            return
-    raise refused[0]
+    """Raise NotCertified unless this set is certified on the backend that `backend` means on this machine.
+
+    "auto" means the one that workers here will take: another one that is certified, or the reference, which
+    needs no certificate, does not help them.
+    """
+    name = choose_backend().name if backend == "auto" else backend
+    require(load_set(engine_set), name)
 
 
 def _spelt(engines: EngineSet) -> str:

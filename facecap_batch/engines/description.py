@@ -1,4 +1,4 @@
-"""Cards and sets in words, for a terminal.
+"""Cards and sets as text, for a terminal.
 
 In: cards. Out: lines of text, nothing left out that decides a result; `EngineCard.to_json` has the rest.
 """
@@ -21,12 +21,12 @@ _LABEL = 12
 _TOGETHER = "\N{NO-BREAK SPACE}"  # between a name and its value: lines are not broken there
 _HEADS = {
     "crop": "relative to the crop: made radians and centimetres of the camera's frame",
-    "camera": "taken as said: radians and centimetres of the camera's frame",
+    "camera": "taken as they are: radians and centimetres of the camera's frame",
 }
 
 
 def describe_card(card: EngineCard) -> str:
-    """A card for a reader, without a newline at its end."""
+    """A card as text, without a newline at its end."""
     lines = [f"{card.role} {card.name} {card.version}"]
     for label, text in _facts(card):
         begin = f"  {label:{_LABEL}}"
@@ -61,19 +61,19 @@ def _facts(card: EngineCard) -> Iterator[tuple[str, str]]:
 
 def _columns(card: EngineCard) -> Iterator[tuple[str, str]]:
     columns = output_columns(card.output_names, f"regressor {card.name!r}")
-    said = [name for name, place in zip(ARKIT_NAMES, columns.coefficients, strict=True) if place >= 0]
-    unsaid = [name for name in ARKIT_NAMES if name not in said]
-    yield "ARKit", f"all {len(said)}" if not unsaid else f"{len(said)} of {len(ARKIT_NAMES)}"
-    if said and unsaid:
-        yield "not said", ", ".join(unsaid)
+    named = [name for name, column in zip(ARKIT_NAMES, columns.coefficients, strict=True) if column >= 0]
+    missing = [name for name in ARKIT_NAMES if name not in named]
+    yield "ARKit", f"all {len(named)}" if not missing else f"{len(named)} of {len(ARKIT_NAMES)}"
+    if named and missing:
+        yield "no output", ", ".join(missing)
     parts = [
         part
-        for part, places in (("rotation", columns.pose[:3]), ("position", columns.pose[3:]))
-        if min(places) >= 0
+        for part, found in (("rotation", columns.pose[:3]), ("position", columns.pose[3:]))
+        if min(found) >= 0
     ]
-    yield "head", f"{' and '.join(parts)}, {_HEADS[card.head_frame]}" if parts else "not said"
+    yield "head", f"{' and '.join(parts)}, {_HEADS[card.head_frame]}" if parts else "no output"
     if columns.extra_names:
-        yield "its own", ", ".join(columns.extra_names)
+        yield "others", ", ".join(columns.extra_names)
 
 
 def _shape(shape: tuple[int | str, ...]) -> str:
@@ -104,10 +104,10 @@ def describe_sets(sets: dict[str, Path]) -> str:
             rows.append((name, "broken", str(error), "", "", ""))
             continue
         for number, card in enumerate(cards):
-            said = f"{len(card.output_names)} numbers" if card.role == "regressor" else "boxes"
+            outputs = f"{len(card.output_names)} numbers" if card.role == "regressor" else "boxes"
             engine = f"{card.name} {card.version}"
             rows.append(
-                ("" if number else name, card.role, engine, f"{card.input.size} px", said, card.licence)
+                ("" if number else name, card.role, engine, f"{card.input.size} px", outputs, card.licence)
             )
     widths = [max(len(row[column]) for row in rows if row[1] != "broken") for column in range(len(rows[0]))]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

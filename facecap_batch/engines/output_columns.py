@@ -1,8 +1,8 @@
 """Which column of the table each output of a regressor becomes, by the output's name.
 
 In: the names on a regressor's card. Out: `OutputColumns`. ARKit's names and the head's go to their columns
-whatever their order; columns that no output is named for stay empty; outputs of other names become columns of
-their own behind the contract's. Two columns never differ by case alone: SQL could not tell them apart.
+whatever their order; columns that no output is named for stay empty; outputs of other names become further
+columns behind the contract's. Two columns never differ by case alone: SQL could not tell them apart.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FRAMES = {"crop": POSE_NAMES, "camera": HEAD_NAMES}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OutputColumns:
-    """Where each column of the table is found among the outputs; -1 where no output says it."""
+    """Where each column of the table is found among the outputs; -1 where there is no such output."""
 
     coefficients: np.ndarray  # int64 [51], ARKIT_NAMES order
     pose: np.ndarray  # int64 [6], POSE_NAMES order; HEAD_NAMES' where the card's head_frame is "camera"
@@ -34,22 +34,23 @@ class OutputColumns:
 def output_columns(names: Sequence[str], owner: str) -> OutputColumns:
     """Sort outputs called `names` into columns; `owner` is named in errors.
 
-    Raises EngineError for names that are repeated, empty, or a column of the table that is not an output's,
+    Raises EngineError for names that are repeated, empty, or a column of the table that is no output,
     and for a rotation or position of which only some axes are named.
     """
     problems = [*_name_problems(names), *_part_problems(names)]
     if problems:
         raise EngineError(f"{owner}: " + "; ".join(problems))
-    place = {name: number for number, name in enumerate(names)}
+    column_of = {name: number for number, name in enumerate(names)}
     pose = [
-        place.get(inside, place.get(head, -1)) for inside, head in zip(POSE_NAMES, HEAD_NAMES, strict=True)
+        column_of.get(inside, column_of.get(head, -1))
+        for inside, head in zip(POSE_NAMES, HEAD_NAMES, strict=True)
     ]
     known = {*ARKIT_NAMES, *POSE_NAMES, *HEAD_NAMES}
     extra = tuple(name for name in names if name not in known)
     return OutputColumns(
-        coefficients=np.array([place.get(name, -1) for name in ARKIT_NAMES], np.int64),
+        coefficients=np.array([column_of.get(name, -1) for name in ARKIT_NAMES], np.int64),
         pose=np.array(pose, np.int64),
-        extra=np.array([place[name] for name in extra], np.int64),
+        extra=np.array([column_of[name] for name in extra], np.int64),
         extra_names=extra,
     )
 
@@ -68,16 +69,16 @@ def head_frame_of(names: Sequence[str], owner: str) -> str:
 
 def _name_problems(names: Sequence[str]) -> list[str]:
     outputs = {*ARKIT_NAMES, *POSE_NAMES, *HEAD_NAMES}
-    spelt = {name.lower(): name for name in (*SCHEMA.names, *POSE_NAMES)}
+    spelling = {name.lower(): name for name in (*SCHEMA.names, *POSE_NAMES)}
     seen: dict[str, str] = {}
     problems = [] if names else ["no output is named"]
     for name in names:
-        column = spelt.get(name.lower(), name)
+        column = spelling.get(name.lower(), name)
         if not name or name != name.strip() or not name.isprintable() or "," in name:
             problems.append(f"{name!r} is no name for an output")
         elif column != name:
             problems.append(f"output {name!r} differs from the column {column!r} by case alone: call it that")
-        elif column in spelt.values() and column not in outputs:
+        elif column in spelling.values() and column not in outputs:
             problems.append(f"output {name!r} would hide the table's column of that name: rename it")
         elif name.lower() in seen:
             problems.append(f"outputs {seen[name.lower()]!r} and {name!r} are one name, but for case at most")

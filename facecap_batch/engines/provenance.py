@@ -1,7 +1,7 @@
 """What a table records of the engines that made it.
 
 In: open engines. Out: metadata of a raw table: who computed it and under which licence, and what later steps
-need to know of the regressor (its own names, its gains, where it rests).
+need to know of the regressor (its output names, its gains, where it rests).
 """
 
 from __future__ import annotations

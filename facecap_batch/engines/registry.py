@@ -1,8 +1,8 @@
-"""The list of backends, and the one door through which an engine is opened.
+"""The list of backends, and the one function that opens an engine.
 
-In: a card and a backend's name, which says engine, device and precision in one word. Out: a running `Engine`
-on exactly that backend, or an error with the install line. "auto" takes the first of `AUTO` that works here
-and says which and why; it never lowers the precision.
+In: a card and a backend's name, which stands for runtime, device and precision. Out: a running `Engine` on
+exactly that backend, or an error with the install line. "auto" takes the first of `AUTO` that works here
+and logs which and why; it never lowers the precision.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BACKENDS: tuple[str, ...] = (
     "torch-cuda",
     "torch",
 )
-# These compute with fewer bits than the network was made with: only ever asked for by name.
+# These compute with fewer bits than the network was made with: only ever requested by name.
 REDUCED: dict[str, str] = {"tensorrt-fp16": "fp16", "tensorrt-int8": "int8"}
 AUTO: tuple[str, ...] = ("tensorrt", "onnxruntime-cuda", "onnxruntime-cpu", "torch")
 
@@ -68,33 +68,33 @@ def choose_backend(backend: str = "auto", excluded: tuple[str, ...] = ()) -> Bac
     if backend != "auto":
         if reason := unavailable_because(backend):
             raise BackendUnavailable(f"backend {backend}: {reason}")
-        return BackendChoice(backend, "asked for by name")
-    passed_over: list[str] = []
+        return BackendChoice(backend, "requested by name")
+    skipped: list[str] = []
     for name in AUTO:
         reason = "did not start" if name in excluded else unavailable_because(name)
         if reason is None:
-            return BackendChoice(name, "; ".join(["the fastest that works here", *passed_over]))
-        passed_over.append(f"not {name}: {reason}")
-    raise BackendUnavailable("no backend works here; " + "; ".join(passed_over))
+            return BackendChoice(name, "; ".join(["the fastest that works here", *skipped]))
+        skipped.append(f"not {name}: {reason}")
+    raise BackendUnavailable("no backend works here; " + "; ".join(skipped))
 
 
 def open_engine(card: EngineCard, backend: str = "auto", threads: int = 1) -> Engine:
     """Verify the card's file and open it on `backend`, with `threads` CPU threads.
 
     Raises EngineError or EngineMismatch for a missing or changed file, BackendUnavailable where the backend
-    cannot run. A backend asked for by name is never replaced by another; "auto" logs what it took and why.
+    cannot run. A backend requested by name is never replaced by another; "auto" logs what it took and why.
     """
     card.verify()
     if backend != "auto":
         return _open(card, choose_backend(backend).name, threads)
-    passed_over: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     while True:
-        choice = choose_backend("auto", passed_over)
+        choice = choose_backend("auto", skipped)
         try:
             engine = _open(card, choice.name, threads)
         except BackendUnavailable as error:  # installed, but its device or driver is not there
-            log.warning("engine %s: passed over %s: %s", card.name, choice.name, error)
-            passed_over += (choice.name,)
+            log.warning("engine %s: skipped %s: %s", card.name, choice.name, error)
+            skipped += (choice.name,)
         else:
             log.info("engine %s on %s: %s", card.name, choice.name, choice.reason)
             return engine

@@ -41,8 +41,8 @@ def is_shipped(folder: Path) -> bool:
 
 def set_folders() -> list[Path]:
     """Folders that hold sets, in order of search: the user's, the wheel's, the source checkout's."""
-    own = [Path(folder) for folder in os.environ.get(ENGINES_VARIABLE, "").split(os.pathsep) if folder]
-    return [folder for folder in (*own, *_SHIPPED) if folder.is_dir()]
+    users = [Path(folder) for folder in os.environ.get(ENGINES_VARIABLE, "").split(os.pathsep) if folder]
+    return [folder for folder in (*users, *_SHIPPED) if folder.is_dir()]
 
 
 def available_sets() -> dict[str, Path]:
@@ -56,8 +56,11 @@ def available_sets() -> dict[str, Path]:
 
 
 def load_set(name_or_path: str | Path) -> EngineSet:
-    """The set of that name, or of that folder. Raises EngineError where there is none (which sets there are
-    is told), or where a card cannot be used."""
+    """The set of that name, or of that folder.
+
+    Raises:
+        EngineError: There is none (the message lists the sets), or a card cannot be used.
+    """
     path = Path(name_or_path)
     folder = available_sets().get(str(name_or_path))
     if folder is None and path.is_dir():
@@ -80,8 +83,12 @@ def load_set(name_or_path: str | Path) -> EngineSet:
 
 
 def fingerprints(engines: EngineSet) -> dict[str, str]:
-    """What decides the set's results: for each role the SHA-256 of its file (``detector``), and of what its
-    card says of the use made of it (``detector_card``)."""
+    """Digests of what decides the set's results.
+
+    Returns:
+        For each role the SHA-256 of its file (``detector``), and of the fields of its card that decide how
+        the file is used (``detector_card``).
+    """
     return {
         name: digest
         for card in engines.cards

@@ -113,7 +113,7 @@ def matched_frames(
 
     Args:
         video_path: a path or a URI.
-        table: says the PTS of each row, and the rotation and size of the images.
+        table: gives the PTS of each row, and the rotation and size of the images.
         rows: rows of `table`.
 
     Yields:

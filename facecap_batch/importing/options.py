@@ -1,12 +1,13 @@
-"""What a user says of a network that its file does not say: names, sizes, normalisation, licence.
+"""What a user tells of a network that its file does not: names, sizes, normalisation, licence.
 
-In: options as typed. Out: `ImportOptions`, checked as far as that goes without the file; what was not said is
-None, and each importer has a default of its own.
+In: options as typed. Out: `ImportOptions`, checked as far as that is possible without the file. An option
+that was not given is None, and each importer has a default of its own for it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 from facecap_batch.coefficients import OUTPUT_NAMES
@@ -22,7 +23,7 @@ Channels = tuple[float, float, float]  # of a pixel's three values, 0..255
 
 @dataclasses.dataclass(frozen=True)
 class ImportOptions:
-    """See `engines import --help`; None where nothing was said."""
+    """The options of `engines import`; None where one was not given."""
 
     role: str | None = None  # "detector" | "regressor"
     name: str | None = None
@@ -30,7 +31,7 @@ class ImportOptions:
     output_names: tuple[str, ...] | None = None
     variant: str | None = None  # of MobileNetV3: "small" | "large"
     size: int | None = None  # pixels, side of a regressor's crop
-    detector_size: int | None = None  # pixels, longest side of the picture that a detector is shown
+    detector_size: int | None = None  # pixels, longest side of a detector's input
     mean: Channels | None = None  # in `channels` order
     std: Channels | None = None
     channels: str | None = None  # "RGB" | "BGR"
@@ -41,16 +42,29 @@ class ImportOptions:
             if getattr(self, field) not in (None, *allowed):
                 raise EngineError(f"--{field} {getattr(self, field)}: one of {', '.join(allowed)}")
 
-    def said(self) -> set[str]:
-        """Names of the fields in which something was said."""
+    def given(self) -> set[str]:
+        """Names of the fields that were given."""
         return {field.name for field in dataclasses.fields(self) if getattr(self, field.name) is not None}
 
 
-def output_names(names: str | None, count: int | None) -> tuple[str, ...] | None:
-    """Names of `count` outputs: of a file (one a line, or commas), a list with commas, or "numbered".
+def as_flags(fields: Iterable[str]) -> str:
+    """Fields of `ImportOptions` as a user types them: "--crop-scale, --size"."""
+    return ", ".join(f"--{field.replace('_', '-')}" for field in sorted(fields))
 
-    Without names, 57 outputs are the table's own, in its order; None where neither is said. Raises
-    EngineError where the names are not `count`, or make no table.
+
+def output_names(names: str | None, count: int | None) -> tuple[str, ...] | None:
+    """The names of a network's outputs.
+
+    Args:
+        names: a file with one name a line (or commas), a list with commas, or "numbered".
+        count: how many outputs there are.
+
+    Returns:
+        One name per output. Without `names`, 57 outputs have the table's own, in its order; None without
+        both.
+
+    Raises:
+        EngineError: the number of names is not `count`, or a table cannot have them as columns.
     """
     if names is None:
         if count is None:
@@ -69,7 +83,7 @@ def output_names(names: str | None, count: int | None) -> tuple[str, ...] | None
     listed = _listed(names)
     output_columns(listed, "--output-names")
     if count is not None and count != len(listed):
-        raise EngineError(f"--output-names names {len(listed)} outputs, --num-outputs says {count}")
+        raise EngineError(f"--output-names names {len(listed)} outputs, --num-outputs is {count}")
     return listed
 
 
@@ -87,7 +101,11 @@ def _listed(names: str) -> tuple[str, ...]:
 
 
 def channel_values(text: str | None, option: str) -> Channels | None:
-    """One number or three with commas, as three numbers 0..255; EngineError where it is not so."""
+    """Three numbers, 0..255, of `text`: one number for all channels, or three with commas.
+
+    Raises:
+        EngineError: `text` is something else, or seems to be meant for pixels 0..1.
+    """
     if text is None:
         return None
     try:

@@ -1,7 +1,7 @@
-"""Other people's networks, made into engines of ours.
+"""Weights in public layouts, and ONNX files with a card, made into engines.
 
 In: a weights file in a public layout, or an ONNX file with a card. Out: an ONNX file and a card in an engine
-folder. Which importer a file gets is decided in `importing`. Torch is imported only when weights are.
+folder. `kinds` decides which importer a file gets. Torch is imported only when weights are.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -32,17 +32,22 @@ FACEBOXES_MEAN_RGB = (123.0, 117.0, 104.0)
 # Its training accepted faces from 20 px at 1024 px; 640 px sees faces from about 1/32 of the image.
 FACEBOXES_SIZE = 640
 MOBILENET_SIZE = 112
-MOBILENET_BLOCKS = {12: "small", 16: "large"}  # by the number of the last one, the first is 0
-MOBILENET_LAST = "head.3.weight"  # of the layer that says the outputs
+# By the number of the last block; the first is 0.
+MOBILENET_BLOCKS: dict[int, Literal["small", "large"]] = {12: "small", 16: "large"}
+MOBILENET_LAST = "head.3.weight"  # of the layer that gives the outputs
 TORCHVISION_EPSILON = 1e-3  # of its MobileNetV3's batch normalisation
 
 
-def detector_card(name: str, size: int, anchors: int | str, **fields: object) -> EngineCard:
-    """The card of a detector of the default contract; `fields` are further fields of `EngineCard`.
+def detector_card(name: str, size: int, anchors: int | str, **fields: Any) -> EngineCard:
+    """The card of a detector of the default contract.
 
-    anchors: how many boxes it gives, or a name where that depends on the image.
+    Args:
+        name: the engine's name.
+        size: pixels, side of its input.
+        anchors: how many boxes it gives, or a name where that depends on the image.
+        fields: further fields of `EngineCard`, instead of the defaults.
     """
-    defaults: dict[str, object] = {
+    defaults: dict[str, Any] = {
         "file": "detector.onnx",
         "sha256": "",
         "licence": "unknown",
@@ -52,12 +57,12 @@ def detector_card(name: str, size: int, anchors: int | str, **fields: object) ->
         "batch_sizes": (1, 8),
         "postprocess": {"score_threshold": 0.5, "nms_iou": 0.3},
     }
-    return EngineCard(name=name, role="detector", **{**defaults, **fields})  # type: ignore[arg-type]
+    return EngineCard(name=name, role="detector", **{**defaults, **fields})
 
 
-def regressor_card(name: str, **fields: object) -> EngineCard:
-    """The card of a regressor of the default contract; `fields` are further fields of `EngineCard`."""
-    defaults: dict[str, object] = {
+def regressor_card(name: str, **fields: Any) -> EngineCard:
+    """The card of a regressor of the default contract; `fields` of `EngineCard` instead of the defaults."""
+    defaults: dict[str, Any] = {
         "file": "regressor.onnx",
         "sha256": "",
         "licence": "unknown",
@@ -71,16 +76,26 @@ def regressor_card(name: str, **fields: object) -> EngineCard:
         "output_names": OUTPUT_NAMES,
         "postprocess": {"crop_scale": CROP_SCALE},
     }
-    return EngineCard(name=name, role="regressor", **{**defaults, **fields})  # type: ignore[arg-type]
+    return EngineCard(name=name, role="regressor", **{**defaults, **fields})
 
 
 def import_faceboxes(
     weights: Path, folder: Path, size: int = FACEBOXES_SIZE, name: str = "faceboxes", licence: str = "unknown"
 ) -> EngineCard:
-    """Export FaceBoxes weights of the public PyTorch layout to `folder` as a detector; return its card.
+    """Export FaceBoxes weights of the public PyTorch layout to `folder` as a detector.
 
-    `size` is the longest side of the pictures it is shown, pixels. Raises EngineError where the weights are
-    not FaceBoxes' (missing and superfluous names are told).
+    Args:
+        weights: the ``.pth`` file.
+        folder: the set's folder.
+        size: pixels, longest side of the images that it is run on.
+        name, licence: written into the card.
+
+    Returns:
+        The card.
+
+    Raises:
+        EngineError: the weights are not FaceBoxes' (missing and superfluous names are listed), or `size` is
+            smaller than its coarsest stride.
     """
     state = load_state(weights)
     from facecap_batch.importing.networks.faceboxes import FaceBoxes, FaceBoxesDetector
@@ -90,7 +105,7 @@ def import_faceboxes(
     fit(network, state, weights, "FaceBoxes weights")
     least = network.strides[-1]
     if size < least:
-        raise EngineError(f"FaceBoxes needs pictures of {least} pixels at least, not {size}")
+        raise EngineError(f"FaceBoxes needs images of at least {least} pixels, not {size}")
     detector = FaceBoxesDetector(network, size, FACEBOXES_MEAN_RGB, (1.0, 1.0, 1.0), bgr=True)
     card = detector_card(
         name,
@@ -117,13 +132,24 @@ def import_mobilenetv3(
     channels: str = "RGB",
     crop_scale: float = CROP_SCALE,
 ) -> EngineCard:
-    """Export a MobileNetV3 regressor with one output per name of `output_names` to `folder`; return its card.
+    """Export a MobileNetV3 regressor with one output per name of `output_names` to `folder`.
 
-    `weights` has the parameter names of `networks.mobilenetv3` or of torchvision; `variant` ("small",
-    "large") is found out where it is None. `size` is the side of its crop in pixels, `crop_scale` that side
-    over the longer side of the face box; `mean` and `std` (0..255, in the order of `channels`) are what it
-    was trained with. Raises EngineError where the weights are of another network or have another number of
-    outputs.
+    Args:
+        weights: a ``.pth`` file with the parameter names of `networks.mobilenetv3` or of torchvision.
+        folder: the set's folder.
+        output_names: one name per output, in their order.
+        variant: "small" or "large", to be checked; None where the weights decide.
+        size: pixels, side of its crop.
+        name, licence: written into the card.
+        mean, std: 0..255, in the order of `channels`: the normalisation that it was trained with.
+        channels: "RGB" or "BGR", the order that it was trained with.
+        crop_scale: side of the crop over the longer side of the face box.
+
+    Returns:
+        The card.
+
+    Raises:
+        EngineError: the weights are of another network, or have another number of outputs.
     """
     state = load_state(weights)
     head_frame = head_frame_of(output_names, f"regressor {name!r}")
@@ -135,22 +161,22 @@ def import_mobilenetv3(
     public = any(key.startswith("classifier.") for key in state)
     if public:
         state = _from_torchvision(state)
-    variant = _variant(state, variant, weights)
-    what = f"a MobileNetV3-{variant} with {len(output_names)} outputs"
+    found = _variant(state, variant, weights)
+    what = f"a MobileNetV3-{found} with {len(output_names)} outputs"
     last = state.get(MOBILENET_LAST)
     if last is not None and len(last) != len(output_names):
         raise EngineError(
-            f"{weights} does not hold {what}: it has {len(last)}; say --num-outputs {len(last)} and "
+            f"{weights} does not hold {what}: it has {len(last)}; set --num-outputs {len(last)} and "
             f"--output-names with a name for each"
         )
-    network = MobileNetV3(variant, len(output_names))  # type: ignore[arg-type]
+    network = MobileNetV3(found, len(output_names))
     fit(network, state, weights, what)
     if public:
         for layer in network.modules():
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.eps = TORCHVISION_EPSILON
     if channels == "BGR":  # the engine is fed RGB: its first layer's colours change places
-        first = network.features[0][0]  # type: ignore[index]
+        first = next(layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d))
         first.weight.data = first.weight.data.flip(1)
         mean, std = mean[::-1], std[::-1]
     card = regressor_card(
@@ -161,7 +187,7 @@ def import_mobilenetv3(
         output_names=tuple(output_names),
         head_frame=head_frame,
         postprocess={"crop_scale": crop_scale},
-        architecture={"network": "MobileNetV3", "variant": variant, "trained_on": channels},
+        architecture={"network": "MobileNetV3", "variant": found, "trained_on": channels},
         training=_origin(weights),
     )
     return export_onnx(ScaledPixels(network, mean, std), card, folder)
@@ -180,8 +206,8 @@ def _from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _variant(state: dict[str, Tensor], said: str | None, weights: Path) -> str:
-    """Small or large, by the number of blocks; EngineError where it is neither, or not what was said."""
+def _variant(state: dict[str, Tensor], wanted: str | None, weights: Path) -> Literal["small", "large"]:
+    """Small or large, by the number of blocks; EngineError where it is neither, or not as `wanted`."""
     blocks = [int(found[1]) for key in state if (found := re.match(r"features\.(\d+)\.", key))]
     variant = MOBILENET_BLOCKS.get(max(blocks, default=-1))
     if variant is None:
@@ -190,8 +216,8 @@ def _variant(state: dict[str, Tensor], said: str | None, weights: Path) -> str:
             f"{weights} does not hold MobileNetV3 weights of torchvision's layout (features.0.0.weight …, "
             f"classifier.3.bias; 13 blocks small, 17 large): {instead}"
         )
-    if said not in (None, variant):
-        raise EngineError(f"{weights} holds a MobileNetV3-{variant}, not -{said}: leave --variant out")
+    if wanted not in (None, variant):
+        raise EngineError(f"{weights} holds a MobileNetV3-{variant}, not -{wanted}: leave --variant out")
     return variant
 
 
@@ -202,10 +228,19 @@ def import_onnx(
     licence: str | None = None,
     crop_scale: float | None = None,
 ) -> EngineCard:
-    """Copy any ONNX network with its card to `folder`, under the names of a set; return the new card.
+    """Copy any ONNX network with its card to `folder`, under the names of a set.
 
-    `name`, `licence` and `crop_scale` take the place of what the card says. Raises EngineError or
-    EngineMismatch where card and file do not belong together or no backend runs them.
+    Args:
+        card: the card's JSON file; its network lies beside it.
+        folder: the set's folder.
+        name, licence, crop_scale: replace the card's own.
+
+    Returns:
+        The new card.
+
+    Raises:
+        EngineError: no backend runs the network, or `crop_scale` is given for a detector.
+        EngineMismatch: card and network do not belong together.
     """
     given = read_card(card)
     if given.output_names:

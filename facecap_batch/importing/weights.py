@@ -1,4 +1,4 @@
-"""Weights files of other people, read without executing anything in them, and fitted into networks of ours.
+"""Weights files of other people, read without executing anything in them, and loaded into our networks.
 
 In: a ``.pth``. Out: its state dict, plain names to tensors; and a network that holds it, or an error that
 names every parameter that does not fit. Torch is imported when a file is read.
@@ -12,30 +12,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facecap_batch.errors import BackendUnavailable, EngineError
+from facecap_batch.errors import BackendUnavailable, EngineError, install_hint
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 NESTS = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put the state dict
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
-_MOST_NAMES = 6  # told of each kind of misfit
+_MAX_NAMES = 6  # listed of each kind of misfit
 _NO_WEIGHTS = "num_batches_tracked"  # of batch normalisation: a counter of training, absent in old files
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in `path`, wherever common training scripts nest it, less their prefixes.
+    """The state dict in `path`, wherever common training scripts nest it, without their prefixes.
 
-    Raises EngineError where there is none, or where reading the file would execute code.
+    Raises:
+        EngineError: there is none, or reading the file would execute code.
+        BackendUnavailable: torch is not installed.
     """
     if not path.is_file():
         raise EngineError(f"{path} is not there")
     try:
         import torch
     except ImportError as error:
-        raise BackendUnavailable(
-            f"importing {path.name} needs torch: pip install 'facecap-batch[torch]'"
-        ) from error
+        raise BackendUnavailable(f"importing {path.name} needs torch: {install_hint('torch')}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -59,7 +59,7 @@ def _plain(name: str) -> str:
 
 
 def _unreadable(path: Path, reason: str) -> str:
-    """Torch's own words advise to read the file unsafely: they are not passed on."""
+    """Why `path` cannot be read. Torch's own message advises reading it unsafely: it is not passed on."""
     carried = re.search(r"GLOBAL ([\w.]+)", reason)
     if carried:
         return (
@@ -72,7 +72,17 @@ def _unreadable(path: Path, reason: str) -> str:
 
 
 def fit(network: nn.Module, state: dict[str, Tensor], path: Path, what: str) -> None:
-    """Load `state` into `network`, every parameter; EngineError says which names of `what` do not fit."""
+    """Load `state` into `network`, every parameter.
+
+    Args:
+        network: the network to fill.
+        state: parameters by name.
+        path: where they come from, for the error.
+        what: what they should be, for the error: "FaceBoxes weights".
+
+    Raises:
+        EngineError: names or shapes do not fit; it lists them.
+    """
     wanted = _shapes(network.state_dict())
     given = _shapes(state)
     problems = []
@@ -81,8 +91,8 @@ def fit(network: nn.Module, state: dict[str, Tensor], path: Path, what: str) -> 
     if superfluous := [name for name in given if name not in wanted]:
         problems.append(f"superfluous {_some(superfluous)}")
     if other := [name for name in wanted if name in given and given[name] != wanted[name]]:
-        told = [f"{name} {list(given[name])} for {list(wanted[name])}" for name in other]
-        problems.append(f"of another shape {_some(told)}")
+        shapes = [f"{name} {list(given[name])} for {list(wanted[name])}" for name in other]
+        problems.append(f"of another shape {_some(shapes)}")
     if problems:
         raise EngineError(f"{path} does not hold {what}: " + "; ".join(problems))
     network.load_state_dict(state, strict=False)
@@ -93,5 +103,5 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

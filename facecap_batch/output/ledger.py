@@ -108,6 +108,11 @@ class Record:
     error_type: str = ""
     error: str = ""
 
+    @property
+    def shows_no_face(self) -> bool:
+        """True for a clip that is done although no face was found in any frame."""
+        return self.status == DONE and self.frames_with_face == 0
+
 
 class Ledger:
     """The records below one output folder."""

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facecap_batch.coefficients import SCHEMA
-from facecap_batch.errors import FacecapError
+from facecap_batch.errors import FacecapError, install_hint
 from facecap_batch.output.compact_index import Entry, read_index
 from facecap_batch.output.reports import CLIPS_NAME
 from facecap_batch.storage.connection import open_storage
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import duckdb
 
 VIEWS = ("coefficients", "raw", "clips")
-INSTALL_LINE = 'pip install "facecap-batch[query]"'
+INSTALL_LINE = install_hint("query")
 
 
 class BadQuery(FacecapError):
@@ -162,7 +162,8 @@ def connect(folder: str | StoragePath, mixed: bool = False) -> duckdb.DuckDBPyCo
         raise BadQuery(f"{folder} is not a folder; give the --output folder of a run")
     clips = folder / CLIPS_NAME
     compacted = read_index(folder)
-    tables = {name: _sources(folder, name, compacted, mixed) for name in ("coefficients", "raw")}
+    listed = _listed_clips(folder)
+    tables = {name: _sources(folder, name, listed, compacted, mixed) for name in ("coefficients", "raw")}
     has_clips = clips.is_file()
     if not has_clips and not any(tables.values()):
         raise BadQuery(
@@ -185,19 +186,37 @@ def connect(folder: str | StoragePath, mixed: bool = False) -> duckdb.DuckDBPyCo
     return connection
 
 
-def _sources(folder: StoragePath, kind: str, compacted: Sequence[Entry], mixed: bool) -> list[str]:
+def _listed_clips(folder: StoragePath) -> set[str] | None:
+    """The clips of the folder's manifest; None where the folder does not tell, and every table counts."""
+    try:
+        rows = pq.read_table(arrow_source(folder / CLIPS_NAME), columns=["clip_id"])
+    except (OSError, pa.ArrowException):
+        return None
+    return set(rows["clip_id"].to_pylist())
+
+
+def _sources(
+    folder: StoragePath, kind: str, listed: set[str] | None, compacted: Sequence[Entry], mixed: bool
+) -> list[str]:
     """Queries that together give every table of `kind` once: those with a valid entry from compact files, the
-    others from their small files. `mixed` as in `connect`.
+    others from their small files. Clips that are not in `listed` are left out; `mixed` as in `connect`.
     """
 
     def source(files: list[StoragePath]) -> str:
         return f"SELECT * FROM read_parquet([{_quoted(files)}], union_by_name={str(mixed).lower()})"
 
+    def is_listed(clip_id: str) -> bool:
+        return listed is None or clip_id in listed
+
     entries = [entry for entry in compacted if entry.kind == kind]
-    valid = {entry.name for entry in entries if entry.valid}
-    invalid = [entry.clip_id for entry in entries if not entry.valid]
-    small = [path for path in _files(folder / kind) if f"{kind}/{path.name}" not in valid]
-    large = [folder / file for file in sorted({entry.file for entry in entries if entry.valid})]
+    valid = {entry.name: entry.file for entry in entries if entry.valid and is_listed(entry.clip_id)}
+    invalid = [entry.clip_id for entry in entries if entry.name not in valid]
+    small = [
+        path
+        for path in _files(folder / kind)
+        if f"{kind}/{path.name}" not in valid and is_listed(path.name.removesuffix(".parquet"))
+    ]
+    large = [folder / file for file in sorted(set(valid.values()))]
     where = f" WHERE clip_id NOT IN ({', '.join(map(_text, invalid))})" if invalid else ""
     return ([source(large) + where] if large else []) + ([source(small)] if small else [])
 

@@ -135,6 +135,7 @@ class RunReport:
     failed: int
     pending: int
     kept: int  # of those done: by earlier runs
+    without_face: int = 0  # of those done: no face was found in any frame
     started_at: str  # UTC, ISO 8601
     finished_at: str | None = None
     elapsed_s: float | None = None
@@ -159,6 +160,16 @@ def write_run(output: StoragePath, report: RunReport) -> None:
         "hardware": machine.hardware(),
     }
     publish_bytes(output / RUN_NAME, (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def is_recorded(report: RunReport, run: Mapping[str, Any]) -> bool:
+    """True when `run`, the content of ``run.json``, holds everything that `report` says."""
+    return all(run.get(name) == value for name, value in _plain(dataclasses.asdict(report)).items())
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: lists instead of tuples."""
+    return json.loads(json.dumps(value))
 
 
 def read_reports(output: StoragePath) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -42,6 +42,7 @@ class Status:
     pending: int
     frames: int  # of all done clips
     frames_with_face: int
+    without_face: int  # done clips that show no face in any frame
     video_s: float  # seconds of video, of all done clips
     fps: float  # frames per second of wall time, of this run; 0: not known
     left_s: float | None  # seconds of wall time; None: not known, or no run is going on
@@ -56,7 +57,7 @@ def status(output: StoragePath) -> Status:
     run, rows = read_reports(output)
     ledger = Ledger(output).as_of_now()
     counts: collections.Counter[str] = collections.Counter()
-    frames = with_face = 0
+    frames = with_face = without_face = 0
     video_s = 0.0
     new_frames = new_ended = 0
     failures: list[tuple[str, str, str]] = []
@@ -70,6 +71,7 @@ def status(output: StoragePath) -> Status:
         if row["status"] == DONE:
             frames += row["frames"]
             with_face += row["frames_with_face"]
+            without_face += not row["frames_with_face"]
             video_s += row["seconds"]
         elif row["status"] == FAILED:
             failures.append((row["error_type"] or "", row["clip_id"], row["error"] or ""))
@@ -84,6 +86,7 @@ def status(output: StoragePath) -> Status:
         pending=pending,
         frames=frames,
         frames_with_face=with_face,
+        without_face=without_face,
         video_s=video_s,
         fps=new_frames / elapsed if running and elapsed else finished_fps,
         left_s=elapsed / new_ended * pending if running and new_ended else None,
@@ -115,6 +118,8 @@ def describe(status: Status) -> str:
         f"{clock(status.video_s)} of video ({status.video_s / 3600:.2f} h), {status.frames} frames, "
         f"face in {found:.0f} %"
     )
+    if status.without_face:
+        lines.append(f"{status.without_face} clips without any face (frames_with_face is 0 in clips.parquet)")
     if status.fps:
         lines.append(f"{status.fps:.0f} fps")
     if status.left_s is not None:

@@ -28,6 +28,9 @@ from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment
 from facecap_batch.solve.solver import solve_table
 from facecap_batch.storage.publish import StoragePath, writing
 
+# The files are written all the same: one FBX per clip is what pipelines count on.
+NO_FACE = "no face was found in any frame: nothing moves in the FBX"
+
 
 def process(
     item: WorkItem | SegmentItem | JoinItem,
@@ -39,7 +42,7 @@ def process(
 ) -> Record | SegmentPlan | SegmentRecord:
     """Do `item` and return its record, not yet published, or how its clip is to be cut.
 
-    `engines` is asked only when frames must be looked at; clips much longer than `segment_s` seconds are cut,
+    `engines` is called only when frames must be decoded; clips much longer than `segment_s` seconds are cut,
     if it is above 0. Raises FacecapError or OSError; files published until then stay, as no record names
     them they are done again.
     """
@@ -65,7 +68,7 @@ def process(
 def _publish(
     item: WorkItem | JoinItem, raw: CoefficientTable, config: RunConfig, output: StoragePath
 ) -> dict[str, int]:
-    """Solve and write the clip's files; their names and sizes in bytes."""
+    """Solve and write the clip's files; return their names and sizes in bytes."""
     from facecap_batch.exporting.fbx.writer import write_fbx
 
     names = output_names(item.clip.clip_id)
@@ -125,8 +128,13 @@ def _record(
         outputs=outputs,
         wall_s=round(wall_s, 3),
         finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        note=raw.metadata.get("notes", ""),
+        note=_note(raw),
     )
+
+
+def _note(raw: CoefficientTable) -> str:
+    notes = [raw.metadata["notes"]] if raw.metadata.get("notes") else []
+    return "; ".join(notes if raw.face_found.any() else [NO_FACE, *notes])
 
 
 def classify_error(error: BaseException) -> tuple[str, str, bool]:
@@ -139,5 +147,5 @@ def classify_error(error: BaseException) -> tuple[str, str, bool]:
     if isinstance(error, MemoryError):
         return "MemoryError", f"not enough memory: {error}", True
     where = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(where.filename).name}:{where.lineno}"
-    return type(error).__name__, f"unexpected, please report it: {error} ({place})", False
+    position = f"{Path(where.filename).name}:{where.lineno}"
+    return type(error).__name__, f"unexpected, please report it: {error} ({position})", False

@@ -12,14 +12,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from facecap_batch import __version__
+from facecap_batch.capturing.settings import CAPTURE_REVISION, CaptureSettings
+from facecap_batch.solve.settings import SOLVE_REVISION, SolveSettings
 from facecap_batch.storage.publish import StoragePath
-
-if TYPE_CHECKING:
-    from facecap_batch.capturing.settings import CaptureSettings
-    from facecap_batch.solve.settings import SolveSettings
 
 # Networks take little time on a GPU, so a worker there waits for its decoder unless that has threads.
 GPU_DECODE_THREADS = 4
@@ -36,18 +33,19 @@ class RunConfig:
     solve: SolveSettings
     # Which runtime runs the engines. In the fingerprints only where its precision is reduced: the others
     # agree within the tolerance that `verify` proves, and a run may move between machines half-way. Each
-    # file and record says which one.
+    # file and record names it.
     backend: str = "auto"
-    # Only backends that hold a certificate (`certificates`). It says what may run, not what comes out.
+    # Only backends that hold a certificate (`certificates`). This decides what may run, not what comes out.
     require_certificate: bool = False
 
     def capture_fingerprint(self) -> str:
-        """Digest of what decides the raw tables: tool version, engine files, capture settings."""
+        """Digest of what decides the raw tables: revision of the capture, engine files, capture settings."""
         return _digest(self._capture_description())
 
     def fingerprint(self) -> str:
-        """Digest of what decides every result: the above and the solve settings."""
-        return _digest({**self._capture_description(), "solve": dataclasses.asdict(self.solve)})
+        """Digest of what decides every result: the above, revision of the solve, solve settings."""
+        solve = {"solve_revision": SOLVE_REVISION, "solve": dataclasses.asdict(self.solve)}
+        return _digest({**self._capture_description(), **solve})
 
     def describe(self) -> dict[str, Any]:
         """The configuration as plain JSON values, for ``run.json``."""
@@ -62,25 +60,29 @@ class RunConfig:
 
     @staticmethod
     def from_description(description: Mapping[str, Any]) -> RunConfig:
-        """The inverse of `describe`."""
-        from facecap_batch.capturing.settings import CaptureSettings
-        from facecap_batch.solve.settings import SolveSettings
+        """The inverse of `describe`; settings that are not in `description` are at their defaults.
 
+        Raises KeyError, TypeError or ValueError where it is no configuration of this version.
+        """
         return RunConfig(
             engines=description["engines"],
             engine_hashes=description["engine_hashes"],
             capture=CaptureSettings(**description["capture"]),
             solve=SolveSettings(**description["solve"]),
-            backend=description["backend"],
-            require_certificate=description.get("require_certificate", False),
+            backend=description.get("backend", RunConfig.backend),
+            require_certificate=description.get("require_certificate", RunConfig.require_certificate),
         )
 
     def _capture_description(self) -> dict[str, Any]:
         from facecap_batch.engines.registry import REDUCED
 
         capture = dataclasses.asdict(self.capture)
-        del capture["decode_threads"]  # any number of them decodes the same pictures
-        description = {"version": __version__, "engines": dict(self.engine_hashes), "capture": capture}
+        del capture["decode_threads"]  # any number of them decodes the same images
+        description = {
+            "capture_revision": CAPTURE_REVISION,
+            "engines": dict(self.engine_hashes),
+            "capture": capture,
+        }
         if self.backend in REDUCED:
             description["precision"] = REDUCED[self.backend]
         return description
@@ -98,7 +100,8 @@ class RunOptions:
     force: bool = False  # do everything again, finished or not
     retry_failed: bool = True  # False: clips that failed under the same configuration stay failed
     attempts: int = 3  # how often a clip is tried when workers die or the storage fails under it
-    log_json: Path | None = None  # what happens is appended here, as `journal` describes
+    new_manifest: bool = False  # the folder may go over to a manifest that leaves out finished clips
+    log_json: Path | None = None  # events are appended here, as `event_log` describes
     # Seconds of video: clips at least half as long again are cut into segments of about this; 0: none is.
     segment_s: float = 60.0
 
@@ -134,9 +137,7 @@ def make_config(
 
     Raises EngineError where the set is missing or damaged.
     """
-    from facecap_batch.capturing.settings import CaptureSettings
     from facecap_batch.engines.sets import fingerprints, load_set
-    from facecap_batch.solve.settings import SolveSettings
 
     engine_set = load_set(engines)
     return RunConfig(

@@ -1,8 +1,8 @@
 """The manifest: which clips a run is made of.
 
-In: a CSV, Parquet or JSON Lines file with one row per clip. Out: a list of `Clip`, in the manifest's order,
-or `BadManifest` naming every bad row and why, before anything has run. Whether a video exists or decodes is
-not asked here: that is the clip's own failure, and the rest of the run completes.
+In: a CSV, Parquet or JSON Lines file with one row per clip. Out: a `Manifest` with a `Clip` per row, in the
+file's order, or `BadManifest` naming every bad row and why, before anything has run. Whether a video exists
+or decodes is not checked here: that is the clip's own failure, and the rest of the run completes.
 
 Columns: ``path`` (required: local path or URI, relative to the manifest's folder), ``clip_id``, ``start``,
 ``end``, ``actor``, ``timecode``, ``timecode_fps``; every other column is carried to ``clips.parquet``.
@@ -11,11 +11,12 @@ Columns: ``path`` (required: local path or URI, relative to the manifest's folde
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -33,24 +34,59 @@ MAX_CLIP_ID_BYTES = 200
 MAX_LISTED_ROWS = 1000
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-# One row as text; None for a line whose fault is told already, so that the rows after it keep their number.
+# One row as text; None for a line whose problem is already listed, so that the rows after it keep their
+# number.
 Row = dict[str, str] | None
 _VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mxf", ".jpg", ".jpeg", ".png"}
 
 
-def read_manifest(path: str | StoragePath) -> list[Clip]:
-    """Read a manifest (.csv, .tsv, .parquet, .jsonl or .ndjson).
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """The clips of a run, and the file that lists them."""
 
-    Raises BadManifest when the file is missing, empty, not what its extension says, has no ``path`` column,
-    or when any row is bad; the message lists every bad row.
+    path: str  # absolute path or URI of the file; empty where the clips were given without one
+    clips: tuple[Clip, ...]  # in the file's order
+
+
+def read_manifest(path: str | StoragePath) -> Manifest:
+    """Read a manifest.
+
+    Args:
+        path: a .csv, .tsv, .parquet, .jsonl or .ndjson file, on a local disk or behind a URI.
+
+    Raises:
+        BadManifest: the file is missing, empty, not what its extension says or has no ``path`` column, or a
+            row is bad; the message lists every bad row.
     """
     path = storage_path(path)
     problems: list[str] = []
     rows = _read_rows(path, problems)
     if not rows and not problems:
         raise BadManifest(f"{path}: the manifest has no rows; it needs a 'path' column and one row per clip")
-    taken = _explicit_ids(rows, problems)
     folder = (path.resolve() if isinstance(path, Path) else path).parent
+    return Manifest(str(path.absolute()), _clips(rows, folder, str(path), problems))
+
+
+def manifest_of(videos: Iterable[str | Path]) -> Manifest:
+    """A manifest without a file: one clip per video, named by its stem.
+
+    Args:
+        videos: local paths (relative ones to the working directory) or URIs.
+
+    Raises:
+        BadManifest: there is no video, or a path is empty.
+    """
+    sources = [str(video) for video in videos]
+    if not sources:
+        raise BadManifest("no videos were given; name at least one")
+    here = Path.cwd()
+    rows: list[Row] = [{"path": resolve_source(source, here) if source else ""} for source in sources]
+    return Manifest("", _clips(rows, here, "the videos given", []))
+
+
+def _clips(rows: Sequence[Row], folder: StoragePath, name: str, problems: list[str]) -> tuple[Clip, ...]:
+    """The clips of `rows`; raises BadManifest with `problems` and those of the rows."""
+    taken = _explicit_ids(rows, problems)
     clips = []
     for number, row in enumerate(rows, 1):
         clip = _clip(number, row, folder, taken, problems) if row is not None else None
@@ -60,8 +96,8 @@ def read_manifest(path: str | StoragePath) -> list[Clip]:
         listed = "\n".join(f"  {problem}" for problem in problems[:MAX_LISTED_ROWS])
         more = len(problems) - MAX_LISTED_ROWS
         rest = f"\n  … and {more} more" if more > 0 else ""
-        raise BadManifest(f"{path}: nothing was run, {len(problems)} problem(s):\n{listed}{rest}")
-    return clips
+        raise BadManifest(f"{name}: nothing was run, {len(problems)} problem(s):\n{listed}{rest}")
+    return tuple(clips)
 
 
 def _clip(
@@ -106,7 +142,7 @@ def _clip(
     )
 
 
-def _explicit_ids(rows: list[Row], problems: list[str]) -> set[str]:
+def _explicit_ids(rows: Sequence[Row], problems: list[str]) -> set[str]:
     """Casefolded explicit ids; two that differ in case only would be one file on some file systems."""
     first: dict[str, int] = {}
     for number, row in enumerate(rows, 1):

@@ -2,7 +2,7 @@
 
 In: the manifest's clips, the ledger, the configuration. Out: a `Plan`: work items, longest expected first,
 and the records of clips that need nothing. Depends on nothing else, so every cluster gets the same plan.
-What follows from a clip that turns out to be long is the business of `course`.
+What follows from a clip that turns out to be long is the business of `workflow`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class JoinItem:
 class Plan:
     items: tuple[WorkItem, ...]  # longest expected first
     kept: dict[str, Record]  # clip_id -> record of a clip that is done, or failed and not to be retried
+
+    @property
+    def captures(self) -> bool:
+        """True when any item needs the engines."""
+        return any(not item.reuse_raw for item in self.items)
 
 
 def plan(

@@ -1,4 +1,4 @@
-"""Clips of a finished folder once more, by the folder's own words.
+"""Clips of a finished folder once more, with the folder's own manifest and configuration.
 
 In: an output folder, which clips. Out: the same folder with those clips done again, everything else as it
 was. Manifest and configuration are those of the folder's last run, as ``run.json`` has them; where they no
@@ -7,24 +7,23 @@ longer lead to the same results the folder is left alone.
 
 from __future__ import annotations
 
-import time
+import dataclasses
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from facecap_batch.clip import Clip
 from facecap_batch.errors import BadManifest, EngineMismatch
 from facecap_batch.output.exports import UnknownClip
 from facecap_batch.output.ledger import FAILED, Ledger
-from facecap_batch.output.lock import OutputLock
-from facecap_batch.output.reports import read_reports
+from facecap_batch.output.reports import clips_of, read_reports
 from facecap_batch.runs.config import RunConfig, RunOptions, make_config
-from facecap_batch.runs.manifest import read_manifest
+from facecap_batch.runs.manifest import Manifest, read_manifest
 from facecap_batch.runs.observers.progress import Display, PlainDisplay
 from facecap_batch.runs.planner import Plan, plan
-from facecap_batch.runs.run import Run, RunSummary
-from facecap_batch.storage.publish import not_writable, remove_leftovers, storage_path
-
-MAX_NAMED = 5  # clips in one message
+from facecap_batch.runs.run import Assignment, RunSummary
+from facecap_batch.runs.start import check_backend, named, recorded_config, run_in_folder
+from facecap_batch.storage.publish import StoragePath, storage_path
 
 
 class ManifestChanged(BadManifest):
@@ -36,30 +35,30 @@ def retry_run(
 ) -> RunSummary:
     """Do the failed clips of `options.output` again; or those named, whatever became of them before.
 
-    Clips that were never reached stay so: the command of the run goes on with them. Raises NoRun,
-    BadManifest (the manifest is gone or bad), ManifestChanged, EngineMismatch (engines or version are not
-    those of the run), UnknownClip, OutputBusy, OutputNotWritable.
+    Clips that were never reached stay so: the command of the run goes on with them.
+
+    Raises:
+        NoRun, OtherVersion, UnknownClip: the folder does not allow it.
+        BackendUnavailable, NotCertified: this machine does not.
+        BadManifest: the manifest is gone or bad; ManifestChanged: its rows are others.
+        EngineMismatch: engines or version are not those of the run.
+        OutputBusy, OutputNotWritable: another run holds the folder, or it refuses.
+        WorkerLost, EngineError: no worker can live on the cluster.
     """
-    started = time.monotonic()
-    output = storage_path(options.output).absolute()
-    read_reports(output)  # a folder that is none must not get a lock
-    with OutputLock(output):
-        description, rows = read_reports(output)
-        clips = read_manifest(description["manifest"])
-        _check_manifest(clips, rows, description["manifest"])
-        config = _same_config(description)
-        unknown = sorted(set(clip_ids) - {clip.clip_id for clip in clips})
+    output = storage_path(options.output)
+    last_run, _ = read_reports(output)  # a folder without a run must not get a lock
+    check_backend(recorded_config(last_run, output), options)
+
+    def assign(ledger: Ledger) -> Assignment:
+        last_run, rows = read_reports(ledger.output)
+        manifest = _same_manifest(last_run["manifest"], rows)
+        config = _same_config(last_run, ledger.output)
+        unknown = sorted(set(clip_ids) - {clip.clip_id for clip in manifest.clips})
         if unknown:
-            raise UnknownClip(f"{output}: no such clip: {', '.join(unknown)}")
-        try:
-            remove_leftovers(output)
-            ledger = Ledger(output)
-            todo = _plan_retry(clips, ledger, config, clip_ids)
-            job = Run(description["manifest"], clips, todo, config, options, ledger, started)
-            job.write("running")
-        except OSError as error:
-            raise not_writable(output, error) from error
-        return job.carry_out(display or PlainDisplay())
+            raise UnknownClip(f"{ledger.output}: no such clip: {', '.join(unknown)}")
+        return Assignment(manifest, _plan_retry(manifest.clips, ledger, config, clip_ids), config, last_run)
+
+    return run_in_folder(assign, options, display or PlainDisplay())
 
 
 def _plan_retry(clips: Sequence[Clip], ledger: Ledger, config: RunConfig, clip_ids: Sequence[str]) -> Plan:
@@ -73,36 +72,40 @@ def _plan_retry(clips: Sequence[Clip], ledger: Ledger, config: RunConfig, clip_i
     return Plan(plan(chosen, ledger, config, force=True).items, kept)
 
 
-def _same_config(description: Mapping[str, Any]) -> RunConfig:
+def _same_config(last_run: Mapping[str, Any], output: StoragePath) -> RunConfig:
     """The configuration of the run; EngineMismatch where it would give other results today."""
-    config = RunConfig.from_description(description["config"])
-    today = make_config(config.engines, config.backend, config.capture, config.solve)
-    if today.fingerprint() != description["fingerprint"]:
+    config = recorded_config(last_run, output)
+    installed = make_config(config.engines, config.backend).engine_hashes
+    today = dataclasses.replace(config, engine_hashes=installed)
+    if today.fingerprint() != last_run["fingerprint"]:
         raise EngineMismatch(
-            f"the folder was made with facecap-batch {description['tool_version']} and engines "
+            f"{output} was made with facecap-batch {last_run.get('tool_version')} and engines "
             f"{config.engines!r} as they were then; what is installed now gives other results. "
             "Run the manifest again to bring the whole folder up to date"
         )
     return today
 
 
-def _check_manifest(clips: Sequence[Clip], rows: Sequence[Mapping[str, Any]], manifest: str) -> None:
-    """Raises ManifestChanged where a row that decides results is another than the folder's."""
+def _same_manifest(path: str, rows: Sequence[Mapping[str, Any]]) -> Manifest:
+    """The manifest of the run; ManifestChanged where a row that decides results is another."""
+    if not path:  # the run was given its videos without a file
+        return Manifest("", tuple(clips_of(rows)))
+    manifest = read_manifest(path)
     now = {
         clip.clip_id: (clip.source, _seconds(clip.start), _seconds(clip.end), clip.actor, clip.timecode)
-        for clip in clips
+        for clip in manifest.clips
     }
     then = {
         row["clip_id"]: (row["path"], row["start"], row["end"], row["actor"], row["timecode"]) for row in rows
     }
     changed = [clip_id for clip_id in {**then, **now} if now.get(clip_id) != then.get(clip_id)]
     if changed:
-        named = ", ".join(changed[:MAX_NAMED]) + (", …" if len(changed) > MAX_NAMED else "")
         raise ManifestChanged(
-            f"{manifest} has changed since the folder's last run: {len(changed)} clip(s) are new, gone or "
-            f"different: {named}. Run the manifest again; it does what is new, changed or failed"
+            f"{path} has changed since the folder's last run: {len(changed)} clip(s) are new, gone or "
+            f"different: {named(changed)}. Run the manifest again; it does what is new, changed or failed"
         )
+    return manifest
 
 
-def _seconds(time: Any) -> float | None:
+def _seconds(time: Fraction | None) -> float | None:
     return None if time is None else float(time)

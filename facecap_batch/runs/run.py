@@ -1,12 +1,11 @@
-"""One run, once its folder is held and its plan is made: workers, records, reports.
+"""One run in a folder that it holds: workers, records, reports.
 
-In: clips, a plan, a configuration. Out: a `RunSummary`; each clip's record is published after its files, and
-``clips.parquet`` and ``run.json`` are written at both ends.
+In: an `Assignment` (clips, plan, configuration) and options. Out: a `RunSummary`; each clip's record is
+published after its files, and ``clips.parquet`` and ``run.json`` are written at both ends.
 """
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
 import math
@@ -14,18 +13,19 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from facecap_batch import machine
-from facecap_batch.clip import Clip
 from facecap_batch.output import compact_index, reports
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
-from facecap_batch.output.segment_store import SegmentFolder, remove_done
+from facecap_batch.output.segment_store import remove_done
 from facecap_batch.runs.config import RunConfig, RunOptions
+from facecap_batch.runs.manifest import Manifest
 from facecap_batch.runs.observers.event_log import EventLog
 from facecap_batch.runs.observers.progress import Display, ProgressCounter
 from facecap_batch.runs.planner import Plan, WorkItem
+from facecap_batch.runs.records import RunRecords
 from facecap_batch.scheduling import cluster, nodes
 from facecap_batch.scheduling.listeners import ListenerGroup, WorkerRoster
 from facecap_batch.storage.publish import remove_leftovers
@@ -33,7 +33,22 @@ from facecap_batch.storage.publish import remove_leftovers
 if TYPE_CHECKING:
     from facecap_batch.scheduling.messages import Outcome
 
-ROOM_S = 2.0  # how long it may take until a node that joined gets workers
+CAPACITY_S = 2.0  # how long it may take until a node that joined gets workers
+# Of ``run.json``: what a run measures. A run that finds nothing to do keeps what the one before measured.
+MEASURED = (
+    *("run_id", "workers", "kept", "started_at", "finished_at", "elapsed_s", "frames", "video_s"),
+    *("retries", "lost_workers", "lost_to_nodes", "hosts"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Assignment:
+    """What a run has to do."""
+
+    manifest: Manifest
+    plan: Plan
+    config: RunConfig
+    last_run: Mapping[str, Any]  # ``run.json`` as the folder's last run left it; empty where there is none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +60,7 @@ class RunSummary:
     failed: int
     pending: int
     kept: int  # of those done: by earlier runs
+    without_face: int  # of those done: no face was found in any frame
     frames: int  # by this run
     video_s: float  # seconds of video, by this run
     work_s: float  # seconds from the first ready worker to the last record
@@ -60,224 +76,232 @@ class RunSummary:
 
 
 class Run:
-    """One run, once its folder is held and its plan is made."""
+    """One run. Use once: `open`, then `carry_out`, while the folder's lock is held."""
 
-    def __init__(
-        self,
-        manifest: str,
-        clips: Sequence[Clip],
-        todo: Plan,
-        config: RunConfig,
-        options: RunOptions,
-        ledger: Ledger,
-        started: float,
-    ) -> None:
-        self.manifest, self.clips, self.todo = manifest, clips, todo
-        self.config, self.options, self.ledger = config, options, ledger
-        self.started, self.started_at = started, machine.utc_now()
-        self.records: dict[str, Record] = dict(todo.kept)
-        self.items = {item.clip.clip_id: item for item in todo.items}
-        costs = {clip_id: item.cost_s for clip_id, item in self.items.items()}
-        self.tally_of = lambda display: ProgressCounter(len(clips), len(todo.kept), costs, display)
-        self.run_id = uuid.uuid4().hex
-        self.roster = WorkerRoster(nodes.node_kind)
-        self.journal = EventLog(options.log_json, self.run_id) if options.log_json else None
-        self.told: list[Callable[[Record], None]] = [self.journal.kept] if self.journal else []
-        self.most_workers = 0
-        self.room, self.room_at = 1, -math.inf
-        self.work_s = 0.0
-        compact_index.invalidate(ledger.output, _redone(todo.items))
+    def __init__(self, assignment: Assignment, options: RunOptions, ledger: Ledger, started_s: float) -> None:
+        """`started_s`: when the run began, of time.monotonic(). Nothing is written before `open`."""
+        self._manifest, self._config = assignment.manifest, assignment.config
+        self._plan, self._options, self._ledger = assignment.plan, options, ledger
+        self._started_s, self._started_at = started_s, machine.utc_now()
+        self._run_id = uuid.uuid4().hex
+        self._items = {item.clip.clip_id: item for item in self._plan.items}
+        self._records = RunRecords(ledger, self._plan.kept)
+        self._roster = WorkerRoster(nodes.node_kind)
+        self._event_log: EventLog | None = None
+        self._last_run = assignment.last_run
+        self._most_workers, self._work_s = 0, 0.0
+        self._capacity, self._capacity_at = 1, -math.inf
+
+    def open(self) -> None:
+        """Begin: the event log, the index of the compact files, the reports.
+
+        Raises OutputNotWritable where the event log refuses, OSError where the folder does.
+        """
+        output = self._ledger.output
+        if self._options.log_json:
+            self._event_log = EventLog(self._options.log_json, self._run_id)
+            self._records.observe(self._event_log.kept)
+        try:
+            compact_index.invalidate(output, _redone(self._plan.items))
+            if self._items:
+                self._write_reports("running")
+        except BaseException:
+            if self._event_log:
+                self._event_log.close()
+            raise
 
     def carry_out(self, display: Display) -> RunSummary:
-        state, tally = "broken", self.tally_of(display)
-        self._log("run_started", output=str(self.ledger.output), manifest=self.manifest, left=len(self.items))
+        """Do what there is to do; return how it ended, also after an interrupt (SIGINT, SIGTERM).
+
+        Raises WorkerLost or EngineError when no worker can live on the cluster.
+        """
+        state, progress = "broken", self._progress_counter(display)
+        self._log(
+            "run_started",
+            output=str(self._ledger.output),
+            manifest=self._manifest.path,
+            left=len(self._items),
+        )
         try:
             with _interruptible():
-                if self.items:
-                    self._work(tally)
+                if self._items:
+                    self._work(progress)
             state = "finished"
         except KeyboardInterrupt:
             state = "interrupted"
             display.say("interrupted; what is done is kept, the same command goes on from here")
         finally:
-            self.most_workers = tally.most_workers
-            self.work_s = tally.snapshot().elapsed_s
+            self._most_workers = progress.most_workers
+            self._work_s = progress.snapshot().elapsed_s
             display.close()
             self._finish(state, display)
-        return self.summary(interrupted=state == "interrupted")
+        return self._summary(interrupted=state == "interrupted")
 
-    def _work(self, tally: ProgressCounter) -> None:
-        options = self.options
+    # --- the work -------------------------------------------------------------------------------
+
+    def _progress_counter(self, display: Display) -> ProgressCounter:
+        costs = {clip_id: item.cost_s for clip_id, item in self._items.items()}
+        return ProgressCounter(len(self._manifest.clips), len(self._plan.kept), costs, display)
+
+    def _work(self, progress: ProgressCounter) -> None:
+        options = self._options
         # A second time inside: Ray has put its own handler of SIGTERM into place.
         joined = cluster.connected(options.ray_address, self._local_cpus(), options.gpus_per_worker)
-        with joined, _interruptible():
+        with joined, _interruptible(), contextlib.closing(self._records):
             # Ray is imported here and not before: see cluster._authenticate.
             from facecap_batch.runs.observers.metrics import RunMetrics
             from facecap_batch.runs.workflow import ClipWorkflow
             from facecap_batch.scheduling.scheduler import Limits, Scheduler
 
             metrics = RunMetrics()
-            self.told.append(metrics.kept)
-            listeners = ListenerGroup(tally, self.roster, metrics, *([self.journal] if self.journal else []))
-            course = ClipWorkflow(self.todo.items, self.ledger.output)
+            self._records.observe(metrics.kept)
+            event_log = [self._event_log] if self._event_log else []
+            listeners = ListenerGroup(progress, self._roster, metrics, *event_log, self._records)
+            workflow = ClipWorkflow(self._plan.items, self._ledger.output)
             scheduler = Scheduler(
                 self._worker_starter(), self._wanted, listeners, Limits(attempts=options.attempts)
             )
-            with contextlib.closing(scheduler.run(course.first())) as outcomes:
+            with contextlib.closing(scheduler.run(workflow.first())) as outcomes:
                 for outcome in outcomes:
-                    step = course.follow(outcome)
+                    step = workflow.advance(outcome)
                     scheduler.add(step.tasks)
                     scheduler.drop(step.dropped)
-                    tally.follow(step)
+                    progress.advance(step)
                     if step.ended is not None:
-                        self._end(step.ended)
-                    if step.was_cut and self._is_done(step.clip_id):
-                        SegmentFolder(self.ledger.output, step.clip_id).remove()
+                        self._records.publish(self._record_of(step.ended), step.was_cut)
 
-    def _end(self, outcome: Outcome) -> None:
-        """Keep the record of a clip."""
-        record = outcome.result if outcome.ok else None
-        if record is None:
-            record = self._failed(outcome.key, outcome.error_type, outcome.error)
-        self._keep(dataclasses.replace(record, attempts=outcome.attempts))
-
-    def _worker_starter(self) -> Any:
+    def _worker_starter(self) -> Callable[[], Any]:
         import ray
 
         from facecap_batch.runs.worker import ClipWorker
 
         actor = ray.remote(ClipWorker).options(
-            num_cpus=self.options.cpus_per_worker,
-            num_gpus=self.options.gpus_per_worker,
+            num_cpus=self._options.cpus_per_worker,
+            num_gpus=self._options.gpus_per_worker,
             memory=self._memory_per_worker(),
             max_restarts=0,
             max_task_retries=0,
         )
-        config, output = ray.put(self.config), str(self.ledger.output)
-        captures = any(not item.reuse_raw for item in self.todo.items)
-        segment_s = self.options.segment_s
+        config, output = ray.put(self._config), str(self._ledger.output)
+        captures, segment_s = self._plan.captures, self._options.segment_s
         return lambda: actor.remote(config, output, captures, segment_s)
 
     def _local_cpus(self) -> float | None:
-        """CPUs that a Ray of our own pretends to have: room for the workers that were asked for."""
-        if self.options.workers is None:
+        """CPUs that a Ray of our own pretends to have: enough for the workers that were asked for."""
+        if self._options.workers is None:
             return None
-        return max(1, -(-self.options.workers * self.options.cpus_per_worker // 1))
+        return max(1, -(-self._options.workers * self._options.cpus_per_worker // 1))
 
     def _memory_per_worker(self) -> int:
         """Bytes; 0 where the number of workers was given: whoever gives it has decided what fits."""
-        return nodes.memory_per_worker() if self.options.workers is None else 0
+        return nodes.memory_per_worker() if self._options.workers is None else 0
 
     def _wanted(self) -> int:
-        if self.options.workers is not None:
-            return self.options.workers
+        """How many workers there should be now."""
+        if self._options.workers is not None:
+            return self._options.workers
         now = time.monotonic()
-        if now - self.room_at >= ROOM_S:
-            self.room_at = now
-            self.room = nodes.worker_capacity(
-                self.options.cpus_per_worker, self.options.gpus_per_worker, self._memory_per_worker()
+        if now - self._capacity_at >= CAPACITY_S:
+            self._capacity_at = now
+            self._capacity = nodes.worker_capacity(
+                self._options.cpus_per_worker, self._options.gpus_per_worker, self._memory_per_worker()
             )
-        return self.room
+        return self._capacity
 
-    def _keep(self, record: Record) -> None:
-        """Publish a record; a done clip whose record the storage refuses counts as failed until a rerun."""
-        try:
-            self.ledger.put(record)
-        except OSError as error:
-            if record.status == DONE:
-                reason = f"its record could not be written: {error.strerror or error}"
-                record = self._failed(record.clip_id, "OutputNotWritable", reason)
-        self.records[record.clip_id] = record
-        for tell in self.told:
-            tell(record)
-
-    def _failed(self, clip_id: str, error_type: str, error: str) -> Record:
-        item: WorkItem = self.items[clip_id]
+    def _record_of(self, outcome: Outcome) -> Record:
+        """The record of a clip that has ended."""
+        if outcome.ok:
+            record: Record = outcome.result
+            return dataclasses.replace(record, attempts=outcome.attempts)
         return Record(
-            clip_id=clip_id,
+            clip_id=outcome.key,
             status=FAILED,
-            input_key=item.input_key,
-            capture_fingerprint=self.config.capture_fingerprint(),
-            fingerprint=self.config.fingerprint(),
+            input_key=self._items[outcome.key].input_key,
+            capture_fingerprint=self._config.capture_fingerprint(),
+            fingerprint=self._config.fingerprint(),
+            attempts=outcome.attempts,
             finished_at=machine.utc_now(),
-            error_type=error_type,
-            error=error,
+            error_type=outcome.error_type,
+            error=outcome.error,
         )
+
+    # --- the reports ----------------------------------------------------------------------------
 
     def _finish(self, state: str, display: Display) -> None:
         try:
-            # Workers that were stopped in the middle of a file.
-            remove_leftovers(self.ledger.output)
-            remove_done(self.ledger.output, self._is_done)  # segments that came in too late
-            self.write(state)
+            # Of workers that were stopped in the middle of a file.
+            remove_leftovers(self._ledger.output)
+            remove_done(self._ledger.output, self._records.is_done)  # segments that came in too late
+            self._write_reports(state)
         except OSError as error:
             display.say(f"the report could not be written: {error}; the same command writes it again")
-        if self.journal:
-            summary = self.summary()
+        if self._event_log:
+            summary = self._summary()
             self._log(
                 "run_ended", state=state, done=summary.done, failed=summary.failed, left=summary.pending
             )
-            self.journal.close()
+            self._event_log.close()
 
     def _log(self, event: str, **fields: Any) -> None:
-        if self.journal:
-            self.journal.write(event, **fields)
+        if self._event_log:
+            self._event_log.write(event, **fields)
 
-    def _is_done(self, clip_id: str) -> bool:
-        record = self.records.get(clip_id)
-        return record is not None and record.status == DONE
+    def _write_reports(self, state: str) -> None:
+        """Publish ``clips.parquet`` and ``run.json``; raises OSError."""
+        output = self._ledger.output
+        reports.write_clips(output, self._manifest.clips, self._records.by_clip)
+        report = self._report(state)
+        last = self._last_run
+        if not self._items and last.get("finished_at") and last.get("fingerprint") == report.fingerprint:
+            measured = {name: last[name] for name in MEASURED if name in last}
+            report = dataclasses.replace(report, **measured)
+            if reports.is_recorded(report, last):
+                return
+        reports.write_run(output, report)
 
-    def write(self, state: str) -> None:
-        """Publish ``clips.parquet`` and ``run.json``."""
-        reports.write_clips(self.ledger.output, self.clips, self.records)
-        summary = self.summary()
+    def _report(self, state: str) -> reports.RunReport:
+        summary = self._summary()
         ended = state != "running"
-        reports.write_run(
-            self.ledger.output,
-            reports.RunReport(
-                run_id=self.run_id,
-                state=state,
-                manifest=self.manifest,
-                workers=self.most_workers,
-                clips=summary.clips,
-                done=summary.done,
-                failed=summary.failed,
-                pending=summary.pending,
-                kept=summary.kept,
-                started_at=self.started_at,
-                finished_at=machine.utc_now() if ended else None,
-                elapsed_s=round(summary.elapsed_s, 3) if ended else None,
-                frames=summary.frames,
-                video_s=summary.video_s,
-                errors=self._errors(),
-                retries=self.roster.retries,
-                lost_workers=self.roster.lost_workers,
-                lost_to_nodes=self.roster.lost_to_nodes,
-                hosts=self.roster.host_kinds(),
-                fingerprint=self.config.fingerprint(),
-                capture_fingerprint=self.config.capture_fingerprint(),
-                config=self.config.describe(),
-            ),
+        return reports.RunReport(
+            run_id=self._run_id,
+            state=state,
+            manifest=self._manifest.path,
+            workers=self._most_workers,
+            clips=summary.clips,
+            done=summary.done,
+            failed=summary.failed,
+            pending=summary.pending,
+            kept=summary.kept,
+            without_face=summary.without_face,
+            started_at=self._started_at,
+            finished_at=machine.utc_now() if ended else None,
+            elapsed_s=round(summary.elapsed_s, 3) if ended else None,
+            frames=summary.frames,
+            video_s=summary.video_s,
+            errors=self._records.errors(),
+            retries=self._roster.retries,
+            lost_workers=self._roster.lost_workers,
+            lost_to_nodes=self._roster.lost_to_nodes,
+            hosts=self._roster.host_kinds(),
+            fingerprint=self._config.fingerprint(),
+            capture_fingerprint=self._config.capture_fingerprint(),
+            config=self._config.describe(),
         )
 
-    def _errors(self) -> dict[str, int]:
-        """error_type -> failed clips, the most frequent first."""
-        types = (record.error_type for record in self.records.values() if record.status == FAILED)
-        return dict(collections.Counter(types).most_common())
-
-    def summary(self, interrupted: bool = False) -> RunSummary:
-        status = [record.status for record in self.records.values()]
-        own = [record for clip_id, record in self.records.items() if clip_id in self.items]
+    def _summary(self, interrupted: bool = False) -> RunSummary:
+        records = self._records.by_clip
+        own = [record for clip_id, record in records.items() if clip_id in self._items]
         return RunSummary(
-            clips=len(self.clips),
-            done=status.count(DONE),
-            failed=status.count(FAILED),
-            pending=len(self.clips) - len(status),
-            kept=sum(1 for record in self.todo.kept.values() if record.status == DONE),
+            clips=len(self._manifest.clips),
+            done=self._records.count(DONE),
+            failed=self._records.count(FAILED),
+            pending=len(self._manifest.clips) - len(records),
+            kept=sum(1 for record in self._plan.kept.values() if record.status == DONE),
+            without_face=self._records.without_face(),
             frames=sum(record.frames for record in own),
             video_s=sum(record.seconds for record in own),
-            work_s=self.work_s,
-            elapsed_s=time.monotonic() - self.started,
+            work_s=self._work_s,
+            elapsed_s=time.monotonic() - self._started_s,
             interrupted=interrupted,
         )
 

@@ -1,7 +1,7 @@
 """A worker's steps for a long clip: how it is cut, one segment, the join.
 
 In: items as `workflow` hands them out. Out: what lies in the clip's folder below ``segments/``, and
-`SegmentPlan` wherever the clip must go on in another way than it began: turned, or in one piece.
+`SegmentPlan` wherever the clip must go on in another way than it began: rotated, or in one piece.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def do_segment(
     face_capture: FaceCapture,
     progress: Callable[[int], None] | None,
 ) -> SegmentRecord | SegmentPlan:
-    """Capture one segment; where its video is damaged the clip is left whole, which tells all of it."""
+    """Capture one segment; where its video is damaged the clip goes on in one piece, which reports
+    the damage as a whole."""
     started = time.monotonic()
     folder = SegmentFolder(output, item.clip.clip_id)
     try:

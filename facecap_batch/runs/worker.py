@@ -78,7 +78,7 @@ class ClipWorker:
 
 
 def limit_threads() -> None:
-    """One thread per worker: parallelism is workers. Libraries that are asked at run time are told here;
+    """One thread per worker: parallelism is workers. Libraries with a setting at run time are set here;
     the others read the environment that Ray gives to a worker of one CPU."""
     import cv2
     import pyarrow

@@ -1,4 +1,4 @@
-"""What comes next: the course of a clip from one task to the following ones.
+"""The workflow of a clip: which tasks follow from one that has ended.
 
 In: the work items of a plan, the outcomes of tasks. Out: tasks, and how clips ended. A clip is one task,
 unless its worker finds it long: then its segments are tasks, those that an earlier run left done excepted,
@@ -59,7 +59,7 @@ class ClipWorkflow:
         """The tasks that a run begins with: one for every clip."""
         return [self._whole(clip_id, clip) for clip_id, clip in self._clips.items()]
 
-    def follow(self, outcome: Outcome) -> WorkflowStep:
+    def advance(self, outcome: Outcome) -> WorkflowStep:
         """What follows from `outcome`."""
         clip_id = self._clip_of.pop(outcome.key)
         clip = self._clips.get(clip_id)
@@ -124,8 +124,8 @@ class ClipWorkflow:
     def _task(
         self, clip_id: str, clip: _Clip, what: str, payload: SegmentItem | JoinItem, cost: float
     ) -> Task:
-        again = f" ({clip.rounds})" if clip.rounds > 1 else ""
-        key = f"{clip_id}/{what}{again}"
+        cut_anew = f" ({clip.rounds})" if clip.rounds > 1 else ""
+        key = f"{clip_id}/{what}{cut_anew}"
         clip.tasks.add(key)
         self._clip_of[key] = clip_id
         return Task(key, payload, cost)

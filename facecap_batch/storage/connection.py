@@ -16,9 +16,9 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from facecap_batch.errors import FacecapError, StorageUnavailable, is_permanent
+from facecap_batch.errors import FacecapError, StorageUnavailable, install_hint, is_permanent
 
-INSTALL_LINE = 'pip install "facecap-batch[storage]"'
+INSTALL_LINE = install_hint("storage")
 ATTEMPTS = 3
 FIRST_PAUSE_S = 0.3  # doubles with each attempt
 PAUSE_JITTER_S = 0.6  # up to this is added at random, so that workers do not come back together

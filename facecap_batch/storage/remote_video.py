@@ -259,7 +259,8 @@ def _asked_once(uri: str) -> Mapping[str, Any]:
     from fsspec.asyn import sync
 
     try:
-        return sync(system.loop, system._info, path, timeout=WEB_TIMEOUT_S)
+        about: Mapping[str, Any] = sync(system.loop, system._info, path, timeout=WEB_TIMEOUT_S)
+        return about
     except Exception as error:
         raise as_os_error(uri, error) from error
 

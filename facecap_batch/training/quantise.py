@@ -21,12 +21,12 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from facecap_batch.engines.cards import EngineCard, write_card
 from facecap_batch.storage.publish import published
 
-BATCH = 8  # pictures calibrated at once
+BATCH = 8  # images calibrated at once
 # Around 8-bit convolutions these keep their input's scale, so nothing is converted between them.
 AROUND_CONVOLUTIONS = ("Conv", "MaxPool", "Concat", "Relu")
 
 
-class _Pictures(CalibrationDataReader):
+class _Images(CalibrationDataReader):
     def __init__(self, name: str, batches: Sequence[np.ndarray]) -> None:
         self._feeds: Iterator[dict[str, np.ndarray]] = iter([{name: batch} for batch in batches])
 
@@ -51,7 +51,7 @@ def quantise(card: EngineCard, pictures: Sequence[np.ndarray], folder: Path) -> 
         quantize_static(
             str(prepared),
             str(target),
-            _Pictures(card.input.name, pictures),
+            _Images(card.input.name, pictures),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(AROUND_CONVOLUTIONS if is_detector else AROUND_CONVOLUTIONS[:1]),
             nodes_to_exclude=left_alone(model, is_detector),
@@ -198,7 +198,7 @@ def _is_pixels(graph: _Graph, cast: onnx.NodeProto) -> bool:
     """Whether the node is what turns the engine's input into float32."""
     source = graph.maker.get(cast.input[0])
     name = cast.input[0] if source is None else source.input[0]
-    return name == graph.graph.input[0].name
+    return bool(name == graph.graph.input[0].name)
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: object) -> object:

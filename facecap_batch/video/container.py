@@ -1,8 +1,7 @@
-"""The container of a video: opening it, choosing its stream, and what it says about itself.
+"""The container of a video: opening it, choosing its stream, and what it declares.
 
-In: a path or URI. Out: an open PyAV container and its video stream, or `BadVideo` saying why there is none;
-the rate, the number of frames and the end that the container promises, where its kind can be trusted on
-that.
+In: a path or URI. Out: an open PyAV container and its video stream, or `BadVideo` with the reason; the rate,
+the number of frames and the end that the container declares, where its format can be trusted on that.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from facecap_batch.video.options import HardwareDecoding
 OPEN_TIMEOUT_S = 60.0  # to open a URI; local files answer at once
 READ_TIMEOUT_S = 120.0  # between two packets of a URI
 BUFFER_BYTES = 2**17  # of a file object: each read calls into Python
-DEFAULT_RATE = Fraction(25)  # frames per second, of a container that tells none (a still picture)
+DEFAULT_RATE = Fraction(25)  # frames per second, of a container that declares none (a still image)
 # The clocks of these start anywhere (hours, in a recording of a broadcast).
 _ARBITRARY_ORIGIN = {"mpegts", "mpeg"}
 # A title that is no UTF-8 must not keep a video from being opened. PyAV 19 lost the option: it never raises.
@@ -34,30 +33,37 @@ _METADATA_OPTIONS: dict[str, Any] = (
 )
 _ATTACHED_PICTURE = 1024  # AV_DISPOSITION_ATTACHED_PIC: the cover of an audio file is no video
 
-av.logging.set_level(None)  # FFmpeg's own lines say less than our errors and would break progress displays
+av.logging.set_level(None)  # FFmpeg's own lines add nothing to our errors and would break progress displays
 
 
 def open_container(source: str, hwaccel: HardwareDecoding = "none") -> Any:
-    """Open `source` for reading; the caller hands it to `close_container`.
+    """Open `source` for reading; the caller gives it to `close_container`.
 
-    A codec that NVDEC does not know is decoded by the CPU, whatever `hwaccel` says. Raises BadVideo,
-    DecoderUnavailable; for a URI also InputNotReadable and StorageUnavailable.
+    Args:
+        source: A local path or a URI.
+        hwaccel: Whether the GPU decodes; a codec that NVDEC does not know is always decoded by the CPU.
+
+    Raises:
+        BadVideo: It cannot be opened as a video.
+        DecoderUnavailable: The GPU was asked for by name and cannot decode.
+        InputNotReadable: The storage of a URI refuses or does not answer.
+        StorageUnavailable: The library for a URI is missing.
     """
-    trouble: BaseException | None = None
+    gpu_error: BaseException | None = None
     if hwaccel != "none":
         try:
             return _open(source, {"hwaccel": nvdec.accelerator()})
         except OSError as error:
-            trouble = error
-        except BadVideo as error:  # of the GPU, or of the file: that is told by opening it without
-            trouble = error.__cause__ or error
+            gpu_error = error
+        except BadVideo as error:  # of the GPU, or of the file: opening it without the GPU decides
+            gpu_error = error.__cause__ or error
     container = _open(source, {})
-    if hwaccel == "cuda" and trouble is not None:
+    if hwaccel == "cuda" and gpu_error is not None:
         close_container(container)
         raise DecoderUnavailable(
-            f"{source}: the GPU cannot decode it: {reason(trouble)}; see that nvidia-smi works, or take "
+            f"{source}: the GPU cannot decode it: {reason(gpu_error)}; see that nvidia-smi works, or take "
             "--hwaccel auto, or none"
-        ) from trouble
+        ) from gpu_error
     return container
 
 
@@ -98,7 +104,12 @@ def opened(source: str) -> Iterator[Any]:
 
 
 def video_stream(container: Any, source: str) -> Any:
-    """The stream to decode. Raises NoVideoStream, or BadVideo where nothing here decodes it."""
+    """The stream to decode.
+
+    Raises:
+        NoVideoStream: There is none.
+        BadVideo: Nothing here decodes its codec.
+    """
     streams = [
         stream
         for stream in container.streams.video
@@ -121,39 +132,41 @@ def frame_rate(stream: Any) -> Fraction:
 
 
 def pixel_aspect(stream: Any) -> Fraction:
-    """Width of a pixel over its height: the container's word, else the codec's, else square."""
-    told = as_fraction(stream.sample_aspect_ratio) or as_fraction(stream.codec_context.sample_aspect_ratio)
-    return told if told and told > 0 else Fraction(1)
+    """Width of a pixel over its height, as the container declares it, else the codec, else 1."""
+    declared = as_fraction(stream.sample_aspect_ratio) or as_fraction(
+        stream.codec_context.sample_aspect_ratio
+    )
+    return declared if declared and declared > 0 else Fraction(1)
 
 
 def time_origin(container: Any, stream: Any) -> Fraction:
     """The container time, seconds, that ranges count from: 0 but for clocks that start anywhere."""
-    if _kinds(container) & _ARBITRARY_ORIGIN and stream.start_time is not None:
-        return stream.start_time * (as_fraction(stream.time_base) or Fraction(0))
+    if _formats(container) & _ARBITRARY_ORIGIN and stream.start_time is not None:
+        return int(stream.start_time) * (as_fraction(stream.time_base) or Fraction(0))
     return Fraction(0)
 
 
 def declared_frames(container: Any, stream: Any) -> int | None:
-    """Frames the container speaks of; None where it does not say.
+    """Frames that the container declares; None where it declares none.
 
     In mp4 and mov these are what the edit list leaves, with those that are decoded only to be discarded.
     """
-    if "mov" in _kinds(container):
+    if "mov" in _formats(container):
         return len(getattr(stream, "index_entries", ())) or stream.frames or None
     return stream.frames or None
 
 
 def declared_end(container: Any, stream: Any) -> Fraction | None:
-    """Seconds at which the container says its video ends, where that can be trusted; else None."""
-    kinds = _kinds(container)
+    """Seconds at which the container declares that its video ends, where that can be trusted; else None."""
+    formats = _formats(container)
     time_base = as_fraction(stream.time_base) or Fraction(0)
-    if "mov" in kinds:
+    if "mov" in formats:
         entries = getattr(stream, "index_entries", ())
         # Times in the index are decode times: the last one is never past the last pts.
-        return entries[len(entries) - 1].timestamp * time_base if len(entries) else None
-    if "avi" in kinds and stream.frames:
-        return (stream.start_time or 0) * time_base + stream.frames / frame_rate(stream)
-    if "matroska" in kinds:
+        return int(entries[len(entries) - 1].timestamp) * time_base if len(entries) else None
+    if "avi" in formats and stream.frames:
+        return int(stream.start_time or 0) * time_base + int(stream.frames) / frame_rate(stream)
+    if "matroska" in formats:
         tag = _clock(stream.metadata.get("DURATION", ""))
         if tag is not None:
             return tag
@@ -169,7 +182,7 @@ def as_fraction(value: Any) -> Fraction | None:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, without its number."""
+    """The text of an error, without its number."""
     return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 
@@ -178,13 +191,14 @@ def seconds(value: Fraction | None) -> str:
     return "an unknown time" if value is None else f"{float(value):.3f} s"
 
 
-def _kinds(container: Any) -> set[str]:
+def _formats(container: Any) -> set[str]:
+    """FFmpeg's names of the format: ``mov,mp4,m4a,3gp,3g2,mj2`` is one."""
     return set(container.format.name.split(","))
 
 
 def _address(source: str) -> Any:
-    """What FFmpeg is given: local paths as such, whatever characters they hold; a file object for a URI that
-    it does not speak. Raises BadVideo."""
+    """What FFmpeg is given to open: a local path, marked as one whatever characters it holds; a file object
+    for a URI whose scheme it does not know. Raises BadVideo."""
     if is_uri(source):
         return open_remote(source) or source
     path = Path(source)

@@ -65,7 +65,7 @@ class DamageLog:
 
         Args:
             end_s: Seconds at which the last decoded frame ends.
-            promised_s: Seconds at which the container says that the video ends.
+            promised_s: Seconds at which the container declares that the video ends.
             frame: Frames decoded.
             last_s: Seconds of the last decoded frame.
 
@@ -79,7 +79,7 @@ class DamageLog:
     def check_count(self, promised: int, decoded: int) -> None:
         """Note where the container promises another number of frames than were decoded."""
         if decoded != promised:
-            self.note(f"the container speaks of {promised} frames, {decoded} were decoded")
+            self.note(f"the container declares {promised} frames, {decoded} were decoded")
 
 
 def add_note(notes: list[str], text: str) -> None:

@@ -50,7 +50,7 @@ TimedFrame = tuple[int, av.VideoFrame]
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What a video's container says, and what its first frame shows."""
+    """What a video's container declares, and what its first frame shows."""
 
     source: str
     width: int  # pixels, upright and square
@@ -60,8 +60,8 @@ class VideoInfo:
     orientation: Orientation  # as the file's display matrix wants it
     codec: str
     pixel_format: str
-    frames_declared: int | None  # None where the container does not say
-    end_s: Fraction | None  # seconds, container time, where the container says its video ends
+    frames_declared: int | None  # None where the container declares none
+    end_s: Fraction | None  # seconds, container time, where the container declares that its video ends
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -92,7 +92,7 @@ class Video:
     """One open video; a context manager that closes it.
 
     Attributes:
-        info: What the container says, and what the first frame of the range shows.
+        info: What the container declares, and what the first frame of the range shows.
         notes: What was odd about the file, complete once `frames` has ended.
         steady: False once more than a hole in time was noted.
     """
@@ -203,7 +203,7 @@ class Video:
         if first is None:
             declared = declared_frames(self._container, self._stream)
             if self._start is None and self._end is None:
-                what = f"no frame can be decoded (the container speaks of {declared or 0})"
+                what = f"no frame can be decoded (the container declares {declared or 0})"
             else:
                 what = f"no frame between {seconds(self._start)} and {seconds(self._end)}"
             raise BadVideo(

@@ -12,14 +12,14 @@ import pytest
 
 from facecap_batch.capturing.context import Stage
 from facecap_batch.capturing.pipeline import FaceCapture
-from facecap_batch.checks import bench_report, mediapipe_peer
-from facecap_batch.checks.bench import ClipSpeed, EngineSpeed, PeerClipSpeed, bench, clip_speed
+from facecap_batch.checks import bench_report, mediapipe_baseline
+from facecap_batch.checks.bench import BaselineClipSpeed, ClipSpeed, EngineSpeed, bench, clip_speed
 from facecap_batch.checks.stage_timer import Stopwatch
 from facecap_batch.cli.app import main
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import to_arrow
 from facecap_batch.engines.sets import load_set
-from facecap_batch.errors import BackendUnavailable, PeerFailed
+from facecap_batch.errors import BackendUnavailable, BaselineFailed
 from tests.support.discs import DiscDetector, DiscRegressor, disc_video, walk
 from tests.support.videos import write_video
 
@@ -89,18 +89,18 @@ def test_the_peer_is_another_process(tmp_path: Path) -> None:
     """A script stands in for MediaPipe, which this environment lacks."""
     script = tmp_path / "peer.py"
     script.write_text("import sys\nprint(sys.argv[1:])\nprint('TOTAL: 30 frames, 1.5 s')")
-    speed = mediapipe_peer.measure([SPEAKING], tmp_path / "model.task", Path(sys.executable), script)
+    speed = mediapipe_baseline.measure([SPEAKING], tmp_path / "model.task", Path(sys.executable), script)
     assert (speed.frames, speed.inner_s) == (30, 1.5) and speed.command_s > 0
     script.write_text("raise SystemExit('no such model')")
-    with pytest.raises(PeerFailed, match="no such model"):
-        mediapipe_peer.measure([SPEAKING], tmp_path / "model.task", Path(sys.executable), script)
-    with pytest.raises(PeerFailed, match="absent"):
-        mediapipe_peer.measure([SPEAKING], tmp_path / "model.task", tmp_path / "absent")
+    with pytest.raises(BaselineFailed, match="no such model"):
+        mediapipe_baseline.measure([SPEAKING], tmp_path / "model.task", Path(sys.executable), script)
+    with pytest.raises(BaselineFailed, match="absent"):
+        mediapipe_baseline.measure([SPEAKING], tmp_path / "model.task", tmp_path / "absent")
 
 
 def test_the_peer_stands_beside_the_clip() -> None:
     clip = ClipSpeed("a.mp4", "onnxruntime-cpu", 100, 0.1, 0.5, {"decode": 0.2, "rest": 0.3})
     engine = EngineSpeed("detector", "d", "onnxruntime-cpu", "fp32", 1, 9, 4.0, 5.0, 250.0, 30.0)
-    page = bench_report.markdown([engine, clip, PeerClipSpeed("a.mp4", 100, 2.0)])
+    page = bench_report.markdown([engine, clip, BaselineClipSpeed("a.mp4", 100, 2.0)])
     assert "| whole, fps | MediaPipe, fps | ratio | decode, % | rest, % |" in page
     assert "| a.mp4 | 100 | 1000 | 200 | 50 | 4.00 | 40 | 60 |" in page

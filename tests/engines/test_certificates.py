@@ -15,7 +15,7 @@ from facecap_batch.capturing.detector import Detection
 from facecap_batch.checks import verify
 from facecap_batch.checks.face_parity import FACE_LIMITS, compare_faces
 from facecap_batch.checks.output_parity import LIMITS, Limit, compare, difference, joined, precision_of
-from facecap_batch.checks.synthetic_faces import painted_crops, painted_pictures
+from facecap_batch.checks.synthetic_faces import synthetic_crops, synthetic_images
 from facecap_batch.cli.app import main
 from facecap_batch.coefficients import read_parquet
 from facecap_batch.engines import certificates
@@ -23,7 +23,7 @@ from facecap_batch.engines.batching import Engine
 from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.certificates import (
     MIN_CROPS,
-    MIN_PICTURES,
+    MIN_IMAGES,
     find,
     require,
     require_for,
@@ -56,9 +56,7 @@ def copied(engines: EngineSet, folder: Path) -> EngineSet:
 
 
 def certify(engines: EngineSet, **options: object) -> certificates.Certificate:
-    (comparison,) = verify.verify(
-        str(engines.folder), [CPU], crops=MIN_CROPS, pictures=MIN_PICTURES, **options
-    )
+    (comparison,) = verify.verify(str(engines.folder), [CPU], crops=MIN_CROPS, images=MIN_IMAGES, **options)
     assert comparison.certifiable
     return comparison.certify()
 
@@ -73,10 +71,10 @@ def test_a_certificate_holds_what_was_proved(engines: EngineSet) -> None:
     assert content["engines"]["regressor_card"] == engines.regressor.use_digest()
     assert content["reference"]["backend"] == "torch" and content["reference"]["libraries"]["torch"]
     assert content["input"] == {
-        "kind": "painted",
+        "kind": "synthetic",
         "videos": [],
         "crops": MIN_CROPS,
-        "pictures": MIN_PICTURES,
+        "pictures": MIN_IMAGES,
     }
     assert {"hardware", "tool", "issued_at"} <= content.keys()
     outputs = {output["output"]: output for output in content["outputs"]}
@@ -85,7 +83,7 @@ def test_a_certificate_holds_what_was_proved(engines: EngineSet) -> None:
     assert [value["name"] for value in values] == list(engines.regressor.output_names)
     assert max(value["max_abs"] for value in values) == outputs["outputs"]["max_abs"] <= 0.05
     assert all(value["mean_abs"] <= value["max_abs"] and value["worst"] for value in values)
-    assert content["faces"]["matched"] == content["faces"]["faces"] >= MIN_PICTURES
+    assert content["faces"]["matched"] == content["faces"]["faces"] >= MIN_IMAGES
     assert require(engines, CPU) == certificate
 
 
@@ -118,7 +116,7 @@ def test_a_backend_that_differs_is_certified_as_such_and_refused(
 ) -> None:
     monkeypatch.setitem(LIMITS, "fp32", Limit(largest=0.0, mean=0.0))
     assert certify(engines).verdict == "differs"
-    with pytest.raises(NotCertified, match="differs from the reference, says"):
+    with pytest.raises(NotCertified, match="differs from the reference according to"):
         require(engines, CPU)
 
 
@@ -137,7 +135,7 @@ def test_other_engines_are_compared_with_those_they_were_made_from(
     engines: EngineSet, tmp_path: Path
 ) -> None:
     same = copied(engines, tmp_path / "same")
-    (comparison,) = verify.verify(str(same.folder), [CPU], against=str(engines.folder), crops=2, pictures=2)
+    (comparison,) = verify.verify(str(same.folder), [CPU], against=str(engines.folder), crops=2, images=2)
     assert comparison.ok and comparison.describe()["reference"]["engine_set"] == "set"
     assert not comparison.certifiable  # on too little
     coarse = dataclasses.replace(same.regressor, architecture={"precision": "int8"})
@@ -145,7 +143,7 @@ def test_other_engines_are_compared_with_those_they_were_made_from(
     card = same.folder / "detector.json"
     card.write_text(card.read_text().replace('"nms_iou": 0.3', '"nms_iou": 0.4'))
     with pytest.raises(EngineMismatch, match="differ in"):
-        list(verify.verify(str(same.folder), [CPU], against=str(engines.folder), crops=2, pictures=2))
+        list(verify.verify(str(same.folder), [CPU], against=str(engines.folder), crops=2, images=2))
 
 
 def test_backends_that_do_not_start_are_passed_over_unless_named(
@@ -160,9 +158,9 @@ def test_backends_that_do_not_start_are_passed_over_unless_named(
 
     monkeypatch.setattr(verify, "full_precision_backends", lambda: ("onnxruntime-cuda", CPU, "torch"))
     monkeypatch.setattr(verify, "open_engine", without_device)
-    few = {"crops": 2, "pictures": 2}
+    few = {"crops": 2, "images": 2}
     compared = [one.backend for one in verify.verify(str(engines.folder), **few)]
-    assert compared == [CPU] and "passed over onnxruntime-cuda: no device" in caplog.text
+    assert compared == [CPU] and "skipped onnxruntime-cuda: no device" in caplog.text
     with pytest.raises(BackendUnavailable, match="no device"):
         list(verify.verify(str(engines.folder), ["onnxruntime-cuda"], **few))
     monkeypatch.setattr(verify, "full_precision_backends", lambda: ("onnxruntime-cuda", "torch"))
@@ -218,15 +216,15 @@ def test_faces_are_matched() -> None:
     assert edge.missing == 0 and edge.within(FACE_LIMITS["fp32"])
 
 
-def test_painted_heads_are_faces_and_always_the_same() -> None:
-    pictures = painted_pictures(6)
-    np.testing.assert_array_equal(pictures[4], painted_pictures(5)[4])
+def test_synthetic_faces_are_faces_and_always_the_same() -> None:
+    images = synthetic_images(6)
+    np.testing.assert_array_equal(images[4], synthetic_images(5)[4])
     cards = load_set("default")
-    sample = verify.make_sample(cards, [], crops=6, pictures=6)
-    np.testing.assert_array_equal(sample.crops[5], painted_crops(6, cards.regressor.input.size)[5])
-    said = verify._Said(cards, CPU, sample)
-    assert all(said.faces)
-    assert min(said.outputs["regressor"][0]["presence"]) > 0.9
+    sample = verify.make_sample(cards, [], crops=6, images=6)
+    np.testing.assert_array_equal(sample.crops[5], synthetic_crops(6, cards.regressor.input.size)[5])
+    outputs = verify.BackendOutputs(cards, CPU, sample)
+    assert all(outputs.faces)
+    assert min(outputs.outputs["regressor"][0]["presence"]) > 0.9
 
 
 def test_videos_give_crops_where_faces_are(
@@ -235,14 +233,14 @@ def test_videos_give_crops_where_faces_are(
     speaking = Path(__file__).resolve().parents[2] / "manifests" / "demo" / "speaking.mp4"
     empty = speaking.with_name("empty.mp4")
     cards = load_set("default")
-    sample = verify.make_sample(cards, [speaking, empty], crops=12, pictures=6)
+    sample = verify.make_sample(cards, [speaking, empty], crops=12, images=6)
     assert sample.kind == "videos" and [name for name, _ in sample.videos] == ["speaking.mp4", "empty.mp4"]
-    assert {picture.label.split()[0] for picture in sample.pictures} == {"speaking.mp4", "empty.mp4"}
+    assert {picture.label.split()[0] for picture in sample.images} == {"speaking.mp4", "empty.mp4"}
     assert sample.crop_labels and all(label.startswith("speaking.mp4 ") for label in sample.crop_labels)
-    presence = verify._Said(cards, CPU, sample).outputs["regressor"][0]["presence"]
+    presence = verify.BackendOutputs(cards, CPU, sample).outputs["regressor"][0]["presence"]
     assert min(presence) > 0.5
     with pytest.raises(BadVideo, match="no face"):
-        verify.make_sample(cards, [empty], crops=12, pictures=6)
+        verify.make_sample(cards, [empty], crops=12, images=6)
 
 
 @pytest.fixture
@@ -259,14 +257,14 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
 
 
 def test_verify_says_and_keeps_what_it_found(engines: EngineSet, tmp_path: Path, call: Call) -> None:
-    verifying = ["verify", "--engines", engines.folder, "--backend", CPU, "--images", MIN_PICTURES]
-    code, said = call(*verifying, "--crops", MIN_CROPS, "--json")
-    (kept,) = json.loads(said)
+    verifying = ["verify", "--engines", engines.folder, "--backend", CPU, "--images", MIN_IMAGES]
+    code, printed = call(*verifying, "--crops", MIN_CROPS, "--json")
+    (kept,) = json.loads(printed)
     assert code == 0 and kept["verdict"] == "agrees"
     assert Path(kept["certificate"]["path"]) == require(engines, CPU).path
     elsewhere = tmp_path / "mine.json"
-    code, said = call(*verifying, "--crops", MIN_CROPS, "--certificate", elsewhere)
-    assert code == 0 and str(elsewhere) in said and json.loads(elsewhere.read_text())["backend"] == CPU
+    code, printed = call(*verifying, "--crops", MIN_CROPS, "--certificate", elsewhere)
+    assert code == 0 and str(elsewhere) in printed and json.loads(elsewhere.read_text())["backend"] == CPU
     assert call("verify", "--certificate", elsewhere)[0] == 2
 
 
@@ -275,18 +273,18 @@ def test_a_run_that_demands_proof(engines: EngineSet, tmp_path: Path, call: Call
     output = tmp_path / "out"
     run = ["run", manifest, "-o", output, "--engines", engines.folder, "--backend", CPU]
     demand = [*run, "--require-certificate", "--workers", 1]
-    code, said = call(*demand)
-    assert code == 2 and "no certificate" in said and "facecap-batch verify --engines" in said
+    code, printed = call(*demand)
+    assert code == 2 and "no certificate" in printed and "facecap-batch verify --engines" in printed
     assert not output.exists()
 
     with local_ray():
         # The driver of a cluster does not look: its workers do.
-        code, said = call(*demand, "--ray-address", "auto")
-        assert code == 2 and "no certificate" in said
+        code, printed = call(*demand, "--ray-address", "auto")
+        assert code == 2 and "no certificate" in printed
 
         certificate = certify(engines)
-        code, said = call(*demand)
-        assert code == 0, said
+        code, printed = call(*demand)
+        assert code == 0, printed
     table = read_parquet(output / "coefficients" / "a.parquet")
     for role in ("detector", "regressor"):
         assert table.metadata[f"{role}_certificate"] == f"{certificate.sha256} agrees"

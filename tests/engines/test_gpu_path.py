@@ -173,7 +173,7 @@ def test_cuda_that_does_not_initialise_is_told(
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda directory: print("Failed to load libcudnn.so.9"))
     onnxruntime_backend._preload_cuda.cache_clear()
     with pytest.raises(
-        BackendUnavailable, match=r"did not initialise.*libcudnn\.so\.9.*facecap-batch\[gpu\]"
+        BackendUnavailable, match=r"did not initialise.*libcudnn\.so\.9.*pip install '\.\[gpu\]'"
     ):
         open_engine(random_engines.regressor, "onnxruntime-cuda")
     onnxruntime_backend._preload_cuda.cache_clear()
@@ -224,7 +224,7 @@ def test_workers_that_share_a_gpu_give_the_same_bytes(
     shared = {"gpus_per_worker": 0.5, "cpus_per_worker": 1.0}
     assert run_quietly(manifest, tmp_path / "gpu", threaded, **shared).exit_code == 0
     assert results(tmp_path / "cpu") == results(tmp_path / "gpu")
-    with pytest.raises(ClusterUnavailable, match="is to take 2 of a GPU and Ray sees 1 here"):
+    with pytest.raises(ClusterUnavailable, match="takes 2 GPUs and the largest node has 1"):
         run_quietly(manifest, tmp_path / "more", config, gpus_per_worker=2.0)
 
 

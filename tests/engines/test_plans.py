@@ -58,7 +58,7 @@ def test_timings_serve_the_next_build_and_may_be_damaged(
 
 
 @pytest.mark.parametrize(
-    ("version", "gpu"),
+    ("version", "device"),
     [
         ("10.16.1", {}),
         ("10.3.0", {"name": "Another GPU"}),
@@ -66,11 +66,11 @@ def test_timings_serve_the_next_build_and_may_be_damaged(
     ],
 )
 def test_another_machine_or_version_gets_its_own(
-    random_engines: EngineSet, monkeypatch: pytest.MonkeyPatch, version: str, gpu: dict
+    random_engines: EngineSet, monkeypatch: pytest.MonkeyPatch, version: str, device: dict
 ) -> None:
     gpu.install(monkeypatch)
     open_engine(random_engines.regressor, "tensorrt")
-    trt = gpu.install(monkeypatch, version, **gpu)
+    trt = gpu.install(monkeypatch, version, **device)
     open_engine(random_engines.regressor, "tensorrt")
     assert trt.builds == 1 and len(plans()) == 2
 

@@ -1,4 +1,4 @@
-"""The head: each morph target moves the region and in the direction that its ARKit name says."""
+"""The head: each morph target moves the region and in the direction of its ARKit name."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_close_shuts_the_lips_of_an_open_jaw(head: HeadModel, skin) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "direction"),
+    ("name", "part", "direction"),
     [
         ("jawLeft", "lower", (1, 0, 0)),
         ("jawRight", "lower", (-1, 0, 0)),
@@ -190,8 +190,8 @@ def test_close_shuts_the_lips_of_an_open_jaw(head: HeadModel, skin) -> None:
         ("mouthShrugUpper", "upper", (0, 0.3, 0.95)),
     ],
 )
-def test_the_mouth_moves_where_its_names_say(head: HeadModel, skin, name: str, place: str, direction) -> None:
-    vertex = dict(zip(("upper", "lower", "corner"), lips(skin), strict=True))[place]
+def test_the_mouth_moves_as_its_names_promise(head: HeadModel, skin, name: str, part: str, direction) -> None:
+    vertex = dict(zip(("upper", "lower", "corner"), lips(skin), strict=True))[part]
     moved = full(head, name)[vertex]
     assert np.linalg.norm(moved) > 0.2
     assert moved @ np.array(direction) / np.linalg.norm(moved) > 0.6

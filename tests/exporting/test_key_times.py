@@ -43,7 +43,7 @@ def written_key_times(table: CoefficientTable) -> list[int]:
 def test_keys_of_a_constant_rate_stand_on_whole_frames_in_containers_that_round(
     fps: Fraction, suffix: str, codec: str, tmp_path: Path
 ) -> None:
-    """Matroska and WebM round times to milliseconds: frame 76 at 30 fps says 2.533 s and not 76/30 s."""
+    """Matroska and WebM round times to milliseconds: frame 76 at 30 fps is at 2.533 s instead of 76/30 s."""
     table = disc_clip(tmp_path / f"clip{suffix}", fps, 77, codec)
     assert table.info.time_base == Fraction(1, 1000) and not table.info.variable_rate
     assert written_key_times(table) == [round(k * TICKS_PER_SECOND / fps) for k in range(77)]
@@ -58,7 +58,7 @@ def test_keys_of_a_variable_rate_stand_at_their_own_times(tmp_path: Path) -> Non
 
 
 def test_an_exact_container_keeps_its_own_grid(tmp_path: Path) -> None:
-    """2997/100 is shown as 30000/1001 by tools, but its frames stand where the file says."""
+    """2997/100 is shown as 30000/1001 by tools, but its frames keep the times of the file."""
     fps = Fraction(2997, 100)
     table = disc_clip(tmp_path / "clip.mp4", fps, 40)
     assert written_key_times(table) == [round(k * TICKS_PER_SECOND / fps) for k in range(40)]

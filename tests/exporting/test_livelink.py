@@ -59,7 +59,7 @@ def test_timecode_counts_sixtieths(tmp_path: Path) -> None:
     assert timecode(Fraction(3600 * 13 + 59 * 60 + 59) + Fraction(59999, 60000)) == "13:59:59:59.999"
 
 
-def test_timecode_starts_where_the_clip_says(tmp_path: Path) -> None:
+def test_timecode_starts_at_the_timecode_of_the_clip(tmp_path: Path) -> None:
     table = constant_rate(Fraction(25), 3, metadata={"timecode": "10:20:30:05"})
     write_livelink_csv(table, tmp_path / "a.csv")
     assert read(tmp_path / "a.csv")[0]["Timecode"] == "10:20:30:12.000"

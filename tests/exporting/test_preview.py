@@ -69,10 +69,10 @@ def written(tmp_path: Path, made: CoefficientTable, name: str = "table.parquet")
     return tmp_path / name
 
 
-def corner(picture: np.ndarray) -> float:
+def corner(image: np.ndarray) -> float:
     """Brightness where nothing is drawn: near the lower left corner of the frame."""
-    height = picture.shape[0]
-    return float(picture[-height // 8 : -height // 16, height // 16 : height // 8].mean())
+    height = image.shape[0]
+    return float(image[-height // 8 : -height // 16, height // 16 : height // 8].mean())
 
 
 def test_video_has_every_frame_at_its_own_time(video: Path, tmp_path: Path):
@@ -87,9 +87,9 @@ def test_video_has_every_frame_at_its_own_time(video: Path, tmp_path: Path):
         frames = list(container.decode(video=0))
     assert [round(1000 * frame.time) for frame in frames] == PTS.tolist()
     for index, frame in enumerate(frames):
-        picture = frame.to_ndarray(format="rgb24")
-        assert picture.shape[0] == 192 and picture.shape[1] > 320
-        assert abs(corner(picture) - grey_of(index)) < 4
+        image = frame.to_ndarray(format="rgb24")
+        assert image.shape[0] == 192 and image.shape[1] > 320
+        assert abs(corner(image) - grey_of(index)) < 4
     red = frames[5].to_ndarray(format="rgb24")[-2:, 100:200].reshape(-1, 3).mean(axis=0)
     assert red[0] > red[1] + 60
 
@@ -168,9 +168,9 @@ def test_turned_clip_is_shown_upright(video: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["x.mp4", "x.png", "x"])
 def test_a_table_of_another_video_is_refused(video: Path, tmp_path: Path, name: str):
-    stranger = table()
-    stranger = stranger.replace(pts=stranger.pts + 7)
-    for made in (stranger, table(slice(0, 0))):
+    foreign = table()
+    foreign = foreign.replace(pts=foreign.pts + 7)
+    for made in (foreign, table(slice(0, 0))):
         with pytest.raises(BadPreview, match="no frame"):
             preview(written(tmp_path, made), video, tmp_path / "out" / name)
     assert (
@@ -179,7 +179,7 @@ def test_a_table_of_another_video_is_refused(video: Path, tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("wrong", [{"every": 0}, {"sheet_frames": 0}, {"height": 8}])
-def test_impossible_wishes_are_refused(video: Path, tmp_path: Path, wrong: dict[str, int]):
+def test_impossible_arguments_are_refused(video: Path, tmp_path: Path, wrong: dict[str, int]):
     with pytest.raises(BadPreview):
         preview(written(tmp_path, table()), video, tmp_path / "p.png", **wrong)
 

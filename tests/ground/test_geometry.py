@@ -72,7 +72,7 @@ def test_the_ray_rotation_is_the_smallest_onto_the_ray() -> None:
 
 
 def test_a_head_comes_back_from_its_crop() -> None:
-    """What a perfect regressor would say of known heads in arbitrary crops gives position and rotation."""
+    """The outputs of a perfect regressor for known heads in arbitrary crops give position and rotation."""
     rng = np.random.default_rng(2)
     count = 40
     position = np.stack(
@@ -82,17 +82,17 @@ def test_a_head_comes_back_from_its_crop() -> None:
     pixel = project(position, WIDTH, HEIGHT)
     side = rng.uniform(80, 400, count)
     corner = pixel - side[:, None] / 2 + rng.uniform(-30, 30, (count, 2))
-    squares = np.column_stack([corner, side])
+    crop_rects = np.column_stack([corner, side])
     u, v = ((pixel - corner) / side[:, None] * 2 - 1).T
     width_cm = side * -position[:, 2] / geometry.focal_length(WIDTH, HEIGHT)
     center = corner + side[:, None] / 2
     seen = np.swapaxes(ray_rotation(center[:, 0], center[:, 1], WIDTH, HEIGHT), 1, 2) @ rotation
-    found, place = head_pose(
-        squares, euler_from_matrix(seen), np.column_stack([u, v, np.log(width_cm)]), WIDTH, HEIGHT
+    found, at = head_pose(
+        crop_rects, euler_from_matrix(seen), np.column_stack([u, v, np.log(width_cm)]), WIDTH, HEIGHT
     )
     np.testing.assert_allclose(found, rotation, atol=1e-9)
-    np.testing.assert_allclose(place, position, atol=1e-9)
-    assert (place[:, 2] < 0).all()
+    np.testing.assert_allclose(at, position, atol=1e-9)
+    assert (at[:, 2] < 0).all()
 
 
 def test_portrait_and_landscape_share_the_focal_length() -> None:

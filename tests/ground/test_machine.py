@@ -60,7 +60,7 @@ def test_memory_without_a_limit_is_the_machines(mounted: Path) -> None:
     assert machine.usable_memory_bytes() == 64 * GIB
 
 
-def test_memory_of_this_machine_is_told() -> None:
+def test_memory_of_this_machine_is_known() -> None:
     usable = machine.usable_memory_bytes()
     assert usable is not None and 64 * 2**20 < usable <= os.sysconf("SC_PAGE_SIZE") * os.sysconf(
         "SC_PHYS_PAGES"

@@ -67,7 +67,7 @@ def test_a_torchvision_checkpoint_runs_from_the_command_line_to_the_tables(
         tmp_path / "names.txt", "--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375",
         "--crop-scale", 1.25, "--licence", "Mine-1.0", "--name", "llfr",
     )  # fmt: skip
-    assert code == 0 and "regressor llfr 1" in text and "its own     tongueOut, cheekRaiser" in text
+    assert code == 0 and "regressor llfr 1" in text and "others      tongueOut, cheekRaiser" in text
     assert "needs a detector to be a set" in text
     code, text, _ = call(
         capsys, "engines", "import", random_engines.folder, mine, "--role", "detector", "--licence", "MIT"
@@ -83,8 +83,8 @@ def test_a_torchvision_checkpoint_runs_from_the_command_line_to_the_tables(
     assert code == 0, error
     table = pq.read_table(out / "coefficients" / "a.parquet")
     assert table.column_names == [*SCHEMA.names, "tongueOut", "cheekRaiser"]
-    said = {name for name in ARKIT_NAMES if table[name].null_count < len(table)}
-    assert said == set(OWN) & set(ARKIT_NAMES)
+    filled = {name for name in ARKIT_NAMES if table[name].null_count < len(table)}
+    assert filled == set(OWN) & set(ARKIT_NAMES)
     assert table["tongueOut"].null_count == table["jawOpen"].null_count == 0
     assert table["headYaw"].null_count == table["headZ"].null_count == len(table)
     metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
@@ -146,38 +146,38 @@ def test_code_in_a_weights_file_is_not_executed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "wishes", "telling"),
+    ("change", "options", "message"),
     [
-        ({}, {}, r"with 57 outputs: it has 5; say --num-outputs 5"),
-        ({}, {"output_names": ("a", "b")}, r"with 2 outputs: it has 5; say --num-outputs 5"),
+        ({}, {}, r"with 57 outputs: it has 5; set --num-outputs 5"),
+        ({}, {"output_names": ("a", "b")}, r"with 2 outputs: it has 5; set --num-outputs 5"),
         ({}, {"output_names": OWN, "variant": "large"}, "MobileNetV3-small, not -large"),
-        ({}, {"output_names": OWN, "detector_size": 320}, "--detector-size means nothing"),
+        ({}, {"output_names": OWN, "detector_size": 320}, "--detector-size does not apply"),
         ({"features.3.block.0.0.weight": None}, {}, r"missing features\.3\.layers\.0\.0\.weight"),
         ({"extra.weight": torch.zeros(1)}, {}, r"superfluous extra\.weight"),
         ({"features.0.0.weight": torch.zeros(16, 1, 3, 3)}, {}, r"\[16, 1, 3, 3\] for \[16, 3, 3, 3\]"),
         ({"features.13.0.weight": torch.zeros(1)}, {}, "it has 14 blocks"),
-        ({"features.0.0.weight": None}, {}, "weights of no network that is known"),
+        ({"features.0.0.weight": None}, {}, "weights of no known network"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_says_what_does_not(
-    checkpoint: Path, tmp_path: Path, change: dict, wishes: dict, telling: str
+def test_a_checkpoint_that_does_not_fit_lists_what_does_not(
+    checkpoint: Path, tmp_path: Path, change: dict, options: dict, message: str
 ) -> None:
     state = {**torch.load(checkpoint, weights_only=True)["state_dict"]}
     for name, value in change.items():
         state[f"module.{name}"] = value
-        wishes = {"output_names": OWN, **wishes}
+        options = {"output_names": OWN, **options}
     torch.save({name: value for name, value in state.items() if value is not None}, tmp_path / "w.pth")
-    with pytest.raises(EngineError, match=telling):
-        import_engine(str(tmp_path / "w.pth"), tmp_path / "set", ImportOptions(**wishes))
+    with pytest.raises(EngineError, match=message):
+        import_engine(str(tmp_path / "w.pth"), tmp_path / "set", ImportOptions(**options))
     assert not (tmp_path / "set").exists()
 
 
 def test_a_bare_onnx_regressor_is_made_an_engine(tmp_path: Path) -> None:
     file = write_onnx(tmp_path / "theirs.onnx", {"logits": ("batch", 5), "presence": ("batch", 1)})
-    wishes = ImportOptions(
+    options = ImportOptions(
         output_names=OWN, mean=(10, 20, 30), std=(40, 50, 60), channels="BGR", licence="CC0"
     )
-    (card,) = import_engine(str(file), tmp_path / "set", wishes)
+    (card,) = import_engine(str(file), tmp_path / "set", options)
     assert (card.role, card.name, card.licence, card.output_names) == ("regressor", "theirs", "CC0", OWN)
     assert (card.input.layout, card.input.dtype, card.input.size) == ("NCHW", "float32", 32)
     assert (card.input.channels, card.input.mean, card.input.std) == ("BGR", (10, 20, 30), (40, 50, 60))
@@ -217,34 +217,34 @@ def test_a_bare_onnx_detector_gets_the_names_of_the_contract(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("shape", "telling"),
+    ("shape", "message"),
     [
-        ({"outputs": {"outputs": ("n", 52)}}, "52 numbers, not 57; say --num-outputs 52"),
+        ({"outputs": {"outputs": ("n", 52)}}, "52 numbers, not 57; set --num-outputs 52"),
         ({"outputs": {"a": ("n", 57), "b": ("n", 57)}}, "one of them is called outputs"),
         ({"outputs": {"a": ("n", 57, 2, 2)}}, "neither a regressor's"),
         ({"outputs": {"a": ("n", 9, 4), "b": ("n", 9, 2)}}, r"scores \[N, P\]"),
         ({"image": ("n", 1, 32, 32)}, "colour images"),
         ({"image": ("n", 3, 32, 48)}, "images of an engine are square"),
-        ({"image": ("n", 3, "h", "w")}, "leaves the size open: say it with --size"),
+        ({"image": ("n", 3, "h", "w")}, "leaves the size open: set it with --size"),
         ({"inputs": 2}, "has 2 inputs"),
         ({"outputs": {"outputs": ("n", 57), "hidden": ("n", 2)}}, r"hidden is \['N', 2\]"),
-        ({"scale": float("nan")}, "is no number"),
+        ({"scale": float("nan")}, "values that are not finite"),
     ],
 )
-def test_a_bare_onnx_that_is_no_engine_says_why(tmp_path: Path, shape: dict, telling: str) -> None:
+def test_a_bare_onnx_that_is_no_engine_is_refused(tmp_path: Path, shape: dict, message: str) -> None:
     file = write_onnx(tmp_path / "a.onnx", **{"outputs": {"outputs": ("n", 57)}, **shape})
-    with pytest.raises(EngineError, match=telling):
+    with pytest.raises(EngineError, match=message):
         import_engine(str(file), tmp_path / "set", ImportOptions())
     assert not (tmp_path / "set").exists()
 
 
 def test_options_and_file_must_agree(tmp_path: Path) -> None:
     file = write_onnx(tmp_path / "a.onnx", {"outputs": ("n", 57)})
-    with pytest.raises(EngineError, match="not of the 64 pixels that --size says"):
+    with pytest.raises(EngineError, match="not of the 64 pixels of --size"):
         import_engine(str(file), tmp_path / "set", ImportOptions(size=64))
-    with pytest.raises(EngineError, match="is a regressor: --detector-size means nothing"):
+    with pytest.raises(EngineError, match="is a regressor: --detector-size does not apply"):
         import_engine(str(file), tmp_path / "set", ImportOptions(detector_size=64))
-    with pytest.raises(EngineError, match="--variant means nothing"):
+    with pytest.raises(EngineError, match="--variant does not apply"):
         import_engine(str(file), tmp_path / "set", ImportOptions(variant="small"))
     byte = write_onnx(tmp_path / "b.onnx", {"outputs": ("n", 57)}, kind=onnx.TensorProto.UINT8)
     with pytest.raises(EngineError, match="normalises by itself"):
@@ -252,11 +252,11 @@ def test_options_and_file_must_agree(tmp_path: Path) -> None:
     (tmp_path / "c.onnx").write_bytes(b"no network")
     with pytest.raises(EngineError, match="no ONNX network"):
         import_engine(str(tmp_path / "c.onnx"), tmp_path / "set", ImportOptions())
-    for source, telling in (
+    for source, message in (
         ("absent.pth", "neither a file nor an engine set"),
-        (str(tmp_path), "say with --role"),
+        (str(tmp_path), "choose one of its engines with --role"),
     ):
-        with pytest.raises(EngineError, match=telling):
+        with pytest.raises(EngineError, match=message):
             import_engine(source, tmp_path / "set", ImportOptions())
     (tmp_path / "a.zip").write_bytes(b"")
     with pytest.raises(EngineError, match=r"networks come as .*\.onnx"):
@@ -278,14 +278,14 @@ def test_names_of_outputs_are_read_as_typed(tmp_path: Path) -> None:
     assert output_names("jawOpen, smile", 2) == ("jawOpen", "smile")
     assert output_names("numbered", 2) == ("output0", "output1")
     assert output_names(None, 57) == OUTPUT_NAMES and output_names(None, None) is None
-    for names, count, telling in (
+    for names, count, message in (
         (None, 52, "52 outputs need names"),
-        ("a,b", 3, "names 2 outputs, --num-outputs says 3"),
+        ("a,b", 3, "names 2 outputs, --num-outputs is 3"),
         ("numbered", None, "needs --num-outputs"),
         ("absent.txt", 3, "no file absent.txt"),
         ("jawOpen,JawOpen", 2, "by case alone"),
     ):
-        with pytest.raises(EngineError, match=telling):
+        with pytest.raises(EngineError, match=message):
             output_names(names, count)
 
 
@@ -299,7 +299,7 @@ def test_normalisation_is_in_pixels() -> None:
             channel_values(text, option)
 
 
-def test_a_card_says_how_its_head_is_meant(random_engines: EngineSet, tmp_path: Path) -> None:
+def test_a_card_carries_its_head_frame(random_engines: EngineSet, tmp_path: Path) -> None:
     """Cards of before have no such field: their results, and so their fingerprints, stay."""
     card = random_engines.regressor
     fields = json.loads(card.to_json())
@@ -342,7 +342,7 @@ def test_weights_are_known_by_their_parameters(checkpoint: Path, tmp_path: Path)
         EngineError, match=r"does not hold FaceBoxes weights: missing .* and \d+ more; superfluous"
     ):
         import_engine(str(checkpoint), tmp_path / "set", ImportOptions(), kind="faceboxes")
-    with pytest.raises(EngineError, match="128 pixels at least, not 64"):
+    with pytest.raises(EngineError, match="at least 128 pixels, not 64"):
         import_engine(str(tmp_path / "boxes.pt"), tmp_path / "set", ImportOptions(detector_size=64))
 
 

@@ -109,26 +109,26 @@ def test_boxes_are_decoded(engines: EngineSet, backend: str) -> None:
 @pytest.mark.parametrize("backend", ["onnxruntime-cpu", "torch"])
 def test_coefficients_go_by_name_and_the_head_through_the_crop(engines: EngineSet, backend: str) -> None:
     engine = open_engine(engines.regressor, backend)
-    said = engine.run(pictures(256, 3))
+    outputs = engine.run(pictures(256, 3))
     assert tuple(engine.card.output_names) == OUTPUT_NAMES
     for k, name in enumerate(ARKIT_NAMES):
         wanted = 1 / (1 + np.exp(-LOGITS[SHAPE_NAMES.index(name)]))
-        np.testing.assert_allclose(said["outputs"][:, k], wanted, rtol=1e-4)
-    np.testing.assert_allclose(said["presence"], 1 / (1 + np.exp(-1.5)), rtol=1e-5)
+        np.testing.assert_allclose(outputs["outputs"][:, k], wanted, rtol=1e-4)
+    np.testing.assert_allclose(outputs["presence"], 1 / (1 + np.exp(-1.5)), rtol=1e-5)
 
     # The upright square: its centre below the box's along the face, its side in pixels of the crop.
     turn = np.array([[np.cos(ROLL), -np.sin(ROLL)], [np.sin(ROLL), np.cos(ROLL)]])  # y down
     centre = 2 * (BOX[:2] + turn @ [0, BOX_SHIFT * BOX[2]])
     step = 2 * BOX[2] * BOX_GROWTH * RECTANGLE / 256
     wanted_points = (centre + (landmarks()[:, :2] - 128) @ turn.T * step) / 128 - 1
-    np.testing.assert_allclose(said["landmarks"], np.broadcast_to(wanted_points, (3, 478, 2)), atol=2e-3)
+    np.testing.assert_allclose(outputs["landmarks"], np.broadcast_to(wanted_points, (3, 478, 2)), atol=2e-3)
 
     rotation = matrix_from_euler(np.array([0, 0, -ROLL])) @ matrix_from_euler(ANGLES)
-    angles = said["outputs"][:, len(ARKIT_NAMES) : len(ARKIT_NAMES) + len(HEAD_ANGLE_NAMES)]
+    angles = outputs["outputs"][:, len(ARKIT_NAMES) : len(ARKIT_NAMES) + len(HEAD_ANGLE_NAMES)]
     np.testing.assert_allclose(matrix_from_euler(angles), np.broadcast_to(rotation, (3, 3, 3)), atol=2e-3)
     eyes = wanted_points[list(CORNERS)].mean(0)
     width = np.log(256 / (PER_CM * step))
-    np.testing.assert_allclose(said["outputs"][:, -3:], np.broadcast_to([*eyes, width], (3, 3)), atol=2e-3)
+    np.testing.assert_allclose(outputs["outputs"][:, -3:], np.broadcast_to([*eyes, width], (3, 3)), atol=2e-3)
 
 
 def test_results_do_not_depend_on_the_batch(engines: EngineSet) -> None:
@@ -153,7 +153,7 @@ def test_a_head_is_fitted_at_any_angle() -> None:
     weights = RNG.uniform(0, 1, 468)
     pose = fit_head(graph, points, FACE, weights, np.array([1.0, 2.0, 3.0]))
     graph.output(pose.angles, "angles", (BATCH, 3))
-    graph.output(pose.place, "place", (BATCH, 3))
+    graph.output(pose.position, "position", (BATCH, 3))
     graph.output(pose.scale, "scale", (BATCH, 1))
     session = onnxruntime.InferenceSession(graph.model(), providers=["CPUExecutionProvider"])
     angles = RNG.uniform([-3, -1.4, -3], [3, 1.4, 3], (40, 3))
@@ -248,5 +248,5 @@ def test_the_real_bundle_says_what_mediapipe_says(
 def test_the_real_bundle_is_the_same_in_torch(footage: Callable[[str], Path], tmp_path: Path) -> None:
     import_mediapipe(TASK, tmp_path)
     videos = [footage("single_face.mp4")]
-    for comparison in verify(str(tmp_path), ["onnxruntime-cpu"], "torch", videos, crops=20, pictures=4):
+    for comparison in verify(str(tmp_path), ["onnxruntime-cpu"], "torch", videos, crops=20, images=4):
         assert comparison.ok, comparison

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from facecap_batch.engines.registry import open_engine
+from facecap_batch.engines.sets import load_set
 from facecap_batch.errors import EngineError, EngineMismatch
 from facecap_batch.importing.networks.faceboxes import FaceBoxes, FaceBoxesDetector, decode, encode
 from facecap_batch.importing.networks.mobilenetv3 import MobileNetV3
@@ -149,6 +150,16 @@ def test_mobilenetv3_weights_become_an_engine(tmp_path: Path, public: bool) -> N
     np.testing.assert_allclose(outputs, expected.numpy(), atol=1e-4)
     with pytest.raises(EngineError, match="with 3 outputs"):
         import_mobilenetv3(tmp_path / "weights.pth", tmp_path / "engine", ["a", "b", "c"])
+
+
+def test_an_exported_file_holds_no_path_of_the_machine_that_exported_it(tmp_path: Path) -> None:
+    network = FaceBoxes(0.25, 2)
+    module = FaceBoxesDetector(network, 160, (0.0,) * 3, (1.0,) * 3, bgr=False).eval()
+    card = export_onnx(module, detector_card("d", 160, len(network.anchors(160, 160))), tmp_path)
+    shipped = load_set("default")
+    for path in (card.path, shipped.detector.path, shipped.regressor.path):
+        content = path.read_bytes()
+        assert b".py" not in content and b"stack_trace" not in content
 
 
 def test_export_that_fixes_the_batch_size_is_refused(tmp_path: Path) -> None:

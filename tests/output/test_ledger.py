@@ -126,7 +126,7 @@ def test_another_configuration_is_another_result(tmp_path: Path, ledger: Ledger)
     assert left([one], ledger, dataclasses.replace(CONFIG, backend="torch")) == []
 
 
-def test_failed_clips_are_tried_again_unless_told_not_to(tmp_path: Path, ledger: Ledger) -> None:
+def test_failed_clips_are_tried_again_unless_that_is_turned_off(tmp_path: Path, ledger: Ledger) -> None:
     one = clip(tmp_path)
     finish(ledger, one, status=FAILED, outputs={}, error_type="BadVideo", error="cut off")
     assert left([one], ledger) == ["a"]

@@ -210,7 +210,7 @@ def test_retry_refuses_what_it_cannot_repeat(
     with OutputLock(output), pytest.raises(OutputBusy):
         retry_quietly(output)
     with monkeypatch.context() as newer, pytest.raises(EngineMismatch, match="Run the manifest again"):
-        newer.setattr("facecap_batch.runs.config.__version__", "99")
+        newer.setattr("facecap_batch.runs.config.CAPTURE_REVISION", 99)
         retry_quietly(output)
     text = manifest.read_text()
     manifest.write_text(text + "another.mp4\n")

@@ -174,8 +174,8 @@ def test_a_disk_that_fills_up(config: RunConfig, tmp_path: Path) -> None:
     assert run_quietly(manifest, tmp_path / "clean", config, workers=1).exit_code == 0
     wanted = results(tmp_path / "clean")
     one_clip = sum(len(content) for name, content in wanted.items() if Path(name).stem == "one")
-    room = one_clip + one_clip // 2 + 128 * 1024
-    with small_disk(tmp_path / "disk", room) as disk:
+    capacity = one_clip + one_clip // 2 + 128 * 1024
+    with small_disk(tmp_path / "disk", capacity) as disk:
         output = disk / "out"
         summary = run_quietly(manifest, output, config, workers=1)
         assert (summary.exit_code, summary.done, summary.failed) == (1, 1, 1)
@@ -186,7 +186,7 @@ def test_a_disk_that_fills_up(config: RunConfig, tmp_path: Path) -> None:
             if row["status"] == "failed":
                 assert row["error_type"] == "OutputNotWritable" and row["attempts"] == 1
                 assert "No space left on device" in row["error"] and "same command" in row["error"]
-        enlarge(disk, 10 * room)
+        enlarge(disk, 10 * capacity)
         summary = run_quietly(manifest, output, config, workers=1)
         assert (summary.exit_code, summary.kept) == (0, 1)
         assert results(output) == wanted

@@ -66,7 +66,7 @@ def write(folder: Path, kind: str) -> Path:
     ],
 )
 def test_every_format_gives_the_same_clips(tmp_path: Path, kind: str) -> None:
-    first, second = read_manifest(write(tmp_path, kind))
+    first, second = read_manifest(write(tmp_path, kind)).clips
     assert (first.clip_id, first.path) == ("take 1", str(tmp_path / "a/take 1.mp4"))
     assert first.source == "a/take 1.mp4"
     assert (first.start, first.end) == (Fraction(11, 10), Fraction(5, 2))
@@ -78,14 +78,14 @@ def test_every_format_gives_the_same_clips(tmp_path: Path, kind: str) -> None:
 
 def test_known_columns_are_not_carried(tmp_path: Path) -> None:
     text = "path,actor,timecode,timecode_fps,start,end\nx.mp4,Ada,01:00:00:00,25,00:00:01:05,00:00:02:00\n"
-    (clip,) = read_manifest(manifest(tmp_path, text))
+    (clip,) = read_manifest(manifest(tmp_path, text)).clips
     assert (clip.actor, clip.timecode, clip.extra) == ("Ada", "01:00:00:00", {})
     assert (clip.start, clip.end) == (Fraction(6, 5), 2)
 
 
 def test_default_ids_are_stems_made_unique_in_order(tmp_path: Path) -> None:
     text = "path,clip_id\na/take.mp4,\nb/take.mov,\nc/x.mp4,TAKE-2\nd/Take.mp4,\n"
-    assert [clip.clip_id for clip in read_manifest(manifest(tmp_path, text))] == [
+    assert [clip.clip_id for clip in read_manifest(manifest(tmp_path, text)).clips] == [
         "take",
         "take-3",
         "TAKE-2",
@@ -105,12 +105,12 @@ def test_default_ids_are_stems_made_unique_in_order(tmp_path: Path) -> None:
     ],
 )
 def test_default_ids_are_safe_file_names(tmp_path: Path, path: str, clip_id: str) -> None:
-    (clip,) = read_manifest(manifest(tmp_path, f"path\n{path}\n"))
+    (clip,) = read_manifest(manifest(tmp_path, f"path\n{path}\n")).clips
     assert clip.clip_id == clip_id
 
 
 def test_uris_stay_as_they_are(tmp_path: Path) -> None:
-    clips = read_manifest(manifest(tmp_path, "path\ns3://bucket/a.mp4\nfile:///data/b%20c.mp4\n"))
+    clips = read_manifest(manifest(tmp_path, "path\ns3://bucket/a.mp4\nfile:///data/b%20c.mp4\n")).clips
     assert [clip.path for clip in clips] == ["s3://bucket/a.mp4", "/data/b c.mp4"]
 
 

@@ -1,4 +1,4 @@
-"""What is told while a run is going."""
+"""What is shown while a run is going."""
 
 from __future__ import annotations
 
@@ -38,58 +38,60 @@ class Memory:
 
 
 def done(clip_id: str, frames: int) -> Outcome:
-    record = Record(clip_id, DONE, "", "", "", frames=frames, seconds=frames / 25)
+    record = Record(clip_id, DONE, "", "", "", frames=frames, frames_with_face=1, seconds=frames / 25)
     return Outcome(clip_id, 1, result=record)
 
 
-def end(tally: ProgressCounter, outcome: Outcome) -> None:
-    """What the scheduler and the clip's course tell at the end of a clip."""
-    tally.ended(outcome)
-    tally.follow(WorkflowStep(outcome.key, ended=outcome))
+def end(counter: ProgressCounter, outcome: Outcome) -> None:
+    """The events of the scheduler and of the workflow at the end of a clip."""
+    counter.ended(outcome)
+    counter.advance(WorkflowStep(outcome.key, ended=outcome))
 
 
-def test_the_tally_counts_clips_frames_and_time() -> None:
+def test_the_counter_counts_clips_frames_and_time() -> None:
     display = Memory()
-    tally = ProgressCounter(clips=5, kept=1, costs={"a": 2.0, "b": 1.0, "c": 1.0, "d": 0.0}, display=display)
-    tally.workers(2)
+    counter = ProgressCounter(
+        clips=5, kept=1, costs={"a": 2.0, "b": 1.0, "c": 1.0, "d": 0.0}, display=display
+    )
+    counter.workers(2)
     for key in "abcd":
-        tally.started(key, WorkerReady("node", 1))
-    tally.progress("a", Progress(10))
+        counter.started(key, WorkerReady("node", 1))
+    counter.progress("a", Progress(10))
     assert (display.snapshots[-1].frames, display.snapshots[-1].left_s) == (10, None)
-    end(tally, done("b", 50))
-    snapshot = tally.snapshot()
+    end(counter, done("b", 50))
+    snapshot = counter.snapshot()
     assert (snapshot.done, snapshot.frames, snapshot.video_s) == (1, 60, pytest.approx(60 / 25))
     assert snapshot.share == 0.25 and snapshot.left_s == pytest.approx(3 * snapshot.elapsed_s, rel=0.5)
-    tally.retried("a", "the worker process died")
-    assert tally.snapshot().frames == 50  # what was lost is not counted
-    end(tally, Outcome("c", 2, error_type="BadVideo", error="cut off"))
-    end(tally, done("a", 100))
-    end(tally, done("d", 0))
-    last = tally.snapshot()
+    counter.retried("a", "the worker process died")
+    assert counter.snapshot().frames == 50  # what was lost is not counted
+    end(counter, Outcome("c", 2, error_type="BadVideo", error="cut off"))
+    end(counter, done("a", 100))
+    end(counter, done("d", 0))
+    last = counter.snapshot()
     assert (last.done, last.failed, last.frames, last.share, last.left_s) == (3, 1, 150, 1.0, 0.0)
-    assert display.remarks == ["again: a: the worker process died", "failed: c: BadVideo: cut off"]
-    assert tally.most_workers == 2
+    assert display.remarks == ["retried: a: the worker process died", "failed: c: BadVideo: cut off"]
+    assert counter.most_workers == 2
 
 
 def test_segments_count_before_their_clip_is_done() -> None:
-    tally = ProgressCounter(clips=2, kept=0, costs={"long": 10.0, "short": 20.0}, display=Memory())
-    tally.workers(1)
-    tally.started("long", WorkerReady("node", 1))
-    tally.ended(Outcome("long", 1))
-    tally.follow(WorkflowStep("long", video_s=60.0))  # longer than was expected
+    counter = ProgressCounter(clips=2, kept=0, costs={"long": 10.0, "short": 20.0}, display=Memory())
+    counter.workers(1)
+    counter.started("long", WorkerReady("node", 1))
+    counter.ended(Outcome("long", 1))
+    counter.advance(WorkflowStep("long", video_s=60.0))  # longer than was expected
     for number in range(3):
         record = SegmentRecord("", number, 1, 500, 1.0)
-        tally.started(f"long/segment {number}", WorkerReady("node", 1))
-        tally.progress(f"long/segment {number}", Progress(499))
-        tally.ended(Outcome(f"long/segment {number}", 1, result=record))
-        tally.follow(WorkflowStep("long", segments=(record,), segments_s=20.0))
-        found = tally.snapshot()
+        counter.started(f"long/segment {number}", WorkerReady("node", 1))
+        counter.progress(f"long/segment {number}", Progress(499))
+        counter.ended(Outcome(f"long/segment {number}", 1, result=record))
+        counter.advance(WorkflowStep("long", segments=(record,), segments_s=20.0))
+        found = counter.snapshot()
         assert (found.done, found.frames) == (0, 500 * (number + 1))
         assert found.share == pytest.approx(20 * (number + 1) / 80)
-    end(tally, done("long", 1500))
-    assert (tally.snapshot().frames, tally.snapshot().share) == (1500, pytest.approx(60 / 80))
-    end(tally, done("short", 100))
-    assert (tally.snapshot().frames, tally.snapshot().share) == (1600, 1.0)
+    end(counter, done("long", 1500))
+    assert (counter.snapshot().frames, counter.snapshot().share) == (1500, pytest.approx(60 / 80))
+    end(counter, done("short", 100))
+    assert (counter.snapshot().frames, counter.snapshot().share) == (1600, 1.0)
 
 
 def snapshot(**changes: float) -> Snapshot:

@@ -95,8 +95,8 @@ def test_a_killed_run_goes_on_with_the_segments_that_it_lacks(
     done = {int(path.stem) for path in records.glob("[0-9]*.json")}
     assert done
     assert run_quietly(manifest, tmp_path, config, segment_s=SEGMENT_S).exit_code == 0
-    again = {int(key.rsplit(" ", 1)[1]) for key in started if "/segment" in key}
-    assert again and not again & done
+    repeated = {int(key.rsplit(" ", 1)[1]) for key in started if "/segment" in key}
+    assert repeated and not repeated & done
     assert results(tmp_path) == results(whole)
     assert not half_written(tmp_path) and not (tmp_path / FOLDER).exists()
 

@@ -35,7 +35,7 @@ OUTPUT = RemotePath(f"s3://{BUCKET}/animation/out")
 def work(manifest: Path | str, output: StoragePath, config: RunConfig, reuse_raw: bool = False) -> None:
     """What the workers of a run do, without a run."""
     engines = functools.cache(lambda: open_engines(config))
-    for clip in read_manifest(manifest):
+    for clip in read_manifest(manifest).clips:
         process(WorkItem(clip, "", 1.0, reuse_raw), config, output, engines)
 
 

@@ -1,4 +1,4 @@
-"""A long clip from its row to its files, step by step in this process: cut, turned, broken, resumed."""
+"""A long clip from its row to its files, step by step in this process: cut, rotated, broken, resumed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.clip import Clip
@@ -16,7 +17,6 @@ from facecap_batch.output.ledger import identify
 from facecap_batch.output.segment_store import SegmentFolder, remove_done
 from facecap_batch.runs.clip_steps import classify_error, process
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.runs.opened_engines import Engines
 from facecap_batch.runs.planner import WorkItem
 from facecap_batch.runs.workflow import ClipWorkflow
 from facecap_batch.scheduling.messages import Outcome, Task
@@ -31,8 +31,10 @@ from tests.support.videos import write_video
 
 SEGMENT_S = 2.0
 CONFIG = RunConfig("discs", {}, CaptureSettings(), SolveSettings())
-BACKENDS = {"detector_backend": "discs", "regressor_backend": "discs"}
-ENGINES = Engines(DiscDetector(), DiscRegressor(), {"tool": "test", **BACKENDS})
+
+
+def engines(config: RunConfig) -> FaceCapture:
+    return FaceCapture(DiscDetector(), DiscRegressor(), config.capture)
 
 
 @dataclasses.dataclass
@@ -56,8 +58,8 @@ def carry_out(
     losing: str = "",
 ) -> Carried:
     """What the driver does, without Ray; the workers of task `losing` die."""
-    course = ClipWorkflow([work_item(path)], output)
-    tasks: collections.deque[Task] = collections.deque(course.first())
+    workflow = ClipWorkflow([work_item(path)], output)
+    tasks: collections.deque[Task] = collections.deque(workflow.first())
     keys: list[str] = []
     ended = None
     while tasks:
@@ -66,12 +68,12 @@ def carry_out(
         outcome = Outcome(task.key, 3, error_type="WorkerLost", error="lost 3 workers")
         if task.key != losing:
             try:
-                result = process(task.payload, config, output, lambda: ENGINES, None, segment_s)
+                result = process(task.payload, config, output, lambda: engines(config), None, segment_s)
                 outcome = Outcome(task.key, 1, result=result)
             except FacecapError as error:
                 error_type, message, _ = classify_error(error)
                 outcome = Outcome(task.key, 1, error_type=error_type, error=message)
-        step = course.follow(outcome)
+        step = workflow.advance(outcome)
         tasks = collections.deque(task for task in tasks if task.key not in step.dropped)
         tasks.extend(step.tasks)
         assert ended is None or step.ended is None
@@ -159,7 +161,7 @@ def test_a_damaged_clip_ends_as_in_one_piece(damage: str, long_clip: Path, tmp_p
 
 
 def test_cuts_come_back_as_they_were_written(long_clip: Path, tmp_path: Path) -> None:
-    cuts = process(work_item(long_clip), CONFIG, tmp_path, lambda: ENGINES, None, SEGMENT_S)
+    cuts = process(work_item(long_clip), CONFIG, tmp_path, lambda: engines(CONFIG), None, SEGMENT_S)
     assert isinstance(cuts, SegmentPlan)
     assert SegmentFolder(tmp_path, "clip").plan(cuts.key) == cuts
     assert SegmentFolder(tmp_path, "clip").plan("another") is None

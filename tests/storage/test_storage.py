@@ -83,10 +83,10 @@ def put(path: str, content: bytes | Path) -> str:
     return path
 
 
-# --- places ---------------------------------------------------------------------------------------------
+# --- paths ----------------------------------------------------------------------------------------------
 
 
-def test_texts_become_places() -> None:
+def test_texts_become_paths() -> None:
     assert storage_path("out/x") == Path("out/x") and storage_path("file:///a%20b/c") == Path("/a b/c")
     take = storage_path("s3://bucket/out/") / "fbx" / "take 1.fbx"
     assert str(take) == "s3://bucket/out/fbx/take 1.fbx"
@@ -135,7 +135,7 @@ from facecap_batch.video.decoder import decode
 
 folder = Path(sys.argv[1])
 publish_bytes(storage_path(str(folder / "manifest.csv")), b"path\\na.mp4\\n")
-(clip,) = read_manifest(folder / "manifest.csv")
+(clip,) = read_manifest(folder / "manifest.csv").clips
 assert identify(clip).size > 0 and sum(1 for _ in decode(clip.path)) == 3
 with OutputLock(folder / "out"):
     assert Ledger(folder / "out").as_of_now().get("a") is None
@@ -150,7 +150,7 @@ def test_local_disks_need_no_storage_library(tmp_path: Path) -> None:
 
 
 def test_what_an_interrupted_upload_leaves_is_removed(tmp_path: Path, store: ObjectStore) -> None:
-    """Where files are uploaded beside their place and renamed; an object store has nothing of the kind."""
+    """Where files are uploaded beside their final name and renamed; object stores leave nothing behind."""
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/.tmp-0123-a.parquet").write_bytes(b"half")
     (tmp_path / "raw/a.parquet").write_bytes(b"whole")
@@ -170,7 +170,7 @@ def test_errors_that_pass_are_waited_out(store: ObjectStore, status: int) -> Non
     assert fault.times == 0
 
 
-def test_errors_that_stay_are_told(store: ObjectStore) -> None:
+def test_errors_that_stay_are_reported(store: ObjectStore) -> None:
     path = storage_path(f"{S3}/staying/a.bin")
     store.forget()
     with store.fault("PUT", "a.bin", times=99, status=403), pytest.raises(PermissionError) as refused:
@@ -184,7 +184,7 @@ def test_errors_that_stay_are_told(store: ObjectStore) -> None:
     assert not path.exists()
 
 
-def test_a_full_temporary_folder_is_told(
+def test_a_full_temporary_folder_is_named(
     store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = storage_path(f"{S3}/full/a.bin")
@@ -200,7 +200,7 @@ def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StorageUnavailable, match="gopher"):
         storage_path("gopher://host/a").read_bytes()
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(StorageUnavailable, match=r'pip install "facecap-batch\[storage\]"'):
+    with pytest.raises(StorageUnavailable, match=r"pip install '\.\[storage\]'"):
         storage_path("s3://bucket/a").read_bytes()
 
 
@@ -313,7 +313,7 @@ def test_a_storage_without_seeking_is_copied(clips: list[Path]) -> None:
         assert decoded(f"tape://tape/{clip.name}") == decoded(clip)
 
 
-def test_inputs_are_known_by_what_their_storage_says(store: ObjectStore) -> None:
+def test_inputs_are_known_by_size_and_version(store: ObjectStore) -> None:
     names = [f"{number}.mp4" for number in range(12)]
     uris = [put(f"{S3}/inputs/{name}", name.encode()) for name in names]
     web = f"{store.address}/{BUCKET}/inputs/0.mp4"
@@ -337,7 +337,7 @@ def test_inputs_are_known_by_what_their_storage_says(store: ObjectStore) -> None
 
 def test_manifests_lie_anywhere(store: ObjectStore) -> None:
     text = b"path\na.mp4\n../other/b.mp4\ns3://else/c.mp4\n/mnt/d.mp4\nhttps://host/e.mp4\n"
-    clips = read_manifest(put(f"{S3}/lists/today/m.csv", text))
+    clips = read_manifest(put(f"{S3}/lists/today/m.csv", text)).clips
     assert [clip.path for clip in clips] == [
         f"{S3}/lists/today/a.mp4",
         f"{S3}/lists/other/b.mp4",
@@ -345,7 +345,7 @@ def test_manifests_lie_anywhere(store: ObjectStore) -> None:
         "/mnt/d.mp4",
         "https://host/e.mp4",
     ]
-    assert len(read_manifest(f"{store.address}/{BUCKET}/lists/today/m.csv")) == 5
+    assert len(read_manifest(f"{store.address}/{BUCKET}/lists/today/m.csv").clips) == 5
     for wrong in (f"{S3}/lists/none.csv", "s3://nowhere/m.csv"):
         with pytest.raises(BadManifest, match="cannot read the manifest"):
             read_manifest(wrong)
@@ -368,7 +368,7 @@ def test_queries_read_tables_where_they_lie(folder: StoragePath) -> None:
     assert pq.read_table(arrow_source(folder / "coefficients/a.parquet")).num_rows == 1
 
 
-def test_a_folder_that_refuses_is_told_before_anything_runs(store: ObjectStore) -> None:
+def test_a_folder_that_refuses_is_reported_before_anything_runs(store: ObjectStore) -> None:
     with (
         pytest.raises(OutputNotWritable, match="bucket does not exist"),
         OutputLock(storage_path("s3://nowhere/out")),

@@ -1,8 +1,8 @@
-"""Workers that meet a real end: the process itself dies or hangs, as the clip in its hands says.
+"""Workers that really fail: the process itself dies or hangs, as the id of its clip orders.
 
-A clip's id says what happens: ``segfault-always``, ``segfault-once`` (the first time), likewise ``kill-…``
-(as the kernel's out-of-memory killer does it) and ``hang-…`` (stopped: it answers nobody). Everything else is
-the real worker.
+A clip's id orders what happens: ``segfault-always``, ``segfault-once`` (the first time), likewise ``kill-…``
+(as the kernel's out-of-memory killer does it) and ``hang-…`` (stopped: it answers nothing). Everything else
+is the real worker.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class DyingWorker(ClipWorker):
         (marks / f"{clip_id}.{time.time_ns()}").touch()
         fault = clip_id.split("-")[0]
         if fault in self.signals and (first or "-once" not in clip_id):
-            yield Progress(1)  # the driver has heard of it
+            yield Progress(1)  # the driver knows that the task has begun
             os.kill(os.getpid(), self.signals[fault])
         yield from super().work(item)
 
 
 class HangingWorker(DyingWorker):
-    """The same, but what should hang does."""
+    """The same for clips that hang."""
 
     signals: ClassVar = {"hang": signal.SIGSTOP}
 
 
 class GatedWorker(ClipWorker):
-    """Waits with every clip but ``free…`` until ``<output>.gate`` is there; says meanwhile that it lives."""
+    """Waits with every clip but ``free…`` until ``<output>.gate`` is there; reports progress meanwhile."""
 
     def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
         gate = Path(f"{self.output}.gate")

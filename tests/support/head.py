@@ -10,17 +10,21 @@ import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import LANDMARKS
-from facecap_batch.training.people.head_model import IDENTITY_MODES, HeadModel
+from facecap_batch.training.heads.head_model import HeadModel
+from facecap_batch.training.heads.mesh import EYE_LEFT, EYE_RIGHT, FACE
+from facecap_batch.training.people.identities import ict
+from facecap_batch.training.people.rig import Rig
 
+MODES = 20  # ways in which heads differ
 EGG = np.array([7.5, 11.0, 9.0])  # half axes, centimetres
 EYES = ((3.1, 3.6, 7.2), (-3.1, 3.6, 7.2))
 
 
 def _ball(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    polar, turn = np.meshgrid(
+    polar, azimuth = np.meshgrid(
         np.linspace(0.02, np.pi - 0.02, rows), np.linspace(0, 2 * np.pi, columns, False), indexing="ij"
     )
-    points = np.stack([np.sin(polar) * np.sin(turn), np.cos(polar), np.sin(polar) * np.cos(turn)], -1)
+    points = np.stack([np.sin(polar) * np.sin(azimuth), np.cos(polar), np.sin(polar) * np.cos(azimuth)], -1)
     triangles = []
     for row in range(rows - 1):
         for column in range(columns):
@@ -33,9 +37,10 @@ def head_for_tests() -> HeadModel:
     """A `HeadModel` of about 800 vertices."""
     ball, faces = _ball(25, 32)
     small, small_faces = _ball(8, 12)
-    parts = [(ball * EGG, faces, 0)]
+    parts = [(ball * EGG, faces, FACE)]
     parts += [
-        (small * 1.5 + centre, small_faces, material) for centre, material in zip(EYES, (5, 6), strict=True)
+        (small * 1.5 + centre, small_faces, material)
+        for centre, material in zip(EYES, (EYE_LEFT, EYE_RIGHT), strict=True)
     ]
     neutral = np.concatenate([points for points, *_ in parts]).astype(np.float32)
     offsets = np.cumsum([0] + [len(points) for points, *_ in parts])
@@ -48,12 +53,12 @@ def head_for_tests() -> HeadModel:
         front = np.where(neutral[:face, 2] > 0, 0.0, 100.0)
         return int(np.argmin(np.hypot(neutral[:face, 0] - x, neutral[:face, 1] - y) + front))
 
-    turn = np.linspace(0, 2 * np.pi, LANDMARKS, endpoint=False)
-    marks = np.array([nearest(5 * np.cos(t), 6 * np.sin(t)) for t in turn])
-    for index, place in {36: (-4.4, 3.6), 39: (-1.8, 3.6), 42: (1.8, 3.6), 45: (4.4, 3.6), 48: (-2.5, -4),
+    around = np.linspace(0, 2 * np.pi, LANDMARKS, endpoint=False)
+    marks = np.array([nearest(5 * np.cos(t), 6 * np.sin(t)) for t in around])
+    for index, position in {36: (-4.4, 3.6), 39: (-1.8, 3.6), 42: (1.8, 3.6), 45: (4.4, 3.6), 48: (-2.5, -4),
                          54: (2.5, -4),
                          27: (0, 3.6), 0: (-7, 2), 16: (7, 2)}.items():  # fmt: skip
-        marks[index] = nearest(*place)
+        marks[index] = nearest(*position)
     rng = np.random.default_rng(0)
     start, vertices, deltas = [0], [], []
     for _ in ARKIT_NAMES:
@@ -68,7 +73,8 @@ def head_for_tests() -> HeadModel:
         triangles=triangles,
         material=material,
         vertex_material=vertex_material,
-        identity=rng.normal(0, 0.02, (IDENTITY_MODES, len(neutral), 3)).astype(np.float32),
+        identity=rng.normal(0, 0.02, (MODES, len(neutral), 3)).astype(np.float32),
+        identity_names=tuple(f"mode{number}" for number in range(MODES)),
         shape_start=np.array(start, np.int32),
         shape_vertex=np.concatenate(vertices).astype(np.int32),
         shape_delta=np.concatenate(deltas).astype(np.float32),
@@ -77,3 +83,8 @@ def head_for_tests() -> HeadModel:
         lid_right=np.flatnonzero((z > 5) & (x < -1) & (y > 1)).astype(np.int32),
         face_box=np.flatnonzero((z > 3) & (np.abs(y) < 9)).astype(np.int32),
     )
+
+
+def rig_for_tests(model: HeadModel | None = None) -> Rig:
+    """A `Rig` of `head_for_tests`, or of another head, without skins."""
+    return Rig(head_for_tests() if model is None else model, ict)

@@ -15,6 +15,7 @@ import pytest
 
 from facecap_batch.engines.sets import EngineSet
 from facecap_batch.runs.config import RunConfig, RunOptions, make_config
+from facecap_batch.runs.manifest import read_manifest
 from facecap_batch.runs.observers.progress import PlainDisplay
 from facecap_batch.runs.run import RunSummary
 from facecap_batch.runs.start import start_run
@@ -48,7 +49,10 @@ def run_quietly(
 ) -> RunSummary:
     with Path(os.devnull).open("w") as nowhere:
         return start_run(
-            manifest, config, RunOptions(output, workers=workers, **options), PlainDisplay(nowhere)
+            read_manifest(manifest),
+            config,
+            RunOptions(output, workers=workers, **options),
+            PlainDisplay(nowhere),
         )
 
 

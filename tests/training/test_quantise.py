@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 import onnx
 
-from facecap_batch.checks.synthetic_faces import painted_crops, painted_pictures
+from facecap_batch.checks.synthetic_faces import synthetic_crops, synthetic_images
 from facecap_batch.checks.verify import verify
 from facecap_batch.engines.cards import write_card
 from facecap_batch.engines.registry import open_engine
@@ -26,8 +26,8 @@ CPU = "onnxruntime-cpu"
 def coarse(tmp_path_factory: pytest.TempPathFactory) -> EngineSet:
     folder = tmp_path_factory.mktemp("int8")
     cards = load_set("default")
-    quantise(cards.detector, [np.stack(painted_pictures(8, seed=1))] * 2, folder)
-    quantise(cards.regressor, [np.stack(painted_crops(8, 192, seed=k)) for k in range(4)], folder)
+    quantise(cards.detector, [np.stack(synthetic_images(8, seed=1))] * 2, folder)
+    quantise(cards.regressor, [np.stack(synthetic_crops(8, 192, seed=k)) for k in range(4)], folder)
     return load_set(folder)
 
 
@@ -51,7 +51,7 @@ def test_the_int8_set_is_a_set(coarse: EngineSet) -> None:
 
 
 def test_it_finds_the_same_faces_and_says_nearly_the_same(coarse: EngineSet) -> None:
-    (comparison,) = verify(str(coarse.folder), [CPU], against="default", crops=24, pictures=12)
+    (comparison,) = verify(str(coarse.folder), [CPU], against="default", crops=24, images=12)
     assert comparison.precision == "int8" and comparison.reference == "torch"
     assert comparison.faces.matched == comparison.faces.faces >= 12
     outputs = next(verdict.parity for verdict in comparison.verdicts if verdict.parity.output == "outputs")
@@ -69,7 +69,7 @@ def test_what_is_rewritten_first_changes_nothing(tmp_path: Path) -> None:
     assert before.count("Neg") == 2 and "Neg" not in after and "AveragePool" not in after
     onnx.save(model, str(tmp_path / card.file))
     changed = write_card(card, tmp_path / "detector.json")
-    batch = np.stack(painted_pictures(4))
+    batch = np.stack(synthetic_images(4))
     expected, found = (open_engine(one, CPU).run(batch) for one in (card, changed))
     np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-5)
     seen = expected["scores"] > 0.05

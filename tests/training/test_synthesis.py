@@ -19,7 +19,7 @@ from facecap_batch.training.rendering.expressions import INDEX, gaze_from_coeffi
 from facecap_batch.training.rendering.hands import draw_hand
 from facecap_batch.training.rendering.performance import performance
 from facecap_batch.training.rendering.scene import Camera, View, draw, random_light, render
-from tests.support.head import head_for_tests
+from tests.support.head import head_for_tests, rig_for_tests
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_labels_of_a_crop_give_back_the_pose_of_the_head(model):
     """A head anywhere in a wide frame: what its crop is labelled with leads back to where the head was
     put."""
     rng = np.random.default_rng(2)
-    who = person(model, rng)
+    who = person(rig_for_tests(model), rng)
     width, height = 1600, 900
     view = View(matrix_from_euler(np.array([0.4, -0.2, 0.15])), 70.0, 96, np.array([0.06, -0.04]), 1.1)
     rendered = render(model, who, np.zeros(51, np.float32), view, random_light(rng))
@@ -66,7 +66,7 @@ def test_labels_of_a_crop_give_back_the_pose_of_the_head(model):
 
 def test_points_and_box_lie_on_the_drawn_head(model):
     rng = np.random.default_rng(3)
-    who = person(model, rng)
+    who = person(rig_for_tests(model), rng)
     camera = Camera(160, 120, 150.0)
     position = np.array([3.0, -2.0, -60.0])
     drawing = draw(model, who, np.zeros(51, np.float32), np.eye(3), position, camera, random_light(rng))
@@ -83,7 +83,7 @@ def test_points_and_box_lie_on_the_drawn_head(model):
 
 def test_a_shape_changes_the_picture_and_its_label(model):
     rng = np.random.default_rng(4)
-    who, light = person(model, rng), random_light(rng)
+    who, light = person(rig_for_tests(model), rng), random_light(rng)
     view = View(np.eye(3), 60.0, 96, np.zeros(2), 1.0)
     open_jaw = np.zeros(51, np.float32)
     open_jaw[INDEX["jawOpen"]] = 1.0
@@ -95,7 +95,7 @@ def test_a_shape_changes_the_picture_and_its_label(model):
 
 
 def test_a_shape_at_1_is_the_same_whatever_the_face_does_at_rest(model):
-    who = person(model, np.random.default_rng(6))
+    who = person(rig_for_tests(model), np.random.default_rng(6))
     assert np.abs(who.habit).max() > 0.05
     np.testing.assert_allclose(who.weights(np.ones(51)), who.gain, rtol=1e-6)
     np.testing.assert_allclose(who.weights(np.zeros(51)), who.gain * who.habit, rtol=1e-6)
@@ -124,7 +124,7 @@ def test_lids_close_on_every_face(model, monkeypatch, fall: float, leaky: bool):
         shape_vertex=np.concatenate(vertices).astype(np.int32),
         shape_delta=np.tile(np.array([0, -fall, 0], np.float32), (4, 1)),
     )
-    who = person(lids, np.random.default_rng(7))
+    who = person(rig_for_tests(lids), np.random.default_rng(7))
     gap = (who.rest[upper, 1] - who.rest[lower, 1]).reshape(2, 2).mean(axis=1)
     left = gap - who.gain[blinks] * fall
     assert (np.delete(who.gain, blinks) == 1).all()
@@ -137,7 +137,7 @@ def test_lids_close_on_every_face(model, monkeypatch, fall: float, leaky: bool):
 
 def test_drawing_larger_smooths_edges_and_leaves_the_labels(model):
     rng = np.random.default_rng(8)
-    who, light = person(model, rng), random_light(rng)
+    who, light = person(rig_for_tests(model), rng), random_light(rng)
     view = View(np.eye(3), 60.0, 96, np.array([0.03, -0.02]), 1.0)
     crisp, smooth = (render(model, who, np.zeros(51, np.float32), view, light, k) for k in (1.0, 2.0))
     assert crisp.rgba.shape == smooth.rgba.shape == (96, 96, 4)
@@ -150,7 +150,7 @@ def test_drawing_larger_smooths_edges_and_leaves_the_labels(model):
 
 def test_people_in_bad_light_are_exposed_alike(model):
     rng = np.random.default_rng(9)
-    who, light = person(model, rng), random_light(rng)
+    who, light = person(rig_for_tests(model), rng), random_light(rng)
     view = View(np.eye(3), 60.0, 96, np.zeros(2), 1.0)
     dark = dataclasses.replace(light, ambient=light.ambient * [[0.2], [0.2], [1]], colour=light.colour * 0.2)
     means = [
@@ -206,7 +206,7 @@ def test_a_raised_brow_folds_the_forehead_and_nothing_else(model):
 
 def test_hollows_are_dark(model):
     rng = np.random.default_rng(11)
-    who, light = person(model, rng), random_light(rng)
+    who, light = person(rig_for_tests(model), rng), random_light(rng)
     view = View(np.eye(3), 60.0, 96, np.zeros(2), 1.0)
     flat, deep = (
         render(model, dataclasses.replace(who, crevice=depth), np.zeros(51, np.float32), view, light).rgba
@@ -220,19 +220,19 @@ def test_hollows_are_dark(model):
 
 
 def test_a_shard_is_a_function_of_its_number(model):
-    first, again = (dataset.face_shard(model, 5, 6) for _ in range(2))
-    other = dataset.face_shard(model, 6, 6)
+    first, again = (dataset.face_shard(rig_for_tests(model), 5, 6) for _ in range(2))
+    other = dataset.face_shard(rig_for_tests(model), 6, 6)
     np.testing.assert_array_equal(first.image, again.image)
     np.testing.assert_array_equal(first.points, again.points)
     assert (first.image != other.image).any()
     assert first.image.shape == (6, dataset.CROP, dataset.CROP, 3)
-    heads = dataset.head_shard(model, 1, 4)
+    heads = dataset.head_shard(rig_for_tests(model), 1, 4)
     assert heads["rgba"].shape == (4, dataset.TILE, dataset.TILE, 4)
     assert (heads["rgba"][..., 3].mean(axis=(1, 2)) > 20).all()
 
 
 def test_shards_survive_the_disk(model, tmp_path):
-    shard = dataset.face_shard(model, 7, 3)
+    shard = dataset.face_shard(rig_for_tests(model), 7, 3)
     dataset.save(tmp_path / "faces_0007.npz", dataclasses.asdict(shard))
     read = dataset.load_faces(tmp_path / "faces_0007.npz")
     np.testing.assert_array_equal(read.image, shard.image)

@@ -86,7 +86,7 @@ def test_variable_times_survive_to_the_millisecond(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "varies"), [("constant", False), ("ntsc", False), ("b-frames", False), ("variable", True)]
 )
-def test_variable_rate_is_told_from_rounding(kind: str, varies: bool, tmp_path: Path) -> None:
+def test_variable_rate_is_distinguished_from_rounding(kind: str, varies: bool, tmp_path: Path) -> None:
     path = make(kind, tmp_path)
     pts = np.array([frame.pts for frame in decode(path)], np.int64)
     info = clip_info(Clip("clip", str(path)), probe(path), pts)
@@ -162,7 +162,7 @@ def test_a_mirrored_video_is_mirrored_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_places_follow_the_picture(rotation: int, mirrored: bool) -> None:
+def test_rectangles_follow_the_image(rotation: int, mirrored: bool) -> None:
     orientation = Orientation(rotation, mirrored)
     coded = np.arange(6 * 4).reshape(4, 6)
     shown = orientation.apply(coded)
@@ -418,14 +418,14 @@ def test_a_decoder_with_one_thread_runs_on_that_thread(aspect: Fraction, tmp_pat
     path = write_video(
         tmp_path / "clip.mp4", [picture(number, 720, 576) for number in range(3)], pixel_aspect=aspect
     )
-    before = len(list(Path("/proc/self/task").iterdir()))
+    before = set(Path("/proc/self/task").iterdir())  # threads of earlier tests may still end
     with Video(path, thread_count=1) as video:
         for frame in video.frames():
             frame.rgb()
             frame.small(320)
             frame.crop(200, 200, 300, 192)
             frame.crop(200, 200, 100, 192)
-            assert len(list(Path("/proc/self/task").iterdir())) == before
+            assert set(Path("/proc/self/task").iterdir()) <= before
 
 
 @pytest.mark.footage

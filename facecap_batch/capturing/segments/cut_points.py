@@ -180,7 +180,7 @@ def _lands(container: Any, stream: Any, times: PacketTimes, preroll_start: int, 
             return False
         if packet is not None and packet.pts is not None and packet.pts <= wanted:
             early = (wanted - packet.pts) * times.time_base
-            return early <= margin + max(1, segment_s)
+            return bool(early <= margin + max(1, segment_s))
     return False
 
 

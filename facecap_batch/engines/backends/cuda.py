@@ -1,7 +1,7 @@
 """The few calls of the CUDA driver that an engine needs: a device, its memory, copies, a stream.
 
 In: numpy arrays. Out: device addresses and arrays filled from them, or `CudaError` naming the call and the
-driver's own word for what went wrong. The driver's library is called through ctypes: it is there on every
+driver's own message for what went wrong. The driver's library is called through ctypes: it is there on every
 machine that can run CUDA at all, it does not depend on a toolkit's version, and nothing need be installed.
 Only the driver's primary context is used, which is the one that TensorRT and ONNX Runtime share.
 """
@@ -33,7 +33,7 @@ class CudaError(EngineError):
 
 @dataclasses.dataclass(frozen=True)
 class DeviceInfo:
-    """What a GPU says of itself."""
+    """What the driver reports of a GPU."""
 
     name: str
     compute_capability: str  # "8.6"
@@ -61,12 +61,12 @@ class Driver:
         raise CudaError(f"CUDA: {name} failed: {self._reason(status)}; {todo}")
 
     def _reason(self, status: int) -> str:
-        said = []
+        texts = []
         for function in ("cuGetErrorName", "cuGetErrorString"):
             text = ctypes.c_char_p()
             if getattr(self._library, function)(ctypes.c_int(status), ctypes.byref(text)) == 0 and text.value:
-                said.append(text.value.decode())
-        return ": ".join(said) or f"error {status}"
+                texts.append(text.value.decode())
+        return ": ".join(texts) or f"error {status}"
 
     def device_count(self) -> int:
         """How many GPUs this process may use; CUDA_VISIBLE_DEVICES counts."""
@@ -108,7 +108,7 @@ def unavailable_because() -> str | None:
 
 
 def kernel_module() -> str:
-    """The version of the driver's kernel module ("550.54.15"); empty where it does not say."""
+    """The version of the driver's kernel module ("550.54.15"); empty where the driver does not tell."""
     with contextlib.suppress(OSError, ValueError):
         words = _MODULE_VERSION.read_text().splitlines()[0].split()
         return next(word for word in words if word[:1].isdigit() and "." in word)
@@ -143,7 +143,7 @@ class Device:
         self._driver.call("cuCtxSetCurrent", self._context)
 
     def free_bytes(self) -> int:
-        """Device memory that nobody holds now."""
+        """Device memory that is free now, bytes."""
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         self._driver.call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
         return free.value
@@ -190,9 +190,9 @@ class Buffer:
         self.size = max(1, size)  # bytes; the driver refuses none at all
         self.address = 0
         self._driver = owner
-        place = ctypes.c_void_p()
-        owner.call("cuMemAlloc_v2", ctypes.byref(place), ctypes.c_size_t(self.size))
-        self.address = int(place.value or 0)
+        address = ctypes.c_void_p()
+        owner.call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(self.size))
+        self.address = int(address.value or 0)
 
     def __del__(self) -> None:
         if self.address:

@@ -18,14 +18,14 @@ import numpy as np
 from facecap_batch.engines.backends import cuda
 from facecap_batch.engines.batching import check_outputs, in_fixed_batches
 from facecap_batch.engines.cards import EngineCard
-from facecap_batch.errors import BackendUnavailable, EngineError, EngineMismatch
+from facecap_batch.errors import BackendUnavailable, EngineError, EngineMismatch, install_hint
 
 log = logging.getLogger(__name__)
 
 PROVIDERS = {"onnxruntime-cpu": "CPUExecutionProvider", "onnxruntime-cuda": "CUDAExecutionProvider"}
 INSTALL = {
-    "onnxruntime-cpu": "pip install 'facecap-batch[cpu]'",
-    "onnxruntime-cuda": "pip uninstall onnxruntime; pip install 'facecap-batch[gpu]'",
+    "onnxruntime-cpu": install_hint("cpu"),
+    "onnxruntime-cuda": f"pip uninstall onnxruntime; {install_hint('gpu')}",
 }
 # Bytes the CUDA arena of one session may take: several workers share a device.
 CUDA_ARENA_BYTES = 2 << 30
@@ -46,22 +46,22 @@ def unavailable_because(backend: str) -> str | None:
 def _preload_cuda(onnxruntime: Any) -> str:
     """Load CUDA's libraries from the packages that ``[gpu]`` installs; return what was odd about it.
 
-    ONNX Runtime finds them by itself only on the system's path, or when torch has loaded its own.
+    ONNX Runtime finds them by itself only on the system's path, or when torch has loaded its copies.
     """
     preload = getattr(onnxruntime, "preload_dlls", None)  # since 1.21
     if preload is None:
         return f"onnxruntime {onnxruntime.__version__} finds CUDA on the system's library path only"
-    said = io.StringIO()  # it prints what it cannot load
+    printed = io.StringIO()  # it prints what it cannot load
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(printed):
             preload(directory="")  # the packages, then the system; never torch's
     except Exception as error:  # it raises plain ones
-        said.write(f"{type(error).__name__}: {error}")
-    return " ".join(said.getvalue().split())
+        printed.write(f"{type(error).__name__}: {error}")
+    return " ".join(printed.getvalue().split())
 
 
 class OnnxRuntimeEngine:
-    """An engine in ONNX Runtime; see `engine.Engine`."""
+    """An engine in ONNX Runtime; see `batching.Engine`."""
 
     def __init__(self, card: EngineCard, backend: str = "onnxruntime-cpu", threads: int = 1) -> None:
         import onnxruntime
@@ -125,8 +125,9 @@ class OnnxRuntimeEngine:
         check_outputs(self.card, {entry.name: entry.shape for entry in self._session.get_outputs()})
 
     def _run_fixed(self, batch: np.ndarray) -> list[np.ndarray]:
-        return self._session.run(list(self.card.outputs), {self.card.input.name: batch})
+        outputs: list[np.ndarray] = self._session.run(list(self.card.outputs), {self.card.input.name: batch})
+        return outputs
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """See `engine.Engine.run`."""
+        """See `batching.Engine.run`."""
         return in_fixed_batches(self.card, batch, self._run_fixed)

@@ -16,10 +16,10 @@ import numpy as np
 
 from facecap_batch.engines.batching import check_outputs, in_fixed_batches
 from facecap_batch.engines.cards import EngineCard
-from facecap_batch.errors import EngineError, EngineMismatch
+from facecap_batch.errors import EngineError, EngineMismatch, install_hint
 
 DEVICES = {"torch": "cpu", "torch-cuda": "cuda"}
-INSTALL = "pip install 'facecap-batch[torch]'"
+INSTALL = install_hint("torch")
 
 
 def unavailable_because(backend: str = "torch") -> str | None:
@@ -37,7 +37,7 @@ def unavailable_because(backend: str = "torch") -> str | None:
 
 
 class TorchEngine:
-    """An engine in torch; see `engine.Engine`."""
+    """An engine in torch; see `batching.Engine`."""
 
     def __init__(self, card: EngineCard, backend: str = "torch", threads: int = 1) -> None:
         import onnx
@@ -102,7 +102,7 @@ class TorchEngine:
         return [values[name].cpu().numpy() for name in self.card.outputs]
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """See `engine.Engine.run`."""
+        """See `batching.Engine.run`."""
         return in_fixed_batches(self.card, batch, self._run_fixed)
 
 

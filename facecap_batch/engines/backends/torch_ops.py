@@ -84,10 +84,11 @@ def batch_normalization(inputs: list[Any], attributes: Attributes) -> Tensor:
 
 
 def gemm(inputs: list[Any], attributes: Attributes) -> Tensor:
-    a = inputs[0].T if attributes.get("transA", 0) else inputs[0]
-    b = inputs[1].T if attributes.get("transB", 0) else inputs[1]
-    out = attributes.get("alpha", 1.0) * (a @ b)
-    return out + attributes.get("beta", 1.0) * inputs[2] if len(inputs) > 2 else out
+    a: Tensor = inputs[0].T if attributes.get("transA", 0) else inputs[0]
+    b: Tensor = inputs[1].T if attributes.get("transB", 0) else inputs[1]
+    alpha, beta = float(attributes.get("alpha", 1.0)), float(attributes.get("beta", 1.0))
+    out = alpha * (a @ b)
+    return out + beta * inputs[2] if len(inputs) > 2 else out
 
 
 def clip(inputs: list[Any], attributes: Attributes) -> Tensor:
@@ -97,19 +98,22 @@ def clip(inputs: list[Any], attributes: Attributes) -> Tensor:
 
 
 def reshape(inputs: list[Any], attributes: Attributes) -> Tensor:
-    x, shape = inputs[0], _ints(inputs[1])
+    x: Tensor = inputs[0]
+    shape = _ints(inputs[1])
     if not attributes.get("allowzero", 0):
         shape = [x.shape[axis] if size == 0 else size for axis, size in enumerate(shape)]
     return x.reshape(shape)
 
 
 def flatten(inputs: list[Any], attributes: Attributes) -> Tensor:
-    x, axis = inputs[0], attributes.get("axis", 1)
+    x: Tensor = inputs[0]
+    axis = int(attributes.get("axis", 1))
     return x.reshape(int(np.prod(x.shape[:axis])), -1)
 
 
 def slice_(inputs: list[Any], attributes: Attributes) -> Tensor:
-    x, starts, ends = inputs[0], _ints(inputs[1]), _ints(inputs[2])
+    x: Tensor = inputs[0]
+    starts, ends = _ints(inputs[1]), _ints(inputs[2])
     axes = _ints(inputs[3]) if len(inputs) > 3 and inputs[3] is not None else list(range(len(starts)))
     steps = _ints(inputs[4]) if len(inputs) > 4 and inputs[4] is not None else [1] * len(starts)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
@@ -121,14 +125,17 @@ def slice_(inputs: list[Any], attributes: Attributes) -> Tensor:
 
 
 def gather(inputs: list[Any], attributes: Attributes) -> Tensor:
-    x, index, axis = inputs[0], inputs[1], attributes.get("axis", 0)
-    axis %= x.dim()
+    x: Tensor = inputs[0]
+    index: Tensor = inputs[1]
+    axis = int(attributes.get("axis", 0)) % x.dim()
     flat = x.index_select(axis, (index.reshape(-1) % x.shape[axis]).to(torch.int64))
     return flat.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
 
 
 def gather_nd(inputs: list[Any], attributes: Attributes) -> Tensor:
-    x, index, shared = inputs[0], inputs[1].to(torch.int64), attributes.get("batch_dims", 0)
+    x: Tensor = inputs[0]
+    index: Tensor = inputs[1].to(torch.int64)
+    shared = int(attributes.get("batch_dims", 0))
     if shared:
         parts = [gather_nd([a, b], {"batch_dims": shared - 1}) for a, b in zip(x, index, strict=True)]
         return torch.stack(parts)
@@ -192,12 +199,14 @@ def reduce(how: Callable[..., Tensor]) -> Operator:
 
 
 def squeeze(inputs: list[Any], attributes: Attributes) -> Tensor:
+    x: Tensor = inputs[0]
     axes = _axes(inputs, attributes)
-    return inputs[0].squeeze() if axes is None else inputs[0].squeeze(tuple(axes))
+    return x.squeeze() if axes is None else x.squeeze(tuple(axes))
 
 
 def unsqueeze(inputs: list[Any], attributes: Attributes) -> Tensor:
-    x, axes = inputs[0], _axes(inputs, attributes) or []
+    x: Tensor = inputs[0]
+    axes = _axes(inputs, attributes) or []
     rank = x.dim() + len(axes)
     for axis in sorted(axis % rank for axis in axes):
         x = x.unsqueeze(axis)
@@ -205,6 +214,8 @@ def unsqueeze(inputs: list[Any], attributes: Attributes) -> Tensor:
 
 
 def divide(inputs: list[Any], attributes: Attributes) -> Tensor:
+    a: Tensor
+    b: Tensor
     a, b = inputs
     return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
 

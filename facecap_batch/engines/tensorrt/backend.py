@@ -1,9 +1,9 @@
 """TensorRT: the card's network as a plan for the GPU at hand, in FP32 (without TF32), FP16 or INT8.
 
-In: a verified card and a backend's name, which says the precision. Out: an `Engine`. The plan comes from the
-plan cache or is built (minutes, once per GPU, version and network). Each batch size of the card has an
-optimisation profile and an execution context of its own. Pictures go to the GPU as bytes, one copy a batch;
-they are normalised there, by the network itself. One thread at a time may use an engine, any thread.
+In: a verified card and a backend's name, which contains the precision. Out: an `Engine`. The plan comes
+from the plan cache or is built (minutes, once per GPU, version and network). Each batch size of the card
+has an optimisation profile and a separate execution context. Images go to the GPU as bytes, one copy a
+batch; they are normalised there, by the network itself. One thread at a time may use an engine, any thread.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def build_ahead(card: EngineCard, backend: str) -> BuiltPlan:
 
 
 class TensorRtEngine:
-    """An engine in TensorRT; see `engine.Engine`."""
+    """An engine in TensorRT; see `batching.Engine`."""
 
     def __init__(self, card: EngineCard, backend: str = "tensorrt") -> None:
         self.card = card
@@ -151,13 +151,13 @@ class TensorRtEngine:
             results[name] = np.empty(tuple(context.get_tensor_shape(name)), kind)
             context.set_tensor_address(name, self._buffer(name, results[name].nbytes).address)
         if not context.execute_async_v3(self._stream):
-            said = versions.reason(self._logger)
-            raise EngineError(f"engine {self.card.name!r}: TensorRT fails to run: {said}")
+            reason = versions.reason(self._logger)
+            raise EngineError(f"engine {self.card.name!r}: TensorRT fails to run: {reason}")
         for name, result in results.items():
             self._device.download(self._buffers[name], result, self._stream)
         self._device.wait(self._stream)
         return [results[name] for name in self.card.outputs]
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """See `engine.Engine.run`."""
+        """See `batching.Engine.run`."""
         return in_fixed_batches(self.card, batch, self._run_fixed)

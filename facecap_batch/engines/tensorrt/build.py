@@ -76,7 +76,7 @@ def _check_precision(card: EngineCard, precision: str, graph: Graph) -> None:
     if precision == "int8" and not graph.quantised:
         raise BackendUnavailable(
             f"backend tensorrt-int8: {card.file} of engine {card.name!r} carries no QuantizeLinear and "
-            "DequantizeLinear nodes, and without them nobody knows the ranges of its values; use an engine "
+            "DequantizeLinear nodes, and without them the ranges of its values are unknown; use an engine "
             "whose file was quantised, or tensorrt-fp16"
         )
     if graph.asymmetric:

@@ -2,7 +2,7 @@
 
 In: a verified card. Out: a `Graph`: the rewritten model as bytes, and whether it carries Q/DQ nodes. Two
 things are rewritten, because TensorRT refuses or misreads them. Bytes: nothing but a cast may follow a UINT8
-input there (NVIDIA/TensorRT#3985), so the cast to FP32 comes first and the pictures are turned afterwards.
+input there (NVIDIA/TensorRT#3985), so the cast to FP32 comes first and the images are transposed afterwards.
 Opset 18: reductions with their axes as an input are misread by 8.6 and refused by some 10
 (NVIDIA/TensorRT#3467), so the axes become attributes and the model one of opset 17. Nothing else changes:
 ONNX Runtime gives the same values for both.
@@ -21,7 +21,7 @@ from facecap_batch.engines.cards import EngineCard, Shape
 from facecap_batch.engines.tensorrt.versions import INSTALL
 from facecap_batch.errors import BackendUnavailable, EngineError, EngineMismatch
 
-MOVES = frozenset(  # operators that take bytes as they are and give them on
+MOVES = frozenset(  # operators that pass bytes on as they are
     {"Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze"}
     | {"Transpose", "Unsqueeze"}
 )
@@ -130,8 +130,8 @@ def _cast_bytes_first(card: EngineCard, onnx: Any, graph: Any) -> None:
 
 def _without_axes_inputs(onnx: Any, model: Any, constants: dict[str, np.ndarray]) -> Any:
     """`model` as one of opset 17, where it is of opset 18 and uses nothing else that was new there."""
-    own = [entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
-    if [entry.version for entry in own] != [_READABLE_OPSET + 1]:
+    opsets = [entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if [entry.version for entry in opsets] != [_READABLE_OPSET + 1]:
         return model
     older = onnx.ModelProto()
     older.CopyFrom(model)
@@ -164,7 +164,7 @@ def _without_axes_inputs(onnx: Any, model: Any, constants: dict[str, np.ndarray]
 def profile_shapes(card: EngineCard) -> tuple[tuple[Shape, Shape, Shape], ...]:
     """For each batch size of the card, smallest first: the least, the usual and the largest input shape.
 
-    They differ only where `InputSpec.step` frees height and width; the usual picture is then 16:9.
+    They differ only where `InputSpec.step` frees height and width; the usual image is then 16:9.
     """
     spec = card.input
     largest = tuple(int(axis) for axis in spec.shape[1:])

@@ -1,6 +1,6 @@
 """Where built plans lie, and which of them may be used: the plan cache.
 
-A plan is a network compiled for one GPU by one TensorRT. In: a `PlanKey`, which says all that a plan depends
+A plan is a network compiled for one GPU by one TensorRT. In: a `PlanKey`, which holds all that a plan depends
 on, a way to build it and a way to open it. Out: the opened plan, from the cache where one lies there that was
 made for exactly this key, else newly built and published. A file under the right name is not trusted: it
 carries its key and the SHA-256 of its bytes, and one that was made for another machine or version, or is
@@ -57,7 +57,7 @@ class PlanKey:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     def digest(self) -> str:
-        """Digits that tell this key from all others."""
+        """Digits that differ from those of all other keys."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:_NAME_DIGITS]
 
     def timing_digest(self) -> str:
@@ -124,8 +124,8 @@ def stored(path: Path, key: PlanKey) -> bytes | None:
         return None
     about, _, plan = data.removeprefix(_MAGIC).partition(b"\n")
     try:
-        said = json.loads(about) if data.startswith(_MAGIC) else {}
-        made_for, digest = said.get("key"), said.get("sha256")
+        header = json.loads(about) if data.startswith(_MAGIC) else {}
+        made_for, digest = header.get("key"), header.get("sha256")
     except (ValueError, AttributeError):
         made_for, digest = None, None
     if made_for is None or digest != hashlib.sha256(plan).hexdigest():

@@ -20,12 +20,12 @@ import re
 from collections import deque
 from typing import Any
 
-from facecap_batch.errors import BackendUnavailable
+from facecap_batch.errors import BackendUnavailable, install_hint
 
 log = logging.getLogger(__name__)
 
 OLDEST = (8, 6)  # named tensors, UINT8 inputs and execute_async_v3 are all there
-INSTALL = "pip install 'facecap-batch[tensorrt]' (which version for which Python and CUDA: docs/gpu.md)"
+INSTALL = f"{install_hint('tensorrt')} (which version for which Python and CUDA: docs/gpu.md)"
 _KEPT_MESSAGES = 3
 PRECISIONS = {"tensorrt": "fp32", "tensorrt-fp16": "fp16", "tensorrt-int8": "int8"}
 
@@ -90,7 +90,7 @@ def start(trt: Any, kind: str, logger: Any) -> Any:
     """A `Builder` or `Runtime`. Raises BackendUnavailable where TensorRT does not start with this driver."""
     try:
         return getattr(trt, kind)(logger)
-    except TypeError as error:  # how the bindings say that there is no object
+    except TypeError as error:  # how the bindings report that there is no object
         raise BackendUnavailable(
             f"TensorRT {trt.__version__} does not start on this GPU: {reason(logger)}; its driver may be too "
             "old for it, see docs/gpu.md"
@@ -98,8 +98,8 @@ def start(trt: Any, kind: str, logger: Any) -> Any:
 
 
 def reason(logger: Any) -> str:
-    """What TensorRT said last."""
-    return "; ".join(logger.said) or "it gives no reason"
+    """The last messages of TensorRT."""
+    return "; ".join(logger.messages) or "it gives no reason"
 
 
 def make_logger(trt: Any) -> Any:
@@ -114,12 +114,12 @@ def make_logger(trt: Any) -> Any:
     class Logger(trt.ILogger):
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.said: deque[str] = deque(maxlen=_KEPT_MESSAGES)
+            self.messages: deque[str] = deque(maxlen=_KEPT_MESSAGES)
 
         def log(self, severity: Any, message: str) -> None:
             level = levels.get(severity, logging.DEBUG)
             if level != logging.DEBUG:
-                self.said.append(message)
+                self.messages.append(message)
             log.log(level, "TensorRT: %s", message)
 
     return Logger()

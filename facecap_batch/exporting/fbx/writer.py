@@ -3,7 +3,7 @@
 In: a `CoefficientTable`. Out: a binary FBX 7.4 file, the same bytes for the same table. Outputs of the
 regressor's own, for which the head has no morph, are animated properties of the joint. Y up, +Z out of the
 face, centimetres. The joint's world is the capture's camera frame: a camera at the origin that looks along -Z
-sees the head where the video shows it. `animation` says what happens at frames without a face.
+sees the head where the video shows it. `animation` describes frames without a face.
 """
 
 from __future__ import annotations

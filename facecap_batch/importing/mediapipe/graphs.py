@@ -2,8 +2,8 @@
 
 In: a `FaceLandmarkerTask`. Out: ONNX files. The detector is the short-range face detector with its anchors
 decoded. The regressor is everything MediaPipe does to one face: the same detector finds the face and its eyes
-in the crop, an upright square about it is resampled, 478 landmarks are found there and turned back, and from
-them come the blendshapes and the head's pose.
+in the crop, an upright square around it is resampled, 478 landmarks are found there and mapped back, and
+from them come the blendshapes and the head's pose.
 
 Constants of MediaPipe are those of its graphs (google-ai-edge/mediapipe, mediapipe/tasks/cc/vision:
 face_detector/face_detector_graph.cc, face_landmarker/face_blendshapes_graph.cc,
@@ -27,7 +27,7 @@ from facecap_batch.importing.mediapipe.tflite_operators import convert
 DETECTOR_SIZE, LANDMARKS_SIZE = 128, 256  # pixels, sides of the networks' inputs
 CROP_SIZE = 2 * DETECTOR_SIZE
 # Cells along each side of the detector's two levels, and anchors per cell; all anchors are as large as the
-# picture, so that only their centres matter.
+# image, so that only their centres matter.
 LEVELS = ((16, 2), (8, 6))
 ANCHORS = sum(cells**2 * each for cells, each in LEVELS)
 # Columns of the detector's 16 numbers per anchor: box centre and size, then six keypoints, eyes first.
@@ -36,7 +36,7 @@ BOX_SHIFT = -0.056  # fitted: from the box's centre to that of the landmarks' bo
 BOX_GROWTH = 1.12  # fitted: longer side of the landmarks' bounds over the box's side
 BOX_WIDTH = 0.92  # fitted: their width over it
 RECTANGLE = 1.5  # side of the square that the landmark network sees over the longer side of the bounds
-PLACE_GRID, STEP_GRID = 16, 1024  # of the square's middle and of its steps, per pixel of the crop
+POSITION_GRID, STEP_GRID = 16, 1024  # of the square's middle and of its steps, per pixel of the crop
 POINTS = 478
 CORNERS = (33, 133, 263, 362)  # landmarks: corners of the right and the left eye
 CENTRE_PULL = 32.0  # logits per squared half crop: what an anchor loses for lying off the middle
@@ -51,7 +51,7 @@ SHAPE_POINTS = (
     377, 378, 379, 380, 381, 382, 384, 385, 386, 387, 388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454,
     466, 468, 469, 470, 471, 472, 473, 474, 475, 476, 477,
 )  # fmt: skip
-# What it says: the ARKit names in alphabetical order behind one more (which is not used), no tongue.
+# Its outputs: the ARKit names in alphabetical order behind one more (which is not used), no tongue.
 SHAPE_NAMES = ("_neutral", *sorted(ARKIT_NAMES))
 
 
@@ -93,8 +93,8 @@ def regressor_model(task: FaceLandmarkerTask) -> bytes:
         "Mul", resampled(graph, crop, CROP_SIZE, affine, LANDMARKS_SIZE), graph.floats(1 / 255)
     )
     inputs = [LaidOut(pixels, CHANNELS_FIRST)]
-    said, presence, _ = convert(task.landmarks, graph, inputs, LANDMARKS)
-    landmarks = _in_crop(graph, graph.reshape(said, 0, POINTS, 3), affine)
+    points, presence, _ = convert(task.landmarks, graph, inputs, LANDMARKS)
+    landmarks = _in_crop(graph, graph.reshape(points, 0, POINTS, 3), affine)
 
     flat = graph.slice(landmarks, 2, 0, 2)
     chosen = graph.node("Gather", flat, graph.integers(*SHAPE_POINTS), axis=1)
@@ -109,20 +109,20 @@ def regressor_model(task: FaceLandmarkerTask) -> bytes:
 
 
 def _detections(graph: OnnxGraph, task: FaceLandmarkerTask, pixels: str) -> tuple[str, str]:
-    """What the detector says of pixels [N, 3, 128, 128] in -1..1: per anchor 16 numbers [N, 896, 16], places
-    and sizes in its pixels, and a logit [N, 896, 1]."""
-    said, logits = convert(task.detector, graph, [LaidOut(pixels, CHANNELS_FIRST)], DETECTOR)
-    places = np.tile(anchor_centres() * DETECTOR_SIZE, 8)  # x and y by turns, as the 16 numbers are
-    places[:, SIZE : SIZE + 2] = 0
-    return graph.node("Add", said, graph.constant(places[None])), logits
+    """The detector's outputs for pixels [N, 3, 128, 128] in -1..1: per anchor 16 numbers [N, 896, 16],
+    positions and sizes in its pixels, and a logit [N, 896, 1]."""
+    offsets, logits = convert(task.detector, graph, [LaidOut(pixels, CHANNELS_FIRST)], DETECTOR)
+    centres = np.tile(anchor_centres() * DETECTOR_SIZE, 8)  # x and y by turns, as the 16 numbers are
+    centres[:, SIZE : SIZE + 2] = 0
+    return graph.node("Add", offsets, graph.constant(centres[None])), logits
 
 
 def _upright_square(graph: OnnxGraph, task: FaceLandmarkerTask, crop: str) -> str:
-    """[N, 2, 3]: a place (x, y, 1) in the landmark network's input, pixels from its middle, to a place in the
-    crop, pixels.
+    """[N, 2, 3]: the map from a position (x, y, 1) in the landmark network's input, pixels from its middle,
+    to a position in the crop, pixels.
 
-    The answers of all anchors are averaged, each weighted by its certainty that a face is there and by how
-    near the middle it lies, so that a second face in the crop does not draw the square away.
+    The outputs of all anchors are averaged, each weighted by its confidence in a face and by how near the
+    middle it lies, so that a second face in the crop does not draw the square away.
     """
     pixels = graph.node("Cast", graph.node("Transpose", crop, perm=[0, 3, 1, 2]), to=1)
     halving = np.eye(3, dtype=np.float32)[:, :, None, None].repeat(2, 2).repeat(2, 3) / (4 * 127.5)
@@ -132,7 +132,7 @@ def _upright_square(graph: OnnxGraph, task: FaceLandmarkerTask, crop: str) -> st
     pull = CENTRE_PULL * ((anchor_centres() - 0.5) ** 2).sum(1)
     certain = graph.node("Softmax", graph.node("Sub", logits, graph.constant(pull[None, :, None])), axis=1)
     rows = graph.node("Transpose", certain, perm=[0, 2, 1])
-    face = graph.reshape(graph.node("MatMul", rows, found), 0, 16)  # pixels of the small picture
+    face = graph.reshape(graph.node("MatMul", rows, found), 0, 16)  # pixels of the halved crop
 
     across = graph.node(
         "Sub", graph.slice(face, 1, LEFT_EYE, LEFT_EYE + 2), graph.slice(face, 1, RIGHT_EYE, RIGHT_EYE + 2)
@@ -149,30 +149,30 @@ def _upright_square(graph: OnnxGraph, task: FaceLandmarkerTask, crop: str) -> st
     centre = graph.node("Add", centre, graph.node("Mul", down, shift))
     step = graph.node("Mul", side, graph.floats(scale * RECTANGLE * BOX_GROWTH / LANDMARKS_SIZE))
     steps = [_snapped(graph, graph.node("Mul", direction, step), STEP_GRID) for direction in (across, down)]
-    columns = [*steps, _snapped(graph, centre, PLACE_GRID)]
+    columns = [*steps, _snapped(graph, centre, POSITION_GRID)]
     return graph.concat([graph.reshape(column, 0, 2, 1) for column in columns], 2)
 
 
 def _snapped(graph: OnnxGraph, values: str, grid: int) -> str:
-    """To whole multiples of 1 / grid, with which float32 reckons exactly: every backend resamples alike."""
+    """To whole multiples of 1 / grid, which float32 computes with exactly: every backend resamples alike."""
     whole = graph.node("Add", graph.node("Mul", values, graph.floats(grid)), graph.floats(0.5))
     return graph.node("Mul", graph.node("Floor", whole), graph.floats(1 / grid))
 
 
-def _in_crop(graph: OnnxGraph, said: str, affine: str) -> str:
+def _in_crop(graph: OnnxGraph, points: str, affine: str) -> str:
     """Landmarks [N, 478, 3] in the landmark network's pixels, as crop units -1..1: u right, v down, and
     depth away from the viewer in the same unit."""
-    centred = graph.node("Sub", said, graph.floats(LANDMARKS_SIZE / 2, LANDMARKS_SIZE / 2, 0.0))
+    centred = graph.node("Sub", points, graph.floats(LANDMARKS_SIZE / 2, LANDMARKS_SIZE / 2, 0.0))
     flat = graph.slice(centred, 2, 0, 2)
-    turn = graph.node("Transpose", graph.slice(affine, 2, 0, 2), perm=[0, 2, 1])
+    linear = graph.node("Transpose", graph.slice(affine, 2, 0, 2), perm=[0, 2, 1])
     centre = graph.node("Transpose", graph.slice(affine, 2, 2, 3), perm=[0, 2, 1])
-    places = graph.node("Add", graph.node("MatMul", flat, turn), centre)
+    positions = graph.node("Add", graph.node("MatMul", flat, linear), centre)
     unit = graph.floats(2 / CROP_SIZE)
-    places = graph.node("Sub", graph.node("Mul", places, unit), graph.floats(1.0))
+    positions = graph.node("Sub", graph.node("Mul", positions, unit), graph.floats(1.0))
     across = graph.slice(affine, 2, 0, 1)
     step = graph.node("Sqrt", graph.sum_of_products(across, across, 1))  # [N, 1, 1]
     depth = graph.node("Mul", graph.slice(centred, 2, 2, 3), graph.node("Mul", step, unit))
-    return graph.concat([places, depth], 2)
+    return graph.concat([positions, depth], 2)
 
 
 def _head(graph: OnnxGraph, task: FaceLandmarkerTask, landmarks: str) -> str:
@@ -181,7 +181,7 @@ def _head(graph: OnnxGraph, task: FaceLandmarkerTask, landmarks: str) -> str:
     facing = graph.node("Mul", mesh, graph.floats(1.0, -1.0, -1.0))  # y up, z toward the viewer
     origin = task.canonical[list(CORNERS)].mean(0)
     pose = fit_head(graph, facing, task.canonical, task.weights, origin)
-    place = graph.node("Mul", graph.slice(pose.place, 1, 0, 2), graph.floats(1.0, -1.0))
+    position = graph.node("Mul", graph.slice(pose.position, 1, 0, 2), graph.floats(1.0, -1.0))
     scale = graph.node("Max", pose.scale, graph.floats(1e-6))
     width = graph.node("Log", graph.node("Div", graph.floats(2.0), scale))
-    return graph.concat([pose.angles, place, width], 1)
+    return graph.concat([pose.angles, position, width], 1)

@@ -1,8 +1,8 @@
-"""The head's pose from landmarks, as nodes of an ONNX graph: a rigid fit without a singular value in sight.
+"""The head's pose from landmarks, as nodes of an ONNX graph: a rigid fit without an SVD.
 
-In: landmarks in space and a rigid face of the same points, weighted. Out: rotation, scale and the place of
-a chosen point of the head. The rotation that brings the two closest is the quaternion q that makes
-q' N q largest (Horn 1987), N being linear in their covariance and the rotation matrix linear in q q'. Both
+In: landmarks in space and a rigid face of the same points, weighted. Out: rotation, scale and the
+position of a chosen point of the head. The rotation that brings the two closest is the quaternion q that
+makes q' N q largest (Horn 1987), N being linear in their covariance and the rotation matrix in q q'. Both
 maps are one constant. q q' is what the powers of N tend to, and squaring eight times gives the 256th.
 """
 
@@ -27,7 +27,7 @@ def _quaternion_map() -> np.ndarray:
         products[..., i, i] = -np.eye(3)
         products[axis, axis, i, i] = 1
         other, k = (axis + 1) % 3, 6 - i - j
-        # The off-diagonal entries: 2 (q_i q_j -+ w q_k), spread over both places of the symmetric q q'.
+        # The off-diagonal entries: 2 (q_i q_j -+ w q_k), spread over both entries of the symmetric q q'.
         for row, column, sign in ((axis, other, -1), (other, axis, 1)):
             products[row, column, i, j] = products[row, column, j, i] = 1
             products[row, column, 0, k] = products[row, column, k, 0] = sign
@@ -39,10 +39,10 @@ QUATERNION_MAP = _quaternion_map()
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-    """Names of the values that say where the head is."""
+    """Names of the values that give the head's pose."""
 
     angles: str  # float32 [N, 3], yaw pitch roll, radians, R = Ry Rx Rz
-    place: str  # float32 [N, 3], of the chosen point, unit and axes of the landmarks
+    position: str  # float32 [N, 3], of the chosen point, unit and axes of the landmarks
     scale: str  # float32 [N, 1], units of the landmarks per unit of the face
 
 
@@ -51,7 +51,7 @@ def fit_head(
 ) -> Pose:
     """Append the fit of `face` [P, 3], rigid, to `points` float32 [N, P, 3], both right-handed.
 
-    weights: [P], not all 0. origin: [3], the point of the face whose place is wanted.
+    weights: [P], not all 0. origin: [3], the point of the face whose position is wanted.
     """
     share = weights / weights.sum()
     middle = share @ face
@@ -59,15 +59,17 @@ def fit_head(
     rows = graph.node("Transpose", points, perm=[0, 2, 1])
     covariance = graph.node("MatMul", rows, graph.constant(centred.astype(np.float32)))  # [N, 3, 3]
     entries = graph.reshape(covariance, 0, 9)
-    turn = graph.node("MatMul", _outer_quaternion(graph, entries), _float32(graph, QUATERNION_MAP.T))
-    overlap = graph.sum_of_products(turn, entries, 1)
+    rotation = graph.node("MatMul", _outer_quaternion(graph, entries), _float32(graph, QUATERNION_MAP.T))
+    overlap = graph.sum_of_products(rotation, entries, 1)
     spread = float((share[:, None] * (face - middle) ** 2).sum())
     scale = graph.node("Mul", overlap, graph.floats(1 / spread))
 
     middle_seen = graph.reshape(graph.node("MatMul", rows, _float32(graph, share[:, None])), 0, 3)
-    offset = graph.node("MatMul", graph.reshape(turn, 0, 3, 3), _float32(graph, (origin - middle)[:, None]))
-    place = graph.node("Add", middle_seen, graph.node("Mul", graph.reshape(offset, 0, 3), scale))
-    return Pose(_euler(graph, turn), place, scale)
+    offset = graph.node(
+        "MatMul", graph.reshape(rotation, 0, 3, 3), _float32(graph, (origin - middle)[:, None])
+    )
+    position = graph.node("Add", middle_seen, graph.node("Mul", graph.reshape(offset, 0, 3), scale))
+    return Pose(_euler(graph, rotation), position, scale)
 
 
 def _float32(graph: OnnxGraph, array: np.ndarray) -> str:
@@ -94,11 +96,11 @@ def _trace(graph: OnnxGraph, matrices: str) -> str:
     return graph.sum_of_products(graph.reshape(matrices, 0, 16), diagonal, 1)
 
 
-def _euler(graph: OnnxGraph, turn: str) -> str:
+def _euler(graph: OnnxGraph, rotation: str) -> str:
     """Yaw, pitch, roll [N, 3] of rotation matrices [N, 9], as `geometry.euler_from_matrix`."""
 
     def entry(row: int, column: int) -> str:
-        return graph.slice(turn, 1, 3 * row + column, 3 * row + column + 1)
+        return graph.slice(rotation, 1, 3 * row + column, 3 * row + column + 1)
 
     level = graph.node("Sqrt", _squares(graph, entry(0, 2), entry(2, 2)))
     angles = (

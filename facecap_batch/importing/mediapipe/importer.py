@@ -37,10 +37,19 @@ BATCH_SIZES = (1, 2, 32)
 
 
 def import_mediapipe(source: Path, folder: Path, name: str = "mediapipe") -> tuple[EngineCard, EngineCard]:
-    """Convert the bundle `source` to the detector and the regressor of the set `folder`; return their cards.
+    """Convert a bundle to the detector and the regressor of an engine set.
 
-    Raises EngineError where it is not such a bundle or holds what cannot be converted (operator and place are
-    named), BackendUnavailable without the packages of the extra ``import``.
+    Args:
+        source: ``face_landmarker.task``.
+        folder: the set's folder.
+        name: the engines are called `name`-detector and `name`-regressor.
+
+    Returns:
+        The cards of the detector and of the regressor.
+
+    Raises:
+        EngineError: `source` is no such bundle, or holds an operator that cannot be converted.
+        BackendUnavailable: the packages of the extra ``import`` are not installed.
     """
     task = read_task(source)
     models = {"detector": detector_model(task), "regressor": regressor_model(task)}

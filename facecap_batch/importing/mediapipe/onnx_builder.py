@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from facecap_batch.engines.cards import Shape
-from facecap_batch.errors import BackendUnavailable
+from facecap_batch.errors import BackendUnavailable, install_hint
 
 OPSET = 18
 IR_VERSION = 10  # what ONNX Runtime from 1.19 on reads
@@ -26,7 +26,7 @@ class OnnxGraph:
             import onnx
         except ImportError as error:
             raise BackendUnavailable(
-                "writing an ONNX file needs the package onnx: pip install 'facecap-batch[import]'"
+                f"writing an ONNX file needs the package onnx: {install_hint('import')}"
             ) from error
         self._onnx = onnx
         self._name = name
@@ -41,7 +41,7 @@ class OnnxGraph:
         return self._onnx.helper.make_tensor_value_info(name, kind, list(shape))
 
     def input(self, name: str, dtype: str, shape: Shape) -> str:
-        """An input of the graph; a word in `shape` stands for a free axis."""
+        """An input of the graph; a string in `shape` stands for a free axis."""
         self._inputs.append(self._entry(name, dtype, shape))
         return name
 
@@ -80,7 +80,7 @@ class OnnxGraph:
         return self.node("Slice", value, *bounds)
 
     def reshape(self, value: str, *shape: int) -> str:
-        """`value` in another shape; 0 keeps the axis at that place, -1 is what is left."""
+        """`value` in another shape; 0 keeps that axis, -1 is what is left."""
         return self.node("Reshape", value, self.integers(*shape))
 
     def concat(self, values: Sequence[str], axis: int) -> str:
@@ -111,4 +111,4 @@ class OnnxGraph:
         )
         model = self._onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
         self._onnx.checker.check_model(model)
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())

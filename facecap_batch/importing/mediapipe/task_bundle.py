@@ -36,13 +36,15 @@ class FaceLandmarkerTask:
     landmarks: TfliteGraph
     blendshapes: TfliteGraph
     canonical: np.ndarray  # float64 [468, 3], cm: x to the subject's left, y up, z out of the face
-    weights: np.ndarray  # float64 [468], how much a landmark says of the head's pose; mostly 0
+    weights: np.ndarray  # float64 [468], a landmark's share in the head's pose; mostly 0
 
 
 def read_task(path: Path) -> FaceLandmarkerTask:
     """Read a ``face_landmarker.task``.
 
-    Raises EngineError where it is no zip, lacks a part (every missing one is told) or a part is damaged.
+    Raises:
+        EngineError: it is no zip, lacks parts (it lists them) or a part is damaged.
+        BackendUnavailable: the package tflite is not installed.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -64,10 +66,11 @@ def read_task(path: Path) -> FaceLandmarkerTask:
 
 
 def read_geometry(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The canonical face [468, 3] and the weight of each of its landmarks [468]; `name` stands in errors.
+    """The canonical face [468, 3] and the weight of each of its landmarks [468]; `name` is for errors.
 
     The message is MediaPipe's GeometryPipelineMetadata: 1 is a Mesh3d, whose 3 are its vertices; each 2 is a
-    landmark's number (1) and weight (2). Raises EngineError where it does not read so.
+    landmark's number (1) and weight (2). Raises EngineError where the data are
+    something else.
     """
     vertices: list[float] = []
     weights = np.zeros(MESH_POINTS)
@@ -80,7 +83,9 @@ def read_geometry(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
             elif field == 2 and isinstance(value, bytes):
                 pair = dict(_fields(value))
                 number, weight = pair[1], pair[2]
-                weights[int(number)] = struct.unpack("<f", weight)[0]  # type: ignore[arg-type]
+                if not isinstance(number, int) or not isinstance(weight, bytes):
+                    raise ValueError("a landmark's weight has another wire type")
+                weights[number] = struct.unpack("<f", weight)[0]
         mesh = np.array(vertices).reshape(MESH_POINTS, _VERTEX)
     except (struct.error, IndexError, ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{name} is damaged: {type(error).__name__}: {error}") from error
@@ -91,32 +96,32 @@ def read_geometry(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Number and value of each field of a protocol buffer message; fixed-width values as their bytes."""
-    place = 0
-    while place < len(data):
-        key, place = _varint(data, place)
+    offset = 0
+    while offset < len(data):
+        key, offset = _varint(data, offset)
         kind = key & 7
         if kind == 0:
-            number, place = _varint(data, place)
+            number, offset = _varint(data, offset)
             yield key >> 3, number
             continue
         if kind == 2:
-            length, place = _varint(data, place)
+            length, offset = _varint(data, offset)
         elif kind in (1, 5):
             length = 8 if kind == 1 else 4
         else:
             raise ValueError(f"wire type {kind}")
-        if place + length > len(data):
+        if offset + length > len(data):
             raise ValueError("a field ends beyond the message")
-        yield key >> 3, data[place : place + length]
-        place += length
+        yield key >> 3, data[offset : offset + length]
+        offset += length
 
 
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """The number that begins at `place`, seven bits a byte, and the place behind it."""
+def _varint(data: bytes, offset: int) -> tuple[int, int]:
+    """The number that begins at `offset`, seven bits a byte, and the offset behind it."""
     number = shift = 0
     while True:
-        byte = data[place]
+        byte = data[offset]
         number |= (byte & 127) << shift
-        place, shift = place + 1, shift + 7
+        offset, shift = offset + 1, shift + 7
         if byte < 128:
-            return number, place
+            return number, offset

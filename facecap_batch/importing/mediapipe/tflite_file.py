@@ -1,7 +1,7 @@
-"""A TensorFlow Lite network as plain data, so that whoever converts it sees no flatbuffers.
+"""A TensorFlow Lite network as plain data, so that its converter sees no flatbuffers.
 
 In: the bytes of a ``.tflite`` file. Out: a `TfliteGraph`: operators in order, tensors by number, constants as
-arrays. float16 constants stay float16 here; what widens them is the file's own DEQUANTIZE operators. The
+arrays. float16 constants stay float16 here; the file's own DEQUANTIZE operators widen them. The
 `tflite` schema package is imported only when a file is read.
 """
 
@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from facecap_batch.errors import BackendUnavailable, EngineError
+from facecap_batch.errors import BackendUnavailable, EngineError, install_hint
 
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every TensorFlow Lite flatbuffer
-INSTALL = "pip install 'facecap-batch[import]'"
 # TensorType of the schema: those that constants of the converted networks have.
 _DTYPES: dict[int, np.dtype] = {
     0: np.dtype("<f4"),
@@ -61,14 +60,18 @@ class TfliteGraph:
 
 
 def read_tflite(data: bytes, name: str) -> TfliteGraph:
-    """Parse a ``.tflite`` file; `name` stands in errors.
+    """Parse a ``.tflite`` file; `name` is for errors.
 
-    Raises EngineError for anything but a network of one graph, BackendUnavailable without the schema package.
+    Raises:
+        EngineError: it is anything but a network of one graph.
+        BackendUnavailable: the package tflite is not installed.
     """
     try:
         import tflite
     except ImportError as error:
-        raise BackendUnavailable(f"reading {name} needs the package tflite: {INSTALL}") from error
+        raise BackendUnavailable(
+            f"reading {name} needs the package tflite: {install_hint('import')}"
+        ) from error
     if data[4:8] != IDENTIFIER:
         raise EngineError(f"{name} is not a TensorFlow Lite network")
     try:
@@ -77,7 +80,7 @@ def read_tflite(data: bytes, name: str) -> TfliteGraph:
             raise EngineError(f"{name} holds {model.SubgraphsLength()} graphs; one can be converted")
         return _graph(tflite, model, name)
     except (IndexError, ValueError, TypeError, AttributeError, struct.error) as error:
-        # numpy, struct and the schema package each have their own word for a place beyond the end
+        # numpy, struct and the schema package each raise something else for an offset beyond the end
         raise EngineError(f"{name} is damaged: {type(error).__name__}: {error}") from error
 
 
@@ -110,7 +113,7 @@ def _graph(tflite: Any, model: Any, name: str) -> TfliteGraph:
     )
 
 
-def _tensor(model: Any, given: Any, place: str) -> TfliteTensor:
+def _tensor(model: Any, given: Any, where: str) -> TfliteTensor:
     shape = tuple(int(given.Shape(i)) for i in range(given.ShapeLength()))
     label = (given.Name() or b"").decode(errors="replace")
     buffer = model.Buffers(given.Buffer())
@@ -119,54 +122,54 @@ def _tensor(model: Any, given: Any, place: str) -> TfliteTensor:
     dtype = _DTYPES.get(given.Type())
     if dtype is None or given.Sparsity() is not None:
         raise EngineError(
-            f"{place} ({label}) is of type {given.Type()} or sparse; float32, float16, int32 and int64 are "
+            f"{where} ({label}) is of type {given.Type()} or sparse; float32, float16, int32 and int64 are "
             "converted"
         )
     values = np.frombuffer(buffer.DataAsNumpy().tobytes(), dtype)
     return TfliteTensor(label, shape, values.reshape(shape))
 
 
-def _activation(options: Any, place: str) -> str:
+def _activation(options: Any, where: str) -> str:
     number = options.FusedActivationFunction()
     if number not in _ACTIVATIONS:
-        raise EngineError(f"{place}: the fused activation number {number} is not converted")
+        raise EngineError(f"{where}: the fused activation number {number} is not converted")
     return _ACTIVATIONS[number]
 
 
-def _window(options: Any, place: str) -> Options:
+def _window(options: Any, where: str) -> Options:
     return {
         "padding": _PADDING[options.Padding()],
         "strides": (options.StrideH(), options.StrideW()),
-        "activation": _activation(options, place),
+        "activation": _activation(options, where),
     }
 
 
-def _convolution(options: Any, place: str) -> Options:
+def _convolution(options: Any, where: str) -> Options:
     return {
-        **_window(options, place),
+        **_window(options, where),
         "dilations": (options.DilationHFactor(), options.DilationWFactor()),
     }
 
 
-def _pool(options: Any, place: str) -> Options:
-    return {**_window(options, place), "kernel": (options.FilterHeight(), options.FilterWidth())}
+def _pool(options: Any, where: str) -> Options:
+    return {**_window(options, where), "kernel": (options.FilterHeight(), options.FilterWidth())}
 
 
-def _fused(options: Any, place: str) -> Options:
-    return {"activation": _activation(options, place)}
+def _fused(options: Any, where: str) -> Options:
+    return {"activation": _activation(options, where)}
 
 
-def _concatenation(options: Any, place: str) -> Options:
-    return {"axis": options.Axis(), "activation": _activation(options, place)}
+def _concatenation(options: Any, where: str) -> Options:
+    return {"axis": options.Axis(), "activation": _activation(options, where)}
 
 
-def _reduction(options: Any, place: str) -> Options:
+def _reduction(options: Any, where: str) -> Options:
     return {"keep": bool(options.KeepDims())}
 
 
-def _strided_slice(options: Any, place: str) -> Options:
+def _strided_slice(options: Any, where: str) -> Options:
     if options.EllipsisMask() or options.NewAxisMask():
-        raise EngineError(f"{place}: ellipsis and new axes are not converted")
+        raise EngineError(f"{where}: ellipsis and new axes are not converted")
     masks = {"begin": options.BeginMask(), "end": options.EndMask(), "shrink": options.ShrinkAxisMask()}
     return {f"{name}_mask": mask for name, mask in masks.items()}
 
@@ -187,13 +190,13 @@ _READERS: dict[str, tuple[str, Callable[[Any, str], Options]]] = {
 }
 
 
-def _options(tflite: Any, kind: str, given: Any, place: str) -> Options:
+def _options(tflite: Any, kind: str, given: Any, where: str) -> Options:
     if kind not in _READERS:
         return {}
     table_name, read = _READERS[kind]
     table = given.BuiltinOptions()
     if table is None:
-        raise EngineError(f"{place} has no options")
+        raise EngineError(f"{where} has no options")
     options = getattr(tflite, table_name)()
     options.Init(table.Bytes, table.Pos)
-    return read(options, place)
+    return read(options, where)

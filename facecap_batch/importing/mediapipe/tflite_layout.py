@@ -1,8 +1,8 @@
 """The state of a conversion from TensorFlow Lite to ONNX: which tensor is which value, and in what layout.
 
-In: a `TfliteGraph` and the `OnnxGraph` it goes into. Out: names of values in whatever order of axes is asked
-for. Values keep the order that their maker gave them (convolutions want channels first, TensorFlow Lite has
-them last) until somebody needs another one.
+In: a `TfliteGraph` and the `OnnxGraph` it goes into. Out: names of values in the order of axes that the
+caller asks for. A value keeps the order in which it was made (convolutions take channels first, TensorFlow
+Lite has them last) until an operator needs another one.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def natural(rank: int) -> tuple[int, ...]:
 
 
 class Conversion:
-    """One graph on its way; `place` is where it is, for errors."""
+    """One graph under conversion; `where` is the operator at hand, for errors."""
 
     def __init__(self, graph: TfliteGraph, into: OnnxGraph, file: str) -> None:
         self.graph, self.into, self.file = graph, into, file
-        self.place = file
+        self.where = file
         self.values: dict[int, LaidOut] = {}
         self.constants = {
             number: tensor.constant
@@ -47,7 +47,7 @@ class Conversion:
 
     def refuse(self, why: str) -> EngineError:
         """The error that says why the operator at hand cannot be converted."""
-        return EngineError(f"{self.place}: {why}")
+        return EngineError(f"{self.where}: {why}")
 
     def shape(self, number: int) -> tuple[int, ...]:
         """A tensor's shape as built, for one item."""

@@ -7,6 +7,7 @@ axis is free. A TRANSPOSE costs nothing: it only renames axes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def _dequantize(conversion: Conversion, operator: TfliteOperator) -> None:
     conversion.constants[operator.outputs[0]] = constant.astype(np.float32)
 
 
-def _window(conversion: Conversion, operator: TfliteOperator, kernel: tuple[int, ...]) -> dict:
+def _window(conversion: Conversion, operator: TfliteOperator, kernel: tuple[int, ...]) -> dict[str, Any]:
     """Attributes of a window that moves over height and width, padding worked out."""
     options = operator.options
     strides, dilations = options["strides"], options.get("dilations", (1, 1))
@@ -65,7 +66,7 @@ def _convolution(conversion: Conversion, operator: TfliteOperator) -> None:
 
 
 def _is_matrix(operator: TfliteOperator, weight: np.ndarray) -> bool:
-    """Whether the convolution looks at one pixel at a time and at each."""
+    """Whether the convolution has a kernel of one pixel and moves by one."""
     unit = (1, 1)
     return operator.kind == "CONV_2D" and weight.shape[1:3] == unit and operator.options["strides"] == unit
 
@@ -206,9 +207,9 @@ def _reduction(name: str) -> Handler:
         reduced = {int(axis) % rank for axis in np.atleast_1d(conversion.constant(operator.inputs[1]))}
         if 0 in reduced:
             raise conversion.refuse("reduces the batch axis")
-        places = conversion.into.integers(*sorted(value.axes.index(axis) for axis in reduced))
+        positions = conversion.into.integers(*sorted(value.axes.index(axis) for axis in reduced))
         keep = operator.options["keep"]
-        result = conversion.into.node(name, value.name, places, keepdims=int(keep))
+        result = conversion.into.node(name, value.name, positions, keepdims=int(keep))
         axes = value.axes
         if not keep:
             left = sorted(set(axes) - reduced)
@@ -228,14 +229,14 @@ def _strided_slice(conversion: Conversion, operator: TfliteOperator) -> None:
     for axis, size in enumerate(shape):
         first = 0 if options["begin_mask"] >> axis & 1 else int(begin[axis])
         last = size if options["end_mask"] >> axis & 1 else int(end[axis])
-        pace = int(step[axis])
-        if pace < 1:
+        stride = int(step[axis])
+        if stride < 1:
             raise conversion.refuse(f"goes backwards along axis {axis}")
-        if range(size)[first:last:pace] == range(size):
+        if range(size)[first:last:stride] == range(size):
             continue
         if axis == 0:
             raise conversion.refuse("cuts the batch axis")
-        bounds = [conversion.into.integers(n) for n in (first, last, value.axes.index(axis), pace)]
+        bounds = [conversion.into.integers(n) for n in (first, last, value.axes.index(axis), stride)]
         name = conversion.into.node("Slice", name, *bounds)
     if options["shrink_mask"]:
         conversion.unbatched.add(operator.outputs[0])
@@ -271,17 +272,16 @@ KINDS: dict[str, Handler] = {
 def convert(graph: TfliteGraph, into: OnnxGraph, inputs: Sequence[LaidOut], file: str) -> list[str]:
     """Append the nodes of `graph`, fed with `inputs`, to `into`; return its outputs in their natural layout.
 
-    `file` stands in errors. Raises EngineError for an operator that has no twin here, naming it and its
-    place.
+    `file` is for errors. Raises EngineError for an operator that is not in KINDS, with its number.
     """
     conversion = Conversion(graph, into, file)
     conversion.values.update(zip(graph.inputs, inputs, strict=True))
-    for place, operator in enumerate(graph.operators):
+    for number, operator in enumerate(graph.operators):
         if operator.kind not in KINDS:
             raise EngineError(
-                f"{file}, operator {place}: {operator.kind} is not converted; those that are: "
+                f"{file}, operator {number}: {operator.kind} is not converted; those that are: "
                 + ", ".join(sorted(KINDS))
             )
-        conversion.place = f"{file}, operator {place} ({operator.kind})"
+        conversion.where = f"{file}, operator {number} ({operator.kind})"
         KINDS[operator.kind](conversion, operator)
     return [conversion.laid(number) for number in graph.outputs]

@@ -3,7 +3,7 @@
 In: images. Out: for every anchor a box offset and two logits; `FaceBoxesDetector` is the whole engine as
 exported, uint8 image in, decoded boxes and scores out. Parameter names are those of the public PyTorch port,
 so its weights load into `FaceBoxes()` as they are. `width` thins every layer, `stem_stride` 2 halves all
-strides and anchors: the same network for faces half as large.
+strides and anchors: the same network, for faces half as large.
 """
 
 from __future__ import annotations
@@ -185,6 +185,9 @@ class FaceBoxesDetector(nn.Module):
     itself) → boxes float32 [B, P, 4] (x0 y0 x1 y1, pixels of the input) and scores float32 [B, P] (0..1).
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(
         self,
         network: FaceBoxes,
@@ -194,10 +197,10 @@ class FaceBoxesDetector(nn.Module):
         bgr: bool = False,
         doubt: float = 0.0,
     ) -> None:
-        """`mean` and `std` are RGB, 0..255; `bgr` says that the network was trained on BGR images.
+        """`mean` and `std` are RGB, 0..255; `bgr`: the network was trained on BGR images.
 
-        `doubt` is taken off every face's logit: hard negative mining shows a network far more faces than
-        there are, so that its own 0.5 is too sure.
+        `doubt` is subtracted from every face's logit: hard negative mining shows a network far more faces
+        than there are, so that its own 0.5 is too sure.
         """
         super().__init__()
         self.network = network
@@ -213,7 +216,7 @@ class FaceBoxesDetector(nn.Module):
         pixels = image.permute(0, 3, 1, 2).float()
         if self.order != [0, 1, 2]:
             pixels = torch.cat([pixels[:, k : k + 1] for k in self.order], 1)
-        return (pixels - self.mean) * self.scale  # type: ignore[operator]
+        return (pixels - self.mean) * self.scale
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         offsets, logits = self.network(self.normalise(image))

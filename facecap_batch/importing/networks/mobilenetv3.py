@@ -118,7 +118,8 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x) if self.residual else self.layers(x)
+        out: Tensor = self.layers(x)
+        return x + out if self.residual else out
 
 
 class MobileNetV3(nn.Module):
@@ -163,7 +164,8 @@ class MobileNetV3(nn.Module):
         initialise(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.head(self.features(image).mean((2, 3)))
+        outputs: Tensor = self.head(self.features(image).mean((2, 3)))
+        return outputs
 
 
 def initialise(module: nn.Module) -> None:

@@ -24,7 +24,7 @@ OPSET = 18
 
 
 class ScaledPixels(nn.Module):
-    """A network on float images made one on pictures: uint8 [B, S, S, 3] RGB is scaled and turned inside."""
+    """A network on normalised images with the normalisation in front: it takes uint8 [B, S, S, 3] RGB."""
 
     mean: Tensor
     scale: Tensor
@@ -38,11 +38,24 @@ class ScaledPixels(nn.Module):
         self.register_buffer("scale", 1.0 / torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.network((image.permute(0, 3, 1, 2).float() - self.mean) * self.scale)
+        outputs: Tensor = self.network((image.permute(0, 3, 1, 2).float() - self.mean) * self.scale)
+        return outputs
 
 
 def export_onnx(module: nn.Module, card: EngineCard, folder: Path) -> EngineCard:
-    """Publish `module` as `folder`/`card.file` and `card`, its hash filled in, beside it; return it."""
+    """Publish `module` as an ONNX file, and its card beside it.
+
+    Args:
+        module: takes one uint8 batch as `card.input` describes it and gives `card.outputs` in their order.
+        card: its `file` names the ONNX file; its hash is filled in.
+        folder: the set's folder.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        EngineError: the export fixed the batch size.
+    """
     module = module.eval()
     spec = card.input
     item, free = [*map(int, spec.shape[1:])], {}
@@ -67,13 +80,25 @@ def export_onnx(module: nn.Module, card: EngineCard, folder: Path) -> EngineCard
             verbose=False,
         )
         _check_batch_axis(temporary, card.name)
+        without_traces(temporary)
     return write_card(
         dataclasses.replace(card, folder=folder), folder / Path(card.file).with_suffix(".json").name
     )
 
 
+def without_traces(path: Path) -> None:
+    """Rewrite an ONNX file without the notes that the exporter leaves at every node: they hold the paths of
+    the machine that exported it, and make the same network another file on each.
+    """
+    model = onnx.load(str(path))
+    for entry in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del entry.metadata_props[:]
+        entry.doc_string = ""
+    onnx.save(model, str(path))
+
+
 def _check_batch_axis(path: Path, name: str) -> None:
-    """The exporter turns a batch axis it cannot follow into the sample's size without a word."""
+    """The exporter turns a batch axis that it cannot follow silently into the sample's size."""
     graph = onnx.load(str(path), load_external_data=False).graph
     fixed = [
         entry.name

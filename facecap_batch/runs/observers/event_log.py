@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class EventLog(Listener):
-    """A listener that writes what it hears, until it is closed."""
+    """A listener that writes every event to a file, until it is closed."""
 
     def __init__(self, path: Path, run_id: str) -> None:
         """Raises OutputNotWritable."""
         self.path, self._run_id = path, run_id
-        self._holders: dict[str, tuple[WorkerReady, float]] = {}  # key -> who works on it, since when
+        self._holders: dict[str, tuple[WorkerReady, float]] = {}  # key -> the worker that has it, since when
         self._broken = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,12 +52,12 @@ class EventLog(Listener):
 
     def kept(self, record: Record) -> None:
         """A clip has ended."""
-        said: dict[str, Any] = {"clip": record.clip_id, "attempts": record.attempts}
+        fields: dict[str, Any] = {"clip": record.clip_id, "attempts": record.attempts}
         if record.status == DONE:
-            said |= {name: getattr(record, name) for name in ("frames", "seconds", "backend", "note")}
+            fields |= {name: getattr(record, name) for name in ("frames", "seconds", "backend", "note")}
         else:
-            said |= {"error_type": record.error_type, "error": record.error}
-        self.write(record.status, **said)
+            fields |= {"error_type": record.error_type, "error": record.error}
+        self.write(record.status, **fields)
 
     # --- the scheduler's listener ---
 
@@ -69,8 +69,8 @@ class EventLog(Listener):
         pass  # one a second and worker: what metrics are for
 
     def ended(self, outcome: Outcome) -> None:
-        said = {"attempts": outcome.attempts, "error_type": outcome.error_type, "error": outcome.error}
-        self.write("ended", **_what(outcome.key), **self._dropped(outcome.key), **said)
+        fields = {"attempts": outcome.attempts, "error_type": outcome.error_type, "error": outcome.error}
+        self.write("ended", **_what(outcome.key), **self._dropped(outcome.key), **fields)
 
     def retried(self, key: str, reason: str) -> None:
         self.write("retried", **_what(key), **self._dropped(key), reason=reason)
@@ -82,7 +82,7 @@ class EventLog(Listener):
         self.write("worker_lost", **_who(worker), reason=reason, node_died=node_died)
 
     def _dropped(self, key: str) -> dict[str, Any]:
-        """Who worked on it and how long; nothing where nobody does,."""
+        """Which worker had the task and for how long; empty where none had it."""
         worker, since = self._holders.pop(key, (None, 0.0))
         return {} if worker is None else {**_who(worker), "wall_s": round(time.monotonic() - since, 3)}
 

@@ -3,7 +3,7 @@
 In: the scheduler's events and the records of clips. Out: counters and one gauge, labelled by node (Ray's node
 id) and backend where that is known. The driver alone records, a few microseconds an event. Ray exports them
 with `ray_` in front, counters with `_total` behind, where its metrics agent runs
-(``pip install "facecap-batch[cluster]"``); elsewhere recording does nothing. The list is in docs/cluster.md.
+(the extra ``cluster``); elsewhere recording does nothing. The list is in docs/cluster.md.
 """
 
 from __future__ import annotations

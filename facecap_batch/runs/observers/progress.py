@@ -53,7 +53,7 @@ class Display(Protocol):
 
 
 class ProgressCounter(Listener):
-    """Counts what the scheduler tells and has it shown, now and then."""
+    """Counts the events of the scheduler and passes a `Snapshot` to the display, now and then."""
 
     def __init__(self, clips: int, kept: int, costs: Mapping[str, float], display: Display) -> None:
         """`costs`: clip_id -> expected seconds of video, for every clip of this run."""
@@ -79,14 +79,14 @@ class ProgressCounter(Listener):
 
     def retried(self, key: str, reason: str) -> None:
         self._under_way.pop(key, None)
-        self._display.say(f"again: {key}: {reason}")
+        self._display.say(f"retried: {key}: {reason}")
 
     def ended(self, outcome: Outcome) -> None:
         self._under_way.pop(outcome.key, None)
 
-    # --- the clips' course ---
+    # --- the clips' workflow ---
 
-    def follow(self, step: WorkflowStep) -> None:
+    def advance(self, step: WorkflowStep) -> None:
         """Count what an outcome means for its clip."""
         costs, clip_id = self._costs, step.clip_id
         if step.video_s is not None:  # now that it is known, it counts instead of what was expected
@@ -108,6 +108,8 @@ class ProgressCounter(Listener):
             self._done += 1
             self._frames += record.frames
             self._video_s += record.seconds
+            if record.shows_no_face:
+                self._display.say(f"no face found: {outcome.key}")
         else:
             self._failed += 1
             self._display.say(f"failed: {outcome.key}: {outcome.error_type}: {outcome.error}")

@@ -1,6 +1,6 @@
-"""Places without faces, full of things that are almost faces: what a detector must learn to pass over.
+"""Backgrounds without faces, full of things that resemble faces: what a detector must not report.
 
-In: a random generator. Out: RGB pictures (uint8). `Backdrops` keeps a bank of finished pictures and cuts
+In: a random generator. Out: RGB images (uint8). `Backdrops` keeps a bank of finished images and cuts
 windows out of them, because a scene has only milliseconds. All randomness comes from the caller's generator.
 """
 
@@ -49,7 +49,8 @@ def smooth_field(rng: np.random.Generator, size: int) -> np.ndarray:
     base = base.mean((0, 1)) + (base - base.mean((0, 1))) * rng.uniform(0.1, 1.0)
     grey = base.mean(2, keepdims=True)
     base = grey + (base - grey) * rng.beta(1.2, 2.0)
-    return cv2.resize(base, (size, size), interpolation=cv2.INTER_CUBIC)
+    field: np.ndarray = cv2.resize(base, (size, size), interpolation=cv2.INTER_CUBIC)
+    return field
 
 
 def octaves(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -64,7 +65,8 @@ def octaves(rng: np.random.Generator, size: int) -> np.ndarray:
         total += amplitude * cv2.resize(grain, (size, size), interpolation=cv2.INTER_CUBIC)
         amplitude *= decay
         cells *= 2
-    return total / max(float(total.std()) * 2, 1e-6)
+    noise: np.ndarray = total / max(float(total.std()) * 2, 1e-6)
+    return noise
 
 
 def tiling(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -79,11 +81,11 @@ def tiling(rng: np.random.Generator, size: int) -> np.ndarray:
     shade = rng.uniform(0.6, 1.2, (size // height + 2, size // 4 + 2)).astype(np.float32)
     if rng.random() < 0.4:
         shade = np.where(np.indices(shade.shape).sum(0) % 2 == 0, 0.4, 1.1).astype(np.float32)
-    picture = shade[row, column][..., None] * np.array(any_colour(rng), np.float32)
+    image: np.ndarray = shade[row, column][..., None] * np.array(any_colour(rng), np.float32)
     gap = max(1, height // 10)
     joint = (y % height < gap) | ((x + shift) % width < gap)
-    picture[joint] = any_colour(rng)
-    return picture
+    image[joint] = any_colour(rng)
+    return image
 
 
 def draw_things(image: np.ndarray, rng: np.random.Generator, count: int) -> None:
@@ -234,7 +236,7 @@ def draw_foliage(image: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A whole picture without a face: uint8 [size, size, 3]."""
+    """A whole image without a face: uint8 [size, size, 3]."""
     image = smooth_field(rng, size)
     if rng.random() < 0.25:
         image = tiling(rng, size)
@@ -271,8 +273,8 @@ class Backdrops:
         x, y = rng.integers(0, self._size - side + 1, 2)
         cut = source[y : y + side, x : x + side]
         cut = cut[:, :: int(rng.choice([1, -1]))]
-        picture = cv2.resize(np.ascontiguousarray(cut), (size, size), interpolation=cv2.INTER_LINEAR)
+        image = cv2.resize(np.ascontiguousarray(cut), (size, size), interpolation=cv2.INTER_LINEAR)
         if rng.random() < 0.5:  # rooms and streets are mostly grey
             colourful = rng.uniform(0.05, 0.5)
-            picture = cv2.transform(picture, np.full((3, 3), (1 - colourful) / 3) + np.eye(3) * colourful)
-        return picture
+            image = cv2.transform(image, np.full((3, 3), (1 - colourful) / 3) + np.eye(3) * colourful)
+        return image

@@ -1,8 +1,8 @@
 """Cheap differences between heads that the renderer does not draw: eyes in shadow, stubble, uneven light,
 soft detail.
 
-In: a `HeadTile`. Out: another with the same outline and box. A detector that only ever saw bright, crisp eyes
-does not believe in deep-set ones under a ceiling lamp.
+In: a `HeadTile`. Out: another with the same outline and box. A detector that was trained on bright, crisp
+eyes only misses deep-set ones under a ceiling lamp.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def _spot(shape: tuple[int, int], x: float, y: float, reach_x: float, reach_y: f
     """A soft spot, 1 in its middle: float32 [H, W]."""
     across = np.exp(-(((np.arange(shape[1], dtype=np.float32) - x) / max(reach_x, 0.5)) ** 2))
     down = np.exp(-(((np.arange(shape[0], dtype=np.float32) - y) / max(reach_y, 0.5)) ** 2))
-    return down[:, None] * across[None]
+    spot: np.ndarray = down[:, None] * across[None]
+    return spot
 
 
 def vary(tile: HeadTile, rng: np.random.Generator) -> HeadTile:
@@ -65,5 +66,5 @@ def vary(tile: HeadTile, rng: np.random.Generator) -> HeadTile:
         solid = tile.rgba[..., 3] > 127
         mean = colour[solid].mean(0) if solid.any() else colour.mean((0, 1))
         colour = mean + (colour - mean) * np.float32(rng.uniform(0.45, 1.3))
-    picture = np.concatenate([np.clip(colour, 0, 255).astype(np.uint8), tile.rgba[..., 3:]], 2)
-    return dataclasses.replace(tile, rgba=picture)
+    rgba = np.concatenate([np.clip(colour, 0, 255).astype(np.uint8), tile.rgba[..., 3:]], 2)
+    return dataclasses.replace(tile, rgba=rgba)

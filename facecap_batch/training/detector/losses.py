@@ -1,4 +1,4 @@
-"""What the detector learns from a scene: which anchors are faces, where the box is, and how wrong it was.
+"""Targets and losses of the detector: which anchors of a scene are faces, and where their boxes are.
 
 In: scenes and anchors. Out: `Targets` per scene (numpy, made by the data workers) and a loss (torch).
 Matching and hard negative mining are those of FaceBoxes (Zhang et al. 2017, section 3.4).
@@ -16,7 +16,7 @@ from torch.nn import functional
 from facecap_batch.importing.networks.faceboxes import encode
 
 MATCH_IOU = 0.35  # an anchor with more is a face
-DOUBT_IOU = 0.25  # with less it is background; between the two nothing is said
+DOUBT_IOU = 0.25  # with less it is background; between the two an anchor does not count
 NEGATIVES_PER_POSITIVE = 4
 NEGATIVES_PER_IMAGE = 12  # at least, also where there is no face
 BOX_WEIGHT = 2.0
@@ -25,7 +25,7 @@ BACKGROUND, DOUBTFUL = -1, -2
 
 @dataclasses.dataclass(frozen=True)
 class Targets:
-    """What the anchors of one scene should say."""
+    """Labels of the anchors of one scene."""
 
     match: np.ndarray  # int16 [P], index of the face, or BACKGROUND, or DOUBTFUL
     boxes: np.ndarray  # float32 [F, 4], x0 y0 x1 y1, pixels
@@ -43,11 +43,12 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     common = np.prod(np.maximum(high - low, 0), axis=2)
     area_a, area_b = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b))
-    return common / np.maximum(area_a[:, None] + area_b[None] - common, 1e-9)
+    share: np.ndarray = common / np.maximum(area_a[:, None] + area_b[None] - common, 1e-9)
+    return share
 
 
 def match(anchor_corners: np.ndarray, boxes: np.ndarray, ignored: np.ndarray) -> Targets:
-    """Give every face of `boxes` [F, 4] its anchors: all above MATCH_IOU and the best one whatever it has.
+    """Assign anchors to every face of `boxes` [F, 4]: all above MATCH_IOU, and the best one in any case.
 
     Anchors in doubt, and those that overlap `ignored` [I, 4], are neither face nor background.
     """
@@ -84,8 +85,8 @@ def detection_loss(
 
     starts = np.cumsum([0, *(len(target.boxes) for target in targets)])[:-1]
     boxes = torch.from_numpy(np.concatenate([target.boxes for target in targets])).to(logits.device)
-    picture, anchor = face.nonzero(as_tuple=True)
-    which = torch.from_numpy(starts).to(logits.device)[picture] + matched[picture, anchor].long()
+    image, anchor = face.nonzero(as_tuple=True)
+    which = torch.from_numpy(starts).to(logits.device)[image] + matched[image, anchor].long()
     wanted_offsets = encode(boxes[which], anchors[anchor])
-    difference = functional.smooth_l1_loss(offsets[picture, anchor], wanted_offsets, reduction="sum")
+    difference = functional.smooth_l1_loss(offsets[image, anchor], wanted_offsets, reduction="sum")
     return classification, BOX_WEIGHT * difference / max(faces, 1)

@@ -1,7 +1,7 @@
 """Scenes for the detector: rendered heads of all sizes put before backdrops, with exact face boxes.
 
-In: head tiles (`detector_tiles`), a seed, a scene's number. Out: a `Scene`, the same for the same numbers.
-Light enough to be made while training runs: everything is numpy and OpenCV on 8-bit pictures.
+In: head tiles (`tiles`), a seed, a scene's number. Out: a `Scene`, the same for the same numbers.
+Light enough to be made while training runs: everything is numpy and OpenCV on 8-bit images.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from facecap_batch.training.detector.backdrops import (
 from facecap_batch.training.detector.head_variety import vary
 from facecap_batch.training.detector.tiles import HeadTile, HeadTiles
 
-SMALLEST_FACE = 12.0  # pixels, longer side of the box; smaller faces are not drawn
+MIN_FACE = 12.0  # pixels, longer side of the box; smaller faces are not drawn
 PAD_VALUE = 127  # what the detector's letterbox is filled with
 FACE_COUNTS = (0.12, 0.46, 0.24, 0.12, 0.06)  # chance of 0, 1, 2 ... faces in a scene
-VISIBLE_SHARE = 0.55  # of a face's box inside the picture, below which it is not labelled a face
+VISIBLE_SHARE = 0.55  # of a face's box inside the image, below which it is not labelled a face
 MAX_HIDDEN = 0.6  # of a box; beyond it a face is neither right nor wrong
-UPRIGHT_LIMIT = np.radians(55.0)  # faces turned further in the plane are no faces: the video is then turned
+UPRIGHT_LIMIT = np.radians(55.0)  # faces rotated further in the plane are no faces: the video is then rotated
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """One training picture."""
+    """One training image."""
 
     image: np.ndarray  # uint8 [S, S, 3] RGB
     boxes: np.ndarray  # float32 [F, 4], x0 y0 x1 y1, pixels: the faces
@@ -99,7 +99,7 @@ class SceneMaker:
         """Heads that do not hide one another's faces, small ones first: those are further away."""
         count = rng.choice(len(FACE_COUNTS), p=FACE_COUNTS)
         largest = min(kept) * (1.05 if count <= 1 else 0.6)
-        lengths = np.exp(rng.uniform(np.log(SMALLEST_FACE), np.log(largest), count))
+        lengths = np.exp(rng.uniform(np.log(MIN_FACE), np.log(largest), count))
         placements: list[_Placement] = []
         for length in sorted(lengths):
             for _ in range(8):
@@ -124,10 +124,10 @@ class SceneMaker:
         scale = length / (2 * max(half))
         mirror = rng.choice([-1.0, 1.0])
         stretch = np.exp(rng.normal(0, 0.06))
-        # Image y points down: a counterclockwise turn by `angle` has -sin below the diagonal.
-        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        linear = turn @ np.diag([mirror * scale * stretch, scale / stretch])
-        # A box's bounds after a turn are those of the ellipse inside it: its corners are not face.
+        # Image y points down: a counterclockwise rotation by `angle` has -sin below the diagonal.
+        rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        linear = rotation @ np.diag([mirror * scale * stretch, scale / stretch])
+        # A box's bounds after a rotation are those of the ellipse inside it: its corners are not face.
         extent = np.sqrt(((linear * half) ** 2).sum(1))
         margin = extent * rng.uniform(-0.3, 1.0)
         limit = np.array(kept)
@@ -162,7 +162,8 @@ def _hidden_by(placement: _Placement) -> np.ndarray:
 
 
 def _at(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return points @ matrix[:, :2].T + matrix[:, 2]
+    moved: np.ndarray = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved
 
 
 def _draw_body(image: np.ndarray, rng: np.random.Generator, placement: _Placement) -> None:
@@ -227,7 +228,7 @@ def _draw_collar(image: np.ndarray, rng: np.random.Generator, placement: _Placem
 
 
 def _paste(image: np.ndarray, placement: _Placement) -> None:
-    """Blend the turned and scaled tile over `image`, in place."""
+    """Blend the rotated and scaled tile over `image`, in place."""
     side = placement.tile.rgba.shape[0]
     corners = _at(placement.matrix, np.array([[0.0, 0], [side, 0], [0, side], [side, side]]))
     size = image.shape[0]
@@ -293,7 +294,7 @@ def _occlude(image: np.ndarray, rng: np.random.Generator, box: np.ndarray, skin:
 
 
 def _video_shape(rng: np.random.Generator, size: int) -> tuple[int, int]:
-    """Width and height of the picture inside the square; the rest is padding."""
+    """Width and height of the image inside the square; the rest is padding."""
     if rng.random() < 0.35:
         return size, size
     short = round(size * float(rng.choice([9 / 16, 3 / 4, 4 / 5, rng.uniform(0.4, 1.0)])))
@@ -315,40 +316,40 @@ def _inside(boxes: np.ndarray, kept: tuple[int, int]) -> tuple[np.ndarray, np.nd
 def _camera(image: np.ndarray, rng: np.random.Generator, kept: tuple[int, int]) -> np.ndarray:
     """Light, colour, focus, motion, noise and compression inside `kept`; the padding stays exact."""
     width, height = kept
-    picture = image[:height, :width]
+    inside = image[:height, :width]
     levels = np.arange(256, dtype=np.float32)[:, None] / 255
     gain = np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.08, 3))
     contrast, gamma = rng.uniform(0.6, 1.3), np.exp(rng.normal(0, 0.25))
     if rng.random() < 0.5:  # from washed out to oversaturated
         colourful = float(np.exp(rng.normal(0, 0.5)))
-        picture = cv2.transform(picture, np.full((3, 3), (1 - colourful) / 3) + np.eye(3) * colourful)
+        inside = cv2.transform(inside, np.full((3, 3), (1 - colourful) / 3) + np.eye(3) * colourful)
     table = ((levels**gamma * gain - 0.5) * contrast + 0.5 + rng.normal(0, 0.05)) * 255
-    picture = cv2.LUT(picture, np.clip(table, 0, 255).astype(np.uint8)[None])
+    inside = cv2.LUT(inside, np.clip(table, 0, 255).astype(np.uint8)[None])
     if rng.random() < 0.12:
-        picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        inside = cv2.cvtColor(cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < 0.2:  # a small or distant original
         share = rng.uniform(0.4, 0.9)
-        small = cv2.resize(picture, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-        picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+        small = cv2.resize(inside, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+        inside = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.4))
+        inside = cv2.GaussianBlur(inside, (0, 0), rng.uniform(0.3, 1.4))
     elif rng.random() < 0.3:  # the edges that old cameras and scalers draw
-        soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.7, 2.5))
+        soft = cv2.GaussianBlur(inside, (0, 0), rng.uniform(0.7, 2.5))
         strength = rng.uniform(0.3, 1.8)
-        picture = cv2.addWeighted(picture, 1 + strength, soft, -strength, 0)
+        inside = cv2.addWeighted(inside, 1 + strength, soft, -strength, 0)
     elif rng.random() < 0.15:
         length = int(rng.integers(2, 9))
         kernel = np.zeros((length, length), np.float32)
         cv2.line(kernel, (0, int(rng.integers(length))), (length - 1, int(rng.integers(length))), 1.0)
-        picture = cv2.filter2D(picture, -1, kernel / kernel.sum())
+        inside = cv2.filter2D(inside, -1, kernel / kernel.sum())
     if rng.random() < 0.5:
         cv2.setRNGSeed(int(rng.integers(1 << 31)))  # OpenCV's own generator is ten times as fast
-        grain = np.zeros(picture.shape, np.int16)
+        grain = np.zeros(inside.shape, np.int16)
         cv2.randn(grain, np.zeros(3), np.full(3, rng.uniform(1, 16)))
-        picture = cv2.add(picture, grain, dtype=cv2.CV_8U)
+        inside = cv2.add(inside, grain, dtype=cv2.CV_8U)
     if rng.random() < 0.45:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 95))]
-        decoded = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
-        picture = picture if decoded is None else decoded
-    image[:height, :width] = picture
+        decoded = cv2.imdecode(cv2.imencode(".jpg", inside, quality)[1], cv2.IMREAD_COLOR)
+        inside = inside if decoded is None else decoded
+    image[:height, :width] = inside
     return image

@@ -24,7 +24,7 @@ class HeadTile:
 
     rgba: np.ndarray  # uint8 [T, T, 4], straight alpha
     box: np.ndarray  # float32 [4], x0 y0 x1 y1, the face in tile pixels
-    roll: float  # radians, the head's own in-plane turn, positive counterclockwise in the image
+    roll: float  # radians, the head's own in-plane rotation, positive counterclockwise in the image
 
 
 @dataclasses.dataclass(frozen=True)

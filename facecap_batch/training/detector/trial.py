@@ -1,4 +1,4 @@
-"""A detector on trial: recall and false faces on scenes of heads it was never trained on.
+"""Evaluation of a detector: recall and false faces on scenes of heads that it was not trained on.
 
 In: a network, a maker of held-out scenes. Out: a `Trial`: figures for the card, and the `doubt` that makes a
 score of 0.5 mean the same for every network.
@@ -47,8 +47,8 @@ class Trial:
 
 
 @torch.inference_mode()
-def judge(network: FaceBoxes, maker: SceneMaker, scenes: int, mean: float, std: float) -> Trial:
-    """Show `network`, trained on (pixels - `mean`) / `std`, the first `scenes` scenes of `maker`."""
+def evaluate(network: FaceBoxes, maker: SceneMaker, scenes: int, mean: float, std: float) -> Trial:
+    """Evaluate `network`, trained on (pixels - `mean`) / `std`, on the first `scenes` scenes of `maker`."""
     network = network.eval()
     anchors = torch.from_numpy(network.anchors(maker.size, maker.size))
     lengths: list[float] = []

@@ -1,1 +1,1 @@
-"""Who is rendered: head meshes, identities, skins, hair, clothes."""
+"""Who is rendered: identities, skins, hair, clothes, glasses, and what real performers did."""

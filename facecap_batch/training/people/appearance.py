@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.training.heads.head_model import HeadModel, eye_centres
+from facecap_batch.training.heads.mesh import CLOTH, EYE_LEFT, GLASSES, HAIR, LASH, blend_shapes
 from facecap_batch.training.people import attire
 from facecap_batch.training.people.creases import Creases, random_creases
-from facecap_batch.training.people.head_model import HeadModel
 from facecap_batch.training.people.skin_texture import TEXTURE, skin_texture, texel
-from facecap_batch.training.rendering.raster import CLOTH, GLASSES, HAIR, LASH, blend_shapes
 
 if TYPE_CHECKING:
-    from facecap_batch.training.people.skins import Skins
-
+    from facecap_batch.training.people.rig import Rig
 
 LID_OVERLAP = 0.05  # cm by which closed lids overlap
 LEAKY = 0.25  # share of people whose lids do not quite meet at eyeBlink 1
-MAX_LEFT_OPEN = 0.16  # ... and the most that they leave, of the gap between the lids
+MAX_LEFT_OPEN = 0.16  # share of the gap between the lids that these leave open at most
 
 # From fair to deep skin, linear RGB; a tone is a point on this line plus noise.
 SKIN_TONES = np.array(
@@ -40,7 +39,7 @@ IRIS_COLOURS = np.array(
     [[0.08, 0.035, 0.015], [0.14, 0.07, 0.03], [0.20, 0.14, 0.06], [0.12, 0.17, 0.09], [0.16, 0.24, 0.33],
      [0.25, 0.30, 0.33]]
 )  # fmt: skip
-# Resting faces: stem of the shape, mean, standard deviation, least, most.
+# Resting faces: stem of the shape, mean, standard deviation, minimum, maximum.
 HABITS = (
     ("eyeBlink", 0.06, 0.13, -0.15, 0.4), ("eyeSquint", 0.1, 0.18, 0.0, 0.5), ("eyeWide", 0.0, 0.1, 0.0, 0.3),
     ("browInnerUp", 0.0, 0.22, -0.5, 0.5), ("browOuterUp", 0.0, 0.2, -0.5, 0.5),
@@ -72,9 +71,8 @@ class Person:
     hair: np.ndarray  # float32 [3]
     cloth: np.ndarray  # float32 [4], RGB and the height of the collar
     glasses: np.ndarray  # float32 [3]
-    iris: (
-        np.ndarray
-    )  # float32 [3, 3], inner colour, outer colour, (outer angle, pupil angle, whites' brightness)
+    # float32 [3, 3], inner colour, outer colour, (outer angle, pupil angle, whites' brightness)
+    iris: np.ndarray
     eyes: np.ndarray  # float32 [2, 3], eyeball centres
     eye_radius: float
     gloss: float
@@ -84,16 +82,17 @@ class Person:
     seed: int
 
     def weights(self, coefficients: np.ndarray) -> np.ndarray:
-        """How far each shape is moved for `coefficients` (0..1): float32 [51]. 0 is this face at rest; 1 is
-        the whole shape, whatever the face does at rest."""
-        return self.gain * (self.habit + coefficients.astype(np.float32) * (1 - self.habit))
+        """The weight of each shape for `coefficients` (0..1): float32 [51]. 0 is this face at rest; 1 is the
+        whole shape, whatever the face does at rest."""
+        weights: np.ndarray = self.gain * (self.habit + coefficients.astype(np.float32) * (1 - self.habit))
+        return weights
 
 
 def _habit(rng: np.random.Generator) -> np.ndarray:
-    """What makes a face at rest look as if it did something: float32 [51], see `Person.habit`.
+    """What makes a face at rest look as if it moved: float32 [51], see `Person.habit`.
 
     Narrow or hooded eyes, high or low brows, thin or full lips, corners that hang: features of a person that
-    must not be read as expression.
+    must not count as expression.
     """
     habit = np.zeros(len(ARKIT_NAMES), np.float32)
     for stem, middle, spread, low, high in HABITS:
@@ -134,13 +133,15 @@ def _lashes(model: HeadModel, rest: np.ndarray, eyes: np.ndarray, rng: np.random
     return cover
 
 
-def person(
-    model: HeadModel, rng: np.random.Generator, tone: float | None = None, skins: Skins | None = None
-) -> Person:
-    """A random identity. `tone` fixes the skin from 0 (fair) to 1 (deep); with `skins`, most people have one
-    of these and their brows."""
-    weights = np.clip(rng.normal(0, 1, len(model.identity)), -2.2, 2.2) * rng.uniform(0.6, 1.1)
-    rest = model.neutral + np.tensordot(weights.astype(np.float32), model.identity, axes=1)
+def person(rig: Rig, rng: np.random.Generator, tone: float | None = None) -> Person:
+    """A random person of `rig`.
+
+    `tone` fixes the skin from 0 (fair) to 1 (deep). Most people have one of the rig's skins and brows, where
+    it has some.
+    """
+    model = rig.model
+    identity = rig.identity(model, rng)
+    rest = identity.rest
     tone = float(rng.beta(1.1, 1.3)) if tone is None else tone
     position = tone * (len(SKIN_TONES) - 1)
     skin = np.array([np.interp(position, range(len(SKIN_TONES)), SKIN_TONES[:, k]) for k in range(3)])
@@ -173,15 +174,11 @@ def person(
             add(vertices, triangles, GLASSES)
 
     offsets = np.cumsum([len(rest)] + [len(vertices) for vertices, *_ in parts])
-    eyes = np.stack(
-        [
-            (rest[model.vertex_material == kind].min(0) + rest[model.vertex_material == kind].max(0)) / 2
-            for kind in (5, 6)
-        ]
-    )
-    left = rest[model.vertex_material == 5]
+    eyes = np.stack(eye_centres(rest, model.vertex_material))
+    left = rest[model.vertex_material == EYE_LEFT]
     outer = rng.uniform(0.37, 0.43)
     left_open = float(rng.uniform(0.0, MAX_LEFT_OPEN)) if rng.random() < LEAKY else 0.0
+    texture, skin = skin_texture(model, rng, skin, hair, tone, rig.skins, identity.beard)
     extra = sum(len(vertices) for vertices, *_ in parts)
     return Person(
         rest=rest.astype(np.float32),
@@ -201,7 +198,7 @@ def person(
             np.float32
         ),
         uv=np.concatenate([model.uv, np.zeros((extra, 2))]).astype(np.float32),
-        texture=skin_texture(model, rng, skin, hair, tone, skins),
+        texture=texture,
         creases=random_creases(texel(model.uv[model.landmarks]), TEXTURE, rng),
         crevice=float(rng.uniform(0.2, 1.0)),
         skin=skin.astype(np.float32),

@@ -2,32 +2,35 @@
 
 In: the head model, a person's mesh at rest and a random generator. Out: vertices (float [N, 3],
 centimetres, head frame) with triangles (int32 [T, 3]) that move with the head only. `cover` (float [N]) is
-below 0 where hair has ended.
+below 0 where hair ends.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.training.people.head_model import HeadModel
-from facecap_batch.training.rendering.raster import vertex_normals
+from facecap_batch.training.heads.head_model import HeadModel
+from facecap_batch.training.heads.mesh import HEAD, vertex_normals
 
 RIM_POINTS = 24
 TEMPLE_POINTS = 8
 
 
-def _hairline(place: np.ndarray, rise: float, nape: float) -> np.ndarray:
+def _hairline(rest: np.ndarray, rise: float, nape: float) -> np.ndarray:
     """Height in centimetres of each rest vertex above the hairline at its azimuth; negative is skin."""
-    azimuth = np.degrees(np.arctan2(np.abs(place[:, 0]), place[:, 2] - 1.0))
+    azimuth = np.degrees(np.arctan2(np.abs(rest[:, 0]), rest[:, 2] - 1.0))
     line = np.interp(
         azimuth,
         [0, 30, 48, 62, 74, 84, 104, 125, 180],
         [10.0 + rise, 9.9 + rise, 9.3 + rise * 0.9, 6.4, 2.0, 5.2, 3.5, nape, nape],
     )
-    return place[:, 1] - line
+    height: np.ndarray = rest[:, 1] - line
+    return height
 
 
-def scalp(model: HeadModel, rest: np.ndarray, rng: np.random.Generator):
+def scalp(
+    model: HeadModel, rest: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A shell of hair over the skull of the mesh `rest` (float32 [V, 3], centimetres).
 
     Returns vertices float64 [N, 3] in centimetres, triangles int32 [T, 3] and cover float64 [N], centimetres
@@ -38,8 +41,10 @@ def scalp(model: HeadModel, rest: np.ndarray, rng: np.random.Generator):
     height = _hairline(model.neutral, rise, rng.uniform(-8, -2))
     ear = (np.abs(model.neutral[:, 0]) > 7.4) & (model.neutral[:, 1] < 5.8) & (model.neutral[:, 1] > -3)
     height = np.where(ear & (model.neutral[:, 2] > -3.5), -2.0, height)
-    skull = np.flatnonzero((model.vertex_material <= 1) & (height > -1.5))
-    normals = vertex_normals(rest, model.triangles[model.material <= 1])
+    skin = model.triangles[model.material <= HEAD]
+    inside = skin[(height[skin] > -1.5).any(axis=1)]  # the rest of a triangle is cut off by its cover
+    skull = np.unique(inside)
+    normals = vertex_normals(rest, model.triangles[model.material <= HEAD])
     thick = rng.choice([0.15, 0.5, 1.0, 1.8, 3.0], p=[0.2, 0.25, 0.25, 0.2, 0.1]) * rng.uniform(0.7, 1.3)
     lumps = 1 + 0.35 * np.sin(rest[:, 0] * rng.uniform(0.3, 1.2) + rng.uniform(0, 6)) * np.sin(
         rest[:, 2] * rng.uniform(0.3, 1.2) + rng.uniform(0, 6)
@@ -52,7 +57,6 @@ def scalp(model: HeadModel, rest: np.ndarray, rng: np.random.Generator):
     shell[:, 2] += 0.25 * fringe * front
     index = np.full(len(rest), -1, np.int32)
     index[skull] = np.arange(len(skull))
-    inside = model.triangles[(model.material <= 1) & (index[model.triangles].min(axis=1) >= 0)]
     return shell[skull], index[inside], height[skull]
 
 
@@ -65,7 +69,7 @@ def _grid_triangles(down: int, across: int) -> np.ndarray:
     ).astype(np.int32)
 
 
-def curtain(rng: np.random.Generator):
+def curtain(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Long hair around the back and sides, down to the shoulders.
 
     Returns vertices float32 [336, 3] in centimetres, triangles int32 [594, 3] and cover float32 [336], which
@@ -88,7 +92,7 @@ def curtain(rng: np.random.Generator):
     return vertices.astype(np.float32), triangles, cover.ravel().astype(np.float32)
 
 
-def shoulders(rng: np.random.Generator):
+def shoulders(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A torso below the neck: vertices float32 [192, 3] in centimetres, triangles int32 [322, 3]."""
     across, down = 24, 8
     angle = np.linspace(0, 2 * np.pi, across)
@@ -102,7 +106,7 @@ def shoulders(rng: np.random.Generator):
     return vertices.astype(np.float32), triangles
 
 
-def _ribbon(path: np.ndarray, normal: np.ndarray, half: float, closed: bool):
+def _ribbon(path: np.ndarray, normal: np.ndarray, half: float, closed: bool) -> tuple[np.ndarray, np.ndarray]:
     """A flat band along `path` (float [N, 3]), `half` centimetres to both sides of it within the plane of
     `normal`."""
     along = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
@@ -118,7 +122,9 @@ def _ribbon(path: np.ndarray, normal: np.ndarray, half: float, closed: bool):
     return vertices.astype(np.float32), triangles.astype(np.int32)
 
 
-def spectacles(rest: np.ndarray, model: HeadModel, rng: np.random.Generator):
+def spectacles(
+    rest: np.ndarray, model: HeadModel, rng: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Frames before the eyes with temples to the ears of the mesh `rest` (float32 [V, 3], centimetres).
 
     Returns left rim, left temple, right rim, right temple and bridge, each as vertices float32 [N, 3] in
@@ -128,10 +134,10 @@ def spectacles(rest: np.ndarray, model: HeadModel, rng: np.random.Generator):
     wide, tall, square = rng.uniform(2.2, 3.0), rng.uniform(1.5, 2.4), rng.uniform(2.0, 6.0)
     half, drop = 0.05 + 0.2 * rng.random() ** 2, rng.uniform(0.1, 0.8)
     front = marks[27][2] + 0.7
-    turn = np.linspace(0, 2 * np.pi, RIM_POINTS, endpoint=False)
+    angle = np.linspace(0, 2 * np.pi, RIM_POINTS, endpoint=False)
     bend = (
-        np.abs(np.cos(turn)) ** (2 / square) * np.sign(np.cos(turn)),
-        np.abs(np.sin(turn)) ** (2 / square) * np.sign(np.sin(turn)),
+        np.abs(np.cos(angle)) ** (2 / square) * np.sign(np.cos(angle)),
+        np.abs(np.sin(angle)) ** (2 / square) * np.sign(np.sin(angle)),
     )
     parts = []
     for eye, sign in ((marks[42:48].mean(0), 1), (marks[36:42].mean(0), -1)):

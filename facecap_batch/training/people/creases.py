@@ -2,7 +2,7 @@
 
 In: the landmarks in texels and a random generator; later the coefficients of a face. Out: `Creases`, and from
 them how much darker each texel is. The head model's shapes move the skin but do not wrinkle it, and on many
-faces the wrinkles are what a raised brow is seen by.
+faces a raised brow shows mostly in the wrinkles.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FOLDS: dict[str, dict[str, float]] = {
     "marionette": {"mouthFrown": 0.8, "mouthStretch": 0.2},
 }  # fmt: skip
 SIDED = ("crow", "cheek", "corner", "marionette")
-DEEPEST = 0.85  # share of the light that folds may take
+MAX_SHADOW = 0.85  # share of the light that folds may take
 
 Stroke = tuple[np.ndarray, float, float]  # points [N, 2] texels, share of the strength, times the fine width
 
@@ -44,7 +44,8 @@ class Creases:
     def shadow(self, coefficients: np.ndarray) -> np.ndarray:
         """Factor of albedo for a face with these `coefficients` (float32 [51]): float32 [S, S]."""
         depth = np.clip(self.rest + self.weights @ coefficients, 0.0, 1.2)
-        return 1 - np.clip(np.tensordot(depth, self.lines, axes=1), 0, DEEPEST)
+        factor: np.ndarray = 1 - np.clip(np.tensordot(depth, self.lines, axes=1), 0, MAX_SHADOW)
+        return factor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +63,14 @@ class _Face:
         return 1.0 if self.side == "Left" else -1.0
 
     def mark(self, left: int, right: int) -> np.ndarray:
-        return self.marks[left if self.side == "Left" else right]
+        """The landmark `left`, on the right side `right`: [2]."""
+        point: np.ndarray = self.marks[left if self.side == "Left" else right]
+        return point
 
     def brow(self) -> np.ndarray:
-        """Between the brows."""
-        return (self.marks[21] + self.marks[22]) / 2
+        """The middle between the brows: [2]."""
+        middle: np.ndarray = (self.marks[21] + self.marks[22]) / 2
+        return middle
 
     def line(self, start: np.ndarray, end: np.ndarray, sag: float) -> np.ndarray:
         """Points [6, 2] from `start` to `end`, bent by `sag` units across and a little at random."""
@@ -74,7 +78,8 @@ class _Face:
         across = np.array([-(end - start)[1], (end - start)[0]])
         across = across / (np.linalg.norm(across) + 1e-6)
         bend = sag * self.unit * np.sin(np.pi * along) + self.rng.normal(0, 0.5, (6, 1))
-        return start + (end - start) * along + across * bend
+        points: np.ndarray = start + (end - start) * along + across * bend
+        return points
 
     def level(self, middle: np.ndarray, half: float, y: float, sag: float) -> np.ndarray:
         """A line `half` units to both sides of `middle`, `y` units below it."""

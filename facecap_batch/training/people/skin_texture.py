@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from facecap_batch.training.people.head_model import HeadModel
+from facecap_batch.training.heads.head_model import HeadModel
 
 if TYPE_CHECKING:
     from facecap_batch.training.people.skins import Skins
@@ -49,10 +49,10 @@ def _brows(rng: np.random.Generator, marks: np.ndarray) -> np.ndarray:
     for line, outward in ((marks[17:22][::-1], -1), (marks[22:27], 1)):
 
         def at(along: np.ndarray, line: np.ndarray = line) -> np.ndarray:
-            place = np.stack([np.interp(along * 4, range(5), line[:, k]) for k in range(2)], 1)
-            place = line[0] + (place - line[0]) * length
-            place[:, 1] -= lift + arch * np.sin(np.pi * along)
-            return place
+            point: np.ndarray = np.stack([np.interp(along * 4, range(5), line[:, k]) for k in range(2)], 1)
+            point = line[0] + (point - line[0]) * length
+            point[:, 1] -= lift + arch * np.sin(np.pi * along)
+            return point
 
         if body:
             half = 0.5 * thick * np.interp(steps, [0, 0.15, 0.5, 1], [0.75, 1.0, 0.9, 0.15])[:, None]
@@ -76,18 +76,24 @@ def _brows(rng: np.random.Generator, marks: np.ndarray) -> np.ndarray:
                 cv2.LINE_AA,
                 4,
             )
-    return np.clip(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 1.4)) * rng.uniform(0.8, 1.7), 0, 1)
+    opacity: np.ndarray = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 1.4)) * rng.uniform(0.8, 1.7)
+    return opacity.clip(0, 1)
 
 
-def _photographic(skins: Skins, rng: np.random.Generator, skin: np.ndarray) -> np.ndarray:
-    """Albedo of one of the `skins` nearest to the colour `skin`, pulled toward it: float32 [TEXTURE,
-    TEXTURE, 3]."""
+def _photographic(skins: Skins, rng: np.random.Generator, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One of the `skins` nearest to the colour `skin`, tinted toward it.
+
+    Returns:
+        Albedo float32 [TEXTURE, TEXTURE, 3] and the colour of its cheeks, float [3].
+    """
     distance = np.linalg.norm(np.log(skins.tone + 0.01) - np.log(skin + 0.01), axis=1)
     chosen = rng.choice(np.argsort(distance)[:NEAREST_SKINS])
     albedo = cv2.resize(
         skins.albedo[chosen].astype(np.float32), (TEXTURE, TEXTURE), interpolation=cv2.INTER_AREA
     )
-    return albedo * np.sqrt(skin / np.maximum(skins.tone[chosen], 0.01)).astype(np.float32)
+    tone = np.maximum(skins.tone[chosen], 0.01)
+    pull = np.sqrt(skin / tone).astype(np.float32)
+    return albedo * pull, tone * pull
 
 
 def skin_texture(
@@ -97,17 +103,25 @@ def skin_texture(
     hair: np.ndarray,
     tone: float,
     skins: Skins | None,
-) -> np.ndarray:
-    """Albedo of a random face, linear RGB float32 [TEXTURE, TEXTURE, 3].
+    bearded: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The texture of a random face.
 
-    skin, hair: linear RGB float [3]; tone: 0 fair .. 1 deep; with `skins` most faces wear one of these.
+    Args:
+        skin, hair: linear RGB float [3].
+        tone: 0 fair .. 1 deep.
+        skins: photographic skins, which most faces get where there are some.
+        bearded: multiplies the chance of a beard.
+
+    Returns:
+        Albedo, linear RGB float32 [TEXTURE, TEXTURE, 3], and the colour of the skin around the face, [3].
     """
     marks = texel(model.uv[model.landmarks])
     worn = skins if skins is not None and rng.random() < PHOTOGRAPHIC else None
     if worn is None:
         texture = np.ones((TEXTURE, TEXTURE, 3), np.float32) * skin.astype(np.float32)
     else:
-        texture = _photographic(worn, rng, skin)
+        texture, skin = _photographic(worn, rng, skin)
     texture *= 1 + (0.05 * _field(rng, 6) + 0.05 * _field(rng, 24) + 0.05 * _field(rng, 100))[..., None]
     redness = rng.uniform(0, 0.25) * (1 - 0.6 * tone)
     flush = np.zeros((TEXTURE, TEXTURE), np.float32)
@@ -144,7 +158,7 @@ def skin_texture(
         lids = cv2.GaussianBlur(lids, (0, 0), 2)[..., None] * rng.uniform(0.3, 0.8)
         texture = texture * (1 - lids) + lids * (rng.random(3) * 0.25).astype(np.float32)
 
-    if not made_up and rng.random() < 0.4:  # stubble to full beard, moustache
+    if not made_up and rng.random() < 0.4 * bearded:  # stubble to full beard, moustache
         beard = np.zeros((TEXTURE, TEXTURE), np.float32)
         amount = rng.uniform(0.1, 0.95)
         jaw = np.concatenate(
@@ -191,4 +205,4 @@ def skin_texture(
     line = _mask(marks[36:42], 0) + _mask(marks[42:48], 0)  # the lid margin, darker where lashes root
     rim = np.clip(cv2.dilate(line, np.ones((3, 3))) - cv2.erode(line, np.ones((3, 3))), 0, 1)
     texture *= 1 - (cv2.GaussianBlur(rim, (0, 0), 0.8) * 0.9 * rng.random() ** 1.5)[..., None]
-    return np.clip(texture, 0.004, 0.95).astype(np.float32)
+    return np.clip(texture, 0.004, 0.95).astype(np.float32), skin

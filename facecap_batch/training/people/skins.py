@@ -11,28 +11,36 @@ base/) and ``textures/*.png``, the skins' diffuse maps in any resolution.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numba import njit
 from scipy.ndimage import distance_transform_edt
 
 from facecap_batch.storage.publish import published
-from facecap_batch.training.people.head_model import HeadModel
-from facecap_batch.training.people.makehuman import (
+from facecap_batch.training.compiled import compiled
+from facecap_batch.training.heads.head_model import HeadModel
+from facecap_batch.training.heads.makehuman import (
+    BASE_MESH,
     DECIMETRE,
+    FOLDER_ADVICE,
     LICENCE,
     Mesh,
     brow_mesh,
     is_free,
-    linear_picture,
+    linear_image,
     read_mesh,
 )
-from facecap_batch.training.people.registration import register
+from facecap_batch.training.heads.mesh import FACE
+from facecap_batch.training.heads.source_files import MissingSource, require
 
-FRONT_SIZE = (1120, 480)  # pixels, width and height of a picture of the brows on MakeHuman's head
+ASSETS = "base/{}/ of github.com/makehumancommunity/makehuman-assets"
+FRONT_SIZE = (1120, 480)  # pixels, width and height of an image of the brows on MakeHuman's head
 FRONT_CORNER, FRONT_PIXELS = np.array([-7.0, 78.0]), 80.0  # its top left corner in cm, pixels per cm
+
+# Where the vertices of a model are on MakeHuman's head, as `registration.register` returns it.
+Lay = Callable[[HeadModel, np.ndarray, Mesh], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +54,10 @@ class Skins:
     brow_names: tuple[str, ...]
 
 
-@njit(cache=True)
-def _paint(screen, triangles, values, width, height):
+@compiled
+def _paint(
+    screen: np.ndarray, triangles: np.ndarray, values: np.ndarray, width: int, height: int
+) -> tuple[np.ndarray, np.ndarray]:
     """`values` [V, C] of the vertices at `screen` [V, 2] (pixels), interpolated over `triangles` [T, 3].
 
     Returns float64 [height, width, C] and bool [height, width], false where there is no triangle.
@@ -80,11 +90,14 @@ def _look_up(image: np.ndarray, texel: np.ndarray) -> np.ndarray:
     """`image` at `texel` [..., 2], cubic, black outside, clipped to 0..1."""
     at = texel.astype(np.float32)
     found = cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
-    return np.clip(found, 0, 1)
+    clipped: np.ndarray = np.clip(found, 0, 1)
+    return clipped
 
 
-def _front_pixel(place: np.ndarray) -> np.ndarray:
-    return (place - FRONT_CORNER) * [FRONT_PIXELS, -FRONT_PIXELS]
+def _front_pixel(position: np.ndarray) -> np.ndarray:
+    """Where a `position` [..., 2] (x, y; centimetres) is on the image of the brows: pixels [..., 2]."""
+    pixel: np.ndarray = (position - FRONT_CORNER) * [FRONT_PIXELS, -FRONT_PIXELS]
+    return pixel
 
 
 def _front_opacity(mesh: Mesh, opacity: np.ndarray) -> np.ndarray:
@@ -93,31 +106,57 @@ def _front_opacity(mesh: Mesh, opacity: np.ndarray) -> np.ndarray:
     triangles = np.concatenate([first + np.array([0, 1, 2]), first + np.array([0, 2, 3])])
     screen = _front_pixel(mesh.vertices[mesh.quads.ravel(), :2] * DECIMETRE)
     painted, there = _paint(screen, triangles, mesh.uv[mesh.quad_uvs.ravel()], *FRONT_SIZE)
-    return _look_up(opacity, _texel(painted, opacity.shape[1], opacity.shape[0])) * there
+    seen: np.ndarray = _look_up(opacity, _texel(painted, opacity.shape[1], opacity.shape[0])) * there
+    return seen
 
 
-def build(makehuman: Path, model: HeadModel, size: int = 512) -> Skins:
-    """Skins and brows in the folder `makehuman` as textures of `size` texels; only files under CC0.
+def _require_assets(makehuman: Path) -> None:
+    """Check that the folder `makehuman` holds a skin and an eyebrow.
 
-    Raises FileNotFoundError naming a file that is missing, ValueError if the base mesh is not CC0.
+    Raises:
+        MissingSource: it does not; the message names what is missing and where to get it.
+    """
+    for name, pattern in (("skins", "*.mhmat"), ("eyebrows", "*.mhclo")):
+        if not any((makehuman / name).glob(pattern)):
+            raise MissingSource(
+                f"{makehuman / name} holds no {pattern}; these files are in {ASSETS.format(name)}. "
+                f"{FOLDER_ADVICE}"
+            )
+
+
+def build(makehuman: Path, model: HeadModel, lay: Lay, size: int = 512) -> Skins:
+    """Skins and brows of MakeHuman's as textures over the model; only files under CC0.
+
+    Args:
+        makehuman: the folder of MakeHuman's files.
+        model: the head whose texture layout is used.
+        lay: finds where the model is on MakeHuman's head.
+        size: texels of a texture's side.
+
+    Raises:
+        MissingSource: the base mesh or all skins or brows are missing; the message says where to get them.
+        FileNotFoundError: a skin's texture is missing.
+        ValueError: the base mesh is not CC0.
     """
     base = makehuman / "base.obj"
+    require(makehuman, [BASE_MESH], FOLDER_ADVICE)
     if not is_free(base):
         raise ValueError(f"not {LICENCE}: {base}")
+    _require_assets(makehuman)
     head = read_mesh(base, "body")
-    triangles = model.triangles[(model.material == 0) & (model.uv[model.triangles] <= 1).all(axis=(1, 2))]
+    triangles = model.triangles[(model.material == FACE) & (model.uv[model.triangles] <= 1).all(axis=(1, 2))]
     screen = _texel(np.nan_to_num(model.uv), size, size)
-    painted, there = _paint(screen, triangles, register(model, triangles, head), size, size)
+    painted, there = _paint(screen, triangles, lay(model, triangles, head), size, size)
     inside = distance_transform_edt(~there, return_distances=False, return_indices=True)
     painted = painted[tuple(inside)]
     kept, light = (painted[..., k, None].astype(np.float32) for k in (4, 5))
 
     brow_names, brows = [], []
     for clothes in sorted((makehuman / "eyebrows").glob("*.mhclo")):
-        picture = cv2.imread(str(clothes.with_suffix(".png")), cv2.IMREAD_UNCHANGED)
-        if picture is None or picture.ndim != 3 or picture.shape[2] != 4 or not is_free(clothes):
+        image = cv2.imread(str(clothes.with_suffix(".png")), cv2.IMREAD_UNCHANGED)
+        if image is None or image.ndim != 3 or image.shape[2] != 4 or not is_free(clothes):
             continue
-        opacity = _front_opacity(brow_mesh(clothes, head), picture[..., 3].astype(np.float32) / 255)
+        opacity = _front_opacity(brow_mesh(clothes, head), image[..., 3].astype(np.float32) / 255)
         brows.append(np.round(255 * _look_up(opacity, _front_pixel(painted[..., 2:4])) * there))
         brow_names.append(clothes.stem)
 
@@ -132,7 +171,7 @@ def build(makehuman: Path, model: HeadModel, size: int = 512) -> Skins:
         maps = [word[1] for word in words if len(word) == 2 and word[0] == "diffuseTexture"]
         if not maps or not is_free(material):
             continue
-        texture = linear_picture(makehuman / "textures" / Path(maps[0]).name)
+        texture = linear_image(makehuman / "textures" / Path(maps[0]).name)
         albedo = _look_up(texture, _texel(painted[..., :2], texture.shape[1], texture.shape[0]))
         tone = albedo[cheeks > 0].mean(axis=0)
         names.append(material.stem)
@@ -147,10 +186,10 @@ def build(makehuman: Path, model: HeadModel, size: int = 512) -> Skins:
     )
 
 
-def load(makehuman: Path, model: HeadModel, cache: Path) -> Skins:
+def load(makehuman: Path, model: HeadModel, lay: Lay, cache: Path) -> Skins:
     """The skins in `makehuman`, read from the file `cache` where that exists, else built and cached there."""
     if not cache.exists():
-        skins = build(makehuman, model)
+        skins = build(makehuman, model, lay)
         with published(cache) as temporary, temporary.open("wb") as file:
             np.savez(file, **{field.name: getattr(skins, field.name) for field in dataclasses.fields(skins)})
     with np.load(cache) as arrays:

@@ -1,8 +1,8 @@
-"""What engines say of rendered crops, kept on disk, so that another one can learn from it.
+"""Knowledge distillation: predictions of engines for rendered crops, kept on disk for another one to learn.
 
 In: a folder of ``faces_XXXX.npz`` and regressors of any kind. Out: beside each shard's name a
-``faces_XXXX.npy``, float32 [n, 51]: the mean of what all of them say of each crop and of its mirror image.
-Labels tell what cannot be seen, too; of what can be seen several networks are surer than one.
+``faces_XXXX.npy``, float32 [n, 51]: the mean of their predictions for each crop and for its mirror image.
+Labels hold what cannot be seen, too; of what can be seen several networks are surer than one.
 """
 
 from __future__ import annotations
@@ -18,27 +18,18 @@ from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import CROP, CROP_SCALE
 from facecap_batch.errors import EngineMismatch
 from facecap_batch.storage.publish import published
+from facecap_batch.training.mirror import MIRRORED_CHANNELS
 from facecap_batch.training.rendering import dataset
 
 BATCH = 32
 
 
-def mirrored_name(name: str) -> str:
-    """Of the coefficient that a mirror shows instead."""
-    if name.endswith("Left"):
-        return name[: -len("Left")] + "Right"
-    return name[: -len("Right")] + "Left" if name.endswith("Right") else name
-
-
-MIRRORED_CHANNELS = tuple(ARKIT_NAMES.index(mirrored_name(name)) for name in ARKIT_NAMES)
-
-
 def path_of(folder: Path, shard: Path) -> Path:
-    """Where in `folder` it is kept what was said of `shard`."""
+    """Where in `folder` the predictions for `shard` are kept."""
     return folder / f"{shard.stem}.npy"
 
 
-def said(teachers: Sequence[Regressor], image: np.ndarray) -> np.ndarray:
+def predictions(teachers: Sequence[Regressor], image: np.ndarray) -> np.ndarray:
     """Of crops, uint8 [n, CROP, CROP, 3] RGB: float32 [n, 51], 0..1.
 
     Raises EngineMismatch for a teacher that takes other crops or has no output for some of the 51.
@@ -63,13 +54,13 @@ def said(teachers: Sequence[Regressor], image: np.ndarray) -> np.ndarray:
     return (total / (2 * len(teachers))).astype(np.float32)
 
 
-def teach(teachers: Sequence[Regressor], data: Path, output: Path) -> int:
-    """Write what `teachers` say of every shard of `data` that `output` has nothing of; how many there were.
+def distill(teachers: Sequence[Regressor], data: Path, output: Path) -> int:
+    """Write the predictions of `teachers` for every shard of `data` that `output` lacks; return how many.
 
-    Raises EngineMismatch, as `said`.
+    Raises EngineMismatch, as `predictions`.
     """
     shards = [path for path in sorted(data.glob("faces_*.npz")) if not path_of(output, path).exists()]
     for shard in shards:
         with published(path_of(output, shard)) as temporary, temporary.open("wb") as file:
-            np.save(file, said(teachers, dataset.load_faces(shard).image))
+            np.save(file, predictions(teachers, dataset.load_faces(shard).image))
     return len(shards)

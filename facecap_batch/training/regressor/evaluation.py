@@ -1,7 +1,7 @@
 """Held-out crops as a judge of engines needs them: from smaller faces, taken again, and drawn.
 
-In: crops, uint8 [n, CROP, CROP, 3] RGB, their labels and what an engine said of them. Out: other crops of the
-same faces, or one picture.
+In: crops, uint8 [n, CROP, CROP, 3] RGB, their labels and what an engine predicted of them. Out: other crops
+of the same faces, or one picture.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NOISE = 2.0  # standard deviation of a sensor's noise, 0..255
 SHIFT = 1  # pixels, the most by which a crop is cut elsewhere
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 TILE, BARS, LINE = 240, 6, 15  # pixels of a crop's side; how many coefficients; pixels of each one's line
-INK, TRUE, SAID, MARK = (225, 225, 225), (120, 120, 125), (90, 170, 250), (120, 255, 120)
+INK, TRUE, READ, MARK = (225, 225, 225), (120, 120, 125), (90, 170, 250), (120, 255, 120)
 GROUND = (24, 24, 27)
 
 
@@ -34,21 +34,24 @@ def taken_again(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     places = rng.integers(0, 2 * SHIFT + 1, (len(image), 2))
     cut = np.stack([crop[y : y + CROP, x : x + CROP] for crop, (x, y) in zip(padded, places, strict=True)])
     noise = rng.standard_normal(cut.shape, np.float32) * np.float32(NOISE)
-    return np.clip(np.rint(cut + noise), 0, 255).astype(np.uint8)
+    taken: np.ndarray = np.clip(np.rint(cut + noise), 0, 255).astype(np.uint8)
+    return taken
 
 
-def picture(shard: FaceShard, said: np.ndarray, landmarks: np.ndarray, columns: int, rows: int) -> np.ndarray:
+def picture(
+    shard: FaceShard, predicted: np.ndarray, landmarks: np.ndarray, columns: int, rows: int
+) -> np.ndarray:
     """Crops from the one that was read best to the one that was read worst, evenly between: uint8 RGB.
 
-    said: float32 [n, 51]; landmarks: float32 [n, POINTS, 2], crop units. In each crop the landmarks that the
-    engine found; below, its strongest coefficients, a bar for what is true and a thinner one for what was
-    said.
+    predicted: float32 [n, 51]; landmarks: float32 [n, POINTS, 2], crop units. In each crop the landmarks that
+    the engine found; below, its strongest coefficients, a bar for what is true and a thinner one for what was
+    predicted.
     """
-    error = np.abs(said - shard.coefficients).mean(axis=1)
+    error = np.abs(predicted - shard.coefficients).mean(axis=1)
     order = np.argsort(error, kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, columns * rows).round().astype(int)]
     tiles = [
-        _tile(shard.image[row], shard.coefficients[row], said[row], landmarks[row], float(error[row]))
+        _tile(shard.image[row], shard.coefficients[row], predicted[row], landmarks[row], float(error[row]))
         for row in chosen
     ]
     lines = [np.concatenate(tiles[first : first + columns], 1) for first in range(0, len(tiles), columns)]
@@ -56,17 +59,17 @@ def picture(shard: FaceShard, said: np.ndarray, landmarks: np.ndarray, columns: 
 
 
 def _tile(
-    crop: np.ndarray, true: np.ndarray, said: np.ndarray, landmarks: np.ndarray, error: float
+    crop: np.ndarray, true: np.ndarray, predicted: np.ndarray, landmarks: np.ndarray, error: float
 ) -> np.ndarray:
     tile = np.full((TILE + (BARS + 1) * LINE + 6, TILE, 3), GROUND, np.uint8)
     tile[:TILE] = cv2.resize(crop, (TILE, TILE), interpolation=cv2.INTER_CUBIC)
     for u, v in (landmarks + 1) / 2 * TILE:
         cv2.circle(tile, (round(float(u)), round(float(v))), 1, MARK, -1, cv2.LINE_AA)
     left, full = 118, TILE - 124
-    for line, channel in enumerate(np.argsort(-np.maximum(true, said), kind="stable")[:BARS]):
+    for line, channel in enumerate(np.argsort(-np.maximum(true, predicted), kind="stable")[:BARS]):
         top = TILE + 3 + line * LINE
         cv2.putText(tile, ARKIT_NAMES[channel], (4, top + 10), FONT, 0.33, INK, 1, cv2.LINE_AA)
-        for value, colour, inset in ((true[channel], TRUE, 1), (said[channel], SAID, 4)):
+        for value, colour, inset in ((true[channel], TRUE, 1), (predicted[channel], READ, 4)):
             end = left + round(full * float(np.clip(value, 0, 1)))
             cv2.rectangle(tile, (left, top + inset), (end, top + LINE - 2 - inset), colour, -1)
     words = f"mean difference of all 51: {error:.3f}"

@@ -17,10 +17,10 @@ from facecap_batch.engines.default_crop import CROP, CROP_SCALE
 from facecap_batch.importing.networks.onnx_export import export_onnx
 from facecap_batch.importing.published_weights import regressor_card
 from facecap_batch.training.networks.face_regressor import FaceRegressor
-from facecap_batch.training.regressor.losses import measure, predict
+from facecap_batch.training.regressor.quality import measure, predict
 from facecap_batch.training.rendering.dataset import FaceShard
 
-# What a channel moves less on unseen people than they do is told in the card, up to this: above, it is noise.
+# How much less a channel moves than unseen people do stands in the card, up to this: above, it is noise.
 MAX_GAIN = 2.0
 
 

@@ -1,7 +1,7 @@
 """Shards of rendered faces on disk, and how they are read.
 
 ``faces_XXXX.npz``: crops as the regressor sees them, background and camera included. ``heads_XXXX.npz``:
-whole heads with alpha, for the detector's scenes. A shard is a function of the head model, its number and
+whole heads with alpha, for the detector's scenes. A shard is a function of the rig, its number and
 the code alone, so shards can be made anywhere, in any order, and made again.
 """
 
@@ -17,16 +17,15 @@ from facecap_batch.engines.default_crop import CROP, POINTS
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.storage.publish import published
 from facecap_batch.training.people.appearance import Person, person
-from facecap_batch.training.people.head_model import HeadModel
 from facecap_batch.training.rendering import degrade, raster
 from facecap_batch.training.rendering.expressions import sample
 from facecap_batch.training.rendering.scene import Rendered, View, random_light, render
 
 if TYPE_CHECKING:
-    from facecap_batch.training.people.skins import Skins
+    from facecap_batch.training.people.rig import Rig
 
 TILE = 128  # pixels, side of a head tile
-PICTURES_PER_PERSON = 16  # a person is costlier to make than to draw
+IMAGES_PER_PERSON = 16  # a person is costlier to make than to draw
 OCCLUDED = 0.25  # share of crops with a hand or a thing before the face
 
 
@@ -63,8 +62,11 @@ def _random_view(rng: np.random.Generator, size: int, shift: float, scale: float
 def finish(
     rendered: Rendered, who: Person, backdrop: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The picture a camera would have taken, uint8 [size, size, 3], and which landmarks something hides in
-    it, bool [POINTS]."""
+    """The image that a camera would have taken.
+
+    Returns:
+        uint8 [size, size, 3] and which landmarks something hides, bool [POINTS].
+    """
     if rendered.lens is not None:
         degrade.lens_glare(rendered.rgba, rendered.lens, who.lens, rng)
     image = raster.over(rendered.rgba, backdrop)
@@ -76,17 +78,29 @@ def finish(
 
 
 def face_shard(
-    model: HeadModel, number: int, count: int, tone: float | None = None, skins: Skins | None = None
+    rig: Rig,
+    number: int,
+    count: int,
+    tone: float | None = None,
+    takes: np.ndarray | None = None,
 ) -> FaceShard:
-    """Shard `number` of `count` face crops; boxes are off by what a detector and a track are off by."""
+    """Shard `number` of `count` face crops; boxes err as those of a detector and a track do.
+
+    Args:
+        rig: what people are made from.
+        number: of the shard; other numbers show other people.
+        count: crops, IMAGES_PER_PERSON of each person.
+        tone: the skin of all, 0 fair .. 1 deep; random when None.
+        takes: float32 [N, 51], rows of real takes that expressions are also taken from.
+    """
     rng = np.random.default_rng([7, number])
     images, coefficients, heads, points, hidden, tones = [], [], [], [], [], []
     for position in range(count):
-        if position % PICTURES_PER_PERSON == 0:
-            who = person(model, rng, tone, skins)
+        if position % IMAGES_PER_PERSON == 0:
+            who = person(rig, rng, tone)
             backdrops = [degrade.background(rng, CROP) for _ in range(3)]
-        values = sample(rng)
-        rendered = render(model, who, values, _random_view(rng, CROP, 0.05, 0.12), random_light(rng))
+        values = sample(rng, takes)
+        rendered = render(rig.model, who, values, _random_view(rng, CROP, 0.05, 0.12), random_light(rng))
         backdrop = backdrops[rng.integers(len(backdrops))]
         backdrop = np.roll(backdrop, rng.integers(0, CROP, 2), axis=(0, 1))[:, :: rng.choice([1, -1])]
         image, behind = finish(rendered, who, np.ascontiguousarray(backdrop), rng)
@@ -106,16 +120,14 @@ def face_shard(
     )
 
 
-def head_shard(
-    model: HeadModel, number: int, count: int, skins: Skins | None = None
-) -> dict[str, np.ndarray]:
+def head_shard(rig: Rig, number: int, count: int) -> dict[str, np.ndarray]:
     """Shard `number` of `count` head tiles: rgba uint8 [n, TILE, TILE, 4], box float32 [n, 4] pixels of the
     tile, yaw_pitch_roll float32 [n, 3] radians."""
     rng = np.random.default_rng([11, number])
     tiles, boxes, angles = [], [], []
     for position in range(count):
-        if position % PICTURES_PER_PERSON == 0:
-            who = person(model, rng, None, skins)
+        if position % IMAGES_PER_PERSON == 0:
+            who = person(rig, rng)
         rotation = _random_rotation(rng)
         if rng.random() < 0.3:  # profiles, which the regressor sees less of
             rotation = matrix_from_euler(
@@ -128,7 +140,7 @@ def head_shard(
             np.array([0.0, -0.08]),
             1.45,
         )
-        rendered = render(model, who, sample(rng), view, random_light(rng), oversampling=2.0)
+        rendered = render(rig.model, who, sample(rng), view, random_light(rng), oversampling=2.0)
         if rendered.lens is not None:
             degrade.lens_glare(rendered.rgba, rendered.lens, who.lens, rng)
         tiles.append(rendered.rgba)

@@ -1,6 +1,6 @@
-"""What is around and in front of a face, and what cameras and codecs do to a picture.
+"""What is around and in front of a face, and what cameras and codecs do to an image.
 
-In: RGBA pictures (uint8, straight alpha). Out: RGB pictures (uint8). All randomness comes from the caller's
+In: RGBA images (uint8, straight alpha). Out: RGB images (uint8). All randomness comes from the caller's
 generator.
 """
 
@@ -13,7 +13,7 @@ from facecap_batch.training.rendering.hands import draw_hand
 
 
 def background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A place that is not a face: uint8 [size, size, 3]."""
+    """A background without a face: uint8 [size, size, 3]."""
     base = rng.integers(0, 256, (rng.integers(1, 5), rng.integers(1, 5), 3)).astype(np.float32)
     image: np.ndarray = cv2.resize(
         base, (size, size), interpolation=rng.choice([cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_NEAREST])
@@ -72,7 +72,11 @@ def lens_glare(rgba: np.ndarray, outlines: np.ndarray, opacity: float, rng: np.r
 
 
 def occlude(image: np.ndarray, skin: tuple[float, float, float], rng: np.random.Generator) -> np.ndarray:
-    """Put a hand or a thing over part of `image`, in place; bool [size, size], where it covers it."""
+    """Draw a hand or a thing over part of `image`, in place.
+
+    Returns:
+        bool [size, size], the pixels that are covered.
+    """
     size, before = image.shape[0], image.copy()
     if rng.random() < 0.7:
         draw_hand(image, np.array(skin), rng)
@@ -82,7 +86,8 @@ def occlude(image: np.ndarray, skin: tuple[float, float, float], rng: np.random.
         extent = rng.uniform(0.08, 0.4, 2) * size
         corners = cv2.boxPoints((tuple(centre.tolist()), tuple(extent.tolist()), float(rng.uniform(0, 90))))
         cv2.fillPoly(image, [corners.astype(np.int32)], colour, cv2.LINE_AA)
-    return (image != before).any(axis=2)
+    changed: np.ndarray = (image != before).any(axis=2)
+    return changed
 
 
 def covered(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -90,7 +95,8 @@ def covered(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
     size = len(mask)
     x, y = np.floor((points + 1) * (size / 2)).astype(int).T
     inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
-    return inside & mask[y.clip(0, size - 1), x.clip(0, size - 1)]
+    hidden: np.ndarray = inside & mask[y.clip(0, size - 1), x.clip(0, size - 1)]
+    return hidden
 
 
 def camera(image: np.ndarray, rng: np.random.Generator, detail: float | None = None) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""What faces do: random coefficient vectors with the co-occurrence of real ones, and continuous performances.
+"""Random expressions: coefficient vectors with the co-occurrence of real ones.
 
-Out: 51 values in 0..1 in ARKit order. The mixture holds many near-neutral faces, speech, smiles, other
-emotions, blinks, gaze with lids that follow it, and independent random mixtures so that no channel is known
-by its company only.
+In: a random generator and, where there are any, rows of real takes. Out: 51 values in 0..1 in ARKit order.
+The mixture holds near-neutral faces, every movement alone and on one side alone, speech, emotions, real
+takes, lids and gaze of their own, and independent mixtures, so that no channel always moves with others.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.training.mirror import MIRRORED_CHANNELS
 
 INDEX = {name: position for position, name in enumerate(ARKIT_NAMES)}
+UPPER = np.array([name.startswith(("eye", "brow")) for name in ARKIT_NAMES])  # the face's upper half
 GAZE_YAW_FULL = np.radians(32.0)  # eyeball rotation at eyeLookIn/Out = 1
 GAZE_PITCH_FULL = np.radians(25.0)  # eyeball rotation at eyeLookUp/Down = 1
 
-# Everyday faces as peak values; left and right vary on their own around them.
+# Emotions and everyday faces as peak values; left and right vary around them.
 PATTERNS: dict[str, dict[str, float]] = {
     "smile": {"mouthSmile": 0.9, "cheekSquint": 0.6, "eyeSquint": 0.5, "mouthDimple": 0.3,
               "mouthUpperUp": 0.25},
@@ -30,6 +32,14 @@ PATTERNS: dict[str, dict[str, float]] = {
     "puff": {"cheekPuff": 1.0, "mouthPucker": 0.3, "mouthPress": 0.3},
     "fear": {"browInnerUp": 0.9, "browOuterUp": 0.4, "eyeWide": 0.8, "mouthStretch": 0.8, "jawOpen": 0.2},
     "bite": {"mouthRollLower": 0.8, "mouthRollUpper": 0.3, "mouthPress": 0.3},
+    "worry": {"browInnerUp": 1.0, "browDown": 0.4, "mouthFrown": 0.3, "mouthPress": 0.3},
+    "cry": {"browInnerUp": 0.8, "browDown": 0.5, "mouthFrown": 0.9, "mouthStretch": 0.6,
+            "mouthLowerDown": 0.5, "eyeSquint": 0.5, "cheekSquint": 0.3, "mouthShrugLower": 0.5,
+            "jawOpen": 0.2},
+    "open laugh": {"mouthSmile": 0.9, "jawOpen": 0.6, "mouthUpperUp": 0.5, "mouthLowerDown": 0.5,
+                   "browOuterUp": 0.3, "eyeWide": 0.3},
+    "sneer": {"noseSneer": 0.8, "mouthUpperUp": 0.7, "cheekSquint": 0.3},
+    "smirk": {"mouthSmile": 0.7, "mouthDimple": 0.5, "cheekSquint": 0.2},
     "skeptic": {"mouthShrugLower": 0.7, "mouthShrugUpper": 0.6, "browOuterUp": 0.4, "mouthFrown": 0.4},
 }  # fmt: skip
 VISEMES: dict[str, dict[str, float]] = {
@@ -43,7 +53,7 @@ VISEMES: dict[str, dict[str, float]] = {
     "ss": {"jawOpen": 0.1, "mouthStretch": 0.3, "mouthLowerDown": 0.4, "mouthUpperUp": 0.1},
     "ch": {"mouthFunnel": 0.6, "jawOpen": 0.15, "mouthShrugUpper": 0.3},
 }  # fmt: skip
-# Groups that a muscle moves together, for independent mixtures.
+# Channels that move together, for independent mixtures.
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("jawForward",), ("jawLeft", "jawRight"), ("jawOpen",), ("mouthFunnel",), ("mouthPucker",),
     ("mouthLeft", "mouthRight"), ("mouthSmileLeft", "mouthSmileRight"), ("mouthFrownLeft", "mouthFrownRight"),
@@ -51,43 +61,67 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("mouthRollUpper",), ("mouthShrugLower",), ("mouthShrugUpper",), ("mouthPressLeft", "mouthPressRight"),
     ("mouthLowerDownLeft", "mouthLowerDownRight"), ("mouthUpperUpLeft", "mouthUpperUpRight"),
     ("browDownLeft", "browDownRight"), ("browInnerUp",), ("browOuterUpLeft", "browOuterUpRight"),
-    ("cheekPuff",),
-    ("cheekSquintLeft", "cheekSquintRight"), ("noseSneerLeft", "noseSneerRight"),
-    ("eyeSquintLeft", "eyeSquintRight"), ("eyeWideLeft", "eyeWideRight"),
+    ("cheekPuff",), ("cheekSquintLeft", "cheekSquintRight"),
+    ("noseSneerLeft", "noseSneerRight"), ("eyeSquintLeft", "eyeSquintRight"), ("eyeWideLeft", "eyeWideRight"),
 )  # fmt: skip
-EXCLUSIVE = {"jawLeft", "mouthLeft"}  # to one side or the other, never both
-# Hardly anybody does these, so chance alone would show too few of them to learn from.
-SELDOM = {"jawLeft", "jawForward", "mouthLeft", "mouthDimpleLeft", "mouthPressLeft", "mouthShrugUpper"}
+EXCLUSIVE = ("jawLeft", "mouthLeft")  # first of a group of which one channel moves at a time
+# Rare in real faces; twice as frequent here, for chance alone would show too few of them to learn from.
+RARE = {"jawLeft", "jawForward", "mouthLeft", "mouthDimpleLeft", "mouthPressLeft", "mouthShrugUpper"}
+LIDS = (("eyeBlinkLeft", "eyeBlinkRight"),)
+ONE_SIDED = 0.35  # share of movements of paired channels that only one side makes, or one side far more
+# Shares of the kinds of expressions; the rest are independent mixtures.
+KINDS = {"rest": 0.10, "alone": 0.20, "few": 0.10, "speech": 0.14, "emotion": 0.20, "take": 0.12}
+MIN_TAKE_STRENGTH, MAX_TAKE_STRENGTH = 0.5, 1.15  # factor of a real take, whose movements stay short of 1
+
+
+def _sides(rng: np.random.Generator) -> tuple[float, float]:
+    """Shares of a paired movement that the left and the right side make; about 1."""
+    if rng.random() < ONE_SIDED:
+        other = 0.0 if rng.random() < 0.5 else rng.uniform(0.0, 0.6)
+        left, right = (1.0, other) if rng.random() < 0.5 else (other, 1.0)
+        return left, right
+    tilt = rng.normal(0.0, 0.12)
+    return 1.0 + tilt, 1.0 - tilt
 
 
 def _add_pattern(
     values: np.ndarray, pattern: dict[str, float], strength: float, rng: np.random.Generator
 ) -> None:
-    tilt = rng.normal(0.0, 0.22) if rng.random() < 0.6 else 0.0
+    """Add `pattern` times `strength` to the coefficients `values` [51], in place."""
+    left, right = _sides(rng)
     for name, peak in pattern.items():
         amount = peak * strength * rng.uniform(0.5, 1.3)
         if name in INDEX:
             values[INDEX[name]] += amount
         else:
-            values[INDEX[name + "Left"]] += amount * (1 + tilt)
-            values[INDEX[name + "Right"]] += amount * (1 - tilt)
+            values[INDEX[name + "Left"]] += amount * left
+            values[INDEX[name + "Right"]] += amount * right
+
+
+def _add_group(values: np.ndarray, group: tuple[str, ...], amount: float, rng: np.random.Generator) -> None:
+    """Add `amount` to a group of GROUPS or LIDS, in place."""
+    if group[0] in EXCLUSIVE:
+        values[INDEX[group[rng.integers(2)]]] += amount
+    elif len(group) == 2:
+        for name, side in zip(group, _sides(rng), strict=True):
+            values[INDEX[name]] += amount * side
+    else:
+        values[INDEX[group[0]]] += amount
 
 
 def _add_independent(values: np.ndarray, chance: float, rng: np.random.Generator) -> None:
+    """Add each of GROUPS with this `chance`, in place; RARE ones with twice the chance."""
     for group in GROUPS:
-        if rng.random() >= (2.0 if group[0] in SELDOM else 1.0) * chance:
-            continue
-        amount = rng.beta(1.0, 1.3)
-        if group[0] in EXCLUSIVE or (len(group) == 2 and rng.random() < 0.35):
-            values[INDEX[group[rng.integers(2)]]] += amount
-        else:
-            for name in group:
-                values[INDEX[name]] += amount * rng.uniform(0.75, 1.25)
+        if rng.random() < (2.0 if group[0] in RARE else 1.0) * chance:
+            _add_group(values, group, rng.beta(1.0, 1.3), rng)
 
 
 def gaze_from_coefficients(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation of the two eyeballs, (yaw, pitch) in radians for left and right; +yaw to subject's left,
-    +pitch up."""
+    """Rotations of the left and the right eyeball for the coefficients `values` [51].
+
+    Returns:
+        (yaw, pitch) in radians of each; yaw toward the subject's left, pitch up.
+    """
     left_yaw = (values[INDEX["eyeLookOutLeft"]] - values[INDEX["eyeLookInLeft"]]) * GAZE_YAW_FULL
     right_yaw = (values[INDEX["eyeLookInRight"]] - values[INDEX["eyeLookOutRight"]]) * GAZE_YAW_FULL
     left_pitch = (values[INDEX["eyeLookUpLeft"]] - values[INDEX["eyeLookDownLeft"]]) * GAZE_PITCH_FULL
@@ -96,8 +130,13 @@ def gaze_from_coefficients(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def set_gaze(values: np.ndarray, yaw: float, pitch: float, vergence: float = 0.0) -> None:
-    """Write the eight eyeLook coefficients of a gaze; yaw to the subject's left and pitch up, in full
-    scales."""
+    """Write the eight eyeLook coefficients of a gaze into `values` [51], in place.
+
+    Args:
+        yaw: toward the subject's left, in units of the coefficients (-1..1).
+        pitch: up, likewise.
+        vergence: how far each eye looks inward of that, likewise.
+    """
     for side, sign in (("Left", 1.0), ("Right", -1.0)):
         outward = sign * yaw - vergence
         values[INDEX["eyeLookOut" + side]] = np.clip(outward, 0, 1)
@@ -106,50 +145,95 @@ def set_gaze(values: np.ndarray, yaw: float, pitch: float, vergence: float = 0.0
         values[INDEX["eyeLookDown" + side]] = np.clip(-pitch, 0, 1)
 
 
-def _add_lids(values: np.ndarray, rng: np.random.Generator) -> None:
+def _add_gaze(values: np.ndarray, rng: np.random.Generator) -> None:
+    """Write a random gaze, in place: both eyes together, crossed or diverging."""
+    spread = rng.uniform(0.15, 0.6)
+    yaw, pitch = rng.normal(0, spread), rng.normal(-0.05, spread * 0.8)
     draw = rng.random()
-    if draw < 0.16:  # closed
+    if draw < 0.75:
+        vergence = max(rng.normal(0.03, 0.05), -0.02)
+    elif draw < 0.9:  # crossed
+        vergence = rng.uniform(0.1, 0.9)
+    else:  # diverging
+        vergence = rng.uniform(-0.4, -0.05)
+    set_gaze(values, yaw, pitch, vergence)
+
+
+def _add_lids(values: np.ndarray, rng: np.random.Generator) -> None:
+    """Write random lids, in place: closed, half closed, a wink, open; whatever else the face does."""
+    draw = rng.random()
+    if draw < 0.14:  # closed
         blink = np.full(2, rng.uniform(0.85, 1.0))
-    elif draw < 0.36:  # on the way
+    elif draw < 0.30:  # half closed
         blink = np.full(2, rng.uniform(0.0, 1.0))
     elif draw < 0.42:  # a wink
-        blink = np.array([rng.uniform(0.5, 1.0), rng.uniform(0.0, 0.3)])[:: rng.choice([1, -1])]
-    else:  # open, with the lids of everyday
+        blink = np.array([rng.uniform(0.4, 1.0), rng.uniform(0.0, 0.25)])[:: rng.choice([1, -1])]
+    else:  # open
         blink = np.full(2, rng.uniform(0.0, 0.15))
     blink = blink + rng.normal(0, 0.03, 2)
     values[INDEX["eyeBlinkLeft"]], values[INDEX["eyeBlinkRight"]] = blink
+
+
+def _take_row(takes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The upper half of one row of `takes` [N, 51] with the lower half of another or the same one, stronger
+    or weaker, mirrored or not: [51]."""
+    upper, lower = takes[rng.integers(len(takes), size=2)]
+    if rng.random() < 0.5:
+        upper = lower
+    row: np.ndarray = np.where(UPPER, upper, lower) * rng.uniform(MIN_TAKE_STRENGTH, MAX_TAKE_STRENGTH)
+    return row[list(MIRRORED_CHANNELS)] if rng.random() < 0.5 else row
+
+
+def _plausible(values: np.ndarray, rng: np.random.Generator) -> None:
+    """Weaken movements that exclude each other and close lips over an open jaw, in place."""
     for side in ("Left", "Right"):  # a wide eye is not a closed one
         values[INDEX["eyeWide" + side]] *= 1 - np.clip(values[INDEX["eyeBlink" + side]] * 1.5, 0, 1)
-
-
-def sample(rng: np.random.Generator) -> np.ndarray:
-    """One random face: float32 [51], 0..1."""
-    values = np.zeros(len(ARKIT_NAMES))
-    kind = rng.random()
-    if kind < 0.12:
-        values += rng.exponential(0.015, len(values))
-    elif kind < 0.34:
-        names = list(VISEMES)
-        for name in rng.choice(names, rng.integers(1, 3), replace=False):
-            _add_pattern(values, VISEMES[name], rng.uniform(0.4, 1.2), rng)
-        _add_independent(values, 0.07, rng)
-    elif kind < 0.60:
-        names = list(PATTERNS)
-        for name in rng.choice(names, rng.integers(1, 3), replace=False):
-            _add_pattern(values, PATTERNS[name], rng.uniform(0.3, 1.2), rng)
-        _add_independent(values, 0.07, rng)
-    else:
-        _add_independent(values, rng.uniform(0.08, 0.30), rng)
-    if rng.random() < 0.7:
-        spread = rng.uniform(0.15, 0.6)
-        set_gaze(
-            values, rng.normal(0, spread), rng.normal(-0.05, spread * 0.8), max(rng.normal(0.03, 0.05), -0.02)
-        )
-    _add_lids(values, rng)
     jaw = values[INDEX["jawOpen"]]
-    if jaw > 0.05 and rng.random() < 0.25:  # lips closed over an open jaw
-        values[INDEX["mouthClose"]] = jaw * rng.uniform(0.3, 1.0)
+    # Lips closed over an open jaw.
+    if values[INDEX["mouthClose"]] == 0 and jaw > 0.05 and rng.random() < 0.35:
+        values[INDEX["mouthClose"]] = min(jaw, 1.0) * rng.uniform(0.3, 1.0)
     if values[INDEX["mouthPucker"]] > 0.5:  # lips cannot stretch and purse at once
         for name in ("mouthStretchLeft", "mouthStretchRight", "mouthSmileLeft", "mouthSmileRight"):
             values[INDEX[name]] *= 0.4
+
+
+def sample(rng: np.random.Generator, takes: np.ndarray | None = None) -> np.ndarray:
+    """One random expression.
+
+    Args:
+        rng: the only source of randomness.
+        takes: float32 [N, 51], rows of real takes (`read_take`); without any, emotions get their share.
+
+    Returns:
+        float32 [51], ARKit order, 0..1.
+    """
+    values = np.zeros(len(ARKIT_NAMES))
+    kind = rng.choice([*KINDS, "mixture"], p=[*KINDS.values(), 1 - sum(KINDS.values())])
+    if kind == "take" and takes is not None:
+        values += _take_row(takes, rng)
+        _plausible(values, rng)
+        return np.clip(values, 0, 1).astype(np.float32)
+    gaze_chance = 0.7
+    if kind == "rest":
+        values += rng.exponential(0.01, len(values))
+    elif kind in ("alone", "few"):
+        for _ in range(1 if kind == "alone" else rng.integers(2, 4)):
+            groups = GROUPS + LIDS
+            _add_group(values, groups[rng.integers(len(groups))], rng.uniform(0.1, 1.0), rng)
+        gaze_chance = 0.4
+    elif kind == "mixture":
+        _add_independent(values, rng.uniform(0.08, 0.30), rng)
+    else:
+        patterns, weakest = (VISEMES, 0.4) if kind == "speech" else (PATTERNS, 0.3)
+        for name in rng.choice(list(patterns), rng.integers(1, 3), replace=False):
+            _add_pattern(values, patterns[name], rng.uniform(weakest, 1.2), rng)
+        _add_independent(values, 0.06, rng)
+    if rng.random() < gaze_chance:
+        _add_gaze(values, rng)
+    if kind not in ("alone", "few"):
+        _add_lids(values, rng)
+    if kind != "alone":
+        _plausible(values, rng)
+    elif values[INDEX["jawOpen"]] and rng.random() < 0.5:
+        values[INDEX["mouthClose"]] = values[INDEX["jawOpen"]] * rng.uniform(0.3, 1.0)
     return np.clip(values, 0, 1).astype(np.float32)

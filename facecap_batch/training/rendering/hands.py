@@ -1,6 +1,6 @@
 """A hand before a face: palm, curled fingers and forearm as shaded capsules.
 
-In: a picture, a skin colour, a random generator. Out: the picture with a hand over it. Lengths are in widths
+In: an image, a skin colour, a random generator. Out: the image with a hand over it. Lengths are in widths
 of a finger; the hand's frame is x across the palm toward the little finger, y along the fingers, z out of its
 back.
 """
@@ -16,9 +16,9 @@ from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.training.rendering import raster
 
 PHALANGES = (2.4, 1.5, 1.2)  # lengths of the middle finger's
-FINGERS = ((-1.5, 0.92), (-0.5, 1.0), (0.5, 0.95), (1.5, 0.76))  # place across the palm, length
+FINGERS = ((-1.5, 0.92), (-0.5, 1.0), (0.5, 0.95), (1.5, 0.76))  # position across the palm, length
 PALM = 4.6  # from wrist to knuckles
-FINGER_WIDTH = (0.05, 0.085)  # of the picture's side, least and most
+MIN_FINGER_WIDTH, MAX_FINGER_WIDTH = 0.05, 0.085  # share of the image's side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,22 +68,22 @@ def draw_hand(image: np.ndarray, skin: np.ndarray, rng: np.random.Generator) -> 
     """Draw a hand of colour `skin` (float [3], 0..255) into `image` (uint8 [S, S, 3]), in place, most often
     before mouth and chin."""
     size = image.shape[0]
-    unit = size * rng.uniform(*FINGER_WIDTH)
-    turn = matrix_from_euler(rng.uniform([-0.9, -0.7, -1.7], [0.9, 0.7, 1.7]))
+    unit = size * rng.uniform(MIN_FINGER_WIDTH, MAX_FINGER_WIDTH)
+    rotation = matrix_from_euler(rng.uniform([-0.9, -0.7, -1.7], [0.9, 0.7, 1.7]))
     if rng.random() < 0.5:
-        turn = turn @ np.diag([-1.0, 1.0, 1.0])  # the other hand
+        rotation = rotation @ np.diag([-1.0, 1.0, 1.0])  # the other hand
     if rng.random() < 0.5:
-        turn = turn @ np.diag([1.0, 1.0, -1.0])  # its palm toward the camera
+        rotation = rotation @ np.diag([1.0, 1.0, -1.0])  # its palm toward the camera
     limbs = _limbs(rng)
-    held = turn @ np.array([0.0, PALM + rng.uniform(-1.0, 4.0), 0.0])  # what lies before the face
-    place = np.array([rng.uniform(0.25, 0.75), rng.uniform(0.35, 0.95)]) * size
+    held = rotation @ np.array([0.0, PALM + rng.uniform(-1.0, 4.0), 0.0])  # what lies before the face
+    palm = np.array([rng.uniform(0.25, 0.75), rng.uniform(0.35, 0.95)]) * size
     light = np.array([rng.normal(0, 0.6), rng.normal(0.4, 0.5), 1.0])
     light /= np.linalg.norm(light)
     nearest = np.full((size, size), -1e9, np.float32)
     normal = np.zeros((size, size, 3), np.float32)
     for limb in limbs:
-        ends = [(turn @ end - held) * unit for end in (limb.start, limb.end)]
-        _capsule(nearest, normal, ends, limb, unit, place)
+        ends = [(rotation @ end - held) * unit for end in (limb.start, limb.end)]
+        _capsule(nearest, normal, ends, limb, unit, palm)
     shown = nearest > -1e8
     if not shown.any():
         return
@@ -105,13 +105,13 @@ def _capsule(
     ends: list[np.ndarray],
     limb: Capsule,
     unit: float,
-    place: np.ndarray,
+    palm: np.ndarray,
 ) -> None:
     """Draw one limb into the depth buffer [S, S] (pixels toward the viewer) and the normals [S, S, 3] (x
     right, y up)."""
     size = len(nearest)
     (ax, ay, az), (bx, by, bz) = ends
-    start, end = np.array([place[0] + ax, place[1] - ay]), np.array([place[0] + bx, place[1] - by])
+    start, end = np.array([palm[0] + ax, palm[1] - ay]), np.array([palm[0] + bx, palm[1] - by])
     radii = np.array([limb.start_radius, limb.end_radius]) * unit
     low = np.clip(np.floor(np.minimum(start - radii[0], end - radii[1])), 0, size).astype(int)
     high = np.clip(np.ceil(np.maximum(start + radii[0], end + radii[1])) + 1, 0, size).astype(int)

@@ -1,6 +1,7 @@
-"""What a person does over time: coefficient curves of speech, blinks, smiles and looks, and head motion.
+"""Performances: coefficient curves of speech, blinks, emotions and gaze, and head motion.
 
-Out: curves sampled at any times in seconds, smooth as muscles are: for demo clips and tests with exact truth.
+In: times and a random generator. Out: curves sampled at these times, smooth as muscles are: for demo clips
+and tests with exact truth.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ def _bump(times: np.ndarray, start: float, rise: float, hold: float, fall: float
     """0 before `start`, 1 after `rise` seconds for `hold` seconds, back to 0 in `fall` seconds; smooth."""
     up = np.clip((times - start) / rise, 0, 1)
     down = np.clip((start + rise + hold + fall - times) / fall, 0, 1)
-    return (up * up * (3 - 2 * up)) * (down * down * (3 - 2 * down))
+    bump: np.ndarray = (up * up * (3 - 2 * up)) * (down * down * (3 - 2 * down))
+    return bump
 
 
 def _add(
@@ -57,7 +59,7 @@ def performance(
         _add(values, PATTERNS[name], weight * rng.uniform(0.75, 1.0), *rng.uniform(0.85, 1.1, 2))
         at += rng.uniform(1.3, 2.2)
     yaw, pitch, at = np.zeros(len(times)), np.zeros(len(times)), 0.0
-    while at < end:  # the eyes jump from one place to the next
+    while at < end:  # the eyes jump from one target to the next
         arrived = np.clip((times - at) / 0.05, 0, 1)
         target = rng.normal(0, 0.25), rng.normal(-0.05, 0.15)
         yaw, pitch = yaw + (target[0] - yaw) * arrived, pitch + (target[1] - pitch) * arrived

@@ -1,5 +1,4 @@
-"""Triangles to pixels on one CPU core: shape blending, normals, z-buffer and deferred shading as compiled
-kernels.
+"""Triangles to pixels on one CPU core: z-buffer and deferred shading as compiled kernels.
 
 Arrays in, arrays out; nothing here knows about people. Screen coordinates are pixels (x right, y down),
 depth is the distance from the camera in centimetres, light is linear RGB.
@@ -9,78 +8,32 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numba import njit
 
-FACE, HEAD, MOUTH, GUMS, TEETH, EYE_LEFT, EYE_RIGHT, LASH, HAIR, CLOTH, GLASSES = range(11)
-
-
-@njit(cache=True, fastmath=True)
-def blend_shapes(rest, values, start, vertex, delta):
-    """`rest` plus the sparse shapes weighted by `values` [51]: float32 [V, 3]."""
-    out = rest.copy()
-    for k in range(values.shape[0]):
-        weight = values[k]
-        if -1e-3 < weight < 1e-3:
-            continue
-        for row in range(start[k], start[k + 1]):
-            v = vertex[row]
-            out[v, 0] += weight * delta[row, 0]
-            out[v, 1] += weight * delta[row, 1]
-            out[v, 2] += weight * delta[row, 2]
-    return out
+from facecap_batch.training.compiled import compiled, fast
+from facecap_batch.training.heads.mesh import (
+    CLOTH,
+    EYE_LEFT,
+    EYE_RIGHT,
+    FACE,
+    GLASSES,
+    GUMS,
+    HAIR,
+    HEAD,
+    LASH,
+    MOUTH,
+    TEETH,
+)
 
 
-@njit(cache=True, fastmath=True)
-def push_out(vertices, members, centre, radius):
-    """Move `members` that lie inside a ball to its surface, in place: lids slide over the eyeball."""
-    for v in members:
-        x = vertices[v, 0] - centre[0]
-        y = vertices[v, 1] - centre[1]
-        z = vertices[v, 2] - centre[2]
-        distance = np.sqrt(x * x + y * y + z * z)
-        if 0.2 * radius < distance < radius and z > 0:
-            grow = radius / distance
-            vertices[v, 0] = centre[0] + x * grow
-            vertices[v, 1] = centre[1] + y * grow
-            vertices[v, 2] = centre[2] + z * grow
-
-
-@njit(cache=True, fastmath=True)
-def vertex_normals(vertices, triangles):
-    """Area-weighted unit normals: float32 [V, 3]."""
-    normals = np.zeros_like(vertices)
-    for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ux = vertices[b, 0] - vertices[a, 0]
-        uy = vertices[b, 1] - vertices[a, 1]
-        uz = vertices[b, 2] - vertices[a, 2]
-        vx = vertices[c, 0] - vertices[a, 0]
-        vy = vertices[c, 1] - vertices[a, 1]
-        vz = vertices[c, 2] - vertices[a, 2]
-        nx = uy * vz - uz * vy
-        ny = uz * vx - ux * vz
-        nz = ux * vy - uy * vx
-        for i in (a, b, c):
-            normals[i, 0] += nx
-            normals[i, 1] += ny
-            normals[i, 2] += nz
-    for v in range(vertices.shape[0]):
-        length = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2) + 1e-12
-        normals[v, 0] /= length
-        normals[v, 1] /= length
-        normals[v, 2] /= length
-    return normals
-
-
-@njit(cache=True, fastmath=True)
-def _hash(x, y, z):
+@fast
+def _hash(x: int, y: int, z: int) -> float:
     n = (x * 374761393 + y * 668265263 + z * 2147483647) & 0x7FFFFFFF
     n = ((n ^ (n >> 13)) * 1274126177) & 0x7FFFFFFF
     return ((n ^ (n >> 16)) & 0xFFFF) / 65535.0
 
 
-@njit(cache=True, fastmath=True)
-def noise(x, y, z):
+@fast
+def noise(x: float, y: float, z: float) -> float:
     """Value noise in 0..1 at a point; one lattice cell is one unit."""
     ix, iy, iz = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
     fx, fy, fz = x - ix, y - iy, z - iz
@@ -96,12 +49,32 @@ def noise(x, y, z):
     return total
 
 
-@njit(cache=True, fastmath=True)
-def rasterise(screen, depth, triangles, material, cover, place, seed, width, height):
-    """Nearest triangle per pixel: int32 [height, width], -1 where there is none.
+@fast
+def rasterise(
+    screen: np.ndarray,
+    depth: np.ndarray,
+    triangles: np.ndarray,
+    material: np.ndarray,
+    cover: np.ndarray,
+    rest: np.ndarray,
+    seed: int,
+    width: int,
+    height: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest triangle of every pixel.
 
-    screen: float32 [V, 2]; depth: float32 [V], cm; cover: float32 [V], below 0 cuts hair away
-    (with noise at `place`, float32 [V, 3], so that its edges are ragged); of lashes it is the share drawn.
+    Args:
+        screen: float32 [V, 2], pixels.
+        depth: float32 [V], centimetres.
+        triangles: int32 [T, 3].
+        material: int8 [T].
+        cover: float32 [V], below 0 cuts hair away; of lashes the share that is drawn.
+        rest: float32 [V, 3], positions at rest, where noise makes the edges of hair ragged.
+        seed: of that noise.
+        width, height: pixels.
+
+    Returns:
+        The triangle, int32 [height, width], -1 where there is none, and its depth, float32.
     """
     nearest = np.full((height, width), 1e9, np.float32)
     owner = np.full((height, width), -1, np.int32)
@@ -139,9 +112,9 @@ def rasterise(screen, depth, triangles, material, cover, place, seed, width, hei
                 if z >= nearest[y, x]:
                     continue
                 if kind == HAIR:
-                    px = wa * place[a, 0] + wb * place[b, 0] + wc * place[c, 0]
-                    py = wa * place[a, 1] + wb * place[b, 1] + wc * place[c, 1]
-                    pz = wa * place[a, 2] + wb * place[b, 2] + wc * place[c, 2]
+                    px = wa * rest[a, 0] + wb * rest[b, 0] + wc * rest[c, 0]
+                    py = wa * rest[a, 1] + wb * rest[b, 1] + wc * rest[c, 1]
+                    pz = wa * rest[a, 2] + wb * rest[b, 2] + wc * rest[c, 2]
                     edge = wa * cover[a] + wb * cover[b] + wc * cover[c]
                     if edge + 1.6 * (noise(px * 3 + seed, py * 0.7, pz * 3) - 0.5) < 0:
                         continue
@@ -152,15 +125,17 @@ def rasterise(screen, depth, triangles, material, cover, place, seed, width, hei
     return owner, nearest
 
 
-@njit(cache=True, fastmath=True)
+@fast
 def shade(
-    owner, screen, triangles, material, normals, place, uv, view,
-    texture, skin, hair, cloth, glasses, iris, eyes, gaze, ambient, light_direction, light_colour,
-    wrap, gloss, interior, seed,
-):  # fmt: skip
+    owner: np.ndarray, screen: np.ndarray, triangles: np.ndarray, material: np.ndarray, normals: np.ndarray,
+    rest: np.ndarray, uv: np.ndarray, view: np.ndarray, texture: np.ndarray, skin: np.ndarray,
+    hair: np.ndarray, cloth: np.ndarray, glasses: np.ndarray, iris: np.ndarray, eyes: np.ndarray,
+    gaze: np.ndarray, ambient: np.ndarray, light_direction: np.ndarray, light_colour: np.ndarray,
+    wrap: np.float32, gloss: np.float32, interior: np.float32, seed: int,
+) -> np.ndarray:  # fmt: skip
     """Linear RGB float32 [H, W, 3] of the pixels that have an owner.
 
-    normals, view: float32 [V, 3] in the camera frame (view = position); place: float32 [V, 3] at rest, head
+    normals, view: float32 [V, 3] in the camera frame (view = position); rest: float32 [V, 3] at rest, head
     frame; texture: float32 [S, S, 3] linear skin albedo over uv; eyes: float32 [2, 3] eyeball centres at
     rest; gaze: float32 [2, 3] unit vectors, head frame; iris: as `Person.iris`;
     ambient: float32 [3, 3] from below, from above, up direction in the camera frame; light_direction,
@@ -171,6 +146,8 @@ def shade(
     image = np.zeros((height, width, 3), np.float32)
     size = texture.shape[0]
     albedo = np.zeros(3, np.float32)
+    shine: float | np.float32
+    soft: float | np.float32
     for y in range(height):
         for x in range(width):
             t = owner[y, x]
@@ -187,9 +164,9 @@ def shade(
             nx = wa * normals[a, 0] + wb * normals[b, 0] + wc * normals[c, 0]
             ny = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
             nz = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
-            px = wa * place[a, 0] + wb * place[b, 0] + wc * place[c, 0]
-            py = wa * place[a, 1] + wb * place[b, 1] + wc * place[c, 1]
-            pz = wa * place[a, 2] + wb * place[b, 2] + wc * place[c, 2]
+            px = wa * rest[a, 0] + wb * rest[b, 0] + wc * rest[c, 0]
+            py = wa * rest[a, 1] + wb * rest[b, 1] + wc * rest[c, 1]
+            pz = wa * rest[a, 2] + wb * rest[b, 2] + wc * rest[c, 2]
             length = 1.0 / (np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9)
             nx, ny, nz = nx * length, ny * length, nz * length
             kind = material[t]
@@ -306,8 +283,8 @@ def hollow(depth: np.ndarray, seen: np.ndarray, reach: float) -> np.ndarray:
     return filled - cv2.GaussianBlur(filled, (0, 0), reach)
 
 
-@njit(cache=True, fastmath=True)
-def resolve(image, owner, tone, scale):
+@fast
+def resolve(image: np.ndarray, owner: np.ndarray, tone: np.ndarray, scale: np.float32) -> np.ndarray:
     """Linear RGB to 8 bit RGBA (uint8 [H, W, 4]) through the table `tone` (uint8 [N]) indexed by value
     times `scale`."""
     height, width = owner.shape
@@ -323,8 +300,8 @@ def resolve(image, owner, tone, scale):
     return rgba
 
 
-@njit(cache=True)
-def over(rgba, background):
+@compiled
+def over(rgba: np.ndarray, background: np.ndarray) -> np.ndarray:
     """RGBA over an opaque background of the same size: uint8 [H, W, 3]."""
     height, width = background.shape[:2]
     out = np.empty((height, width, 3), np.uint8)

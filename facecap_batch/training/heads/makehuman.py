@@ -1,6 +1,6 @@
 """Reading MakeHuman's files: the base mesh, its face, eyebrow meshes, skin textures, and their licence.
 
-In: files of MakeHuman's own, layout in `skins`. Out: meshes in decimetres and linear RGB pictures.
+In: MakeHuman's own files, laid out as `skins` says. Out: meshes in decimetres and linear RGB images.
 """
 
 from __future__ import annotations
@@ -14,8 +14,14 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from facecap_batch.training.heads.source_files import SourceFile
+
 # A file is used only if it carries this sentence, from the header of each of MakeHuman's own asset files.
 LICENCE, LICENCE_SENTENCE = "CC0-1.0", "explicitly released as CC0"
+BASE_MESH = SourceFile(
+    ("base.obj",), "makehuman/data/3dobjs/base.obj of github.com/makehumancommunity/makehuman"
+)
+FOLDER_ADVICE = "docs/training.md shows what the folder for --makehuman holds"
 DECIMETRE = 10.0  # MakeHuman's unit in centimetres
 
 
@@ -60,13 +66,24 @@ def brow_mesh(clothes: Path, head: Mesh) -> Mesh:
         elif len(words) == 9 and words[0].isdigit():
             rows.append([float(word) for word in words])
     table = np.array(rows)
-    place = np.einsum("vk,vkd->vd", table[:, 3:6], head.vertices[table[:, :3].astype(int)])
-    return dataclasses.replace(read_mesh(clothes.with_suffix(".obj")), vertices=place + table[:, 6:] * scale)
+    positions = np.einsum("vk,vkd->vd", table[:, 3:6], head.vertices[table[:, :3].astype(int)])
+    return dataclasses.replace(
+        read_mesh(clothes.with_suffix(".obj")), vertices=positions + table[:, 6:] * scale
+    )
 
 
 def _labels(pairs: np.ndarray, count: int) -> np.ndarray:
     """int32 [count], the connected component of each node under the edges `pairs` [E, 2]."""
-    return connected_components(coo_matrix((np.ones(len(pairs)), pairs.T), (count, count)), directed=False)[1]
+    edges = coo_matrix((np.ones(len(pairs)), pairs.T), (count, count))
+    labels: np.ndarray = connected_components(edges, directed=False)[1]
+    return labels
+
+
+def islands(mesh: Mesh) -> np.ndarray:
+    """int32 [Q], which piece of texture each quad lies on."""
+    joined = np.stack([mesh.quad_uvs.ravel(), np.repeat(mesh.quad_uvs[:, 0], 4)], axis=1)
+    piece: np.ndarray = _labels(joined, len(mesh.uv))[mesh.quad_uvs[:, 0]]
+    return piece
 
 
 def face_island(mesh: Mesh) -> tuple[Mesh, list[np.ndarray]]:
@@ -74,8 +91,7 @@ def face_island(mesh: Mesh) -> tuple[Mesh, list[np.ndarray]]:
 
     Rims of the mouth and of both eyes: float64 [K, 3] each, decimetres, in no order.
     """
-    joined = np.stack([mesh.quad_uvs.ravel(), np.repeat(mesh.quad_uvs[:, 0], 4)], axis=1)
-    island = _labels(joined, len(mesh.uv))[mesh.quad_uvs[:, 0]]
+    island = islands(mesh)
     middle = mesh.vertices[mesh.quads].mean(axis=1)
     top = mesh.vertices[mesh.quads, 1].max()
     nose = np.argmax(middle[:, 2] - 10 * np.abs(middle[:, 0]) - 10 * (middle[:, 1] < top - 2.2))
@@ -97,16 +113,21 @@ def face_island(mesh: Mesh) -> tuple[Mesh, list[np.ndarray]]:
     return Mesh(mesh.vertices, mesh.uv, quads, quad_uvs), rims
 
 
-def linear_picture(path: Path) -> np.ndarray:
-    """float32 [H, W, 3], linear RGB of an sRGB picture."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise FileNotFoundError(f"not a picture: {path}")
+def linear_image(path: Path) -> np.ndarray:
+    """The sRGB image in the file `path`: float32 [H, W, 3], linear RGB.
+
+    Raises:
+        FileNotFoundError: there is no image in that file.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise FileNotFoundError(f"not an image: {path}")
     level = np.arange(256) / 255
     table = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    return table[picture[..., ::-1]]
+    linear: np.ndarray = table[image[..., ::-1]]
+    return linear
 
 
 def is_free(path: Path) -> bool:
-    """Whether the header of a text file of MakeHuman's says that it is CC0."""
+    """Whether the header of one of MakeHuman's text files states that it is CC0."""
     return LICENCE_SENTENCE in path.read_text()[:2000]

@@ -1,11 +1,11 @@
-"""Score a run over a rendered referee clip against its exact truth.
+"""Score a run over a rendered clip against its exact truth.
 
-python benchmarks/accuracy/referee.py --scorer referee_score.py --truth CLIP.npz --table
-out/coefficients/CLIP.parquet \\ [--peer PEER.parquet] [--full]
+    python benchmarks/accuracy/exact_truth.py --scorer SCORER.py --truth CLIP.npz \\
+        --table out/coefficients/CLIP.parquet [--baseline MEDIAPIPE.parquet] [--full]
 
-The scorer is a separate program that takes the truth and a prediction file. This one only turns our table
-into what it eats, the 51 coefficients by name and the head's rotation as matrices, runs it on ours and on
-the peer's table, and prints both summaries.
+The scorer is a separate program that takes the truth and a prediction file. This one writes our table in the
+scorer's format (the 51 coefficients by name, the head's rotation as matrices), runs the scorer on ours and on
+the baseline's table, and prints both summaries.
 """
 
 from __future__ import annotations
@@ -49,15 +49,16 @@ def main() -> None:
     parser.add_argument(
         "--table", type=Path, required=True, help="our Parquet table of the clip, solved or raw"
     )
-    parser.add_argument("--peer", type=Path, help="the peer's table of the clip")
+    parser.add_argument("--baseline", type=Path, help="MediaPipe's table of the clip")
     parser.add_argument("--full", action="store_true", help="every coefficient, not only the summary")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         prediction = Path(folder) / "ours.npz"
         write_prediction(read_parquet(arguments.table), prediction)
         print("ours", score(arguments.scorer, arguments.truth, prediction, arguments.full), sep="\n")
-    if arguments.peer:
-        print("\npeer", score(arguments.scorer, arguments.truth, arguments.peer, arguments.full), sep="\n")
+    if arguments.baseline:
+        summary = score(arguments.scorer, arguments.truth, arguments.baseline, arguments.full)
+        print("\nbaseline", summary, sep="\n")
 
 
 if __name__ == "__main__":

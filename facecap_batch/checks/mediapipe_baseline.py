@@ -1,11 +1,12 @@
-"""MediaPipe's Face Landmarker on the same clips: the peer that speeds are told beside.
+"""MediaPipe's Face Landmarker on the same clips: the baseline for speeds.
 
-    PEER/bin/python facecap_batch/peer.py --model face_landmarker.task CLIP...
+    PYTHON facecap_batch/checks/mediapipe_baseline.py --model face_landmarker.task CLIP...
 
-In: its Python, which need not hold this package, and its model. Out: frames per second as a user's script
-gets them, end to end in one process: decode, RGB, one face with blendshapes. Its imports are left out; its
-own threads are its own. The last line says ``TOTAL: N frames, S s``; any other script that ends so can stand
-in for it. Run as a script this file needs mediapipe alone, hence imports nothing of ours at module level.
+In: a Python that has MediaPipe (and need not have this package), and its model. Out: frames per second as a
+user's script gets them, end to end in one process: decode, RGB, one face with blendshapes. Imports are not
+counted; MediaPipe uses as many threads as it likes. The last line is ``TOTAL: N frames, S s``; any other
+script that ends so can replace it. As a script this file needs mediapipe alone, so it imports nothing of
+this package at module level.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ TIMEOUT_S = 3600
 
 
 @dataclasses.dataclass(frozen=True)
-class PeerSpeed:
-    """One execution of the peer."""
+class BaselineSpeed:
+    """One execution of the baseline."""
 
     frames: int
     command_s: float  # process start to process end
-    inner_s: float  # its own clock
+    inner_s: float  # as it measured them
 
 
 def installed() -> bool:
@@ -40,23 +41,23 @@ def installed() -> bool:
 
 def measure(
     clips: Sequence[Path], model: Path, python: Path | None = None, script: Path | None = None
-) -> PeerSpeed:
-    """Run the peer's `script` (default: this file) on `clips` in its own process. Raises PeerFailed."""
-    from facecap_batch.errors import PeerFailed
+) -> BaselineSpeed:
+    """Run `script` (None: this file) on `clips` in a separate process. Raises BaselineFailed."""
+    from facecap_batch.errors import BaselineFailed
 
     command = [str(python or sys.executable), str(script or Path(__file__)), "--model", str(model)]
     started = time.perf_counter()
     try:
         done = subprocess.run([*command, *map(str, clips)], capture_output=True, text=True, timeout=TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise PeerFailed(f"{' '.join(command)}: {error}") from error
+        raise BaselineFailed(f"{' '.join(command)}: {error}") from error
     took = time.perf_counter() - started
     total = TOTAL.search(done.stdout)
     if done.returncode or not total:
-        raise PeerFailed(
+        raise BaselineFailed(
             f"{' '.join(command)} ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-1500:]}"
         )
-    return PeerSpeed(int(total[1]), took, float(total[2]))
+    return BaselineSpeed(int(total[1]), took, float(total[2]))
 
 
 def _frames_of(clip: Path, model: Path) -> int:
@@ -77,9 +78,11 @@ def _frames_of(clip: Path, model: Path) -> int:
             there, image = video.read()
             if not there:
                 return frames
-            picture = mp.Image(image_format=mp.ImageFormat.SRGB, data=cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+            image_of_frame = mp.Image(
+                image_format=mp.ImageFormat.SRGB, data=cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            )
             # Its times must rise; what they are changes nothing here.
-            task.detect_for_video(picture, frames * 33)
+            task.detect_for_video(image_of_frame, frames * 33)
             frames += 1
 
 

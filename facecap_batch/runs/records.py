@@ -1,0 +1,113 @@
+"""The records of a run: published as clips end, and counted for the reports.
+
+In: the record of every clip that ends. Out: the record in the ledger, then the same record to the observers
+of the run, in the order in which clips ended. Records are published by threads, because a request to object
+storage takes some 0.1 s and the loop that hands out tasks must not wait for it. A clip counts as done once
+its record has been published, not before.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+from collections.abc import Callable, Mapping
+
+from facecap_batch import machine
+from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
+from facecap_batch.output.segment_store import SegmentFolder
+from facecap_batch.scheduling.messages import Listener, Progress
+
+# At 0.1 s a request: 80 clips a second, more than a cluster of a thousand workers ends.
+PUBLISHING_THREADS = 8
+# Records that wait. More, and the loop waits too: then the storage is slower than the cluster, and what has
+# not been published is done again after a crash.
+MAX_WAITING = 64
+
+
+class RunRecords(Listener):
+    """How the clips of a run ended. All methods but the publishing itself belong to the driver's thread."""
+
+    def __init__(self, ledger: Ledger, kept: Mapping[str, Record]) -> None:
+        """`kept`: records of the clips that need nothing, by clip_id."""
+        self._ledger = ledger
+        self._records = dict(kept)
+        self._observers: list[Callable[[Record], None]] = []
+        self._threads = concurrent.futures.ThreadPoolExecutor(PUBLISHING_THREADS, "publish record")
+        self._waiting: collections.deque[concurrent.futures.Future[Record]] = collections.deque()
+
+    def observe(self, observer: Callable[[Record], None]) -> None:
+        """Call `observer` with every record from now on, once it has been published."""
+        self._observers.append(observer)
+
+    def publish(self, record: Record, was_cut: bool) -> None:
+        """Publish `record` soon. `was_cut`: the clip has segments, which go once it is done."""
+        self._waiting.append(self._threads.submit(self._publish, record, was_cut))
+        while len(self._waiting) > MAX_WAITING:
+            self._take(self._waiting.popleft())
+        self.collect()
+
+    def collect(self) -> None:
+        """Count the records that have been published by now. Raises what publishing raised but OSError."""
+        while self._waiting and self._waiting[0].done():
+            self._take(self._waiting.popleft())
+
+    def close(self) -> None:
+        """Wait until every record has been published, and count it."""
+        self._threads.shutdown(wait=True)
+        self.collect()
+
+    def progress(self, key: str, progress: Progress) -> None:
+        """Workers report every second: so observers hear of a clip soon after its record is published."""
+        self.collect()
+
+    @property
+    def by_clip(self) -> Mapping[str, Record]:
+        """clip_id -> record, of every clip that has ended or was kept."""
+        return self._records
+
+    def is_done(self, clip_id: str) -> bool:
+        record = self._records.get(clip_id)
+        return record is not None and record.status == DONE
+
+    def count(self, status: str) -> int:
+        return sum(1 for record in self._records.values() if record.status == status)
+
+    def without_face(self) -> int:
+        """Clips that are done and show no face in any frame."""
+        return sum(1 for record in self._records.values() if record.shows_no_face)
+
+    def errors(self) -> dict[str, int]:
+        """error_type -> failed clips, the most frequent first."""
+        types = (record.error_type for record in self._records.values() if record.status == FAILED)
+        return dict(collections.Counter(types).most_common())
+
+    def _take(self, published: concurrent.futures.Future[Record]) -> None:
+        record = published.result()
+        self._records[record.clip_id] = record
+        for observer in self._observers:
+            observer(record)
+
+    def _publish(self, record: Record, was_cut: bool) -> Record:
+        """Publish a record and return it; one of a done clip that the storage refuses becomes a failure."""
+        try:
+            self._ledger.put(record)
+        except OSError as error:
+            return record if record.status == FAILED else _unpublished(record, error)
+        if was_cut and record.status == DONE:
+            SegmentFolder(self._ledger.output, record.clip_id).remove()
+        return record
+
+
+def _unpublished(record: Record, error: OSError) -> Record:
+    """What a clip counts as until a rerun: its files are there, but nothing names them."""
+    return Record(
+        clip_id=record.clip_id,
+        status=FAILED,
+        input_key=record.input_key,
+        capture_fingerprint=record.capture_fingerprint,
+        fingerprint=record.fingerprint,
+        attempts=record.attempts,
+        finished_at=machine.utc_now(),
+        error_type="OutputNotWritable",
+        error=f"its record could not be written: {error.strerror or error}",
+    )

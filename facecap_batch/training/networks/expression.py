@@ -1,0 +1,235 @@
+"""The expression half: aligned patches to coefficients, how sure they are, and a better pose.
+
+In: patches of both eyes, both sides of the lower face and the whole face. Out: 51 coefficients with a spread
+each, what is hidden, a correction of the angles, and landmarks. Eyes share their weights, and so do sides and
+the heads that read paired coefficients: what is learnt of a left corner of the mouth is known of the right
+one, and nothing but a picture of each side tells them apart. Plain convolutions, which CPUs run faster than
+separable ones, with channels in multiples of 32, which their matrix units want.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.engines.default_crop import POINTS
+from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_POINTS, RIGHT_CHANNELS
+from facecap_batch.training.networks.patches import EYE, FACE, SIDE
+
+MEAN_COEFFICIENT = 0.1  # where training starts from
+MEAN_LOG_SPREAD = -2.0  # ln of a coefficient's standard error, likewise
+MIN_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
+# Landmarks (default_crop.POINTS) that the patches show; each of the right the mirror image of the left one.
+LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)
+RIGHT_EYE_MARKS = tuple(MIRRORED_POINTS[mark] for mark in LEFT_EYE_MARKS)
+LEFT_SIDE_MARKS = (51, 52, 53, 54, 55, 56, 57, 62, 63, 64, 65, 66, 33, 34, 35)
+RIGHT_SIDE_MARKS = tuple(MIRRORED_POINTS[mark] for mark in LEFT_SIDE_MARKS)
+MOUTH_MARKS = tuple(range(48, 68))
+OTHER_CHANNELS = tuple(k for k in range(len(ARKIT_NAMES)) if k not in LEFT_CHANNELS + RIGHT_CHANNELS)
+_ORDER = LEFT_CHANNELS + RIGHT_CHANNELS + OTHER_CHANNELS
+
+
+@dataclasses.dataclass(frozen=True)
+class Stages:
+    """The shape of one patch's network: the patch is folded `fold` x `fold`, each stage after the first
+    halves it."""
+
+    fold: int  # pixels of a side that become channels
+    widths: tuple[int, ...]  # channels of each stage
+    residuals: tuple[int, ...]  # residual blocks of each stage
+    features: int  # what it ends in
+
+
+@dataclasses.dataclass(frozen=True)
+class Design:
+    """The sizes of an expression half."""
+
+    eye: Stages
+    side: Stages
+    face: Stages
+    hidden: int  # width of the heads
+
+
+# 190 million multiply-adds a crop.
+DEFAULT = Design(
+    eye=Stages(2, (32, 64, 96, 128), (0, 1, 1, 1), 192),
+    side=Stages(2, (32, 64, 96, 128), (0, 1, 1, 1), 224),
+    face=Stages(4, (64, 96, 128), (0, 1, 2), 256),
+    hidden=256,
+)
+# A tenth of that.
+FAST = Design(
+    eye=Stages(4, (32, 48, 64), (0, 0, 0), 96),
+    side=Stages(4, (32, 48, 64), (0, 0, 0), 128),
+    face=Stages(8, (64, 64, 96), (0, 0, 0), 128),
+    hidden=128,
+)
+
+
+class Residual(nn.Module):
+    """Two convolutions whose sum with what came in goes on (He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(
+            _convolution(channels, channels, 1),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """float32 [B, C, H, W] to the same."""
+        out: Tensor = torch.relu(maps + self.inner(maps))
+        return out
+
+
+class PatchNetwork(nn.Module):
+    """A square patch to a feature vector."""
+
+    def __init__(self, side: int, stages: Stages) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.PixelUnshuffle(stages.fold)]
+        channels, cells = 3 * stages.fold**2, side // stages.fold
+        for number, (width, blocks) in enumerate(zip(stages.widths, stages.residuals, strict=True)):
+            stride = 1 if number == 0 else 2
+            layers += [_convolution(channels, width, stride), *(Residual(width) for _ in range(blocks))]
+            channels, cells = width, -(-cells // stride)
+        self.features = nn.Sequential(*layers)
+        self.out = nn.Sequential(
+            nn.Flatten(), nn.Linear(channels * cells * cells, stages.features), nn.ReLU(inplace=True)
+        )
+
+    def forward(self, patch: Tensor) -> Tensor:
+        """patch: float32 [B, 3, side, side], any range: light and contrast are taken out first."""
+        centred = patch - patch.mean((2, 3), keepdim=True)
+        contrast = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
+        out: Tensor = self.out(self.features(centred / (contrast + MIN_CONTRAST)))
+        return out
+
+
+def _convolution(channels: int, out: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Patches:
+    """What is cut of a batch of crops."""
+
+    left_eye: Tensor  # float32 [B, 3, 48, 48]
+    right_eye: Tensor  # likewise, in a mirror
+    left_side: Tensor  # float32 [B, 3, 56, 56]
+    right_side: Tensor  # likewise, in a mirror
+    face: Tensor  # float32 [B, 3, 96, 96]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What an expression half says of a batch."""
+
+    coefficients: Tensor  # float32 [B, 51], nominally 0..1, not clipped
+    log_spread: Tensor  # float32 [B, 51], ln of the standard error of each
+    hidden: Tensor  # float32 [B, 3], logits: how much of the left eye, the right eye and the mouth is hidden
+    turn: Tensor  # float32 [B, 3], radians, to be added to the angles
+
+
+@dataclasses.dataclass(frozen=True)
+class Marks:
+    """Landmarks in units of a patch (-1..1, v down) and the ln of their spread: float32 [B, n, 3]."""
+
+    left_eye: Tensor  # LEFT_EYE_MARKS
+    right_eye: Tensor  # RIGHT_EYE_MARKS, in a mirror
+    left_side: Tensor  # LEFT_SIDE_MARKS
+    right_side: Tensor  # RIGHT_SIDE_MARKS, in a mirror
+    face: Tensor  # all POINTS
+
+
+class Expression(nn.Module):
+    """Aligned patches and a roughly known head pose to coefficients and a better pose."""
+
+    def __init__(self, design: Design = DEFAULT) -> None:
+        super().__init__()
+        self.design = design
+        eye, side, face, hidden = design.eye, design.side, design.face, design.hidden
+        self.eye = PatchNetwork(EYE.side, eye)
+        self.side = PatchNetwork(SIDE.side, side)
+        self.face = PatchNetwork(FACE.side, face)
+        parts = 2 * eye.features + 2 * side.features
+        # The face as its mirror image would be seen, for the heads that the right side shares with the left.
+        self.mirrored = nn.Sequential(nn.Linear(face.features, face.features), nn.ReLU(inplace=True))
+        self.paired_out = _head(parts + face.features + 3, hidden, 2 * len(LEFT_CHANNELS))
+        self.other_out = _head(parts + face.features + 3, hidden, 2 * len(OTHER_CHANNELS))
+        self.turn_out = _head(parts + face.features + 3, hidden // 2, 3)
+        with torch.no_grad():
+            for head, count in ((self.paired_out, len(LEFT_CHANNELS)), (self.other_out, len(OTHER_CHANNELS))):
+                bias = head[-1].get_parameter("bias")
+                bias[:count], bias[count:] = MEAN_COEFFICIENT, MEAN_LOG_SPREAD
+        self.eye_hidden, self.side_hidden = nn.Linear(eye.features, 1), nn.Linear(side.features, 1)
+        # Landmarks inside each patch are learnt beside the coefficients: features that know where lids,
+        # brows and lips are carry over to faces unlike the rendered ones. Those of the face are exported.
+        self.eye_marks = nn.Linear(eye.features, 3 * len(LEFT_EYE_MARKS))
+        self.side_marks = nn.Linear(side.features, 3 * len(LEFT_SIDE_MARKS))
+        self.face_marks = nn.Linear(face.features, 3 * POINTS)
+
+    def forward(self, patches: Patches, angles: Tensor) -> tuple[Prediction, Marks]:
+        """angles: float32 [B, 3], yaw, pitch, roll in radians, as the locator finds them."""
+        around, points = self.look(patches.face)
+        eyes, sides = self._parts(patches)
+        left_eye, right_eye = (self.eye_marks(features).unflatten(1, (-1, 3)) for features in eyes)
+        left_side, right_side = (self.side_marks(features).unflatten(1, (-1, 3)) for features in sides)
+        marks = Marks(left_eye, right_eye, left_side, right_side, points)
+        return self._predict(eyes, sides, around, angles), marks
+
+    def look(self, face: Tensor) -> tuple[Tensor, Tensor]:
+        """What the face patch, float32 [B, 3, 96, 96], shows: features [B, F] and all POINTS with the ln of
+        their spread in units of the patch (-1..1, v down), [B, POINTS, 3]."""
+        around = self._seen(self.face, face)
+        return around, self.face_marks(around).unflatten(1, (-1, 3))
+
+    def read(self, patches: Patches, around: Tensor, angles: Tensor) -> Prediction:
+        """What eyes and sides show, with `around` of `look`; the face patch itself is not looked at again."""
+        return self._predict(*self._parts(patches), around, angles)
+
+    def _seen(self, network: PatchNetwork, patch: Tensor) -> Tensor:
+        # On CPUs with bfloat16 instructions training is several times faster with them; the engine is
+        # float32.
+        with torch.autocast(patch.device.type, torch.bfloat16, enabled=self.training):
+            features: Tensor = network(patch)
+        return features.float()
+
+    def _parts(self, patches: Patches) -> tuple[list[Tensor], list[Tensor]]:
+        return (
+            self._both(self.eye, patches.left_eye, patches.right_eye),
+            self._both(self.side, patches.left_side, patches.right_side),
+        )
+
+    def _both(self, network: PatchNetwork, left: Tensor, right: Tensor) -> list[Tensor]:
+        features = self._seen(network, torch.stack([left, right], 1).flatten(0, 1))
+        return list(features.unflatten(0, (-1, 2)).unbind(1))
+
+    def _predict(self, eyes: list[Tensor], sides: list[Tensor], around: Tensor, angles: Tensor) -> Prediction:
+        mirror = angles * angles.new_tensor([-1.0, 1.0, -1.0])
+        both = torch.cat([*eyes, *sides, around, angles], 1)
+        swapped = torch.cat([*eyes[::-1], *sides[::-1], self.mirrored(around), mirror], 1)
+        parts = [self.paired_out(both), self.paired_out(swapped), self.other_out(both)]
+        values, spreads = zip(*(part.chunk(2, 1) for part in parts), strict=True)
+        order = [_ORDER.index(k) for k in range(len(ARKIT_NAMES))]
+        covered = [self.eye_hidden(eyes[0]), self.eye_hidden(eyes[1])]
+        mouth = (self.side_hidden(sides[0]) + self.side_hidden(sides[1])) / 2
+        return Prediction(
+            coefficients=torch.cat(values, 1)[:, order],
+            log_spread=torch.cat(spreads, 1)[:, order],
+            hidden=torch.cat([*covered, mouth], 1),
+            turn=self.turn_out(both),
+        )
+
+
+def _head(features: int, width: int, out: int) -> nn.Sequential:
+    last = nn.Linear(width, out)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(features, width), nn.ReLU(inplace=True), last)

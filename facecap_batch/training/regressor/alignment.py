@@ -1,0 +1,115 @@
+"""Where a batch's patches are cut: by the labels with the network's kind of errors, or by the network itself.
+
+In: a batch of labelled crops. Out: the affine map of each patch, the patches' pixels, and landmarks in units
+of a patch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from facecap_batch.engines.default_crop import CROP
+from facecap_batch.training.networks.face_regressor import FaceRegressor
+from facecap_batch.training.networks.patches import (
+    FACE,
+    WINDOWS,
+    face_affine,
+    part_affines,
+    points_in_crop,
+)
+from facecap_batch.training.regressor.batches import FaceBatch
+
+# Errors of alignment that the expression half must bear: the locator's own, measured on held-out people.
+POINT_NOISE = 0.022  # crop units, about 5 % of the distance between the eyes
+FINE_NOISE = 0.014  # likewise where landmarks have been found again in the face patch
+ANGLE_NOISE = 0.06  # radians
+WIDTH_NOISE = 0.06  # of ln(width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Alignment:
+    """By what a batch's patches are cut."""
+
+    head: Tensor  # float32 [B, 6], of which the angles and the width count
+    rough: Tensor  # float32 [B, POINTS, 2], crop units: places the face patch
+    points: Tensor  # float32 [B, POINTS, 2], crop units: places eyes and sides
+
+    def affines(self) -> list[Tensor]:
+        """Of each of patches.WINDOWS, float32 [B, 2, 3]: pixel of the patch to pixel of the crop."""
+        return [*part_affines(self.head, self.points), face_affine(self.head, self.rough)]
+
+
+def noisy_alignment(batch: FaceBatch) -> Alignment:
+    """The labels' head and points with the network's kind of errors."""
+    head = batch.head.clone()
+    head[:, :3] += torch.randn(len(head), 3) * ANGLE_NOISE
+    head[:, 5] += torch.randn(len(head)) * WIDTH_NOISE
+
+    def off(noise: float) -> Tensor:
+        shift = torch.randn(len(head), 1, 2) * noise * 0.7
+        return batch.points + shift + torch.randn_like(batch.points) * noise * 0.7
+
+    return Alignment(head, off(POINT_NOISE), off(FINE_NOISE))
+
+
+class OwnAlignment:
+    """Where a trained network itself cuts."""
+
+    def __init__(self, network: FaceRegressor) -> None:
+        self._network = network.eval()
+
+    def __call__(self, batch: FaceBatch) -> Alignment:
+        """By what the network cuts the crops of `batch`."""
+        half = np.stack([half_size(image) for image in batch.image])
+        with torch.inference_mode():
+            head, rough, _ = self._network.locator(_scaled(half))
+            affine = face_affine(head, rough)
+            face = _scaled(warp(batch.image, affine, FACE.side))
+            _, marks = self._network.expression.look(face)
+            return Alignment(head, rough, points_in_crop(marks[:, :, :2], affine, FACE.side, CROP))
+
+
+def _scaled(image: np.ndarray) -> Tensor:
+    """uint8 [B, S, S, 3] to float32 [B, 3, S, S], -1..1."""
+    return torch.from_numpy(image).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def warp_patches(image: np.ndarray, alignment: Alignment) -> list[np.ndarray]:
+    """What the network cuts of each of patches.WINDOWS, as uint8 [B, side, side, 3], from uint8 crops [B,
+    CROP, CROP, 3]."""
+    return [
+        warp(image, affine, window.side) for affine, window in zip(alignment.affines(), WINDOWS, strict=True)
+    ]
+
+
+def warp(image: np.ndarray, affines: Tensor, side: int) -> np.ndarray:
+    """One patch of every crop, uint8 [B, side, side, 3], by nearest pixel."""
+    out = np.empty((len(image), side, side, 3), np.uint8)
+    for row, affine in enumerate(affines.double().numpy()):
+        cv2.warpAffine(
+            image[row],
+            affine,
+            (side, side),
+            dst=out[row],
+            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    return out
+
+
+def half_size(image: np.ndarray) -> np.ndarray:
+    """A crop as the locator sees it: uint8 [CROP, CROP, 3] to [CROP / 2, CROP / 2, 3]."""
+    return cv2.resize(image, (CROP // 2, CROP // 2), interpolation=cv2.INTER_AREA)
+
+
+def marks_in_patch(points: Tensor, affine: Tensor, side: int, size: int) -> Tensor:
+    """Landmarks in crop units, float32 [B, n, 2], to units of a patch (-1..1, v down): the inverse of
+    `points_in_crop`."""
+    crop = (points + 1) * (size / 2) - 0.5
+    pixels = torch.einsum("bij,bnj->bni", torch.linalg.inv(affine[:, :, :2]), crop - affine[:, None, :, 2])
+    return (pixels + 0.5) * (2 / side) - 1

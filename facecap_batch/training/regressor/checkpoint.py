@@ -1,0 +1,112 @@
+"""A network in training: its weights, their average, the optimiser, what it has seen. Saved whole, resumed
+whole.
+
+In: a module. Out: a file of a run, from which training goes on as if it had never stopped, and a smaller one
+with the averaged weights alone, where another training may begin.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from facecap_batch.storage.publish import publish_bytes, published
+
+AVERAGE = 0.998  # decay of the averaged weights that are exported, per AVERAGE_EVERY steps
+AVERAGE_EVERY = 5
+AVERAGE_WARM = 10  # updates after which about half of the first weights is forgotten
+
+
+class Training:
+    """A module, what trains it and how far it is."""
+
+    def __init__(self, module: nn.Module, rate: float) -> None:
+        self.module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(module).eval()
+        self.optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.01, fused=True)
+        self.samples = 0  # crops seen
+        self.steps = 0
+        self.runs: list[str] = []  # the commands that trained it
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint, or begin with weights kept by `keep`."""
+        device = next(self.module.parameters()).device
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        self.module.load_state_dict(state.get("module", state["average"]))
+        self.average.load_state_dict(state["average"])
+        if "optimiser" in state:
+            self.optimiser.load_state_dict(state["optimiser"])
+        self.samples, self.steps, self.runs = state["samples"], state.get("steps", 0), state["runs"]
+
+    def save(self, path: Path) -> None:
+        """Publish all of it."""
+        state = {
+            "module": self.module.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "samples": self.samples,
+            "steps": self.steps,
+            "runs": self.runs,
+        }
+        with published(path) as temporary:
+            torch.save(state, temporary)
+
+    def step(self, loss: torch.Tensor, rate: float, crops: int) -> None:
+        """Learn from `loss` of `crops` crops at the learning rate `rate`."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.module.parameters(), 2.0)
+        self.optimiser.step()
+        self.samples += crops
+        self.steps += 1
+        if self.steps % AVERAGE_EVERY == 0:
+            self._average()
+
+    def _average(self) -> None:
+        decay = min(AVERAGE, 1 - AVERAGE_WARM / (AVERAGE_WARM + self.steps / AVERAGE_EVERY))
+        with torch.no_grad():
+            ours, new = self.average.state_dict().values(), self.module.state_dict().values()
+            for mean, value in zip(ours, new, strict=True):
+                mean.copy_(mean.lerp(value, 1 - decay) if mean.dtype.is_floating_point else value)
+
+
+def keep(path: Path, output: Path, figures: Mapping[str, float] | None = None) -> None:
+    """Publish what a later training begins with: the averaged weights as float16, and a card beside them.
+
+    Args:
+        path: Checkpoint of a run.
+        output: File of the weights; the card gets its name with ``.json``.
+        figures: Measured quality, by name, for the card.
+    """
+    state = torch.load(path, weights_only=True)
+    small = {
+        name: value.half() if value.dtype == torch.float32 else value
+        for name, value in state["average"].items()
+    }
+    seen = {key: state.get(key, 0) for key in ("samples", "steps")} | {"runs": state["runs"]}
+    with published(output) as temporary:
+        torch.save({"average": small, **seen}, temporary)
+    card = {"weights": output.name, "sha256": hashlib.sha256(output.read_bytes()).hexdigest(), **seen}
+    publish_bytes(
+        output.with_suffix(".json"), (json.dumps(card | {"quality": figures or {}}, indent=2) + "\n").encode()
+    )
+
+
+def learning_rate(highest: float, samples: int, warm: int, total: int, decay: float) -> float:
+    """The rate after `samples` crops: rising over `warm`, then level, falling over the last share `decay` of
+    `total`.
+
+    A schedule by crops and not by the clock is the same on every machine; the level part can be made longer
+    afterwards, the checkpoints before the fall are good for that (Hu et al. 2024, "warmup-stable-decay").
+    """
+    left = (total - samples) / max(decay * total, 1)
+    return highest * min(samples / max(warm, 1), left, 1.0) if left > 0 else 0.0
