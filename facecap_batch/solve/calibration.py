@@ -2,8 +2,8 @@
 
 In: coefficients over a clip, one column each, with a rest and a gain for each. Out: the same, 0..1 where they
 were 0..1. A regressor that is unsure underestimates a movement, and errs least at rest. Rest and gain come
-from the regressor's card, measured on people it was not trained on, or from all clips of one actor
-(`actors`), never from the clip itself: a take and a part of it get the same values.
+from the regressor's card, measured on people it was not trained on, and never from the clip: a take and a
+part of it get the same values.
 """
 
 from __future__ import annotations

@@ -34,9 +34,7 @@ POSITION_NOISE_CM = (0.01, 2.0)
 _GAP_TOLERANCE_S = 1e-6
 
 
-def solve_table(
-    raw: CoefficientTable, settings: SolveSettings | None = None, calibration: Calibration | None = None
-) -> CoefficientTable:
+def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) -> CoefficientTable:
     """Make the final table of a clip from its raw one.
 
     `face_found` stays true where the frame was measured and believed; a filled row has values, an
@@ -48,8 +46,6 @@ def solve_table(
     Args:
         raw: The table as captured.
         settings: What the solve may do; None: the defaults.
-        calibration: Of the 51 coefficients and the extra columns of `raw`, for an actor; None: that of the
-            regressor's card.
 
     Returns:
         A table with the rows of `raw`. Its metadata gain `solve`: the settings and how many rows were
@@ -79,7 +75,7 @@ def solve_table(
     shapes, unseen = _interpolated(time_s[rows], shapes[rows].astype(np.float64))
     signals = np.concatenate([shapes, quaternion, position], axis=1)
     signals = smooth(time_s[rows], signals, _signals(settings, len(raw.extra_names)))
-    signals[:, :count] = calibrated(signals[:, :count], _applied(calibration or of_card(raw), settings))
+    signals[:, :count] = calibrated(signals[:, :count], _applied(of_card(raw), settings))
     if settings.close_blinks:
         for lid in LIDS:
             signals[:, lid] = without_flicker(time_s[rows], signals[:, lid])

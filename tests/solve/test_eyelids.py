@@ -1,91 +1,17 @@
-"""Blinks are found by their shape, and the gain that closes them; closed lids do not flicker."""
+"""Closed lids do not flicker; everything else stays as it was."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from facecap_batch.solve import eyelids
-from facecap_batch.solve.eyelids import (
-    CLOSED,
-    FLICKER_S,
-    MAX_GAIN,
-    SHUT,
-    closing_gain,
-    find_blinks,
-    without_flicker,
-)
+from facecap_batch.solve.eyelids import FLICKER_S, SHUT, without_flicker
 
 FPS = 30.0
 
 
-def clip(rows: int = 300, rest: float = 0.08, peaks: dict[int, float] | None = None) -> np.ndarray:
-    """An eyelid at `rest` that blinks at the rows of `peaks`, up to their values, as real ones do."""
-    shape = np.array([0.1, 0.6, 1.0, 0.7, 0.3, 0.1])
-    lid = np.full(rows, rest)
-    for row, peak in (peaks or {}).items():
-        lid[row - 2 : row + 4] = rest + (peak - rest) * shape
-    return lid
-
-
 def times(rows: int) -> np.ndarray:
     return np.arange(rows) / FPS
-
-
-def gain_of(lid: np.ndarray, time_s: np.ndarray | None = None) -> float | None:
-    """What closes the blinks of a lid about its median."""
-    time_s = times(len(lid)) if time_s is None else time_s
-    rest = float(np.median(lid)) if len(lid) else 0.0
-    return closing_gain(lid[find_blinks(time_s, lid)], rest)
-
-
-def test_half_seen_blinks_are_closed() -> None:
-    gain = gain_of(clip(peaks={40: 0.5, 120: 0.55, 200: 0.52}))
-    assert gain is not None and 0.08 + (0.55 - 0.08) * gain == pytest.approx(CLOSED, abs=0.06)
-
-
-@pytest.mark.parametrize("fps", [24.0, 60.0, 240.0])
-def test_blinks_are_found_at_any_rate(fps: float) -> None:
-    slow = clip(rows=600, peaks={100: 0.6, 300: 0.6, 450: 0.5})
-    time_s = np.arange(0, 600 / FPS, 1 / fps)
-    found = find_blinks(time_s, np.interp(time_s, times(600), slow))
-    assert len(found) == 3
-    np.testing.assert_allclose(time_s[found], [100 / FPS, 300 / FPS, 450 / FPS], atol=0.07)
-
-
-def test_closed_blinks_stay_and_no_lid_is_stretched_without_end() -> None:
-    assert gain_of(clip(peaks={40: 0.97, 120: 0.95, 200: 0.99})) == 1.0
-    assert gain_of(clip(peaks={40: 0.25, 120: 0.25, 200: 0.25})) == MAX_GAIN
-
-
-@pytest.mark.parametrize(
-    "lid",
-    [
-        clip(),  # nothing
-        clip(peaks={100: 0.5}),  # once may be anything
-        np.clip(0.3 + 0.2 * np.sin(times(300) * 2), 0, 1),  # looking down and up
-        np.concatenate([clip(100), np.full(100, 0.5), clip(100), np.full(100, 0.5), clip(50)]),  # long rests
-        clip(rest=0.45, peaks={40: 0.7, 120: 0.7, 200: 0.7}),  # eyes half closed throughout
-        clip() + np.random.default_rng(0).normal(0, 0.02, 300),  # noise
-        np.zeros(0),
-        np.zeros(2),
-    ],
-    ids=["still", "one", "slow", "long", "drowsy", "noise", "empty", "tiny"],
-)
-def test_what_is_no_blink_says_nothing_of_blinks(lid: np.ndarray) -> None:
-    assert gain_of(lid) is None
-
-
-def test_twitches_among_full_blinks_do_not_stretch_them() -> None:
-    lid = clip(600, peaks={40: 0.97, 120: 0.3, 180: 0.28, 240: 0.96, 300: 0.3, 400: 0.98, 500: 0.95})
-    assert gain_of(lid) == pytest.approx(1.0, abs=0.02)
-
-
-def test_a_long_clip_does_not_depend_on_how_it_is_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    lid = clip(600, peaks={40: 0.5, 99: 0.55, 200: 0.52, 597 - 3: 0.4})
-    whole = find_blinks(times(600), lid)
-    monkeypatch.setattr(eyelids, "BLOCK_ROWS", 7)
-    np.testing.assert_array_equal(find_blinks(times(600), lid), whole)
 
 
 @pytest.mark.parametrize("fps", [24.0, 30.0, 60.0, 240.0])

@@ -22,6 +22,10 @@ from facecap_batch.training.rendering.dataset import FaceShard
 
 # How much less a channel moves than unseen people do stands in the card, up to this: above, it is noise.
 MAX_GAIN = 2.0
+# A face whose strongest coefficient is below this is at rest. People differ there, and what nine of ten of
+# them stay below is where a channel rests: stretched about that, hardly anybody's resting face moves.
+AT_REST = 0.1
+REST_QUANTILE = 0.9
 
 
 def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs: list[str]) -> EngineCard:
@@ -29,15 +33,19 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
 
     `heldout`: crops of people it was not trained on; `runs`: the commands that trained it, in order.
     """
-    qualities, nominal, moved = [], [], []
+    qualities, nominal, moved, resting = [], [], [], []
     for shard in heldout:
         outputs, points, _, _ = predict(network, shard)
         moved.append(outputs[:, : len(ARKIT_NAMES)].std(axis=0) / shard.coefficients.std(axis=0))
+        resting.append(outputs[shard.coefficients.max(axis=1) < AT_REST, : len(ARKIT_NAMES)])
         qualities.append(measure(outputs, points, shard))
         nominal.append(np.median(shard.head[:, 3:], axis=0))
     u, v, s = np.mean(nominal, axis=0)
     per_channel = np.mean([quality.correlation for quality in qualities], axis=0)
-    gains = np.clip(1 / np.maximum(np.mean(moved, axis=0), 1e-3), 1.0, MAX_GAIN)
+    full = np.clip(1 / np.maximum(np.mean(moved, axis=0), 1e-3), 1.0, MAX_GAIN)
+    gains = 1 + (full - 1) * np.maximum(per_channel, 0)  # noise is stretched too: the less r, the less of it
+    at_rest = np.concatenate(resting)
+    rest = np.quantile(at_rest, REST_QUANTILE, axis=0) if len(at_rest) else np.zeros(len(ARKIT_NAMES))
     contract = regressor_card("facecap-regressor")
     card = dataclasses.replace(
         contract,
@@ -53,6 +61,7 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
             "nominal_s": round(float(s), 4),
         },
         gains={name: round(float(gain), 2) for name, gain in zip(ARKIT_NAMES, gains, strict=True)},
+        rest={name: round(float(value), 3) for name, value in zip(ARKIT_NAMES, rest, strict=True)},
         architecture={"network": "FaceRegressor", "parameters": sum(p.numel() for p in network.parameters())},
         training={
             "data": "rendered people only: ICT-FaceKit (MIT), skins and brows of MakeHuman (CC0), procedures",
