@@ -74,7 +74,7 @@ CloseBlinks = Annotated[
     bool,
     typer.Option(
         "--close-blinks/--no-close-blinks",
-        help="Stretch the lids by their gain and hold closed ones shut, or keep them as measured.",
+        help="Stretch full blinks until the eye is closed, or keep them as measured.",
         rich_help_panel=SOLVE_PANEL,
     ),
 ]

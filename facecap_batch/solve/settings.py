@@ -25,7 +25,7 @@ class SolveSettings:
     head_smoothing: float = 1.0  # of rotation and position
     amplitude: float = 1.0  # share of the regressor's known damping that is compensated; lids apart
     reject_outliers: bool = True  # drop frames whose head pose jumps away and back
-    close_blinks: bool = True  # stretch the lids by their gain, and hold closed ones shut where they flicker
+    close_blinks: bool = True  # stretch the lids so that the clip's full blinks close them, without flicker
 
     def __post_init__(self) -> None:
         """Raises ValueError for a number below 0."""

@@ -3,9 +3,10 @@
 In: the raw `CoefficientTable` of a clip. Out: another one with the same rows. Frames whose head pose cannot
 be true are dropped; coefficients of parts of the face that were hidden are interpolated from where they were
 last seen to where they are seen next; measured frames are smoothed (see `smoothing`), movements that the
-regressor is known to damp are stretched above where each coefficient rests (see `calibration`), short gaps
-are filled between their smoothed ends, long gaps stay empty, coefficients are clipped to 0..1 and angles
-unwrapped. The raw table is not touched, so this can be redone without decoding a frame.
+regressor is known to damp are stretched above where each coefficient rests (see `calibration`), blinks closed
+(see `eyelids`), short gaps are filled between their smoothed ends, long gaps stay empty, coefficients are
+clipped to 0..1 and angles unwrapped. The raw table is not touched, so this can be redone without decoding a
+frame.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
 from facecap_batch.solve import quaternions
 from facecap_batch.solve.calibration import Calibration, calibrated, of_card
-from facecap_batch.solve.eyelids import LIDS, without_flicker
+from facecap_batch.solve.eyelids import LIDS, with_closed_blinks, without_flicker
 from facecap_batch.solve.outliers import outliers
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.solve.smoothing import Signals, positive_steps, smooth
@@ -78,7 +79,8 @@ def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) ->
     signals[:, :count] = calibrated(signals[:, :count], _applied(of_card(raw), settings))
     if settings.close_blinks:
         for lid in LIDS:
-            signals[:, lid] = without_flicker(time_s[rows], signals[:, lid])
+            closed = with_closed_blinks(time_s[rows], signals[:, lid])
+            signals[:, lid] = without_flicker(time_s[rows], closed)
     quaternion = quaternions.normalised(signals[:, count : count + 4])
     linear = np.concatenate([signals[:, :count], signals[:, count + 4 :], raw.box[rows]], axis=1)
 
@@ -133,10 +135,9 @@ def _interpolated(
 
 
 def _applied(calibration: Calibration, settings: SolveSettings) -> Calibration:
-    """What the settings leave of a calibration: `amplitude` of it, of the lids all or nothing."""
+    """What the settings leave of a calibration: `amplitude` of it; lids have `eyelids` instead."""
     gain = 1 + settings.amplitude * (calibration.gain - 1)
-    lids = list(LIDS)
-    gain[lids] = calibration.gain[lids] if settings.close_blinks else 1.0
+    gain[list(LIDS)] = 1.0
     return Calibration(calibration.rest, gain)
 
 

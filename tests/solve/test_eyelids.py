@@ -1,17 +1,96 @@
-"""Closed lids do not flicker; everything else stays as it was."""
+"""Blinks are found by their shape and stretched to closed; everything else stays as it was."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from facecap_batch.solve.eyelids import FLICKER_S, SHUT, without_flicker
+from facecap_batch.solve import eyelids
+from facecap_batch.solve.eyelids import (
+    CLOSED,
+    FLICKER_S,
+    MAX_GAIN,
+    SHUT,
+    find_blinks,
+    with_closed_blinks,
+    without_flicker,
+)
 
 FPS = 30.0
 
 
+def clip(rows: int = 300, rest: float = 0.08, peaks: dict[int, float] | None = None) -> np.ndarray:
+    """An eyelid at `rest` that blinks at the rows of `peaks`, up to their values, as real ones do."""
+    shape = np.array([0.1, 0.6, 1.0, 0.7, 0.3, 0.1])
+    lid = np.full(rows, rest)
+    for row, peak in (peaks or {}).items():
+        lid[row - 2 : row + 4] = rest + (peak - rest) * shape
+    return lid
+
+
 def times(rows: int) -> np.ndarray:
     return np.arange(rows) / FPS
+
+
+def test_half_seen_blinks_are_closed_and_the_resting_lid_stays() -> None:
+    lid = clip(peaks={40: 0.5, 120: 0.55, 200: 0.52})
+    out = with_closed_blinks(times(300), lid)
+    assert out[120] == pytest.approx(CLOSED, abs=0.06)
+    np.testing.assert_array_equal(out[lid <= 0.08], lid[lid <= 0.08])
+    assert (out >= lid).all()
+    order = np.argsort(lid, kind="stable")
+    assert (np.diff(out[order]) >= 0).all()  # what was lower stays lower
+
+
+@pytest.mark.parametrize("fps", [24.0, 60.0, 240.0])
+def test_blinks_are_found_at_any_rate(fps: float) -> None:
+    slow = clip(rows=600, peaks={100: 0.6, 300: 0.6, 450: 0.5})
+    time_s = np.arange(0, 600 / FPS, 1 / fps)
+    found = find_blinks(time_s, np.interp(time_s, times(600), slow))
+    assert len(found) == 3
+    np.testing.assert_allclose(time_s[found], [100 / FPS, 300 / FPS, 450 / FPS], atol=0.07)
+
+
+def test_closed_blinks_stay_and_no_lid_is_stretched_without_end() -> None:
+    closed = clip(peaks={40: 0.97, 120: 0.95, 200: 0.99})
+    np.testing.assert_allclose(with_closed_blinks(times(300), closed), closed)
+    faint = clip(peaks={40: 0.25, 120: 0.25, 200: 0.25})
+    out = with_closed_blinks(times(300), faint)
+    np.testing.assert_allclose(out[40] - 0.08, MAX_GAIN * (0.25 - 0.08))
+
+
+@pytest.mark.parametrize(
+    "lid",
+    [
+        clip(),  # nothing
+        clip(peaks={100: 0.5}),  # once may be anything
+        np.clip(0.3 + 0.2 * np.sin(times(300) * 2), 0, 1),  # looking down and up
+        np.concatenate([clip(100), np.full(100, 0.5), clip(100), np.full(100, 0.5), clip(50)]),  # long rests
+        clip(rest=0.45, peaks={40: 0.7, 120: 0.7, 200: 0.7}),  # eyes half closed throughout
+        np.zeros(0),
+        np.zeros(2),
+    ],
+    ids=["still", "one", "slow", "long", "drowsy", "empty", "tiny"],
+)
+def test_what_is_no_blink_is_left_alone(lid: np.ndarray) -> None:
+    np.testing.assert_array_equal(with_closed_blinks(times(len(lid)), lid), lid)
+
+
+def test_twitches_among_full_blinks_do_not_stretch_them() -> None:
+    lid = clip(600, peaks={40: 0.97, 120: 0.3, 180: 0.28, 240: 0.96, 300: 0.3, 400: 0.98, 500: 0.95})
+    np.testing.assert_allclose(with_closed_blinks(times(600), lid), lid, atol=0.01)
+
+
+def test_noise_is_no_blink() -> None:
+    noisy = clip() + np.random.default_rng(0).normal(0, 0.02, 300)
+    np.testing.assert_array_equal(with_closed_blinks(times(300), noisy), noisy)
+
+
+def test_a_long_clip_does_not_depend_on_how_it_is_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    lid = clip(600, peaks={40: 0.5, 99: 0.55, 200: 0.52, 597 - 3: 0.4})
+    whole = with_closed_blinks(times(600), lid)
+    monkeypatch.setattr(eyelids, "BLOCK_ROWS", 7)
+    np.testing.assert_array_equal(with_closed_blinks(times(600), lid), whole)
 
 
 @pytest.mark.parametrize("fps", [24.0, 30.0, 60.0, 240.0])
