@@ -25,39 +25,22 @@ from facecap_batch.training.networks.expression import Expression, Patches
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import halve
 from facecap_batch.training.networks.patches import EYE, WINDOWS, cut, points_in_crop
-from facecap_batch.training.regressor import augmentation, distillation, export, losses, quality
+from facecap_batch.training.regressor import augmentation, distillation, export
 from facecap_batch.training.regressor import batches as face_batches
 from facecap_batch.training.regressor.alignment import (
-    Alignment,
     OwnAlignment,
     marks_in_patch,
     warp_patches,
 )
 from facecap_batch.training.regressor.augmentation import to_input
 from facecap_batch.training.regressor.batches import FaceBatch, FaceBatches, mirror
-from facecap_batch.training.regressor.checkpoint import learning_rate
-from facecap_batch.training.regressor.examples import Example, example, hidden_share
+from facecap_batch.training.regressor.examples import hidden_share
 from facecap_batch.training.regressor.negatives import negatives
 from facecap_batch.training.rendering import dataset
+from tests.support.crops import batch_of, true_alignment
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "jobs"))
 import train_regressor
-
-
-def true_alignment(batch: FaceBatch) -> Alignment:
-    """Cuts where the labels say."""
-    return Alignment(batch.head, batch.points, batch.points)
-
-
-def example_of(batch: FaceBatch, alignment: Alignment | None = None) -> Example:
-    """`batch` cut where the labels say, its pixels as they are."""
-    return example(batch, alignment or true_alignment(batch), np.random.default_rng(2), strength=0.0)
-
-
-def batch_of(shard: dataset.FaceShard, count: int) -> FaceBatch:
-    names = ("coefficients", "head", "points", "covered")
-    tensors = [torch.from_numpy(getattr(shard, name)[:count]) for name in names]
-    return FaceBatch(shard.image[:count], *tensors)
 
 
 def test_mirroring_twice_is_nothing(shard):
@@ -144,22 +127,6 @@ def test_aligned_patches_turn_the_head_that_the_whole_crop_shows(shard):
     torch.testing.assert_close(outputs[:, 54:], head[:, 3:])
 
 
-def test_a_wrong_pose_is_turned_back_by_what_is_learnt(shard):
-    """The loss is least where the turn makes up for the error of the angles."""
-    batch = batch_of(shard, 16)
-    torch.manual_seed(0)
-    expression = Expression().eval()
-    off = torch.tensor([0.1, -0.05, 0.08, 0.0, 0.0, 0.0])
-
-    def loss(turn: torch.Tensor) -> float:
-        with torch.no_grad():
-            expression.turn_out[-1].bias.copy_(turn)
-            given = example_of(batch, Alignment(batch.head + off, batch.points, batch.points))
-            return losses.expression_loss(expression, given, torch.ones(51)).item()
-
-    assert loss(-off[:3]) < loss(torch.zeros(3)) < loss(off[:3])
-
-
 def test_a_picture_without_colour_has_none(shard, monkeypatch):
     monkeypatch.setattr(augmentation, "GREY", 1.0)
     grey = to_input(shard.image[:4], np.random.default_rng(0), strength=1e-6)
@@ -201,22 +168,6 @@ def test_marks_lie_where_they_are_seen(shard):
         assert abs((x + 0.5) * step - 1 - u) < 2 * step and abs((y + 0.5) * step - 1 - v) < 2 * step
 
 
-def test_an_error_shared_by_all_pictures_of_a_person_weighs_less():
-    """The same squared error costs OFFSET_WEIGHT where it is one person's offset."""
-    weights = torch.ones(51)
-
-    def loss(labels: torch.Tensor) -> float:
-        return losses.movement_error(torch.full((16, 51), 0.1), labels, weights).item()
-
-    predicted = torch.full((16, 51), 0.1)
-    assert loss(predicted) == 0
-    offset = loss(predicted + 0.5)
-    signs = torch.from_numpy(np.tile([1.0, -1.0], 8)).float()[:, None]
-    moving = loss(predicted + 0.5 * signs)
-    assert offset == pytest.approx(losses.OFFSET_WEIGHT * 0.25, rel=1e-3)
-    assert moving == pytest.approx(0.25 * 8 / 7, rel=1e-3)
-
-
 def test_a_batch_is_mixed_and_in_range(folder):
     batch = next(iter(FaceBatches([folder], 16, seed=0)))
     assert batch.image.shape == (16, dataset.CROP, dataset.CROP, 3)
@@ -240,36 +191,6 @@ def test_negatives_are_pictures_of_many_kinds(shard):
     upright = {face.tobytes() for face in shard.image}
     assert not any(picture.tobytes() in upright for picture in pictures)
     assert len(np.unique(pictures.reshape(24, -1).mean(axis=1).round(2))) > 20
-
-
-def test_what_one_side_does_alone_is_a_signal_of_its_own():
-    """Of two errors of one size, the one by which left and right differ costs more where they hardly do."""
-    rng = np.random.default_rng(0)
-    both = rng.normal(0, 0.3, (512, len(LEFT_CHANNELS)))
-    apart = rng.normal(0, 0.05, both.shape)
-    labels = np.zeros((512, 51), np.float32)
-    labels[:, LEFT_CHANNELS], labels[:, RIGHT_CHANNELS] = both + apart, both - apart
-    weights = losses.signal_weights(labels)
-    torch.testing.assert_close(losses.signals() @ losses.signals().T, torch.eye(51))
-    truth = torch.zeros(16, 51)
-    error = torch.zeros(16, 51)
-    error[::2] = 0.1
-    same, other = error.clone(), error.clone()
-    same[:, [*RIGHT_CHANNELS]] = error[:, [*LEFT_CHANNELS]]
-    other[:, [*RIGHT_CHANNELS]] = -error[:, [*LEFT_CHANNELS]]
-    assert losses.movement_error(other, truth, weights) > 2 * losses.movement_error(same, truth, weights)
-
-
-def test_a_spread_is_least_costly_where_it_is_the_errors_own():
-    errors = torch.randn(20000, generator=torch.Generator().manual_seed(0)) * 0.1
-    costs = [losses.spread_error(errors, torch.full_like(errors, float(np.log(s)))) for s in (0.05, 0.1, 0.2)]
-    assert costs[1] < costs[0] and costs[1] < costs[2]
-
-
-def test_the_rate_rises_stays_and_falls_by_crops_alone():
-    rates = [learning_rate(1.0, samples, 100, 1000, 0.2) for samples in (0, 50, 100, 500, 800, 900, 1000)]
-    assert rates == [0.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.0]
-    assert learning_rate(1.0, 900, 100, 2000, 0.2) == 1.0  # a longer run is level for longer
 
 
 def test_batches_hold_as_many_people_of_each_family(shard, folder, tmp_path):
@@ -403,35 +324,6 @@ def test_batches_bring_what_was_taught_of_their_own_crops(shard, folder, tmp_pat
     for _ in range(4):
         batch = next(batches)
         torch.testing.assert_close(batch.distilled, batch.coefficients)
-
-
-def test_a_pupil_is_drawn_to_what_its_teachers_say(shard):
-    batch = batch_of(shard, 16)
-    torch.manual_seed(0)
-    expression, weights = Expression().eval(), torch.ones(51)
-    given = example_of(batch)
-    with torch.no_grad():
-        predicted = expression(given.patches, given.angles)[0].coefficients
-
-    def loss(distilled: torch.Tensor) -> float:
-        with torch.no_grad():
-            lesson = dataclasses.replace(given, distilled=distilled)
-            return losses.expression_loss(expression, lesson, weights).item()
-
-    signs = torch.from_numpy(np.tile([1.0, -1.0], 8)).float()[:, None]
-    assert loss(predicted + 0.5 * signs) - loss(predicted) == pytest.approx(
-        2 * losses.DISTILLATION_SHARE * 0.25 * 8 / 7, rel=1e-3
-    )
-
-
-def test_figures_of_perfect_and_of_constant_predictions(shard):
-    perfect = np.concatenate([shard.coefficients, shard.head], axis=1)
-    figures = quality.measure(perfect, shard.points, shard)
-    moving = shard.coefficients.std(axis=0) > 0
-    assert figures.correlation[moving].min() > 0.999
-    assert figures.rotation_degrees < 0.1 and figures.points_percent == 0
-    constant = np.repeat(perfect.mean(axis=0, keepdims=True), len(perfect), axis=0)
-    assert abs(quality.measure(constant, shard.points, shard).mean_r) < 1e-6
 
 
 def test_a_whole_regressor_gives_the_contract(shard):

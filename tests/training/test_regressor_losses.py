@@ -1,0 +1,109 @@
+"""What the regressor's losses, schedule and figures make of errors."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from facecap_batch.training.mirror import LEFT_CHANNELS, RIGHT_CHANNELS
+from facecap_batch.training.networks.expression import Expression
+from facecap_batch.training.regressor import losses, quality
+from facecap_batch.training.regressor.alignment import (
+    Alignment,
+)
+from facecap_batch.training.regressor.checkpoint import learning_rate
+from tests.support.crops import batch_of, example_of
+
+
+def test_a_wrong_pose_is_turned_back_by_what_is_learnt(shard):
+    """The loss is least where the turn makes up for the error of the angles."""
+    batch = batch_of(shard, 16)
+    torch.manual_seed(0)
+    expression = Expression().eval()
+    off = torch.tensor([0.1, -0.05, 0.08, 0.0, 0.0, 0.0])
+
+    def loss(turn: torch.Tensor) -> float:
+        with torch.no_grad():
+            expression.turn_out[-1].bias.copy_(turn)
+            given = example_of(batch, Alignment(batch.head + off, batch.points, batch.points))
+            return losses.expression_loss(expression, given, torch.ones(51)).item()
+
+    assert loss(-off[:3]) < loss(torch.zeros(3)) < loss(off[:3])
+
+
+def test_an_error_shared_by_all_pictures_of_a_person_weighs_less():
+    """The same squared error costs OFFSET_WEIGHT where it is one person's offset."""
+    weights = torch.ones(51)
+
+    def loss(labels: torch.Tensor) -> float:
+        return losses.movement_error(torch.full((16, 51), 0.1), labels, weights).item()
+
+    predicted = torch.full((16, 51), 0.1)
+    assert loss(predicted) == 0
+    offset = loss(predicted + 0.5)
+    signs = torch.from_numpy(np.tile([1.0, -1.0], 8)).float()[:, None]
+    moving = loss(predicted + 0.5 * signs)
+    assert offset == pytest.approx(losses.OFFSET_WEIGHT * 0.25, rel=1e-3)
+    assert moving == pytest.approx(0.25 * 8 / 7, rel=1e-3)
+
+
+def test_what_one_side_does_alone_is_a_signal_of_its_own():
+    """Of two errors of one size, the one by which left and right differ costs more where they hardly do."""
+    rng = np.random.default_rng(0)
+    both = rng.normal(0, 0.3, (512, len(LEFT_CHANNELS)))
+    apart = rng.normal(0, 0.05, both.shape)
+    labels = np.zeros((512, 51), np.float32)
+    labels[:, LEFT_CHANNELS], labels[:, RIGHT_CHANNELS] = both + apart, both - apart
+    weights = losses.signal_weights(labels)
+    torch.testing.assert_close(losses.signals() @ losses.signals().T, torch.eye(51))
+    truth = torch.zeros(16, 51)
+    error = torch.zeros(16, 51)
+    error[::2] = 0.1
+    same, other = error.clone(), error.clone()
+    same[:, [*RIGHT_CHANNELS]] = error[:, [*LEFT_CHANNELS]]
+    other[:, [*RIGHT_CHANNELS]] = -error[:, [*LEFT_CHANNELS]]
+    assert losses.movement_error(other, truth, weights) > 2 * losses.movement_error(same, truth, weights)
+
+
+def test_a_spread_is_least_costly_where_it_is_the_errors_own():
+    errors = torch.randn(20000, generator=torch.Generator().manual_seed(0)) * 0.1
+    costs = [losses.spread_error(errors, torch.full_like(errors, float(np.log(s)))) for s in (0.05, 0.1, 0.2)]
+    assert costs[1] < costs[0] and costs[1] < costs[2]
+
+
+def test_the_rate_rises_stays_and_falls_by_crops_alone():
+    rates = [learning_rate(1.0, samples, 100, 1000, 0.2) for samples in (0, 50, 100, 500, 800, 900, 1000)]
+    assert rates == [0.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.0]
+    assert learning_rate(1.0, 900, 100, 2000, 0.2) == 1.0  # a longer run is level for longer
+
+
+def test_a_pupil_is_drawn_to_what_its_teachers_say(shard):
+    batch = batch_of(shard, 16)
+    torch.manual_seed(0)
+    expression, weights = Expression().eval(), torch.ones(51)
+    given = example_of(batch)
+    with torch.no_grad():
+        predicted = expression(given.patches, given.angles)[0].coefficients
+
+    def loss(distilled: torch.Tensor) -> float:
+        with torch.no_grad():
+            lesson = dataclasses.replace(given, distilled=distilled)
+            return losses.expression_loss(expression, lesson, weights).item()
+
+    signs = torch.from_numpy(np.tile([1.0, -1.0], 8)).float()[:, None]
+    assert loss(predicted + 0.5 * signs) - loss(predicted) == pytest.approx(
+        2 * losses.DISTILLATION_SHARE * 0.25 * 8 / 7, rel=1e-3
+    )
+
+
+def test_figures_of_perfect_and_of_constant_predictions(shard):
+    perfect = np.concatenate([shard.coefficients, shard.head], axis=1)
+    figures = quality.measure(perfect, shard.points, shard)
+    moving = shard.coefficients.std(axis=0) > 0
+    assert figures.correlation[moving].min() > 0.999
+    assert figures.rotation_degrees < 0.1 and figures.points_percent == 0
+    constant = np.repeat(perfect.mean(axis=0, keepdims=True), len(perfect), axis=0)
+    assert abs(quality.measure(constant, shard.points, shard).mean_r) < 1e-6
