@@ -6,27 +6,11 @@ import struct
 import subprocess
 import sys
 import zlib
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
-
-TOP_LEVEL = [
-    "FBXHeaderExtension",
-    "FileId",
-    "CreationTime",
-    "Creator",
-    "GlobalSettings",
-    "Documents",
-    "References",
-    "Definitions",
-    "Objects",
-    "Connections",
-    "Takes",
-]
-RATES = [Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(60000, 1001)]
 
 
 def parse(data: bytes) -> tuple[list, int]:

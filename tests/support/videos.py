@@ -15,6 +15,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from facecap_batch.video.decoder import decode
+
 BITS = 8
 WIDTH, HEIGHT = 128, 96
 
@@ -166,3 +168,8 @@ def _silence(seconds: float) -> Iterable[av.AudioFrame]:
             plane.update(bytes(plane.buffer_size))
         frame.sample_rate, frame.pts, frame.time_base = 44100, block * 1024, Fraction(1, 44100)
         yield frame
+
+
+def numbers(path: Path, **arguments: object) -> list[int]:
+    """The numbers drawn into the decoded frames of a video, in order; `arguments` go to `decode`."""
+    return [number_of(frame.rgb()) for frame in decode(path, **arguments)]  # type: ignore[arg-type]
