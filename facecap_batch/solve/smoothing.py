@@ -4,7 +4,7 @@ In: the times of the measured rows and their values, one column per signal. Out:
 rows.
 
 The signal is split into three bands and a rest by local straight-line fits under ever wider kernels. Each
-band is kept where its local energy stands out from what noise of the signal's own level would leave there,
+band is kept where its local energy stands out from what the noise around it (see `noise`) would leave there,
 and dropped where it does not (empirical Wiener shrinkage). A blink fills its bands and passes; jitter of a
 resting face does not. Kernels are symmetric and measured in seconds, so the result has no lag and does not
 depend on the frame rate being constant. Only additions, multiplications, divisions and square roots are
@@ -13,10 +13,10 @@ used, in a fixed order, so the same input gives the same bytes.
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from numpy.typing import NDArray
+
+from facecap_batch.solve.noise import Signals, noise_level
 
 # Half widths of the kernels, seconds. The first spans two frames at 30 fps on either side, the least that
 # can tell jitter from motion; the last is a slow facial movement (a smile takes about 0.4 s to build).
@@ -24,32 +24,11 @@ HALF_WIDTHS_S = (0.1, 0.2, 0.4)
 # A band passes when its local energy exceeds this many times (squared) that of the noise. At 2 nearly all
 # of what white noise leaves in a band is dropped, and a blink keeps more than nine tenths of its height.
 THRESHOLD = 2.0
-# Noise is measured at the median frame, for a face is still most of the time. The chi-square distribution's
-# median by degrees of freedom (a unit quaternion's four columns have three) makes a deviation of it.
-NOISE_QUANTILE = 0.5
-_CHI_SQUARE = {1: 0.4549, 2: 1.3863, 3: 2.3660}
 # No row looks at more neighbours than this on either side, whatever the frame rate: bounds the cost per row.
 MAX_NEIGHBOURS = 128
 # Rows and columns handled at once: keep the working arrays in the processor's cache.
 BLOCK_ROWS = 4096
 COLUMNS_AT_ONCE = 8
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Signals:
-    """How the columns of an array behave as signals. Columns of one group share one decision about what is
-    noise."""
-
-    group: NDArray[np.int64]  # [C], group number of each column, from 0, ascending
-    strength: NDArray[np.float64]  # [C], 1: default, 0: column untouched, more: smoother
-    noise_floor: NDArray[np.float64]  # [C], unit of the column: noise that is always assumed
-    noise_ceiling: NDArray[np.float64]  # [C], unit of the column: what is larger counts as motion
-
-    def where(self, chosen: NDArray[np.int64]) -> Signals:
-        """The signals of the `chosen` columns."""
-        return Signals(
-            self.group[chosen], self.strength[chosen], self.noise_floor[chosen], self.noise_ceiling[chosen]
-        )
 
 
 def positive_steps(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -70,56 +49,6 @@ def positive_steps(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([[0.0], np.cumsum(steps)])[: len(time_s)]
 
 
-def noise_level(
-    time_s: NDArray[np.float64], values: NDArray[np.float64], signals: Signals
-) -> NDArray[np.float64]:
-    """Standard deviation of the white noise in each column, between its floor and its ceiling.
-
-    Measured by how far rows lie off the cubic through their two neighbours on either side, which follows
-    even speech; of these distances the median is taken, so that the quiet frames decide. Rows at a
-    column's lowest or highest value do not count: a coefficient that rests on its bound shows no noise.
-
-    Args:
-        time_s: float64 [N], seconds, rising.
-        values: float64 [N, C], finite.
-        signals: Of the C columns.
-
-    Returns:
-        float64 [C], unit of the columns.
-    """
-    level = np.zeros(values.shape[1])
-    if len(values) >= 5:
-        weights = _cubic_weights(time_s)
-        scale = 1 / np.sqrt(1 + (weights * weights).sum(axis=0))
-        for number in np.unique(signals.group):
-            members = np.flatnonzero(signals.group == number)
-            energy = np.zeros(len(values) - 4)
-            counts = np.ones(len(values) - 4, bool)
-            for column in members:
-                signal = values[:, column]
-                middle = signal[2:-2]
-                off = middle - weights[0] * signal[:-4] - weights[1] * signal[1:-3]
-                off = (off - weights[2] * signal[3:-1] - weights[3] * signal[4:]) * scale
-                energy += off * off
-                counts &= (middle > signal.min()) & (middle < signal.max())
-            if counts.any():
-                quiet = np.quantile(energy[counts], NOISE_QUANTILE)
-                level[members] = np.sqrt(quiet / _CHI_SQUARE[min(len(members), 3)])
-    return np.clip(level, signals.noise_floor, signals.noise_ceiling)
-
-
-def _cubic_weights(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lagrange weights float64 [4, N - 4] of the rows two before, one before, one after and two after each
-    inner row."""
-    lags = [time_s[offset : len(time_s) - 4 + offset] - time_s[2:-2] for offset in (0, 1, 3, 4)]
-    weights = np.ones((4, len(time_s) - 4))
-    for i, lag in enumerate(lags):
-        for j, other in enumerate(lags):
-            if i != j:
-                weights[i] *= other / (other - lag)
-    return weights
-
-
 def smooth(time_s: NDArray[np.float64], values: NDArray[np.float64], signals: Signals) -> NDArray[np.float64]:
     """Smooth each column of `values`.
 
@@ -136,14 +65,14 @@ def smooth(time_s: NDArray[np.float64], values: NDArray[np.float64], signals: Si
     if len(values) < 3 or not len(active):
         return result
     chosen = signals.where(active)
-    noise = noise_level(time_s, values[:, active], chosen) * chosen.strength
+    noise = noise_level(time_s, values[:, active], chosen) * chosen.strength[:, None]
     reach = _reach(time_s)
     halo = 2 * reach[-1]
     for start in range(0, len(values), BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, len(values))
         low, high = max(0, start - halo), min(len(values), stop + halo)
         columns = np.ascontiguousarray(values[low:high, active].T)
-        block = _smooth_block(time_s[low:high], columns, reach, chosen.group, noise)
+        block = _smooth_block(time_s[low:high], columns, reach, chosen.group, noise[:, low:high])
         result[start:stop, active] = block[:, start - low : stop - low].T
     return result
 
@@ -190,7 +119,7 @@ def _gain(
     noise: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """The share of a band to keep, float64 [C, N], 0..1: Wiener's 1 - noise / energy, 0 below THRESHOLD."""
-    expected = noise_gain * (THRESHOLD * noise[:, None]) ** 2
+    expected = noise_gain * (THRESHOLD * noise) ** 2
     for number in np.unique(group[:-1][group[1:] == group[:-1]]):
         members = np.flatnonzero(group == number)
         # A unit quaternion moves in three directions, whatever its number of columns.

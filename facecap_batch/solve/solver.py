@@ -22,9 +22,10 @@ from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
 from facecap_batch.solve import quaternions
 from facecap_batch.solve.calibration import Calibration, calibrated, of_card
 from facecap_batch.solve.eyelids import LIDS, with_closed_blinks, without_flicker
+from facecap_batch.solve.noise import Signals
 from facecap_batch.solve.outliers import outliers
 from facecap_batch.solve.settings import SolveSettings
-from facecap_batch.solve.smoothing import Signals, positive_steps, smooth
+from facecap_batch.solve.smoothing import positive_steps, smooth
 
 # Noise that smoothing takes for granted, and the most it believes in, per signal: what is larger is motion.
 COEFFICIENT_NOISE = (0.003, 0.05)
@@ -164,6 +165,7 @@ def _signals(settings: SolveSettings, extra: int) -> Signals:
         strength=np.array([*strengths, *[settings.head_smoothing] * 7], np.float64),
         noise_floor=low,
         noise_ceiling=high,
+        bounded=np.arange(count + 7) < len(ARKIT_NAMES),
     )
 
 
