@@ -33,6 +33,8 @@ HEAD_ANGLE_NAMES = ("headYaw", "headPitch", "headRoll")
 HEAD_POSITION_NAMES = ("headX", "headY", "headZ")
 BOX_NAMES = ("x0", "y0", "x1", "y1")
 OUTPUT_NAMES: tuple[str, ...] = ARKIT_NAMES + HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES
+# Columns of a raw table whose regressor says how sure it is: the standard error of each coefficient.
+SPREAD_NAMES: tuple[str, ...] = tuple(f"{name}Spread" for name in ARKIT_NAMES)
 
 SCHEMA = pa.schema(
     [
@@ -90,8 +92,9 @@ class ClipInfo:
 class CoefficientTable:
     """One track of one clip: one row for every decoded frame, found or not.
 
-    Rows in which nothing is known hold NaN in `box`, `score`, `coefficients`, `head` and `extra` (null in
-    Parquet); where a part of the face is hidden, the coefficients that depend on it do (REGION_CHANNELS).
+    Rows in which nothing is known hold NaN in `box`, `score`, `coefficients`, `head`, `extra` and `spread`
+    (null in Parquet); where a part of the face is hidden, the coefficients that depend on it do
+    (REGION_CHANNELS).
     Columns that the regressor has no output for hold NaN throughout.
     """
 
@@ -106,12 +109,16 @@ class CoefficientTable:
     track: int = 0
     extra_names: tuple[str, ...] = ()  # outputs of the regressor that are in none of the above: E columns
     extra: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))  # [N, E]
+    # float32 [N, 51], standard error of each coefficient; [N, 0] where the regressor does not say, or solved.
+    spread: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)  # engines, hashes, licence ...
 
     def __post_init__(self) -> None:
         """Raises ValueError where the columns do not belong together."""
         if not self.extra_names and not self.extra.size:
             object.__setattr__(self, "extra", np.zeros((len(self), 0), np.float32))
+        if not self.spread.size:
+            object.__setattr__(self, "spread", np.zeros((len(self), 0), np.float32))
         rows = len(self.frame_index)
         shapes: dict[str, tuple[int, ...]] = {
             "frame_index": (rows,),
@@ -122,6 +129,7 @@ class CoefficientTable:
             "coefficients": (rows, len(ARKIT_NAMES)),
             "head": (rows, len(HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES)),
             "extra": (rows, len(self.extra_names)),
+            "spread": (rows, len(self.spread_names)),
         }
         wrong = [
             f"{name} is {list(getattr(self, name).shape)}, not {list(shape)}"
@@ -136,6 +144,11 @@ class CoefficientTable:
 
     def __len__(self) -> int:
         return len(self.frame_index)
+
+    @property
+    def spread_names(self) -> tuple[str, ...]:
+        """Names of the columns of `spread`."""
+        return SPREAD_NAMES if self.spread.shape[1] else ()
 
     def time_s(self) -> np.ndarray:
         """float64 [N], seconds: pts times time base, each rounded once from the exact rational."""
@@ -153,8 +166,8 @@ def _nullable(values: np.ndarray) -> pa.Array:
 
 
 def to_arrow(table: CoefficientTable) -> pa.Table:
-    """The table as Arrow: the columns of SCHEMA, the regressor's own behind them; NaN becomes null, metadata
-    become those of the schema."""
+    """The table as Arrow: the columns of SCHEMA, the regressor's own behind them, then the spread; NaN
+    becomes null, metadata become those of the schema."""
     n = len(table)
     clip_ids = pa.DictionaryArray.from_arrays(
         pa.array(np.zeros(n, np.int32)), pa.array([table.info.clip_id], pa.string())
@@ -168,7 +181,7 @@ def to_arrow(table: CoefficientTable) -> pa.Table:
         pa.array(table.face_found.astype(bool)),
         _nullable(table.score),
     ]
-    for block in (table.box, table.coefficients, table.head, table.extra):
+    for block in (table.box, table.coefficients, table.head, table.extra, table.spread):
         columns += [_nullable(block[:, column]) for column in range(block.shape[1])]
     info = table.info
     metadata = {
@@ -189,7 +202,8 @@ def to_arrow(table: CoefficientTable) -> pa.Table:
             sort_keys=True,
         ),
     }
-    schema = pa.schema([*SCHEMA, *(pa.field(name, pa.float32()) for name in table.extra_names)], metadata)
+    further = (pa.field(name, pa.float32()) for name in (*table.extra_names, *table.spread_names))
+    schema = pa.schema([*SCHEMA, *further], metadata)
     return pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -209,7 +223,9 @@ def from_arrow(arrow: pa.Table) -> CoefficientTable:
         columns = [np.asarray(arrow[name].to_numpy(), np.float32) for name in names]
         return np.stack(columns, axis=1) if columns else np.zeros((len(arrow), 0), np.float32)
 
-    extra_names = tuple(name for name in arrow.column_names if name not in SCHEMA.names)
+    known = {*SCHEMA.names, *SPREAD_NAMES}
+    extra_names = tuple(name for name in arrow.column_names if name not in known)
+    spread_names = SPREAD_NAMES if SPREAD_NAMES[0] in arrow.column_names else ()
 
     return CoefficientTable(
         info=info,
@@ -223,6 +239,7 @@ def from_arrow(arrow: pa.Table) -> CoefficientTable:
         track=int(arrow["track"][0].as_py()) if len(arrow) else 0,
         extra_names=extra_names,
         extra=block(extra_names),
+        spread=block(spread_names),
         metadata=metadata,
     )
 

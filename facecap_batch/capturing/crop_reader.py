@@ -27,7 +27,7 @@ class CropReader:
         self.max_waiting = max_waiting
         self._waiting: list[tuple[Frame, Crop, np.void]] = []
         self._refined: list[tuple[Crop, np.void]] = []
-        self.readings = ReadingBuffer(len(self._regressor.extra_names))
+        self.readings = ReadingBuffer(self._regressor.sizes)
 
     def add(self, frame: Frame, box: TrackedBox) -> None:
         """Cut the face at `box` out of `frame`; its row comes after those that were added before."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.capturing.regressor import RegressorOutput
+from facecap_batch.capturing.regressor import OutputSizes, RegressorOutput
 from facecap_batch.capturing.tracker import TrackedBox
 from facecap_batch.coefficients import ARKIT_NAMES, REGION_CHANNELS
 from facecap_batch.video.frame import Crop
 
-# One crop that was read; the regressor's own outputs follow as `extra` (see `row_type`).
+# One crop that was read; what only some regressors output follows as `extra` and `spread` (see `row_type`).
 ROW = np.dtype(
     [
         ("frame", np.int32),  # index of the frame
@@ -30,7 +30,7 @@ ROW = np.dtype(
 # inference would tear holes into the heap that cost several times their own size.
 _BLOCK_ROWS = 2048
 # The fields that come from the pixels of the crop; the tracker gives the others.
-READ = ("crop_rect", "presence", "hidden", "coefficients", "pose", "extra")
+READ = ("crop_rect", "presence", "hidden", "coefficients", "pose", "extra", "spread")
 
 
 def fill(row: np.void, crop: Crop, output: RegressorOutput, number: int) -> None:
@@ -39,20 +39,20 @@ def fill(row: np.void, crop: Crop, output: RegressorOutput, number: int) -> None
     row["presence"] = output.presence[number]
     row["coefficients"], row["hidden"] = output.coefficients[number], output.hidden[number]
     row["pose"][:3], row["pose"][3:] = output.angles[number], output.crop_position[number]
-    row["extra"] = output.extra[number]
+    row["extra"], row["spread"] = output.extra[number], output.spread[number]
 
 
-def row_type(extra: int) -> np.dtype[np.void]:
-    """ROW with `extra` further columns for the regressor's own outputs."""
-    return np.dtype([*((name, ROW[name]) for name in ROW.names or ()), ("extra", np.float32, (extra,))])
+def row_type(sizes: OutputSizes) -> np.dtype[np.void]:
+    """ROW with the columns that only some regressors output."""
+    further = [("extra", np.float32, (sizes.extra,)), ("spread", np.float32, (sizes.spread,))]
+    return np.dtype([*((name, ROW[name]) for name in ROW.names or ()), *further])
 
 
 class ReadingBuffer:
-    """Every crop that was read: tracks mixed, frames rising within a track; about 300 bytes a row."""
+    """Every crop that was read: tracks mixed, frames rising within a track; 300 to 500 bytes a row."""
 
-    def __init__(self, extra: int = 0) -> None:
-        """`extra` is how many outputs of its own the regressor has."""
-        self._row = row_type(extra)
+    def __init__(self, sizes: OutputSizes) -> None:
+        self._row = row_type(sizes)
         self._blocks: list[np.ndarray] = []
         self._used = _BLOCK_ROWS  # rows of the last block
 

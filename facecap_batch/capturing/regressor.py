@@ -1,9 +1,10 @@
 """Reading faces: boxes in frames to crops, crops to coefficients and pose.
 
 In: a frame and the box of a face. Out: the square crop for the regressor and, batch by batch, its output:
-coefficients, head pose, outputs of the regressor's own, the presence of a face, and which of its parts are
-hidden. What the regressor has no output for is NaN. The engine's card carries, under `postprocess`:
-`crop_scale` (side of the crop over the longer side of the box), `presence_threshold`, `hidden_threshold`, and
+coefficients and how sure the regressor is of them, head pose, outputs of its own, the presence of a face, and
+which of its parts are hidden. What the regressor has no output for is NaN. The engine's card carries, under
+`postprocess`: `crop_scale` (side of the crop over the longer side of the box), `presence_threshold`,
+`hidden_threshold`, and
 optionally `nominal_u`, `nominal_v`, `nominal_s`: the head's position in a crop made from a perfect box, by
 which a crude box is recognised and refined.
 """
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facecap_batch.coefficients import OUTPUT_NAMES, REGION_CHANNELS
+from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES, REGION_CHANNELS
 from facecap_batch.engines.batching import Engine, prepare_input, run_in_one_shape
 from facecap_batch.engines.default_crop import CROP_SCALE
 from facecap_batch.engines.output_columns import output_columns
@@ -23,6 +24,14 @@ from facecap_batch.video.frame import Crop, Frame
 
 DEFAULT_PRESENCE_THRESHOLD = 0.5
 DEFAULT_HIDDEN_THRESHOLD = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputSizes:
+    """How many columns a regressor has of what not every one has."""
+
+    extra: int = 0  # outputs of its own
+    spread: int = 0  # 51 where it says how sure it is of each coefficient
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,6 +44,7 @@ class RegressorOutput:
     presence: np.ndarray  # float32 [B], 0..1; NaN where an output is not finite
     hidden: np.ndarray  # bool [B, 3], whether left eye, right eye and mouth are behind something
     extra: np.ndarray  # float32 [B, E], outputs of other names as they are, Regressor.extra_names order
+    spread: np.ndarray  # float32 [B, 51], standard error of each coefficient; [B, 0] where it does not say
 
 
 class Regressor:
@@ -56,6 +66,7 @@ class Regressor:
         columns = output_columns(card.output_names or OUTPUT_NAMES, f"regressor {card.name!r}")
         self.extra_names = columns.extra_names
         self.head_frame = card.head_frame
+        self.sizes = OutputSizes(len(columns.extra_names), len(ARKIT_NAMES) * ("spread" in card.outputs))
         self._columns = columns
         self._main = card.main_output
 
@@ -75,6 +86,9 @@ class Regressor:
         hidden = outputs.get("hidden")
         if hidden is None:
             hidden = np.zeros((len(batch), len(REGION_CHANNELS)), np.float32)
+        spread = outputs.get("spread")
+        if spread is None:
+            spread = np.zeros((len(batch), 0), np.float32)
         presence = presence.reshape(len(batch)).astype(np.float32)
         pose = _taken(output, self._columns.pose)
         return RegressorOutput(
@@ -84,6 +98,7 @@ class Regressor:
             presence=np.where(np.isfinite(output).all(axis=1), presence, np.float32("nan")),
             hidden=hidden >= self.hidden_threshold,
             extra=_taken(output, self._columns.extra),
+            spread=spread.astype(np.float32),
         )
 
     def refined(self, frame: Frame, crop: Crop, crop_position: np.ndarray, tolerance: float) -> Crop | None:

@@ -84,11 +84,14 @@ def subject_table(
     rows = main_subject(readings, present, count)
     found = rows >= 0
     rows = rows[found]
-    coefficients = readings["coefficients"][rows]
+    coefficients, spread = readings["coefficients"][rows], readings["spread"][rows]
     for region, channels in enumerate(REGION_CHANNELS):
-        coefficients[np.ix_(readings["hidden"][rows, region], channels)] = np.nan
+        hidden = np.ix_(readings["hidden"][rows, region], channels)
+        coefficients[hidden] = np.nan
+        if spread.shape[1]:
+            spread[hidden] = np.nan
 
-    def spread(values: np.ndarray) -> np.ndarray:
+    def in_all_frames(values: np.ndarray) -> np.ndarray:
         whole = np.full((count, *values.shape[1:]), np.nan, np.float32)
         whole[found] = values
         return whole
@@ -102,10 +105,11 @@ def subject_table(
         frame_index=np.arange(count, dtype=np.int32),
         pts=pts,
         face_found=found,
-        score=spread(readings["detector_score"][rows] * readings["presence"][rows]),
-        box=spread(readings["box"][rows]),
-        coefficients=spread(coefficients),
-        head=spread(head),
+        score=in_all_frames(readings["detector_score"][rows] * readings["presence"][rows]),
+        box=in_all_frames(readings["box"][rows]),
+        coefficients=in_all_frames(coefficients),
+        head=in_all_frames(head),
         extra_names=extra_names,
-        extra=spread(readings["extra"][rows]),
+        extra=in_all_frames(readings["extra"][rows]),
+        spread=in_all_frames(spread),
     )

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.errors import EngineError, EngineMismatch
 from facecap_batch.storage.publish import publish_bytes
 
@@ -22,7 +23,7 @@ DTYPES = ("uint8", "float32")
 # Whether a regressor's head outputs are relative to its crop (`geometry.head_pose` makes the table's columns
 # of them) or are the table's columns already, radians and centimetres.
 HEAD_FRAMES = ("crop", "camera")
-AUXILIARY_OUTPUTS = ("landmarks", "presence", "hidden")  # of a regressor, beside its main output
+AUXILIARY_OUTPUTS = ("landmarks", "presence", "hidden", "spread")  # of a regressor, beside its main output
 BATCH = "N"  # how a card writes the batch axis
 DEFAULT_BATCH_SIZES = (1, 8, 32)
 
@@ -202,7 +203,7 @@ def _role_problems(card: EngineCard) -> list[str]:
     shape, names = card.outputs[card.main_output], card.output_names
     if names and shape[1:] != (len(names),):
         problems.append(f"output_names names {len(names)} outputs, {card.main_output} is {list(shape)}")
-    for name, allowed in (("presence", ((), (1,))), ("hidden", ((3,),))):
+    for name, allowed in (("presence", ((), (1,))), ("hidden", ((3,),)), ("spread", ((len(ARKIT_NAMES),),))):
         shape = card.outputs.get(name, (BATCH, *allowed[0]))
         if shape[1:] not in allowed:
             problems.append(f"{name} is {list(shape)}, expected {[BATCH, *allowed[0]]}")

@@ -12,7 +12,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, HEAD_ANGLE_NAMES, HEAD_POSITION_NAMES, SCHEMA
+from facecap_batch.coefficients import (
+    ARKIT_NAMES,
+    HEAD_ANGLE_NAMES,
+    HEAD_POSITION_NAMES,
+    SCHEMA,
+    SPREAD_NAMES,
+)
 from facecap_batch.errors import EngineError
 
 # Rotation against the viewing ray, and where the head's origin is in the crop (`geometry.head_pose`).
@@ -69,7 +75,7 @@ def head_frame_of(names: Sequence[str], owner: str) -> str:
 
 def _name_problems(names: Sequence[str]) -> list[str]:
     outputs = {*ARKIT_NAMES, *POSE_NAMES, *HEAD_NAMES}
-    spelling = {name.lower(): name for name in (*SCHEMA.names, *POSE_NAMES)}
+    spelling = {name.lower(): name for name in (*SCHEMA.names, *SPREAD_NAMES, *POSE_NAMES)}
     seen: dict[str, str] = {}
     problems = [] if names else ["no output is named"]
     for name in names:

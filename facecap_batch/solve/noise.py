@@ -29,8 +29,8 @@ class Signals:
 
     group: NDArray[np.int64]  # [C], group number of each column, from 0, ascending
     strength: NDArray[np.float64]  # [C], 1: default, 0: column untouched, more: smoother
-    noise_floor: NDArray[np.float64]  # [C], unit of the column: noise that is always assumed
-    noise_ceiling: NDArray[np.float64]  # [C], unit of the column: what is larger counts as motion
+    noise_floor: NDArray[np.float64]  # [C, N] or [C, 1], unit of the column: noise that is always assumed
+    noise_ceiling: NDArray[np.float64]  # likewise: what is larger counts as motion
     bounded: NDArray[np.bool_]  # [C], whether the column ends at 0 and 1: what rests there shows no noise
 
     def where(self, chosen: NDArray[np.int64]) -> Signals:
@@ -78,7 +78,7 @@ def noise_level(
             mean = (roots[last] - roots[first]) / np.maximum(rows[last] - rows[first], 1)
             root = mean / _MEAN_ROOT[min(len(members), 3)]
             level[members] = root * root
-    return np.clip(level, signals.noise_floor[:, None], signals.noise_ceiling[:, None])
+    return np.clip(level, signals.noise_floor, signals.noise_ceiling)
 
 
 def _cubic_weights(time_s: NDArray[np.float64]) -> NDArray[np.float64]:

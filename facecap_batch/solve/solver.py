@@ -31,6 +31,9 @@ from facecap_batch.solve.smoothing import positive_steps, smooth
 COEFFICIENT_NOISE = (0.003, 0.05)
 QUATERNION_NOISE = (np.radians(0.05) / 2, np.radians(2.0) / 2)  # a quaternion moves by half the angle
 POSITION_NOISE_CM = (0.01, 2.0)
+# The same for coefficients of which the regressor says how sure it is, as a share of that spread: most of the
+# spread is what all frames of a person have in common. Of 14 real clips 9 of 10 values lay in this range.
+SPREAD_NOISE = (0.03, 0.3)
 
 # A gap of just the longest length counts as short, however its ends round.
 _GAP_TOLERANCE_S = 1e-6
@@ -42,8 +45,8 @@ def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) ->
     `face_found` stays true where the frame was measured and believed; a filled row has values, an
     interpolated box, `face_found` false and no score. A coefficient whose part of the face was hidden is
     filled however long it was; a column that the regressor has no output for holds NaN throughout. The
-    regressor's own columns are treated like coefficients, but not clipped. Rows in gaps longer than
-    `max_gap_s`, and before the first and after the last measured frame, hold NaN.
+    regressor's own columns are treated like coefficients, but not clipped; the spread is left out. Rows in
+    gaps longer than `max_gap_s`, and before the first and after the last measured frame, hold NaN.
 
     Args:
         raw: The table as captured.
@@ -76,7 +79,7 @@ def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) ->
     count = shapes.shape[1]
     shapes, unseen = _interpolated(time_s[rows], shapes[rows].astype(np.float64))
     signals = np.concatenate([shapes, quaternion, position], axis=1)
-    signals = smooth(time_s[rows], signals, _signals(settings, len(raw.extra_names)))
+    signals = smooth(time_s[rows], signals, _signals(settings, raw, rows))
     signals[:, :count] = calibrated(signals[:, :count], _applied(of_card(raw), settings))
     if settings.close_blinks:
         for lid in LIDS:
@@ -142,24 +145,15 @@ def _applied(calibration: Calibration, settings: SolveSettings) -> Calibration:
     return Calibration(calibration.rest, gain)
 
 
-def _signals(settings: SolveSettings, extra: int) -> Signals:
-    """The columns that are smoothed: 51 coefficients and the regressor's `extra` ones, the quaternion (one
-    decision for all four), the position.
+def _signals(settings: SolveSettings, raw: CoefficientTable, rows: NDArray[np.int64]) -> Signals:
+    """What is smoothed of `rows`: 51 coefficients, the regressor's own columns, the quaternion (one decision
+    for all four), the position.
     """
-    count = len(ARKIT_NAMES) + extra
+    count = len(ARKIT_NAMES) + len(raw.extra_names)
     strengths = [settings.smoothing] * count
     for lid in LIDS:
         strengths[lid] = settings.lid_smoothing
-    low, high = (
-        np.concatenate(
-            [
-                np.full(count, COEFFICIENT_NOISE[end]),
-                np.full(4, QUATERNION_NOISE[end]),
-                np.full(3, POSITION_NOISE_CM[end]),
-            ]
-        )
-        for end in (0, 1)
-    )
+    low, high = (_noise_bound(raw, rows, end) for end in (0, 1))
     return Signals(
         group=np.concatenate([np.arange(count), np.full(4, count), count + 1 + np.arange(3)]),
         strength=np.array([*strengths, *[settings.head_smoothing] * 7], np.float64),
@@ -167,6 +161,22 @@ def _signals(settings: SolveSettings, extra: int) -> Signals:
         noise_ceiling=high,
         bounded=np.arange(count + 7) < len(ARKIT_NAMES),
     )
+
+
+def _noise_bound(raw: CoefficientTable, rows: NDArray[np.int64], end: int) -> NDArray[np.float64]:
+    """The lower (`end` 0) or upper (1) bound of the noise of every signal, float64 [C, N] or [C, 1]."""
+    parts = [
+        np.full(len(ARKIT_NAMES) + len(raw.extra_names), COEFFICIENT_NOISE[end]),
+        np.full(4, QUATERNION_NOISE[end]),
+        np.full(3, POSITION_NOISE_CM[end]),
+    ]
+    bound = np.concatenate(parts)[:, None]
+    if not raw.spread_names:
+        return bound
+    spread = raw.spread[rows].T.astype(np.float64)
+    of_coefficients = np.where(np.isfinite(spread), SPREAD_NOISE[end] * spread, COEFFICIENT_NOISE[end])
+    others = np.broadcast_to(bound[len(spread) :], (len(bound) - len(spread), len(rows)))
+    return np.concatenate([of_coefficients, others])
 
 
 def _fillable(
@@ -215,5 +225,6 @@ def _assembled(
         coefficients=shapes[:, : len(ARKIT_NAMES)],
         head=head.astype(np.float32),
         extra=shapes[:, len(ARKIT_NAMES) :],
+        spread=np.zeros((len(raw), 0), np.float32),
         metadata={**raw.metadata, "solve": json.dumps(report, sort_keys=True)},
     )

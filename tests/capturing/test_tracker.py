@@ -9,7 +9,7 @@ import numpy as np
 
 from facecap_batch.capturing.detector import Detection
 from facecap_batch.capturing.readings import ReadingBuffer, fill
-from facecap_batch.capturing.regressor import RegressorOutput
+from facecap_batch.capturing.regressor import OutputSizes, RegressorOutput
 from facecap_batch.capturing.subject import main_subject, subject_table
 from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.coefficients import ARKIT_NAMES, ClipInfo
@@ -131,13 +131,13 @@ def test_memory_of_a_long_clip_is_bounded() -> None:
 
 def readings(*tracks: tuple[range, float]) -> np.ndarray:
     """Tracks of (frames, box size), all seen with certainty."""
-    collected = ReadingBuffer()
+    collected = ReadingBuffer(OutputSizes())
     for track, (frames, size) in enumerate(tracks):
         boxes = [TrackedBox(track, np.array([0, 0, size, size]), 1.0) for _ in frames]
         count = len(frames)
         position, hidden = np.zeros((count, 3)), np.zeros((count, 3), bool)
         shapes, angles, extra = (np.zeros((count, columns)) for columns in (51, 3, 0))
-        output = RegressorOutput(shapes, angles, position, np.ones(count), hidden, extra)
+        output = RegressorOutput(shapes, angles, position, np.ones(count), hidden, extra, extra)
         crop = Crop(np.zeros((1, 1, 3), np.uint8), 0.0, 0.0, 1.0)
         for number, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
             fill(collected.expect(frame, box), crop, output, number)
@@ -152,7 +152,7 @@ def tracks_chosen(given: np.ndarray, count: int) -> list[int]:
 def test_readings_come_out_in_the_order_they_went_in() -> None:
     given = readings((range(0, 5000), 40.0), (range(7, 9), 30.0))
     assert given["frame"].tolist() == [*range(5000), 7, 8]
-    assert len(ReadingBuffer().take()) == 0
+    assert len(ReadingBuffer(OutputSizes()).take()) == 0
 
 
 def test_the_subject_is_the_largest_face_over_the_whole_clip() -> None:

@@ -227,7 +227,7 @@ def test_training_learns_resumes_and_exports(shard, folder, random_engines, tmp_
     assert card.output_names == OUTPUT_NAMES
     assert set(card.gains) == set(ARKIT_NAMES) and min(card.gains.values()) >= 1
     with torch.inference_mode():
-        outputs, points, presence, hidden = network(torch.from_numpy(shard.image[:5]))
+        outputs, points, presence, hidden, spread = network(torch.from_numpy(shard.image[:5]))
     # A patch whose place lies between two quarters of a pixel may be cut at either, whoever computes it.
     assert difference("outputs", outputs.numpy(), predicted["outputs"]).within(
         limit_of(card, "outputs", "fp32")
@@ -235,6 +235,7 @@ def test_training_learns_resumes_and_exports(shard, folder, random_engines, tmp_
     np.testing.assert_allclose(predicted["landmarks"], points, atol=1e-4)
     np.testing.assert_allclose(predicted["presence"], presence, atol=1e-4)
     np.testing.assert_allclose(predicted["hidden"], hidden, atol=1e-4)
+    np.testing.assert_allclose(predicted["spread"], spread, atol=1e-4)
 
     kept = ["keep", "--run", str(run), "--output", str(tmp_path / "kept")]
     kept += ["--heldout", str(folder), "--size", "fast"]
@@ -327,7 +328,8 @@ def test_batches_bring_what_was_taught_of_their_own_crops(shard, folder, tmp_pat
 
 
 def test_a_whole_regressor_gives_the_contract(shard):
-    outputs, points, presence, hidden = FaceRegressor().eval()(torch.from_numpy(shard.image[:2]))
+    outputs, points, presence, hidden, spread = FaceRegressor().eval()(torch.from_numpy(shard.image[:2]))
     assert outputs.shape == (2, 57) and points.shape == (2, 71, 2) and presence.shape == (2,)
     assert hidden.shape == (2, 3) and (hidden >= 0).all() and (hidden <= 1).all()
+    assert spread.shape == (2, 51) and (spread > 0).all()
     assert (outputs[:, :51] >= 0).all() and (outputs[:, :51] <= 1).all()

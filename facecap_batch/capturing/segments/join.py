@@ -138,7 +138,7 @@ class _Sequence:
         self._before: SegmentResult | None = None
         self._known: collections.deque[_Known] = collections.deque()
         self.pts = array.array("q")
-        self.readings = ReadingBuffer(len(context.regressor.extra_names))
+        self.readings = ReadingBuffer(context.regressor.sizes)
         # By number of segment: faces that it did not read, and their rows.
         self.missing: dict[int, list[tuple[int, TrackedBox, np.void]]] = collections.defaultdict(list)
 

@@ -21,6 +21,7 @@ from facecap_batch.training.networks.patches import EYE, FACE, SIDE
 
 MEAN_COEFFICIENT = 0.1  # where training starts from
 MEAN_LOG_SPREAD = -2.0  # ln of a coefficient's standard error, likewise
+MIN_LOG_SPREAD, MAX_LOG_SPREAD = -4.5, 1.0  # of coefficients, and of landmarks in units of their patch
 MIN_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 # Landmarks (default_crop.POINTS) that the patches show; each of the right the mirror image of the left one.
 LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from facecap_batch.engines.default_crop import CROP
-from facecap_batch.training.networks.expression import DEFAULT, Design, Expression, Patches
+from facecap_batch.training.networks.expression import (
+    DEFAULT,
+    MAX_LOG_SPREAD,
+    MIN_LOG_SPREAD,
+    Design,
+    Expression,
+    Patches,
+)
 from facecap_batch.training.networks.locator import Locator, halve
 from facecap_batch.training.networks.patches import (
     EYE,
@@ -33,10 +40,10 @@ class FaceRegressor(nn.Module):
         self.locator = Locator()
         self.expression = Expression(design)
 
-    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """crop: uint8 [B, CROP, CROP, 3] RGB. Returns outputs float32 [B, 57], landmarks [B, POINTS, 2]
-        (crop units -1..1, v down), presence [B] (0..1) and how much of the left eye, the right eye and the
-        mouth is hidden behind something, [B, 3] (0..1)."""
+        (crop units -1..1, v down), presence [B] (0..1), how much of the left eye, the right eye and the mouth
+        is hidden behind something, [B, 3] (0..1), and the standard error of each coefficient, [B, 51]."""
         head, rough, presence = self.locator(halve(crop))
         affine = face_affine(head, rough)
         (face,) = cut(crop, [affine], [FACE.side])
@@ -48,4 +55,5 @@ class FaceRegressor(nn.Module):
         patches = Patches(left_eye, right_eye, left_side, right_side, face)
         read = self.expression.read(patches, around, head[:, :3])
         outputs = torch.cat([read.coefficients.clamp(0.0, 1.0), head[:, :3] + read.turn, head[:, 3:]], 1)
-        return outputs, points, torch.sigmoid(presence), torch.sigmoid(read.hidden)
+        spread = read.log_spread.clamp(MIN_LOG_SPREAD, MAX_LOG_SPREAD).exp()
+        return outputs, points, torch.sigmoid(presence), torch.sigmoid(read.hidden), spread

@@ -51,7 +51,7 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
         contract,
         licence="Apache-2.0",
         input=InputSpec("crop", (BATCH, CROP, CROP, 3), mean=(127.5,) * 3, std=(127.5,) * 3),
-        outputs={**contract.outputs, "hidden": (BATCH, 3)},
+        outputs={**contract.outputs, "hidden": (BATCH, 3), "spread": (BATCH, len(ARKIT_NAMES))},
         postprocess={
             "crop_scale": CROP_SCALE,
             "presence_threshold": 0.5,

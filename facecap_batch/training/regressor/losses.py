@@ -14,7 +14,12 @@ from torch.nn import functional
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.training.mirror import LEFT_CHANNELS, RIGHT_CHANNELS
-from facecap_batch.training.networks.expression import Expression, Marks
+from facecap_batch.training.networks.expression import (
+    MAX_LOG_SPREAD,
+    MIN_LOG_SPREAD,
+    Expression,
+    Marks,
+)
 from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.regressor.alignment import half_size
 from facecap_batch.training.regressor.augmentation import to_input
@@ -28,7 +33,6 @@ PRESENCE_WEIGHT = 0.15
 OFFSET_WEIGHT = 0.3
 SPREAD_WEIGHT = 0.02
 MARKS_WEIGHTS = (0.01, 0.01, 0.01, 0.01, 0.03)  # by the face's landmarks the other patches are cut
-MIN_LOG_SPREAD, MAX_LOG_SPREAD = -4.5, 1.0  # of landmarks in patch units, and of coefficients
 HIDDEN_WEIGHT = 0.05
 TURN_WEIGHT = 3.0
 DISTILLATION_SHARE = (
