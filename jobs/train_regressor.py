@@ -14,7 +14,8 @@ level until the last fifth (--decay) and falls there: to go on later, keep a cop
 SIGTERM or Ctrl-C saves and stops. --cuts RUN has patches cut where that run's networks find the face, not
 where the labels put it. `distill` writes the predictions of regressors of any kind for the crops; with
 --distilled the expression half learns that beside the labels. One thread per process is fastest on small
-CPUs; patches are made in --processes of their own.
+CPUs; patches are made in --processes of their own. Processes that `torchrun --nproc-per-node 2` starts train
+one network together, each on its share of --batch.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import enum
 import itertools
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,7 @@ from facecap_batch.errors import EngineMismatch
 from facecap_batch.training.networks.expression import DEFAULT, FAST, Expression
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import Locator
-from facecap_batch.training.regressor import checkpoint, distillation, losses, quality
+from facecap_batch.training.regressor import checkpoint, distillation, losses, quality, replicas
 from facecap_batch.training.regressor.alignment import OwnAlignment, noisy_alignment
 from facecap_batch.training.regressor.augmentation import AUGMENTATION
 from facecap_batch.training.regressor.batches import FaceBatches
@@ -111,8 +112,10 @@ def train(
     """Train one part until it has seen --samples crops; goes on from its checkpoint."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
+    replicas.join()
     path = run / f"{part.value}.pt"
-    training = Training(Locator() if part is Part.locator else Expression(DESIGNS[size]), rate)
+    network = Locator() if part is Part.locator else Expression(DESIGNS[size])
+    training = Training(network, rate, network.READOUTS)
     if path.exists():
         training.load(path)
     elif warm_start is not None:
@@ -122,31 +125,33 @@ def train(
     if part is Part.expression:
         command += f" --size {size.value} --augmentation {augmentation:g}"
         command += (" --cuts" if cuts else "") + (" --distilled" if distilled else "")
-    batches = FaceBatches(data, batch, seed + training.samples, distilled or ())
+    own = (seed + training.samples, replicas.rank())  # every replica sees other crops
+    batches = FaceBatches(data, batch // replicas.count(), own, distilled or ())
     first = dataset.load_faces(min(data[0].glob("faces_*.npz")))
     if part is Part.locator:
-        steps = _locator_steps(training, batches, negatives(first, seed, empty_crops), seed)
+        steps = _locator_steps(training, batches, negatives(first, seed, empty_crops), own)
     else:
         align = OwnAlignment(averaged(cuts, size)) if cuts else noisy_alignment
-        examples = Examples(batches, seed + training.samples, augmentation, align)
+        examples = Examples(batches, own, augmentation, align)
         steps = _expression_steps(training, loader(examples, processes), first)
 
     def save() -> None:
+        if replicas.rank():
+            return
         training.runs = [*earlier, f"{command}  # {training.samples - before} crops"]
         training.save(path)
 
-    stop = _stopped()
+    asked, stop = _stopped(), False
     start = logged = saved = time.monotonic()
     recent: list[float] = []
     training.module.train()
-    while training.samples < samples and not stop():
+    while training.samples < samples and not stop:
         loss = next(steps)
-        training.step(
-            loss, learning_rate(rate, training.samples + batch, WARM_SAMPLES, samples, decay), batch
-        )
+        now_rate = learning_rate(rate, training.samples + batch, WARM_SAMPLES, samples, decay)
+        stop = training.step(loss, now_rate, batch, asked())
         recent = [*recent[-299:], loss.item()]
         now = time.monotonic()
-        if now - logged > LOG_SECONDS:
+        if now - logged > LOG_SECONDS and not replicas.rank():
             speed = (training.samples - before) / (now - start)
             print(f"{training.samples} crops, {speed:.0f}/s, loss {np.mean(recent):.4f}", flush=True)
             logged = now
@@ -154,13 +159,15 @@ def train(
             save()
             saved = now
     save()
-    print(f"done: {training.samples} crops, loss {np.mean(recent):.4f}")
+    replicas.leave()
+    if not replicas.rank():
+        print(f"done: {training.samples} crops, loss {np.mean(recent):.4f}")
 
 
 def _locator_steps(
-    training: Training, batches: FaceBatches, empty: np.ndarray, seed: int
+    training: Training, batches: FaceBatches, empty: np.ndarray, seed: Sequence[int]
 ) -> Iterator[torch.Tensor]:
-    rng = np.random.default_rng([seed, training.samples])
+    rng = np.random.default_rng(seed)
     for crops in batches:
         without = empty[rng.integers(0, len(empty), len(crops.image) // 4)]
         yield losses.locator_loss(training.module, crops, without, rng)

@@ -152,6 +152,17 @@ class Marks:
 class Expression(nn.Module):
     """Aligned patches and a roughly known head pose to coefficients and a better pose."""
 
+    READOUTS = (
+        "paired_out.2",
+        "other_out.2",
+        "turn_out.2",
+        "eye_hidden",
+        "side_hidden",
+        "eye_marks",
+        "side_marks",
+        "face_marks",
+    )  # layers whose output leaves it
+
     def __init__(self, design: Design = DEFAULT) -> None:
         super().__init__()
         self.design = design

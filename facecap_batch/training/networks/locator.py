@@ -21,6 +21,8 @@ _HALVING = torch.eye(3)[:, :, None, None].repeat(1, 1, 2, 2) / (4 * 127.5)
 class Locator(nn.Module):
     """Whole crop to head pose, landmarks and presence."""
 
+    READOUTS = ("head", "points", "presence")  # layers whose output leaves it
+
     def __init__(self, width: int = 256) -> None:
         super().__init__()
         self.features = nn.Sequential(

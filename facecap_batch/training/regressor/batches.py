@@ -104,7 +104,9 @@ class ShardPool:
 class FaceBatches:
     """Iterator of augmented batches; see the module's docstring."""
 
-    def __init__(self, folders: Sequence[Path], size: int, seed: int, distilled: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, folders: Sequence[Path], size: int, seed: int | Sequence[int], distilled: Sequence[Path] = ()
+    ) -> None:
         """`distilled`: for each of `folders` the folder of what teachers predict of its shards
         (`distillation`); only those that they saw are drawn."""
         if size % (PICTURES * len(folders)):

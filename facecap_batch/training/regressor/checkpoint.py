@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,29 @@ import torch
 from torch import nn
 
 from facecap_batch.storage.publish import publish_bytes, published
+from facecap_batch.training.regressor import replicas
+from facecap_batch.training.regressor.optimiser import Muon, mixing_weights
 
 AVERAGE = 0.998  # decay of the averaged weights that are exported, per AVERAGE_EVERY steps
 AVERAGE_EVERY = 5
+MUON_RATE = 4.0  # times the learning rate: Muon's steps are counted otherwise than AdamW's
 AVERAGE_WARM = 10  # updates after which about half of the first weights is forgotten
 
 
 class Training:
     """A module, what trains it and how far it is."""
 
-    def __init__(self, module: nn.Module, rate: float) -> None:
+    def __init__(self, module: nn.Module, rate: float, readouts: Sequence[str] = ()) -> None:
+        """`readouts`: names of the layers whose output leaves `module`."""
         self.module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(module).eval()
-        self.optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.01, fused=True)
+        mixing = mixing_weights(module, readouts)
+        chosen = {id(weight) for weight in mixing}
+        others = [weight for weight in module.parameters() if id(weight) not in chosen]
+        self._optimisers = (
+            (Muon(mixing, rate), MUON_RATE),
+            (torch.optim.AdamW(others, lr=rate, weight_decay=0.01, fused=True), 1.0),
+        )
         self.samples = 0  # crops seen
         self.steps = 0
         self.runs: list[str] = []  # the commands that trained it
@@ -41,8 +51,8 @@ class Training:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
         self.module.load_state_dict(state.get("module", state["average"]))
         self.average.load_state_dict(state["average"])
-        if "optimiser" in state:
-            self.optimiser.load_state_dict(state["optimiser"])
+        for (optimiser, _), kept in zip(self._optimisers, state.get("optimisers", ()), strict=False):
+            optimiser.load_state_dict(kept)
         self.samples, self.steps, self.runs = state["samples"], state.get("steps", 0), state["runs"]
 
     def save(self, path: Path) -> None:
@@ -50,7 +60,7 @@ class Training:
         state = {
             "module": self.module.state_dict(),
             "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser, _ in self._optimisers],
             "samples": self.samples,
             "steps": self.steps,
             "runs": self.runs,
@@ -58,18 +68,31 @@ class Training:
         with published(path) as temporary:
             torch.save(state, temporary)
 
-    def step(self, loss: torch.Tensor, rate: float, crops: int) -> None:
-        """Learn from `loss` of `crops` crops at the learning rate `rate`."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
+    def step(self, loss: torch.Tensor, rate: float, crops: int, stop: bool = False) -> bool:
+        """Learn from `loss` at the learning rate `rate`, together with all replicas.
+
+        Args:
+            loss: Of this replica's crops.
+            rate: The learning rate.
+            crops: Of all replicas.
+            stop: Whether this replica was asked to stop.
+
+        Returns:
+            Whether any of them was.
+        """
+        self.module.zero_grad(set_to_none=True)
         loss.backward()
+        stop = replicas.averaged(self.module, stop)
         nn.utils.clip_grad_norm_(self.module.parameters(), 2.0)
-        self.optimiser.step()
+        for optimiser, times in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * times
+            optimiser.step()
         self.samples += crops
         self.steps += 1
         if self.steps % AVERAGE_EVERY == 0:
             self._average()
+        return stop
 
     def _average(self) -> None:
         decay = min(AVERAGE, 1 - AVERAGE_WARM / (AVERAGE_WARM + self.steps / AVERAGE_EVERY))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -81,7 +81,11 @@ class Examples(IterableDataset[Example]):
     """Endless examples; every process of a `DataLoader` makes its own from its own seed."""
 
     def __init__(
-        self, batches: FaceBatches, seed: int, strength: float, align: Callable[[FaceBatch], Alignment]
+        self,
+        batches: FaceBatches,
+        seed: Sequence[int],
+        strength: float,
+        align: Callable[[FaceBatch], Alignment],
     ) -> None:
         """`align`: where patches are cut; it goes to other processes."""
         self._batches, self._seed, self._strength, self._align = batches, seed, strength, align
@@ -91,7 +95,7 @@ class Examples(IterableDataset[Example]):
         if worker:  # the training itself is asked to stop, saves, and ends its processes
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        seed = [self._seed, worker.id if worker else 0]
+        seed = [*self._seed, worker.id if worker else 0]
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
