@@ -39,11 +39,12 @@ from facecap_batch.errors import EngineMismatch
 from facecap_batch.training.networks.expression import DEFAULT, FAST, Expression
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import Locator
-from facecap_batch.training.regressor import checkpoint, distillation, losses, quality, replicas
+from facecap_batch.training.optimisation import checkpoint, replicas
+from facecap_batch.training.optimisation.checkpoint import Training, learning_rate
+from facecap_batch.training.regressor import distillation, losses, quality
 from facecap_batch.training.regressor.alignment import OwnAlignment, noisy_alignment
 from facecap_batch.training.regressor.augmentation import AUGMENTATION
 from facecap_batch.training.regressor.batches import FaceBatches
-from facecap_batch.training.regressor.checkpoint import Training, learning_rate
 from facecap_batch.training.regressor.examples import Example, Examples, loader
 from facecap_batch.training.regressor.negatives import NEGATIVES, negatives
 from facecap_batch.training.rendering import dataset

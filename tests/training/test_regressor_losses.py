@@ -10,11 +10,11 @@ import torch
 
 from facecap_batch.training.mirror import LEFT_CHANNELS, RIGHT_CHANNELS
 from facecap_batch.training.networks.expression import Expression
+from facecap_batch.training.optimisation.checkpoint import learning_rate
 from facecap_batch.training.regressor import losses, quality
 from facecap_batch.training.regressor.alignment import (
     Alignment,
 )
-from facecap_batch.training.regressor.checkpoint import learning_rate
 from tests.support.crops import batch_of, example_of
 
 

@@ -259,7 +259,7 @@ def test_training_learns_resumes_and_exports(shard, folder, random_engines, tmp_
 def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(folder, tmp_path):
     """A checkpoint holds weights, their average, the optimiser and the count of crops: all of what a step
     needs."""
-    from facecap_batch.training.regressor.checkpoint import Training
+    from facecap_batch.training.optimisation.checkpoint import Training
 
     def module() -> torch.nn.Module:
         torch.manual_seed(0)

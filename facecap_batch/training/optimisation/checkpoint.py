@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from facecap_batch.storage.publish import publish_bytes, published
-from facecap_batch.training.regressor import replicas
-from facecap_batch.training.regressor.optimiser import Muon, mixing_weights
+from facecap_batch.training.optimisation import replicas
+from facecap_batch.training.optimisation.optimiser import Muon, mixing_weights
 
 AVERAGE = 0.998  # decay of the averaged weights that are exported, per AVERAGE_EVERY steps
 AVERAGE_EVERY = 5

@@ -1,0 +1,1 @@
+"""How any network of ours learns: optimiser, replicas, checkpoints."""
