@@ -21,7 +21,7 @@ from facecap_batch.storage.publish import publish_bytes, published
 from facecap_batch.training.optimisation import replicas
 from facecap_batch.training.optimisation.optimiser import Muon, mixing_weights
 
-AVERAGE = 0.998  # decay of the averaged weights that are exported, per AVERAGE_EVERY steps
+AVERAGE = 0.996  # decay of the averaged weights that are exported, per AVERAGE_EVERY steps
 AVERAGE_EVERY = 5
 MUON_RATE = 4.0  # times the learning rate: Muon's steps are counted otherwise than AdamW's
 AVERAGE_WARM = 10  # updates after which about half of the first weights is forgotten
