@@ -29,6 +29,7 @@ from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.storage.publish import publish_bytes
 from facecap_batch.training.heads.source_files import MissingSource
+from facecap_batch.training.people.identities import CHILD
 from facecap_batch.training.people.rig import Family, Rig
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.regressor import evaluation, movements
@@ -38,6 +39,8 @@ from facecap_batch.training.rendering import dataset
 
 BATCH = 32
 TONES = ((0.0, 0.33), (0.33, 0.66), (0.66, 1.01))  # fair, medium, deep
+# Years; the last age of a group belongs to the next one.
+AGES = (("child", 0, CHILD), ("adult", CHILD, 60), ("old", 60, 120))
 YAWS = ((0, 15), (15, 35), (35, 90))  # degrees off frontal
 FACES = (24, 48, 96)  # pixels, longer side of a face in footage that crops are cut from
 LIGHTS = ((0, 70), (70, 130), (130, 256))  # mean of the picture's middle, 0..255
@@ -93,6 +96,10 @@ def _slices(shard: dataset.FaceShard) -> dict[str, np.ndarray]:
     light = shard.image[:, quarter:-quarter, quarter:-quarter].mean(axis=(1, 2, 3))
     slices = {"all": np.ones(len(yaw), bool)}
     slices |= {f"skin {low:.2f}-{high:.2f}": (shard.tone >= low) & (shard.tone < high) for low, high in TONES}
+    slices |= {
+        f"{name}, {low:.0f}-{high:.0f} years": (shard.age >= low) & (shard.age < high)  # NaN is in none
+        for name, low, high in AGES
+    }
     slices |= {f"yaw {low}-{high} deg": (yaw >= low) & (yaw < high) for low, high in YAWS}
     slices |= {f"light {low}-{high}": (light >= low) & (light < high) for low, high in LIGHTS}
     behind = shard.covered.mean(axis=1)

@@ -62,6 +62,15 @@ class HeadOnly:
         return rig_for_tests()
 
 
+def test_crops_are_grouped_by_the_age_of_their_people_where_it_is_known(shard):
+    ages = np.array([3, 14.9, 15, 59.9, 60, 85, np.nan, np.nan], np.float32)
+    aged = dataclasses.replace(shard, age=np.resize(ages, len(shard.image)))
+    found = {name: rows for name, rows in evaluate._slices(aged).items() if name.endswith("years")}
+    assert list(found) == ["child, 0-15 years", "adult, 15-60 years", "old, 60-120 years"]
+    assert [np.flatnonzero(rows[:8]).tolist() for rows in found.values()] == [[0, 1], [2, 3], [4, 5]]
+    assert not any(rows.any() for name, rows in evaluate._slices(shard).items() if name.endswith("years"))
+
+
 def test_a_folder_named_after_no_family_is_refused_before_anything_is_measured(
     folder, random_engines, tmp_path, monkeypatch
 ):

@@ -245,6 +245,7 @@ def test_people_of_the_family_keep_the_pose_and_nearly_the_size(built):
         found = fit(steady_points(built.neutral, *marks), steady_points(who.rest, *marks))
         assert found.scale == pytest.approx(1, abs=0.06)
         np.testing.assert_allclose(found.rotation, np.eye(3), atol=1e-3)
+        assert 1 <= who.age < 85
 
 
 def test_a_missing_file_is_named_with_its_origin(makehuman, reference, tmp_path):

@@ -10,9 +10,12 @@ import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.geometry import focal_length, head_pose, matrix_from_euler
+from facecap_batch.training.heads.head_model import HeadModel
 from facecap_batch.training.people import appearance
 from facecap_batch.training.people.appearance import LID_OVERLAP, MAX_LEFT_OPEN, person
 from facecap_batch.training.people.creases import random_creases
+from facecap_batch.training.people.identities import Identity
+from facecap_batch.training.people.rig import Rig
 from facecap_batch.training.people.skin_texture import TEXTURE, texel
 from facecap_batch.training.rendering import dataset, degrade
 from facecap_batch.training.rendering.expressions import INDEX, gaze_from_coefficients, sample, set_gaze
@@ -237,6 +240,26 @@ def test_shards_survive_the_disk(model, tmp_path):
     read = dataset.load_faces(tmp_path / "faces_0007.npz")
     np.testing.assert_array_equal(read.image, shard.image)
     np.testing.assert_array_equal(read.head, shard.head)
+
+
+def test_a_shard_knows_how_old_its_people_are(model, tmp_path):
+    """In years where the family has ages; an older shard, which holds none, is read all the same."""
+
+    def grown(head: HeadModel, rng: np.random.Generator) -> Identity:
+        return Identity(head.neutral, 1.0, float(rng.uniform(20, 30)))
+
+    aged = dataset.face_shard(Rig(model, grown), 7, dataset.IMAGES_PER_PERSON + 1)
+    ageless = dataset.face_shard(rig_for_tests(model), 7, 1)
+    assert aged.age.dtype == np.float32 and ((aged.age >= 20) & (aged.age < 30)).all()
+    assert len(np.unique(aged.age)) == 2  # two people
+    assert np.isnan(ageless.age).all()
+    arrays = dataclasses.asdict(aged)
+    dataset.save(tmp_path / "faces_0001.npz", arrays)
+    np.testing.assert_array_equal(dataset.load_faces(tmp_path / "faces_0001.npz").age, aged.age)
+    del arrays["age"]
+    dataset.save(tmp_path / "faces_0002.npz", arrays)
+    old = dataset.load_faces(tmp_path / "faces_0002.npz").age
+    assert old.dtype == np.float32 and old.shape == aged.age.shape and np.isnan(old).all()
 
 
 def test_a_performance_blinks_and_talks():

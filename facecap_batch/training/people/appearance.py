@@ -79,6 +79,7 @@ class Person:
     interior: float  # light inside the mouth, 0..1
     lens: float  # opacity of the glasses' lenses, 0 without glasses
     tone: float  # 0 fair .. 1 deep
+    age: float  # years; NaN where the family has none
     seed: int
 
     def weights(self, coefficients: np.ndarray) -> np.ndarray:
@@ -216,5 +217,6 @@ def person(rig: Rig, rng: np.random.Generator, tone: float | None = None) -> Per
         interior=float(rng.uniform(0.05, 1.0)),
         lens=float(rng.uniform(0.02, 0.22)) if spectacled else 0.0,
         tone=tone,
+        age=identity.age,
         seed=int(rng.integers(0, 1000)),
     )

@@ -7,6 +7,7 @@ of the head are the same in all, so that labels mean the same.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -30,6 +31,7 @@ class Identity:
 
     rest: np.ndarray  # float32 [V, 3], centimetres
     beard: float  # chance of one, relative to everybody's
+    age: float = math.nan  # years; NaN where the family has none
 
 
 Sampler = Callable[[HeadModel, np.random.Generator], Identity]
@@ -99,4 +101,4 @@ def hm08(model: HeadModel, rng: np.random.Generator) -> Identity:
     rest = model.neutral + np.tensordot(amounts, model.identity[rows], axes=1)
     size = np.exp(np.clip(rng.normal(0, SIZE), -2.5 * SIZE, 2.5 * SIZE))
     beard = 0.0 if years < CHILD else 2.0 * male
-    return Identity(_upright(model, rest, float(size)), beard)
+    return Identity(_upright(model, rest, float(size)), beard, years)

@@ -39,6 +39,7 @@ class FaceShard:
     points: np.ndarray  # float32 [n, POINTS, 2]
     covered: np.ndarray  # bool [n, POINTS], landmarks behind a hand or a thing
     tone: np.ndarray  # float32 [n], skin, 0 fair .. 1 deep
+    age: np.ndarray  # float32 [n], years; NaN where it is not known: the family has none, an older shard
 
 
 def _random_rotation(rng: np.random.Generator) -> np.ndarray:
@@ -94,7 +95,7 @@ def face_shard(
         takes: float32 [N, 51], rows of real takes that expressions are also taken from.
     """
     rng = np.random.default_rng([7, number])
-    images, coefficients, heads, points, hidden, tones = [], [], [], [], [], []
+    images, coefficients, heads, points, hidden, tones, ages = [], [], [], [], [], [], []
     for position in range(count):
         if position % IMAGES_PER_PERSON == 0:
             who = person(rig, rng, tone)
@@ -110,6 +111,7 @@ def face_shard(
         heads.append(rendered.head)
         points.append(rendered.points)
         tones.append(who.tone)
+        ages.append(who.age)
     return FaceShard(
         image=np.stack(images),
         coefficients=np.stack(coefficients),
@@ -117,6 +119,7 @@ def face_shard(
         points=np.stack(points).reshape(count, POINTS, 2),
         covered=np.stack(hidden),
         tone=np.array(tones, np.float32),
+        age=np.array(ages, np.float32),
     )
 
 
@@ -160,6 +163,8 @@ def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def load_faces(path: Path) -> FaceShard:
-    """Read a shard written by `save` from a `FaceShard`."""
+    """Read a shard written by `save` from a `FaceShard`; one from before `age` was a field has none."""
     with np.load(path) as arrays:
-        return FaceShard(**{field.name: arrays[field.name] for field in dataclasses.fields(FaceShard)})
+        found = dict(arrays)
+    found.setdefault("age", np.full(len(found["image"]), np.nan, np.float32))
+    return FaceShard(**{field.name: found[field.name] for field in dataclasses.fields(FaceShard)})
