@@ -92,9 +92,7 @@ def preview_clips(
     """
     from facecap_batch.exporting.preview import preview
 
-    run, rows = read_reports(output)
-    manifest_folder = storage_path(run["manifest"]).parent
-    sources = {row["clip_id"]: resolve_source(row["path"], manifest_folder) for row in rows}
+    sources = video_paths(output)
 
     def draw(clip_id: str, path: StoragePath) -> None:
         with (
@@ -104,6 +102,17 @@ def preview_clips(
             preview(table, sources[clip_id], path, raw_path=raw, height=height)
 
     return _each(done_clips(output, clip_ids), folder, suffix, draw)
+
+
+def video_paths(output: StoragePath) -> dict[str, str]:
+    """The video of every clip of a run by clip_id, where its manifest named it: a path or a URI.
+
+    Raises:
+        NoRun: `output` is not the folder of a run.
+    """
+    run, rows = read_reports(output)
+    manifest_folder = storage_path(run["manifest"]).parent
+    return {row["clip_id"]: resolve_source(row["path"], manifest_folder) for row in rows}
 
 
 def _each(

@@ -9,16 +9,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import CROP, CROP_SCALE
 from facecap_batch.training.rendering.dataset import FaceShard
+from facecap_batch.training.sheets.bars import GROUND, LINE, Series, bars, strongest, write
 
 NOISE = 2.0  # standard deviation of a sensor's noise, 0..255
 SHIFT = 1  # pixels, the most by which a crop is cut elsewhere
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-TILE, BARS, LINE = 240, 6, 15  # pixels of a crop's side; how many coefficients; pixels of each one's line
-INK, TRUE, READ, MARK = (225, 225, 225), (120, 120, 125), (90, 170, 250), (120, 255, 120)
-GROUND = (24, 24, 27)
+TILE, BARS = 240, 6  # pixels of a crop's side; how many coefficients
+TRUE, READ, MARK = (120, 120, 125), (90, 170, 250), (120, 255, 120)
 
 
 def from_smaller_faces(image: np.ndarray, pixels: int) -> np.ndarray:
@@ -65,13 +63,10 @@ def _tile(
     tile[:TILE] = cv2.resize(crop, (TILE, TILE), interpolation=cv2.INTER_CUBIC)
     for u, v in (landmarks + 1) / 2 * TILE:
         cv2.circle(tile, (round(float(u)), round(float(v))), 1, MARK, -1, cv2.LINE_AA)
-    left, full = 118, TILE - 124
-    for line, channel in enumerate(np.argsort(-np.maximum(true, predicted), kind="stable")[:BARS]):
-        top = TILE + 3 + line * LINE
-        cv2.putText(tile, ARKIT_NAMES[channel], (4, top + 10), FONT, 0.33, INK, 1, cv2.LINE_AA)
-        for value, colour, inset in ((true[channel], TRUE, 1), (predicted[channel], READ, 4)):
-            end = left + round(full * float(np.clip(value, 0, 1)))
-            cv2.rectangle(tile, (left, top + inset), (end, top + LINE - 2 - inset), colour, -1)
-    words = f"mean difference of all 51: {error:.3f}"
-    cv2.putText(tile, words, (4, TILE + 3 + BARS * LINE + 10), FONT, 0.33, INK, 1, cv2.LINE_AA)
+    channels = strongest(np.maximum(true, predicted), BARS)
+    below = TILE + 3
+    tile[below : below + BARS * LINE] = bars(
+        channels, (Series(true, TRUE, 1), Series(predicted, READ, 4)), TILE
+    )
+    write(tile, f"mean difference of all 51: {error:.3f}", 4, below + BARS * LINE + 10)
     return tile

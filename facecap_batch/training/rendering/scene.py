@@ -96,16 +96,17 @@ def random_light(rng: np.random.Generator) -> Light:
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """A pinhole camera; its principal point is the centre of the image."""
+    """A pinhole camera."""
 
     width: int  # pixels
     height: int  # pixels
     focal: float  # pixels
+    shift: tuple[float, float] = (0.0, 0.0)  # pixels, of its principal point from the centre of the image
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Pixels float32 [N, 2] (x right, y down) of camera-frame points [N, 3] in centimetres."""
         depth = np.maximum(-points[:, 2:3], 1.0)
-        centre = np.array([self.width - 1, self.height - 1]) / 2
+        centre = np.array([self.width - 1, self.height - 1]) / 2 + self.shift
         pixels: np.ndarray = points[:, :2] / depth * np.array([self.focal, -self.focal]) + centre
         return pixels.astype(np.float32)
 
@@ -163,7 +164,7 @@ def draw(
         gaze.astype(np.float32), light.ambient, light.direction, light.colour, np.float32(light.wrap),
         np.float32(person.gloss), np.float32(person.interior), person.seed,
     )  # fmt: skip
-    image *= _crevices(depth, camera.focal, person.crevice)[..., None]
+    image *= crevices(depth, camera.focal, person.crevice)[..., None]
     iris = person.eyes + gaze * person.eye_radius
     mouth = person.rest[model.landmarks[[48, 54]]].mean(axis=0)
     special = camera.project(in_camera(np.concatenate([iris, mouth[None]])))
@@ -221,7 +222,7 @@ def _reduced(rgba: np.ndarray, size: int) -> np.ndarray:
     return small
 
 
-def _crevices(depth: np.ndarray, focal: float, strength: float) -> np.ndarray:
+def crevices(depth: np.ndarray, focal: float, strength: float) -> np.ndarray:
     """The share of light that reaches each pixel: float32 [height, width], 1 in the open, less in hollows.
 
     Less of the sky reaches what lies deeper than its surroundings: eye sockets, the line between the lips,
