@@ -156,6 +156,7 @@ class Expression(nn.Module):
         "paired_out.2",
         "other_out.2",
         "turn_out.2",
+        "given_out",
         "eye_hidden",
         "side_hidden",
         "eye_marks",
@@ -176,6 +177,10 @@ class Expression(nn.Module):
         self.paired_out = _head(parts + face.features + 3, hidden, 2 * len(LEFT_CHANNELS))
         self.other_out = _head(parts + face.features + 3, hidden, 2 * len(OTHER_CHANNELS))
         self.turn_out = _head(parts + face.features + 3, hidden // 2, 3)
+        # A correction is what the patches show less what was given: angles are small beside features, and
+        # through the head alone the network never learnt to take them away.
+        self.given_out = nn.Linear(3, 3, bias=False)
+        nn.init.zeros_(self.given_out.weight)
         with torch.no_grad():
             for head, count in ((self.paired_out, len(LEFT_CHANNELS)), (self.other_out, len(OTHER_CHANNELS))):
                 bias = head[-1].get_parameter("bias")
@@ -236,7 +241,7 @@ class Expression(nn.Module):
             coefficients=torch.cat(values, 1)[:, order],
             log_spread=torch.cat(spreads, 1)[:, order],
             hidden=torch.cat([*covered, mouth], 1),
-            turn=self.turn_out(both),
+            turn=self.turn_out(both) + self.given_out(angles),
         )
 
 
