@@ -66,7 +66,7 @@ class OwnAlignment:
     def __call__(self, batch: FaceBatch) -> Alignment:
         """By what the network cuts the crops of `batch`."""
         half = np.stack([half_size(image) for image in batch.image])
-        with torch.inference_mode():
+        with torch.no_grad():
             head, rough, _ = self._network.locator(_scaled(half))
             affine = face_affine(head, rough)
             face = _scaled(warp(batch.image, affine, FACE.side))
