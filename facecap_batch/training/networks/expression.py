@@ -22,6 +22,7 @@ from facecap_batch.training.networks.patches import EYE, FACE, SIDE
 MEAN_COEFFICIENT = 0.1  # where training starts from
 MEAN_LOG_SPREAD = -2.0  # ln of a coefficient's standard error, likewise
 MIN_LOG_SPREAD, MAX_LOG_SPREAD = -4.5, 1.0  # of coefficients, and of landmarks in units of their patch
+FIRST_TRUST = 0.3  # share of a correction by landmarks that is believed, where training starts from
 MIN_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 # Landmarks (default_crop.POINTS) that the patches show; each of the right the mirror image of the left one.
 LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)
@@ -135,6 +136,8 @@ class Prediction:
     coefficients: Tensor  # float32 [B, 51], nominally 0..1, not clipped
     log_spread: Tensor  # float32 [B, 51], ln of the standard error of each
     hidden: Tensor  # float32 [B, 3], logits: how much of the left eye, the right eye and the mouth is hidden
+    # float32 [B, 3], radians: yaw and pitch by the landmarks alone, and by how much the patch is rolled
+    seen: Tensor
     turn: Tensor  # float32 [B, 3], radians, to be added to the angles
 
 
@@ -156,7 +159,7 @@ class Expression(nn.Module):
         "paired_out.2",
         "other_out.2",
         "turn_out.2",
-        "given_out",
+        "seen_out.2",
         "eye_hidden",
         "side_hidden",
         "eye_marks",
@@ -177,10 +180,10 @@ class Expression(nn.Module):
         self.paired_out = _head(parts + face.features + 3, hidden, 2 * len(LEFT_CHANNELS))
         self.other_out = _head(parts + face.features + 3, hidden, 2 * len(OTHER_CHANNELS))
         self.turn_out = _head(parts + face.features + 3, hidden // 2, 3)
-        # A correction is what the patches show less what was given: angles are small beside features, and
-        # through the head alone the network never learnt to take them away.
-        self.given_out = nn.Linear(3, 3, bias=False)
-        nn.init.zeros_(self.given_out.weight)
+        # Where landmarks lie in the face patch shows the pose once more; how far that is believed is learnt.
+        # A correction from features alone never found the yaw: it had to learn first what to compare.
+        self.seen_out = _head(2 * POINTS, 128, 3)
+        self.trust = nn.Parameter(torch.full((3,), FIRST_TRUST))
         with torch.no_grad():
             for head, count in ((self.paired_out, len(LEFT_CHANNELS)), (self.other_out, len(OTHER_CHANNELS))):
                 bias = head[-1].get_parameter("bias")
@@ -199,7 +202,7 @@ class Expression(nn.Module):
         left_eye, right_eye = (self.eye_marks(features).unflatten(1, (-1, 3)) for features in eyes)
         left_side, right_side = (self.side_marks(features).unflatten(1, (-1, 3)) for features in sides)
         marks = Marks(left_eye, right_eye, left_side, right_side, points)
-        return self._predict(eyes, sides, around, angles), marks
+        return self._predict(eyes, sides, around, points, angles), marks
 
     def look(self, face: Tensor) -> tuple[Tensor, Tensor]:
         """What the face patch, float32 [B, 3, 96, 96], shows: features [B, F] and all POINTS with the ln of
@@ -207,9 +210,10 @@ class Expression(nn.Module):
         around = self._seen(self.face, face)
         return around, self.face_marks(around).unflatten(1, (-1, 3))
 
-    def read(self, patches: Patches, around: Tensor, angles: Tensor) -> Prediction:
-        """What eyes and sides show, with `around` of `look`; the face patch itself is not looked at again."""
-        return self._predict(*self._parts(patches), around, angles)
+    def read(self, patches: Patches, around: Tensor, points: Tensor, angles: Tensor) -> Prediction:
+        """What eyes and sides show, with `around` and `points` of `look`; the face patch is not looked at
+        again."""
+        return self._predict(*self._parts(patches), around, points, angles)
 
     def _seen(self, network: PatchNetwork, patch: Tensor) -> Tensor:
         # On CPUs with bfloat16 instructions training is several times faster with them; the engine is
@@ -228,12 +232,16 @@ class Expression(nn.Module):
         features = self._seen(network, torch.stack([left, right], 1).flatten(0, 1))
         return list(features.unflatten(0, (-1, 2)).unbind(1))
 
-    def _predict(self, eyes: list[Tensor], sides: list[Tensor], around: Tensor, angles: Tensor) -> Prediction:
+    def _predict(
+        self, eyes: list[Tensor], sides: list[Tensor], around: Tensor, points: Tensor, angles: Tensor
+    ) -> Prediction:
         mirror = angles * angles.new_tensor([-1.0, 1.0, -1.0])
         both = torch.cat([*eyes, *sides, around, angles], 1)
         swapped = torch.cat([*eyes[::-1], *sides[::-1], self.mirrored(around), mirror], 1)
         parts = [self.paired_out(both), self.paired_out(swapped), self.other_out(both)]
         values, spreads = zip(*(part.chunk(2, 1) for part in parts), strict=True)
+        seen = self.seen_out(points[..., :2].flatten(1))
+        difference = seen - angles * angles.new_tensor([1.0, 1.0, 0.0])
         order = [_ORDER.index(k) for k in range(len(ARKIT_NAMES))]
         covered = [self.eye_hidden(eyes[0]), self.eye_hidden(eyes[1])]
         mouth = (self.side_hidden(sides[0]) + self.side_hidden(sides[1])) / 2
@@ -241,7 +249,8 @@ class Expression(nn.Module):
             coefficients=torch.cat(values, 1)[:, order],
             log_spread=torch.cat(spreads, 1)[:, order],
             hidden=torch.cat([*covered, mouth], 1),
-            turn=self.turn_out(both) + self.given_out(angles),
+            seen=seen,
+            turn=self.turn_out(both) + self.trust * difference,
         )
 
 

@@ -53,7 +53,7 @@ class FaceRegressor(nn.Module):
             crop, part_affines(head, points), [EYE.side, EYE.side, SIDE.side, SIDE.side]
         )
         patches = Patches(left_eye, right_eye, left_side, right_side, face)
-        read = self.expression.read(patches, around, head[:, :3])
+        read = self.expression.read(patches, around, marks, head[:, :3])
         outputs = torch.cat([read.coefficients.clamp(0.0, 1.0), head[:, :3] + read.turn, head[:, 3:]], 1)
         spread = read.log_spread.clamp(MIN_LOG_SPREAD, MAX_LOG_SPREAD).exp()
         return outputs, points, torch.sigmoid(presence), torch.sigmoid(read.hidden), spread

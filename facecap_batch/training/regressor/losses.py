@@ -121,6 +121,8 @@ def expression_loss(expression: Expression, given: Example, weights: Tensor) -> 
     loss = loss + SPREAD_WEIGHT * spread_error(error, read.log_spread)
     turned = given.angles + read.turn
     loss = loss + TURN_WEIGHT * functional.smooth_l1_loss(turned, given.true_angles, beta=0.05)
+    shown = given.true_angles - given.angles * given.angles.new_tensor([0.0, 0.0, 1.0])
+    loss = loss + TURN_WEIGHT * functional.smooth_l1_loss(read.seen, shown, beta=0.05)
     loss = loss + HIDDEN_WEIGHT * functional.binary_cross_entropy_with_logits(read.hidden, given.hidden)
     for found, true, weight in zip(in_order(marks), given.marks, MARKS_WEIGHTS, strict=True):
         loss = loss + weight * marks_error(found, true)
