@@ -4,7 +4,8 @@ In: the times of the measured rows of a clip and an eyelid's coefficient there. 
 stretched above its resting level so that the full blinks of the clip end closed, and held where it falls open
 for less time than lids take to open and close again. A spontaneous blink closes the lids nearly always and
 lasts 0.1 to 0.4 s; a network that is unsure of small or shaded eyes sees half of it, and a half closed eye
-looks tired on every character. Clips without blinks are left as they are.
+looks tired on every character. Clips without blinks are left as they are. Where the actor's other clips are
+known, rest and gain are the actor's (see `actors`).
 """
 
 from __future__ import annotations
@@ -90,7 +91,11 @@ def with_closed_blinks(time_s: NDArray[np.float64], lid: NDArray[np.float64]) ->
     if not len(lid):
         return lid
     rest = float(np.median(lid))
-    gain = closing_gain(lid[find_blinks(time_s, lid)], rest)
+    return stretched(lid, rest, closing_gain(lid[find_blinks(time_s, lid)], rest))
+
+
+def stretched(lid: NDArray[np.float64], rest: float, gain: float) -> NDArray[np.float64]:
+    """The lid (float64 [N]) with what lies above `rest` multiplied by `gain`, not clipped."""
     return np.where(lid > rest, rest + (lid - rest) * gain, lid)
 
 

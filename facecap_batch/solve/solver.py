@@ -3,10 +3,10 @@
 In: the raw `CoefficientTable` of a clip. Out: another one with the same rows. Frames whose head pose cannot
 be true are dropped; coefficients of parts of the face that were hidden are interpolated from where they were
 last seen to where they are seen next; measured frames are smoothed (see `smoothing`), movements that the
-regressor is known to damp are stretched above where each coefficient rests (see `calibration`), blinks closed
-(see `eyelids`), short gaps are filled between their smoothed ends, long gaps stay empty, coefficients are
-clipped to 0..1 and angles unwrapped. The raw table is not touched, so this can be redone without decoding a
-frame.
+regressor is known to damp are stretched above where each coefficient rests (see `calibration`, and `actors`
+for a rest of the actor's own), blinks closed (see `eyelids`), short gaps are filled between their smoothed
+ends, long gaps stay empty, coefficients are clipped to 0..1 and angles unwrapped. The raw table is not
+touched, so this can be redone without decoding a frame.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
 from facecap_batch.solve import quaternions
+from facecap_batch.solve.actors import ActorCalibration
 from facecap_batch.solve.calibration import Calibration, calibrated, of_card
-from facecap_batch.solve.eyelids import LIDS, with_closed_blinks, without_flicker
+from facecap_batch.solve.eyelids import LIDS, stretched, with_closed_blinks, without_flicker
 from facecap_batch.solve.noise import Signals
 from facecap_batch.solve.outliers import outliers
 from facecap_batch.solve.settings import SolveSettings
@@ -39,7 +40,9 @@ SPREAD_NOISE = (0.03, 0.3)
 _GAP_TOLERANCE_S = 1e-6
 
 
-def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) -> CoefficientTable:
+def solve_table(
+    raw: CoefficientTable, settings: SolveSettings | None = None, actor: ActorCalibration | None = None
+) -> CoefficientTable:
     """Make the final table of a clip from its raw one.
 
     `face_found` stays true where the frame was measured and believed; a filled row has values, an
@@ -51,17 +54,19 @@ def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) ->
     Args:
         raw: The table as captured.
         settings: What the solve may do; None: the defaults.
+        actor: Calibration of the actor in the clip; None: the card's, and blinks by the clip.
 
     Returns:
-        A table with the rows of `raw`. Its metadata gain `solve`: the settings and how many rows were
-        rejected and filled, as JSON.
+        A table with the rows of `raw`. Its metadata gain `solve`: the settings, how many rows were rejected
+        and filled, and the digest of the actor's calibration where there is one, as JSON.
     """
     settings = settings or SolveSettings()
     shapes = np.concatenate([raw.coefficients, raw.extra], axis=1) if raw.extra_names else raw.coefficients
     has_column = np.isfinite(raw.head).any(axis=0)  # head columns that the regressor has an output for
     measured = raw.face_found.astype(bool) & _has_values(shapes, raw.head[:, has_column])
     if not settings.enabled:
-        return _assembled(raw, settings, measured, shapes, raw.head, raw.box, measured, rejected=0)
+        report = _report(settings, None, rejected=0)
+        return _assembled(raw, report, measured, shapes, raw.head, raw.box, measured)
 
     first = raw.pts[0] if len(raw) else 0
     time_s = positive_steps((raw.pts - first) * float(raw.info.time_base))
@@ -80,10 +85,11 @@ def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) ->
     shapes, unseen = _interpolated(time_s[rows], shapes[rows].astype(np.float64))
     signals = np.concatenate([shapes, quaternion, position], axis=1)
     signals = smooth(time_s[rows], signals, _signals(settings, raw, rows))
-    signals[:, :count] = calibrated(signals[:, :count], _applied(of_card(raw), settings))
+    calibration = of_card(raw) if actor is None else actor.applied_to(of_card(raw))
+    signals[:, :count] = calibrated(signals[:, :count], _applied(calibration, settings))
     if settings.close_blinks:
         for lid in LIDS:
-            closed = with_closed_blinks(time_s[rows], signals[:, lid])
+            closed = _with_closed_blinks(time_s[rows], signals[:, lid], lid, actor)
             signals[:, lid] = without_flicker(time_s[rows], closed)
     quaternion = quaternions.normalised(signals[:, count : count + 4])
     linear = np.concatenate([signals[:, :count], signals[:, count + 4 :], raw.box[rows]], axis=1)
@@ -107,7 +113,8 @@ def solve_table(raw: CoefficientTable, settings: SolveSettings | None = None) ->
     shapes = everywhere[:, :count]
     np.clip(shapes[:, : len(ARKIT_NAMES)], 0.0, 1.0, out=shapes[:, : len(ARKIT_NAMES)])
     shapes[:, unseen] = np.nan
-    return _assembled(raw, settings, found, shapes, head, everywhere[:, count + 3 :], known, rejected)
+    report = _report(settings, actor, rejected)
+    return _assembled(raw, report, found, shapes, head, everywhere[:, count + 3 :], known)
 
 
 def _has_values(shapes: np.ndarray, head: np.ndarray) -> NDArray[np.bool_]:
@@ -143,6 +150,17 @@ def _applied(calibration: Calibration, settings: SolveSettings) -> Calibration:
     gain = 1 + settings.amplitude * (calibration.gain - 1)
     gain[list(LIDS)] = 1.0
     return Calibration(calibration.rest, gain)
+
+
+def _with_closed_blinks(
+    time_s: NDArray[np.float64], values: NDArray[np.float64], lid: int, actor: ActorCalibration | None
+) -> NDArray[np.float64]:
+    """`values` (float64 [N]) of the column `lid`: by the actor's blinks where they are known, else by the
+    clip's own."""
+    gain = None if actor is None else actor.gain[lid]
+    if actor is None or gain is None:
+        return with_closed_blinks(time_s, values)
+    return stretched(values, actor.rest[lid], gain)
 
 
 def _signals(settings: SolveSettings, raw: CoefficientTable, rows: NDArray[np.int64]) -> Signals:
@@ -199,25 +217,26 @@ def _fillable(
     return missing, after - 1, after, (time_s[missing] - start) / (stop - start)
 
 
+def _report(settings: SolveSettings, actor: ActorCalibration | None, rejected: int) -> dict[str, object]:
+    """How a table was solved, for its metadata; `filled` is still to come."""
+    report = {"settings": dataclasses.asdict(settings), "rejected": rejected}
+    return report if actor is None else {**report, "calibration": actor.digest()}
+
+
 def _assembled(
     raw: CoefficientTable,
-    settings: SolveSettings,
+    report: dict[str, object],
     found: np.ndarray,
     shapes: np.ndarray,
     head: np.ndarray,
     box: np.ndarray,
     known: np.ndarray,
-    rejected: int,
 ) -> CoefficientTable:
     """The final table: NaN where nothing is known, angles unwrapped along the rows that are known."""
     head = np.where(known[:, None], head, np.nan)
     head[:, :3] = unwrap(head[:, :3])
     shapes = np.where(known[:, None], shapes, np.nan).astype(np.float32)
-    report = {
-        "settings": dataclasses.asdict(settings),
-        "rejected": rejected,
-        "filled": int((known & ~found).sum()),
-    }
+    report = {**report, "filled": int((known & ~found).sum())}
     return raw.replace(
         face_found=found,
         score=np.where(found, raw.score, np.nan).astype(np.float32),
