@@ -64,7 +64,8 @@ class OutputBusy(FacecapError):
 
 
 class InputNotReadable(FacecapError):
-    """The storage of a video does not answer. The video itself may be whole."""
+    """The storage of a video or a raw table does not answer, or a raw table is damaged. The video itself may
+    be whole."""
 
 
 class StorageUnavailable(FacecapError):

@@ -34,7 +34,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "speed")]
 from facecap_batch.runs.worker import ClipWorker  # noqa: E402  the path comes first
 
 if TYPE_CHECKING:
-    from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
+    from facecap_batch.runs.planner import CalibrationItem, Item
     from facecap_batch.scheduling.messages import Done, Failed, Progress
 
 DEMO = ROOT / "manifests" / "demo"
@@ -49,8 +49,8 @@ DRIVE = (
 class PoisonedWorker(ClipWorker):
     """The real worker, but one clip ends its process."""
 
-    def work(self, item: WorkItem | SegmentItem | JoinItem) -> Iterator[Progress | Done | Failed]:
-        if item.clip.clip_id == POISON:
+    def work(self, item: Item) -> Iterator[Progress | Done | Failed]:
+        if not isinstance(item, CalibrationItem) and item.clip.clip_id == POISON:
             os.kill(os.getpid(), signal.SIGSEGV)
         yield from super().work(item)
 

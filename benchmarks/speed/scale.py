@@ -32,7 +32,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "speed")]
 
 from facecap_batch.output.ledger import DONE, Record  # noqa: E402  the path comes first
 from facecap_batch.runs.clip_steps import output_names  # noqa: E402
-from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem  # noqa: E402
+from facecap_batch.runs.planner import Item, WorkItem  # noqa: E402
 from facecap_batch.runs.worker import ClipWorker  # noqa: E402
 from facecap_batch.scheduling.messages import Listener, Outcome, WorkerReady  # noqa: E402
 from facecap_batch.storage.publish import publish_bytes  # noqa: E402
@@ -54,7 +54,7 @@ class SimulatedWorker(ClipWorker):
 
         return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid(), "simulated")
 
-    def work(self, item: WorkItem | SegmentItem | JoinItem) -> Iterator[Any]:
+    def work(self, item: Item) -> Iterator[Any]:
         import numpy as np
 
         from facecap_batch.scheduling.messages import Done, Progress

@@ -23,7 +23,7 @@ from facecap_batch.errors import FacecapError
 from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.output.compact_index import read_clip, table_name
 from facecap_batch.output.exports import NotExportable, UnknownClip, UnknownFormat
-from facecap_batch.runs.clip_steps import final_table, with_capture_fingerprint
+from facecap_batch.runs.clip_steps import final_table, lone_calibration, with_capture_fingerprint
 from facecap_batch.runs.config import RunConfig, make_config
 from facecap_batch.runs.manifest import default_clip_id
 from facecap_batch.runs.opened_engines import open_engines as open_configured
@@ -128,7 +128,7 @@ class OpenEngines:
             raise EnginesClosed("these engines are closed; capture inside the with block of open_engines")
         config = dataclasses.replace(self._config, solve=solve or self._config.solve)
         raw = with_capture_fingerprint(self._face_capture.capture(clip, progress), config)
-        return Capture(final=final_table(raw, config), raw=raw)
+        return Capture(final=final_table(raw, config, lone_calibration(raw, clip, config)), raw=raw)
 
     def close(self) -> None:
         """Let the engines go."""
@@ -193,7 +193,7 @@ def capture(
         start: First time of the range, inclusive; seconds or text as in a manifest. None: the beginning.
         end: End of the range, exclusive. None: the end.
         clip_id: Name of the clip and of the animation's take; None: the stem of `path`.
-        actor: Recorded in the tables.
+        actor: Recorded in the tables. Where `solve` calibrates by actor: on this clip alone.
         timecode: Of the first frame, as HH:MM:SS:FF; recorded, and used by exports that have a timecode.
         settings: Of the capture; None: the defaults.
         solve: Settings of the solve; None: the defaults.

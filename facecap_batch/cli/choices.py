@@ -59,6 +59,13 @@ class Hwaccel(TextEnum):
     cuda = "cuda"
 
 
+class Calibrate(TextEnum):
+    """Where rest and blinks come from: `solve.settings.Calibrate`."""
+
+    card = "card"
+    actor = "actor"
+
+
 class Kind(TextEnum):
     """What a file of a network is: `importing.kinds.KINDS`."""
 

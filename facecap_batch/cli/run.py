@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facecap_batch.capturing.settings import CaptureSettings
-from facecap_batch.cli.choices import Backend, Hwaccel
+from facecap_batch.cli.choices import Backend, Calibrate, Hwaccel, choice_option
 from facecap_batch.cli.options import (
     CAPTURE_PANEL,
     ENGINES_PANEL,
@@ -79,6 +79,16 @@ CloseBlinks = Annotated[
     ),
 ]
 
+CalibrateBy = Annotated[
+    Calibrate,
+    choice_option(
+        Calibrate,
+        help="Where a face rests and what closes its blinks. card: rest from the engines' card, blinks by "
+        "the clip. actor: both from all clips with the same `actor` in the manifest.",
+        panel=SOLVE_PANEL,
+    ),
+]
+
 
 def run(
     manifest: Annotated[
@@ -117,6 +127,7 @@ def run(
     head_smoothing: HeadSmoothing = SolveSettings.head_smoothing,
     amplitude: Amplitude = SolveSettings.amplitude,
     close_blinks: CloseBlinks = SolveSettings.close_blinks,
+    calibrate: CalibrateBy = Calibrate(SolveSettings.calibrate),
     workers: Workers = RunOptions.workers,
     ray_address: Address = RunOptions.ray_address,
     cpus_per_worker: Cpus = None,
@@ -195,6 +206,7 @@ def run(
             head_smoothing=head_smoothing,
             amplitude=amplitude,
             close_blinks=close_blinks,
+            calibrate=calibrate.value,
         ),
         require_certificate,
     )
@@ -223,6 +235,7 @@ def solve(
     head_smoothing: HeadSmoothing = SolveSettings.head_smoothing,
     amplitude: Amplitude = SolveSettings.amplitude,
     close_blinks: CloseBlinks = SolveSettings.close_blinks,
+    calibrate: CalibrateBy = Calibrate(SolveSettings.calibrate),
     workers: Workers = RunOptions.workers,
     ray_address: Address = RunOptions.ray_address,
     quiet: Quiet = False,
@@ -242,6 +255,7 @@ def solve(
         head_smoothing=head_smoothing,
         amplitude=amplitude,
         close_blinks=close_blinks,
+        calibrate=calibrate.value,
     )
     options = RunOptions(output=storage_path(output), workers=workers, ray_address=ray_address)
     conclude(resolve_run(settings, options, make_display(quiet)), storage_path(output))

@@ -2,7 +2,8 @@
 
 In: the input of a clip (path, size, time of change, range), the configuration, the files that were made of
 it. Out: the same as a `Record`. A clip is done when its record matches today's input and configuration and
-its files are complete. Only the driver of a run writes records; anyone may read them, during a run and after.
+its files are complete; it is captured while its raw table waits for those of its actor's other clips. Only
+the driver of a run writes records; anyone may read them, during a run and after.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from facecap_batch.storage.remote_video import RemoteInput, look_up
 
 FOLDER = "ledger"
 DONE, FAILED = "done", "failed"
+CAPTURED = "captured"  # the raw table is there, the rest is not made yet: neither done nor failed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,10 +91,11 @@ class Record:
     """How a clip ended, and what was made of it."""
 
     clip_id: str
-    status: str  # DONE or FAILED
+    status: str  # DONE, FAILED or CAPTURED
     input_key: str
     capture_fingerprint: str  # of what decided the raw table
     fingerprint: str  # of what decided every file
+    calibration: str = ""  # digest of the actor's calibration that the clip was solved with; empty: none
     attempts: int = 1
     frames: int = 0
     frames_with_face: int = 0  # the main subject's face was found
@@ -112,6 +115,11 @@ class Record:
     def shows_no_face(self) -> bool:
         """True for a clip that is done although no face was found in any frame."""
         return self.status == DONE and self.frames_with_face == 0
+
+    @property
+    def raw(self) -> Mapping[str, int]:
+        """Of `outputs`, the raw table; empty where there is none."""
+        return {name: size for name, size in self.outputs.items() if name.startswith("raw/")}
 
 
 class Ledger:
@@ -186,6 +194,9 @@ class _ReadAhead(Ledger):
     def _records(self) -> dict[str, Record | None]:
         names = [name for name in self._sizes if name.startswith(f"{FOLDER}/") and name.endswith(".json")]
         return {name: _parsed(content) for name, content in self._remote.read_many(names).items()}
+
+    def as_of_now(self) -> Ledger:
+        return self
 
     def get(self, clip_id: str) -> Record | None:
         return self._records.get(f"{FOLDER}/{clip_id}.json")

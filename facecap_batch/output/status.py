@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
+from facecap_batch.output.ledger import CAPTURED, DONE, FAILED, Ledger, Record
 from facecap_batch.output.lock import is_held
 from facecap_batch.output.reports import PENDING, read_reports
 from facecap_batch.storage.publish import StoragePath
@@ -130,8 +130,12 @@ def describe(status: Status) -> str:
 
 
 def _is_of(record: Record, run: dict[str, Any]) -> bool:
-    """True for a record that the latest run wrote."""
-    return bool(record.fingerprint == run["fingerprint"] and record.finished_at >= run["started_at"])
+    """True for the record of a clip that has ended in the latest run."""
+    return bool(
+        record.status != CAPTURED
+        and record.fingerprint == run["fingerprint"]
+        and record.finished_at >= run["started_at"]
+    )
 
 
 def _kinds(failures: list[tuple[str, str, str]]) -> tuple[ErrorKind, ...]:

@@ -2,11 +2,13 @@
 
 In: an item of the planner, the configuration, the engines. Out: ``raw/``, ``coefficients/`` and ``fbx/`` of
 the clip, each published complete or not at all, and a small `Record`, which the driver publishes last. A long
-clip gives a `SegmentPlan` instead; its `SegmentItem`s and at last its `JoinItem` follow (see `workflow`).
+clip gives a `SegmentPlan` instead; its `SegmentItem`s and at last its `JoinItem` follow (see `workflow`). A
+clip that is calibrated by actor gives ``raw/`` alone; its `SolveItem` follows (see `actor_workflow`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import time
 import traceback
@@ -17,14 +19,18 @@ import numpy as np
 
 from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.segments.plan import SegmentPlan
+from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable, write_parquet
 from facecap_batch.errors import FacecapError, InputNotReadable, OutputNotWritable, is_permanent
 from facecap_batch.output.compact_index import read_clip, size_of
-from facecap_batch.output.ledger import DONE, Record
+from facecap_batch.output.ledger import CAPTURED, DONE, Record
 from facecap_batch.output.segment_store import SegmentRecord
+from facecap_batch.runs.actor_plan import is_calibrated_by_actor
+from facecap_batch.runs.actor_steps import do_calibration
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
+from facecap_batch.runs.planner import CalibrationItem, Item, JoinItem, SegmentItem, SolveItem, WorkItem
 from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment
+from facecap_batch.solve.actors import ActorCalibration, ActorStatistics
 from facecap_batch.solve.solver import solve_table
 from facecap_batch.storage.publish import StoragePath, writing
 
@@ -33,13 +39,13 @@ NO_FACE = "no face was found in any frame: nothing moves in the FBX"
 
 
 def process(
-    item: WorkItem | SegmentItem | JoinItem,
+    item: Item,
     config: RunConfig,
     output: StoragePath,
     engines: Callable[[], FaceCapture],
     progress: Callable[[int], None] | None = None,
     segment_s: float = 0.0,
-) -> Record | SegmentPlan | SegmentRecord:
+) -> Record | SegmentPlan | SegmentRecord | ActorCalibration:
     """Do `item` and return its record, not yet published, or how its clip is to be cut.
 
     `engines` is called only when frames must be decoded; clips much longer than `segment_s` seconds are cut,
@@ -49,38 +55,48 @@ def process(
     started = time.monotonic()
     if isinstance(item, SegmentItem):
         return do_segment(item, output, engines(), progress)
+    if isinstance(item, CalibrationItem):
+        return do_calibration(item, output, progress)
+    calibration = item.calibration if isinstance(item, SolveItem) else None
     if isinstance(item, JoinItem):
         joined = do_join(item, output, engines(), progress)
         if isinstance(joined, SegmentPlan):
             return joined
         raw = with_capture_fingerprint(joined, config)
-    elif item.reuse_raw:
+    elif isinstance(item, SolveItem) or item.reuse_raw:
         raw = read_clip(output, output_names(item.clip.clip_id)["raw"])
     else:
         cuts = cuts_of(item, config, output, engines(), progress, segment_s) if segment_s else None
         if cuts is not None and cuts.segments:
             return cuts
         raw = with_capture_fingerprint(engines().capture(item.clip, progress), config)
-    outputs = _publish(item, raw, config, output)
-    return _record(item, config, raw, outputs, time.monotonic() - started)
-
-
-def _publish(
-    item: WorkItem | JoinItem, raw: CoefficientTable, config: RunConfig, output: StoragePath
-) -> dict[str, int]:
-    """Solve and write the clip's files; return their names and sizes in bytes."""
-    from facecap_batch.exporting.fbx.writer import write_fbx
-
     names = output_names(item.clip.clip_id)
-    if not (isinstance(item, WorkItem) and item.reuse_raw):
+    if isinstance(item, JoinItem) or (isinstance(item, WorkItem) and not item.reuse_raw):
         with writing(output / names["raw"]) as path:
             write_parquet(raw, path)
-    final = final_table(raw, config)
+    waits = calibration is None and is_calibrated_by_actor(item.clip, config)
+    if waits:
+        names = {"raw": names["raw"]}
+    else:
+        _publish_final(final_table(raw, config, calibration), names, output)
+    return dataclasses.replace(
+        _record(item, config, raw),
+        status=CAPTURED if waits else DONE,
+        calibration="" if calibration is None else calibration.digest(),
+        outputs={name: size_of(output, name) for name in names.values()},
+        wall_s=round(time.monotonic() - started, 3),
+        finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _publish_final(final: CoefficientTable, names: dict[str, str], output: StoragePath) -> None:
+    """Write what is made of the solved table."""
+    from facecap_batch.exporting.fbx.writer import write_fbx
+
     with writing(output / names["coefficients"]) as path:
         write_parquet(final, path)
     with writing(output / names["fbx"]) as path:
         write_fbx(final, path)
-    return {name: size_of(output, name) for name in names.values()}
 
 
 def with_capture_fingerprint(raw: CoefficientTable, config: RunConfig) -> CoefficientTable:
@@ -88,10 +104,21 @@ def with_capture_fingerprint(raw: CoefficientTable, config: RunConfig) -> Coeffi
     return raw.replace(metadata={**raw.metadata, "capture_fingerprint": config.capture_fingerprint()})
 
 
-def final_table(raw: CoefficientTable, config: RunConfig) -> CoefficientTable:
+def final_table(
+    raw: CoefficientTable, config: RunConfig, actor: ActorCalibration | None = None
+) -> CoefficientTable:
     """The solved table as it is written: with the digest of the whole configuration."""
-    final = solve_table(raw, config.solve)
+    final = solve_table(raw, config.solve, actor)
     return final.replace(metadata={**final.metadata, "fingerprint": config.fingerprint()})
+
+
+def lone_calibration(raw: CoefficientTable, clip: Clip, config: RunConfig) -> ActorCalibration | None:
+    """What a run of `clip` alone would solve it with; None: the card's."""
+    if not is_calibrated_by_actor(clip, config):
+        return None
+    statistics = ActorStatistics(clip.actor or "")
+    statistics.add(raw)
+    return statistics.calibration()
 
 
 def output_names(clip_id: str) -> dict[str, str]:
@@ -103,13 +130,8 @@ def output_names(clip_id: str) -> dict[str, str]:
     }
 
 
-def _record(
-    item: WorkItem | JoinItem,
-    config: RunConfig,
-    raw: CoefficientTable,
-    outputs: dict[str, int],
-    wall_s: float,
-) -> Record:
+def _record(item: WorkItem | JoinItem | SolveItem, config: RunConfig, raw: CoefficientTable) -> Record:
+    """What the raw table and the configuration decide of the record."""
     fps = raw.info.fps
     # The last frame lasts as long as the average one.
     span = int(raw.pts[-1] - raw.pts[0]) * raw.info.time_base if len(raw) else 0
@@ -125,9 +147,6 @@ def _record(
         fps=float(fps),
         backend=raw.metadata.get("regressor_backend", ""),
         engines=dict(config.engine_hashes),
-        outputs=outputs,
-        wall_s=round(wall_s, 3),
-        finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         note=_note(raw),
     )
 

@@ -2,18 +2,21 @@
 
 In: the manifest's clips, the ledger, the configuration. Out: a `Plan`: work items, longest expected first,
 and the records of clips that need nothing. Depends on nothing else, so every cluster gets the same plan.
-What follows from a clip that turns out to be long is the business of `workflow`.
+What follows from a clip that turns out to be long is the business of `workflow`; which clips are calibrated
+together, that of `actor_plan`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
 from facecap_batch.clip import Clip
 from facecap_batch.output.ledger import DONE, FAILED, InputIdentity, Ledger, Record, identify_all
 from facecap_batch.runs.config import RunConfig
+from facecap_batch.solve.actors import ActorCalibration
 
 # Expected length where the manifest gives no range: files are not opened to plan (100,000 of them would
 # take many minutes), and 4 Mbit/s is a common rate of 720p to 1080p video. Only the order depends on it.
@@ -55,14 +58,62 @@ class JoinItem:
 
 
 @dataclasses.dataclass(frozen=True)
+class CalibrationItem:
+    """The calibration of an actor, to be measured on raw tables."""
+
+    actor: str
+    clip_ids: tuple[str, ...]  # of clips that have one
+
+
+@dataclasses.dataclass(frozen=True)
+class SolveItem:
+    """A captured clip to be solved and exported with its actor's calibration."""
+
+    clip: Clip
+    input_key: str
+    calibration: ActorCalibration
+
+
+Item: TypeAlias = WorkItem | SegmentItem | JoinItem | CalibrationItem | SolveItem  # what a worker is given
+
+
+@dataclasses.dataclass(frozen=True)
+class CapturedClip:
+    """A clip whose raw table is valid."""
+
+    clip: Clip
+    record: Record
+    is_done: bool  # no more is to be made of it, if it was solved with the calibration that its actor has now
+
+
+@dataclasses.dataclass(frozen=True)
+class ActorGroup:
+    """The clips of one actor, where some of them may have to be solved."""
+
+    actor: str
+    uncaptured: frozenset[str]  # clip_id of the clips to be captured first
+    captured: tuple[CapturedClip, ...]  # the others
+    is_settled: bool  # without `uncaptured`, `captured` would need nothing
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     items: tuple[WorkItem, ...]  # longest expected first
     kept: dict[str, Record]  # clip_id -> record of a clip that is done, or failed and not to be retried
+    actors: tuple[
+        ActorGroup, ...
+    ] = ()  # whose calibration is to be measured; their clips are not kept for sure
+    calibrations: Mapping[str, ActorCalibration] = dataclasses.field(default_factory=dict)  # that are valid
 
     @property
     def captures(self) -> bool:
         """True when any item needs the engines."""
         return any(not item.reuse_raw for item in self.items)
+
+    @property
+    def is_empty(self) -> bool:
+        """True when there is nothing to do."""
+        return not self.items and not self.actors
 
 
 def plan(
@@ -88,23 +139,20 @@ def plan(
             if record.status == FAILED and not retry_failed:
                 kept[clip.clip_id] = record
                 continue
-        reuse = (
-            record is not None
-            and same_input
-            and record.status == DONE
-            and record.capture_fingerprint == capture_fingerprint
-            and raw_is_intact(known, record)
-        )
+        reuse = record is not None and same_input and has_raw(known, record, capture_fingerprint)
         items.append(WorkItem(clip, key, expected_seconds(clip, identity), reuse_raw=reuse))
     # Ties by clip_id: the plan does not depend on the order of the manifest's rows.
     items.sort(key=lambda item: (-item.cost_s, item.clip.clip_id))
     return Plan(tuple(items), kept)
 
 
-def raw_is_intact(ledger: Ledger, record: Record) -> bool:
-    """True when the record's raw table is there in full."""
-    raw = {name: size for name, size in record.outputs.items() if name.startswith("raw/")}
-    return bool(raw) and ledger.intact(dataclasses.replace(record, outputs=raw))
+def has_raw(ledger: Ledger, record: Record, capture_fingerprint: str) -> bool:
+    """True when the record's raw table is there in full, captured under this fingerprint."""
+    return (
+        record.capture_fingerprint == capture_fingerprint
+        and bool(record.raw)
+        and ledger.intact(dataclasses.replace(record, outputs=record.raw))
+    )
 
 
 def expected_seconds(clip: Clip, identity: InputIdentity) -> float:

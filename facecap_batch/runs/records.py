@@ -3,7 +3,8 @@
 In: the record of every clip that ends. Out: the record in the ledger, then the same record to the observers
 of the run, in the order in which clips ended. Records are published by threads, because a request to object
 storage takes some 0.1 s and the loop that hands out tasks must not wait for it. A clip counts as done once
-its record has been published, not before.
+its record has been published, not before. A clip that is captured has not ended: its record is there for a
+rerun, and counts nowhere.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import concurrent.futures
 from collections.abc import Callable, Mapping
 
 from facecap_batch import machine
-from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
+from facecap_batch.output.ledger import CAPTURED, DONE, FAILED, Ledger, Record
 from facecap_batch.output.segment_store import SegmentFolder
 from facecap_batch.scheduling.messages import Listener, Progress
 
@@ -34,6 +35,8 @@ class RunRecords(Listener):
         self._observers: list[Callable[[Record], None]] = []
         self._threads = concurrent.futures.ThreadPoolExecutor(PUBLISHING_THREADS, "publish record")
         self._waiting: collections.deque[concurrent.futures.Future[Record]] = collections.deque()
+        # clip_id -> when its record as captured is there: the one of its end must not come before.
+        self._captured: dict[str, concurrent.futures.Future[Record]] = {}
 
     def observe(self, observer: Callable[[Record], None]) -> None:
         """Call `observer` with every record from now on, once it has been published."""
@@ -41,10 +44,18 @@ class RunRecords(Listener):
 
     def publish(self, record: Record, was_cut: bool) -> None:
         """Publish `record` soon. `was_cut`: the clip has segments, which go once it is done."""
-        self._waiting.append(self._threads.submit(self._publish, record, was_cut))
+        captured = self._captured.pop(record.clip_id, None)
+        published = self._threads.submit(self._publish, record, was_cut, captured)
+        if record.status == CAPTURED:
+            self._captured[record.clip_id] = published
+        self._waiting.append(published)
         while len(self._waiting) > MAX_WAITING:
             self._take(self._waiting.popleft())
         self.collect()
+
+    def reopen(self, clip_id: str) -> None:
+        """A clip that was done will be solved again: until then it has not ended."""
+        self._records.pop(clip_id, None)
 
     def collect(self) -> None:
         """Count the records that have been published by now. Raises what publishing raised but OSError."""
@@ -83,17 +94,24 @@ class RunRecords(Listener):
 
     def _take(self, published: concurrent.futures.Future[Record]) -> None:
         record = published.result()
+        if record.status == CAPTURED:
+            return
         self._records[record.clip_id] = record
         for observer in self._observers:
             observer(record)
 
-    def _publish(self, record: Record, was_cut: bool) -> Record:
-        """Publish a record and return it; one of a done clip that the storage refuses becomes a failure."""
+    def _publish(
+        self, record: Record, was_cut: bool, after: concurrent.futures.Future[Record] | None
+    ) -> Record:
+        """Publish a record, not before `after` has been, and return it; one of a done clip that the storage
+        refuses becomes a failure."""
+        if after is not None:
+            concurrent.futures.wait([after])
         try:
             self._ledger.put(record)
         except OSError as error:
-            return record if record.status == FAILED else _unpublished(record, error)
-        if was_cut and record.status == DONE:
+            return _unpublished(record, error) if record.status == DONE else record
+        if was_cut and record.status != FAILED:
             SegmentFolder(self._ledger.output, record.clip_id).remove()
         return record
 

@@ -15,12 +15,13 @@ from typing import Any
 from facecap_batch.clip import Clip
 from facecap_batch.errors import BadManifest, EngineMismatch
 from facecap_batch.output.exports import UnknownClip
-from facecap_batch.output.ledger import FAILED, Ledger
+from facecap_batch.output.ledger import CAPTURED, FAILED, Ledger
 from facecap_batch.output.reports import clips_of, read_reports
+from facecap_batch.runs.actor_plan import is_calibrated_by_actor, with_actors
 from facecap_batch.runs.config import RunConfig, RunOptions, make_config
 from facecap_batch.runs.manifest import Manifest, read_manifest
 from facecap_batch.runs.observers.progress import Display, PlainDisplay
-from facecap_batch.runs.planner import Plan, plan
+from facecap_batch.runs.planner import Plan, WorkItem, has_raw, plan
 from facecap_batch.runs.run import Assignment, RunSummary
 from facecap_batch.runs.start import check_backend, named, recorded_config, run_in_folder
 from facecap_batch.storage.publish import StoragePath, storage_path
@@ -35,7 +36,8 @@ def retry_run(
 ) -> RunSummary:
     """Do the failed clips of `options.output` again; or those named, whatever became of them before.
 
-    Clips that were never reached stay so: the command of the run goes on with them.
+    Clips that were never reached stay so: the command of the run goes on with them. Those of an interrupted
+    run that are captured, and waited for other clips of their actor, are solved.
 
     Raises:
         NoRun, OtherVersion, UnknownClip: the folder does not allow it.
@@ -56,20 +58,28 @@ def retry_run(
         unknown = sorted(set(clip_ids) - {clip.clip_id for clip in manifest.clips})
         if unknown:
             raise UnknownClip(f"{ledger.output}: no such clip: {', '.join(unknown)}")
-        return Assignment(manifest, _plan_retry(manifest.clips, ledger, config, clip_ids), config, last_run)
+        todo = _plan_retry(manifest.clips, ledger.as_of_now(), config, clip_ids)
+        return Assignment(manifest, todo, config, last_run)
 
     return run_in_folder(assign, options, display or PlainDisplay())
 
 
 def _plan_retry(clips: Sequence[Clip], ledger: Ledger, config: RunConfig, clip_ids: Sequence[str]) -> Plan:
-    chosen, kept = [], {}
+    chosen, captured, kept = [], [], {}
     for clip in clips:
         record = ledger.get(clip.clip_id)
         if clip.clip_id in clip_ids or (not clip_ids and record is not None and record.status == FAILED):
             chosen.append(clip)
-        elif record is not None:
+        elif record is not None and record.status != CAPTURED:
             kept[clip.clip_id] = record
-    return Plan(plan(chosen, ledger, config, force=True).items, kept)
+        elif (
+            record is not None
+            and is_calibrated_by_actor(clip, config)
+            and has_raw(ledger, record, config.capture_fingerprint())
+        ):
+            captured.append(WorkItem(clip, record.input_key, record.seconds, reuse_raw=True))
+    items = (*plan(chosen, ledger, config, force=True).items, *captured)
+    return with_actors(Plan(items, kept), clips, ledger, config)
 
 
 def _same_config(last_run: Mapping[str, Any], output: StoragePath) -> RunConfig:

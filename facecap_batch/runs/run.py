@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from facecap_batch import machine
 from facecap_batch.output import compact_index, reports
+from facecap_batch.output.actors import write_actors
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
 from facecap_batch.output.segment_store import remove_done
 from facecap_batch.runs.config import RunConfig, RunOptions
@@ -31,6 +32,7 @@ from facecap_batch.scheduling.listeners import ListenerGroup, WorkerRoster
 from facecap_batch.storage.publish import remove_leftovers
 
 if TYPE_CHECKING:
+    from facecap_batch.runs.workflow import WorkflowStep
     from facecap_batch.scheduling.messages import Outcome
 
 CAPACITY_S = 2.0  # how long it may take until a node that joined gets workers
@@ -86,6 +88,7 @@ class Run:
         self._run_id = uuid.uuid4().hex
         self._items = {item.clip.clip_id: item for item in self._plan.items}
         self._records = RunRecords(ledger, self._plan.kept)
+        self._calibrations = dict(self._plan.calibrations)
         self._roster = WorkerRoster(nodes.node_kind)
         self._event_log: EventLog | None = None
         self._last_run = assignment.last_run
@@ -103,7 +106,7 @@ class Run:
             self._records.observe(self._event_log.kept)
         try:
             compact_index.invalidate(output, _redone(self._plan.items))
-            if self._items:
+            if not self._plan.is_empty:
                 self._write_reports("running")
         except BaseException:
             if self._event_log:
@@ -124,7 +127,7 @@ class Run:
         )
         try:
             with _interruptible():
-                if self._items:
+                if not self._plan.is_empty:
                     self._work(progress)
             state = "finished"
         except KeyboardInterrupt:
@@ -149,26 +152,40 @@ class Run:
         joined = cluster.connected(options.ray_address, self._local_cpus(), options.gpus_per_worker)
         with joined, _interruptible(), contextlib.closing(self._records):
             # Ray is imported here and not before: see cluster._authenticate.
+            from facecap_batch.runs.actor_workflow import ActorWorkflow
             from facecap_batch.runs.observers.metrics import RunMetrics
-            from facecap_batch.runs.workflow import ClipWorkflow
             from facecap_batch.scheduling.scheduler import Limits, Scheduler
 
             metrics = RunMetrics()
             self._records.observe(metrics.kept)
             event_log = [self._event_log] if self._event_log else []
             listeners = ListenerGroup(progress, self._roster, metrics, *event_log, self._records)
-            workflow = ClipWorkflow(self._plan.items, self._ledger.output)
+            workflow = ActorWorkflow(self._plan, self._ledger.output)
+            self._calibrations = workflow.calibrations
             scheduler = Scheduler(
                 self._worker_starter(), self._wanted, listeners, Limits(attempts=options.attempts)
             )
             with contextlib.closing(scheduler.run(workflow.first())) as outcomes:
                 for outcome in outcomes:
-                    step = workflow.advance(outcome)
-                    scheduler.add(step.tasks)
-                    scheduler.drop(step.dropped)
-                    progress.advance(step)
-                    if step.ended is not None:
-                        self._records.publish(self._record_of(step.ended), step.was_cut)
+                    steps = workflow.advance(outcome)
+                    self._reopen(steps)
+                    for step in steps:
+                        scheduler.add(step.tasks)
+                        scheduler.drop(step.dropped)
+                        progress.advance(step)
+                        if step.captured is not None:
+                            self._records.publish(step.captured, step.was_cut)
+                        if step.ended is not None:
+                            self._records.publish(self._record_of(step.ended), step.was_cut)
+
+    def _reopen(self, steps: Sequence[WorkflowStep]) -> None:
+        """Clips that were done will be solved again: their tables in compact files are not valid any more."""
+        reopened = [step.clip_id for step in steps if step.reopened is not None]
+        if reopened:
+            tables = {compact_index.table_name("coefficients", clip_id) for clip_id in reopened}
+            compact_index.invalidate(self._ledger.output, tables)
+        for clip_id in reopened:
+            self._records.reopen(clip_id)
 
     def _worker_starter(self) -> Callable[[], Any]:
         import ray
@@ -213,10 +230,12 @@ class Run:
         if outcome.ok:
             record: Record = outcome.result
             return dataclasses.replace(record, attempts=outcome.attempts)
+        captured = outcome.result  # the record of a clip that is captured, and could not be solved
         return Record(
             clip_id=outcome.key,
             status=FAILED,
-            input_key=self._items[outcome.key].input_key,
+            input_key=(captured or self._items[outcome.key]).input_key,
+            outputs=captured.raw if captured else {},
             capture_fingerprint=self._config.capture_fingerprint(),
             fingerprint=self._config.fingerprint(),
             attempts=outcome.attempts,
@@ -247,12 +266,14 @@ class Run:
             self._event_log.write(event, **fields)
 
     def _write_reports(self, state: str) -> None:
-        """Publish ``clips.parquet`` and ``run.json``; raises OSError."""
+        """Publish ``clips.parquet``, ``actors.parquet`` and ``run.json``; raises OSError."""
         output = self._ledger.output
         reports.write_clips(output, self._manifest.clips, self._records.by_clip)
         report = self._report(state)
         last = self._last_run
-        if not self._items and last.get("finished_at") and last.get("fingerprint") == report.fingerprint:
+        if state != "running":
+            write_actors(output, self._calibrations)
+        if self._plan.is_empty and last.get("finished_at") and last.get("fingerprint") == report.fingerprint:
             measured = {name: last[name] for name in MEASURED if name in last}
             report = dataclasses.replace(report, **measured)
             if reports.is_recorded(report, last):
@@ -290,13 +311,18 @@ class Run:
 
     def _summary(self, interrupted: bool = False) -> RunSummary:
         records = self._records.by_clip
-        own = [record for clip_id, record in records.items() if clip_id in self._items]
+        kept = self._plan.kept
+        own = [record for clip_id, record in records.items() if record is not kept.get(clip_id)]
         return RunSummary(
             clips=len(self._manifest.clips),
             done=self._records.count(DONE),
             failed=self._records.count(FAILED),
             pending=len(self._manifest.clips) - len(records),
-            kept=sum(1 for record in self._plan.kept.values() if record.status == DONE),
+            kept=sum(
+                1
+                for clip_id, record in kept.items()
+                if record.status == DONE and record is records.get(clip_id)
+            ),
             without_face=self._records.without_face(),
             frames=sum(record.frames for record in own),
             video_s=sum(record.seconds for record in own),

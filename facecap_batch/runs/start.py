@@ -18,13 +18,14 @@ from facecap_batch import __version__
 from facecap_batch.clip import Clip, resolve_source
 from facecap_batch.errors import BadManifest, EngineMismatch, FacecapError
 from facecap_batch.output import reports
-from facecap_batch.output.ledger import DONE, Ledger
+from facecap_batch.output.ledger import DONE, FAILED, Ledger
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.segment_store import remove_segments
+from facecap_batch.runs.actor_plan import with_actors
 from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.manifest import Manifest
 from facecap_batch.runs.observers.progress import Display, PlainDisplay
-from facecap_batch.runs.planner import Plan, WorkItem, plan, raw_is_intact
+from facecap_batch.runs.planner import Plan, WorkItem, has_raw, plan
 from facecap_batch.runs.run import Assignment, Run, RunSummary
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.storage.publish import StoragePath, not_writable, remove_leftovers, storage_path
@@ -58,7 +59,9 @@ def start_run(
 
     def assign(ledger: Ledger) -> Assignment:
         last_run, rows = _last_reports(ledger.output)
-        todo = plan(manifest.clips, ledger, config, options.force, options.retry_failed)
+        known = ledger.as_of_now()
+        todo = plan(manifest.clips, known, config, options.force, options.retry_failed)
+        todo = with_actors(todo, manifest.clips, known, config)
         left_out = _left_out(manifest, todo, ledger, last_run, rows)
         if left_out and not options.new_manifest:
             _check_manifest(manifest, left_out, last_run, rows, ledger.output)
@@ -77,8 +80,9 @@ def start_run(
 def resolve_run(settings: SolveSettings, options: RunOptions, display: Display | None = None) -> RunSummary:
     """Redo solve and exports of every clip that is done in `options.output`, from its raw table.
 
-    No video is opened. Clips that failed, or were never reached, stay as they are; so do clips whose raw
-    table is missing or was captured under another configuration than the folder's last run.
+    No video is opened. Clips that failed, or were never reached, stay as they are, unless their raw table is
+    there; clips whose raw table is missing or was captured under another configuration than the folder's last
+    run stay so, too.
 
     Raises:
         NoRun, OtherVersion, EngineMismatch, OutputBusy, OutputNotWritable: before anything has run.
@@ -96,7 +100,8 @@ def resolve_run(settings: SolveSettings, options: RunOptions, display: Display |
             )
         config = dataclasses.replace(config, solve=settings)
         clips = tuple(reports.clips_of(rows))
-        todo = _plan_solve(clips, ledger.as_of_now(), config)
+        known = ledger.as_of_now()
+        todo = with_actors(_plan_solve(clips, known, config), clips, known, config)
         return Assignment(Manifest(last_run["manifest"], clips), todo, config, last_run)
 
     return run_in_folder(assign, options, display or PlainDisplay())
@@ -228,12 +233,8 @@ def _plan_solve(clips: Sequence[Clip], ledger: Ledger, config: RunConfig) -> Pla
         record = ledger.get(clip.clip_id)
         if record is None:
             continue
-        if (
-            record.status == DONE
-            and record.capture_fingerprint == config.capture_fingerprint()
-            and raw_is_intact(ledger, record)
-        ):
+        if has_raw(ledger, record, config.capture_fingerprint()):
             items.append(WorkItem(clip, record.input_key, record.seconds, reuse_raw=True))
-        else:
+        elif record.status in (DONE, FAILED):
             kept[clip.clip_id] = record
     return Plan(tuple(items), kept)

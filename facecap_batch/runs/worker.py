@@ -16,7 +16,7 @@ from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.runs.clip_steps import classify_error, process
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.opened_engines import open_engines
-from facecap_batch.runs.planner import JoinItem, SegmentItem, WorkItem
+from facecap_batch.runs.planner import Item
 from facecap_batch.scheduling.messages import Done, Failed, Progress, WorkerReady
 from facecap_batch.storage.publish import storage_path
 
@@ -42,7 +42,7 @@ class ClipWorker:
         backend = self._open().backend if self.captures else ""
         return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid(), backend)
 
-    def work(self, item: WorkItem | SegmentItem | JoinItem) -> Iterator[Progress | Done | Failed]:
+    def work(self, item: Item) -> Iterator[Progress | Done | Failed]:
         """Do `item` in a thread of its own and yield its progress, then how it ended."""
         messages: queue.SimpleQueue[Progress | Done | Failed] = queue.SimpleQueue()
         # A daemon, or a decoder that hangs would keep the process from ending.
@@ -53,9 +53,7 @@ class ClipWorker:
             if not isinstance(message, Progress):
                 return
 
-    def _work(
-        self, item: WorkItem | SegmentItem | JoinItem, messages: queue.SimpleQueue[Progress | Done | Failed]
-    ) -> None:
+    def _work(self, item: Item, messages: queue.SimpleQueue[Progress | Done | Failed]) -> None:
         last = time.monotonic()
 
         def progress(frames: int) -> None:

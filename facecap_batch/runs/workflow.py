@@ -32,7 +32,9 @@ class WorkflowStep:
     segments: tuple[SegmentRecord, ...] = ()  # that are done now, or were by an earlier run
     video_s: float | None = None  # seconds of video of a clip that was cut just now
     segments_s: float = 0.0  # seconds of video of `segments`
-    was_cut: bool = False  # the clip has ended and left segments behind
+    was_cut: bool = False  # the clip has ended, or is captured, and left segments behind
+    captured: Record | None = None  # the clip is captured now; it waits for its actor's other clips
+    reopened: Record | None = None  # of a clip that had ended before this run and is solved again
 
 
 @dataclasses.dataclass

@@ -26,6 +26,7 @@ from facecap_batch.engines.tensorrt.backend import PRECISIONS
 from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.importing.kinds import KINDS
 from facecap_batch.importing.options import VARIANTS
+from facecap_batch.solve.settings import Calibrate
 from facecap_batch.video.options import HardwareDecoding
 from tests.support.commands import call
 from tests.support.local_ray import local_ray
@@ -147,6 +148,7 @@ def test_choices_are_those_of_the_rooms_that_own_them() -> None:
         choices.PlanBackend: PRECISIONS,
         choices.Format: EXPORTERS,
         choices.Hwaccel: get_args(HardwareDecoding),
+        choices.Calibrate: get_args(Calibrate),
         choices.Kind: KINDS,
         choices.Role: ROLES,
         choices.Variant: VARIANTS,

@@ -38,7 +38,9 @@ def retry_quietly(output: Path, *clip_ids: str) -> RunSummary:
         return retry_run(RunOptions(output, workers=1), clip_ids, PlainDisplay(nowhere))
 
 
-@pytest.mark.parametrize("module", ["start", "retry", "planner", "workflow", "config"])
+@pytest.mark.parametrize(
+    "module", ["start", "retry", "planner", "workflow", "actor_plan", "actor_workflow", "config"]
+)
 def test_a_driver_loads_no_decoder_and_no_network(module: str) -> None:
     script = (
         f"import facecap_batch.runs.{module}, sys; print([name for name in {HEAVY} if name in sys.modules])"

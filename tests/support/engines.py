@@ -6,6 +6,7 @@ picture (its boxes mean nothing); with ``finds_faces=False`` it finds none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from facecap_batch.importing.networks.onnx_export import export_onnx
 from facecap_batch.importing.published_weights import detector_card, regressor_card
 
 DETECTOR_SIZE = 320  # pixels
+GAINS = {"jawOpen": 1.25}  # of the regressor's card
 
 
 class TinyRegressor(nn.Module):
@@ -60,15 +62,15 @@ def write_detector(folder: Path, finds_faces: bool = True, size: int = DETECTOR_
     return export_onnx(FaceBoxesDetector(network, size, (127.0,) * 3, (64.0,) * 3), card, folder)
 
 
-def write_regressor(folder: Path) -> EngineCard:
+def write_regressor(folder: Path, gains: Mapping[str, float] = GAINS) -> EngineCard:
     """Export a random regressor to `folder`; return its card."""
     torch.manual_seed(4)
-    card = regressor_card("test-regressor", licence="Apache-2.0", gains={"jawOpen": 1.25})
+    card = regressor_card("test-regressor", licence="Apache-2.0", gains=dict(gains))
     return export_onnx(TinyRegressor(), card, folder)
 
 
-def write_engines(folder: Path, finds_faces: bool = True) -> EngineSet:
+def write_engines(folder: Path, finds_faces: bool = True, gains: Mapping[str, float] = GAINS) -> EngineSet:
     """A whole set in `folder`, as `load_set(folder)` reads it."""
     write_detector(folder, finds_faces)
-    write_regressor(folder)
+    write_regressor(folder, gains)
     return load_set(folder)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from facecap_batch.runs.planner import WorkItem
+from facecap_batch.runs.planner import CalibrationItem, Item, SolveItem, WorkItem
 from facecap_batch.runs.worker import ClipWorker
 from facecap_batch.scheduling.messages import Done, Failed, Progress
 
@@ -48,12 +48,22 @@ class HangingWorker(DyingWorker):
 class GatedWorker(ClipWorker):
     """Waits with every clip but ``free…`` until ``<output>.gate`` is there; reports progress meanwhile."""
 
-    def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
+    def work(self, item: Item) -> Iterator[Progress | Done | Failed]:
         gate = Path(f"{self.output}.gate")
-        while not item.clip.clip_id.startswith("free") and not gate.exists():
+        while self.waits(item) and not gate.exists():
             yield Progress(0)
             time.sleep(0.2)
         yield from super().work(item)
+
+    def waits(self, item: Item) -> bool:
+        return not isinstance(item, CalibrationItem) and not item.clip.clip_id.startswith("free")
+
+
+class GatedSolver(GatedWorker):
+    """The same with the solve of clips that are calibrated by actor; everything else is done."""
+
+    def waits(self, item: Item) -> bool:
+        return isinstance(item, SolveItem) and super().waits(item)
 
 
 class TogetherWorker(ClipWorker):

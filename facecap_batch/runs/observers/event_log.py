@@ -88,8 +88,11 @@ class EventLog(Listener):
 
 
 def _what(key: str) -> dict[str, str]:
-    """A task's key is a clip's id (which holds no slash), or the id and a step of its clip."""
+    """A task's key is a clip's id (which holds no slash), or the id and a step of its clip, or a step of
+    several clips."""
     clip_id, _, step = key.partition("/")
+    if not clip_id:
+        return {"step": step}
     return {"clip": clip_id, "step": step} if step else {"clip": clip_id}
 
 

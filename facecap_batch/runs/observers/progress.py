@@ -89,13 +89,21 @@ class ProgressCounter(Listener):
     def advance(self, step: WorkflowStep) -> None:
         """Count what an outcome means for its clip."""
         costs, clip_id = self._costs, step.clip_id
+        if step.reopened is not None:
+            self._kept -= 1
+            costs[clip_id] = 0.0  # a solve, which is nothing beside a capture
+        if step.captured is not None:
+            self._segments[clip_id] = step.captured.frames
+            self._cost += costs[clip_id]
+            costs[clip_id] = 0.0
         if step.video_s is not None:  # now that it is known, it counts instead of what was expected
             self._segments.pop(clip_id, None)
             self._total_cost += step.video_s - costs[clip_id]
             costs[clip_id] = step.video_s
-        self._segments[clip_id] += sum(record.frames for record in step.segments)
-        self._cost += step.segments_s
-        costs[clip_id] -= step.segments_s
+        if step.segments:
+            self._segments[clip_id] += sum(record.frames for record in step.segments)
+            self._cost += step.segments_s
+            costs[clip_id] -= step.segments_s
         if step.ended is not None:
             self._clip_ended(step.ended)
         self._show()
