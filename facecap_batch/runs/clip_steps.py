@@ -3,7 +3,7 @@
 In: an item of the planner, the configuration, the engines. Out: ``raw/``, ``coefficients/`` and ``fbx/`` of
 the clip, each published complete or not at all, and a small `Record`, which the driver publishes last. A long
 clip gives a `SegmentPlan` instead; its `SegmentItem`s and at last its `JoinItem` follow (see `workflow`). A
-clip that is calibrated by actor gives ``raw/`` alone; its `SolveItem` follows (see `actor_workflow`).
+clip that is calibrated by actor gives ``raw/`` alone; its `SolveItem` follows (see `actors.workflow`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from facecap_batch.errors import FacecapError, InputNotReadable, OutputNotWritab
 from facecap_batch.output.compact_index import read_clip, size_of
 from facecap_batch.output.ledger import CAPTURED, DONE, Record
 from facecap_batch.output.segment_store import SegmentRecord
-from facecap_batch.runs.actor_plan import is_calibrated_by_actor
-from facecap_batch.runs.actor_steps import do_calibration
+from facecap_batch.runs.actors.plan import is_calibrated_by_actor
+from facecap_batch.runs.actors.steps import do_calibration
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.planner import CalibrationItem, Item, JoinItem, SegmentItem, SolveItem, WorkItem
 from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment

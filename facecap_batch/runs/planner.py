@@ -3,7 +3,7 @@
 In: the manifest's clips, the ledger, the configuration. Out: a `Plan`: work items, longest expected first,
 and the records of clips that need nothing. Depends on nothing else, so every cluster gets the same plan.
 What follows from a clip that turns out to be long is the business of `workflow`; which clips are calibrated
-together, that of `actor_plan`.
+together, that of `actors.plan`.
 """
 
 from __future__ import annotations

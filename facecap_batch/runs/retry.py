@@ -17,7 +17,7 @@ from facecap_batch.errors import BadManifest, EngineMismatch
 from facecap_batch.output.exports import UnknownClip
 from facecap_batch.output.ledger import CAPTURED, FAILED, Ledger
 from facecap_batch.output.reports import clips_of, read_reports
-from facecap_batch.runs.actor_plan import is_calibrated_by_actor, with_actors
+from facecap_batch.runs.actors.plan import is_calibrated_by_actor, with_actors
 from facecap_batch.runs.config import RunConfig, RunOptions, make_config
 from facecap_batch.runs.manifest import Manifest, read_manifest
 from facecap_batch.runs.observers.progress import Display, PlainDisplay

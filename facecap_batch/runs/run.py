@@ -152,7 +152,7 @@ class Run:
         joined = cluster.connected(options.ray_address, self._local_cpus(), options.gpus_per_worker)
         with joined, _interruptible(), contextlib.closing(self._records):
             # Ray is imported here and not before: see cluster._authenticate.
-            from facecap_batch.runs.actor_workflow import ActorWorkflow
+            from facecap_batch.runs.actors.workflow import ActorWorkflow
             from facecap_batch.runs.observers.metrics import RunMetrics
             from facecap_batch.scheduling.scheduler import Limits, Scheduler
 

@@ -21,7 +21,7 @@ from facecap_batch.output import reports
 from facecap_batch.output.ledger import DONE, FAILED, Ledger
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.segment_store import remove_segments
-from facecap_batch.runs.actor_plan import with_actors
+from facecap_batch.runs.actors.plan import with_actors
 from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.manifest import Manifest
 from facecap_batch.runs.observers.progress import Display, PlainDisplay

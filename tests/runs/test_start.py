@@ -39,7 +39,7 @@ def retry_quietly(output: Path, *clip_ids: str) -> RunSummary:
 
 
 @pytest.mark.parametrize(
-    "module", ["start", "retry", "planner", "workflow", "actor_plan", "actor_workflow", "config"]
+    "module", ["start", "retry", "planner", "workflow", "actors.plan", "actors.workflow", "config"]
 )
 def test_a_driver_loads_no_decoder_and_no_network(module: str) -> None:
     script = (
