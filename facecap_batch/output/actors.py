@@ -59,7 +59,8 @@ def write_actors(output: StoragePath, calibrations: Mapping[str, ActorCalibratio
     A file that holds them already is left alone; without calibrations there is no file.
     """
     if not calibrations:
-        (output / ACTORS_NAME).unlink(missing_ok=True)
+        if (output / ACTORS_NAME).exists():  # a storage that lets nothing be removed is not asked to
+            (output / ACTORS_NAME).unlink(missing_ok=True)
         return
     if read_actors(output) == calibrations:
         return

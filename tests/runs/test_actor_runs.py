@@ -22,7 +22,7 @@ from facecap_batch.output.ledger import CAPTURED, Ledger
 from facecap_batch.output.status import status
 from facecap_batch.runs.clip_steps import final_table
 from facecap_batch.runs.config import RunConfig, RunOptions
-from facecap_batch.runs.observers.progress import PlainDisplay
+from facecap_batch.runs.observers.progress import NoDisplay, PlainDisplay
 from facecap_batch.runs.retry import retry_run
 from facecap_batch.runs.run import RunSummary
 from facecap_batch.runs.start import resolve_run
@@ -288,6 +288,39 @@ def test_a_failed_clip_does_not_stop_the_others(
     assert run_quietly(manifest, tmp_path / "fresh", by_actor).exit_code == 0
     assert everything(output) == everything(tmp_path / "fresh")
     assert run_quietly(manifest, output, by_actor).kept == 6
+
+
+def test_retry_after_an_interrupt_solves_what_waits(
+    manifest_of: Callable[..., Path],
+    by_actor: RunConfig,
+    clean: Callable[..., dict[str, bytes]],
+    tmp_path: Path,
+) -> None:
+    """A clip whose record says that it is captured needs no video any more, whichever command goes on."""
+    output, manifest = tmp_path / "out", manifest_of(*CLIPS)
+    assert run_quietly(manifest, output, by_actor).exit_code == 0
+    ledger = Ledger(output)
+
+    def interrupt() -> None:
+        for name in ADA:
+            record = ledger.get(name)
+            assert record is not None
+            waiting = {"status": CAPTURED, "outputs": record.raw, "calibration": ""}
+            ledger.put(dataclasses.replace(record, **waiting))
+            (output / f"fbx/{name}.fbx").unlink()
+        (output / "actors.parquet").unlink()
+
+    before = times(output)
+    for again in (
+        lambda: retry_run(RunOptions(output, workers=1), ["free-bob"], NoDisplay()),
+        lambda: solve_quietly(output),
+        lambda: run_quietly(manifest, output, by_actor),
+    ):
+        interrupt()
+        summary = again()
+        assert (summary.exit_code, summary.done) == (0, len(CLIPS))
+        assert everything(output) == clean(*CLIPS)
+    assert written(before, output, "raw") == {"free-bob"}  # it was asked for
 
 
 def test_a_damaged_raw_table_fails_its_actor_and_nothing_is_lost(
