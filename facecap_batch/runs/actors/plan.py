@@ -40,36 +40,38 @@ def with_actors(plan: Plan, clips: Sequence[Clip], ledger: Ledger, config: RunCo
     if not by_actor:
         return plan
     recorded = read_actors(ledger.output)
-    found = [_group(actor, own, plan, ledger, config, recorded.get(actor)) for actor, own in by_actor.items()]
+    reuses_raw = {item.clip.clip_id: item.reuse_raw for item in plan.items}
+    capture_fingerprint, fingerprint = config.capture_fingerprint(), config.fingerprint()
+
+    def captured(clip: Clip) -> CapturedClip | None:
+        planned = clip.clip_id in reuses_raw
+        record = ledger.get(clip.clip_id) if planned else plan.kept.get(clip.clip_id)
+        if record is None or not has_raw(ledger, record, capture_fingerprint):
+            return None
+        is_done = not planned and record.status == DONE and record.fingerprint == fingerprint
+        return CapturedClip(clip, record, is_done)
+
+    groups = []
+    for actor, own in by_actor.items():
+        waited_for = frozenset(clip.clip_id for clip in own if reuses_raw.get(clip.clip_id) is False)
+        found = [captured(clip) for clip in own if clip.clip_id not in waited_for]
+        members = tuple(clip for clip in found if clip is not None)
+        settled = _have(members, recorded.get(actor))
+        groups.append(ActorGroup(actor, waited_for, members, settled))
     return dataclasses.replace(
         plan,
-        actors=tuple(group for group in found if group.uncaptured or not group.is_settled),
+        actors=tuple(group for group in groups if group.uncaptured or not group.is_settled),
         calibrations={
-            group.actor: recorded[group.actor] for group in found if group.is_settled and group.captured
+            group.actor: recorded[group.actor] for group in groups if group.is_settled and group.captured
         },
     )
 
 
-def _group(
-    actor: str,
-    clips: Sequence[Clip],
-    plan: Plan,
-    ledger: Ledger,
-    config: RunConfig,
-    recorded: ActorCalibration | None,
-) -> ActorGroup:
-    items = {item.clip.clip_id: item for item in plan.items}
-    capture_fingerprint, fingerprint = config.capture_fingerprint(), config.fingerprint()
-    uncaptured, captured = [], []
-    for clip in clips:
-        item = items.get(clip.clip_id)
-        if item is not None and not item.reuse_raw:
-            uncaptured.append(clip.clip_id)
-            continue
-        record = plan.kept.get(clip.clip_id) if item is None else ledger.get(clip.clip_id)
-        if record is not None and has_raw(ledger, record, capture_fingerprint):
-            is_done = item is None and record.status == DONE and record.fingerprint == fingerprint
-            captured.append(CapturedClip(clip, record, is_done))
-    digest = recorded.digest() if recorded is not None and recorded.clips == len(captured) else ""
-    settled = all(own.is_done and digest and own.record.calibration == digest for own in captured)
-    return ActorGroup(actor, frozenset(uncaptured), tuple(captured), settled)
+def _have(clips: Sequence[CapturedClip], calibration: ActorCalibration | None) -> bool:
+    """True where all `clips` were solved with `calibration`, and it was measured on them; also of none."""
+    if not clips:
+        return True
+    if calibration is None or calibration.clips != len(clips):
+        return False
+    digest = calibration.digest()
+    return all(own.is_done and own.record.calibration == digest for own in clips)
