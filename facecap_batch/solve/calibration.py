@@ -65,19 +65,22 @@ def calibrated(values: NDArray[np.float64], calibration: Calibration) -> NDArray
     return bent(stretched, rest + (1 - rest) * gain)
 
 
-def bent(values: NDArray[np.float64], highest: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bring `highest` down to 1, and nothing below KNEE anywhere.
+def bent(
+    values: NDArray[np.float64], highest: NDArray[np.float64] | float, knee: float = KNEE
+) -> NDArray[np.float64]:
+    """Bring `highest` down to 1, and nothing below `knee` anywhere.
 
-    Above KNEE values follow t / (1 + c t), t being what they are above it: of slope 1 at KNEE, ever flatter,
+    Above it values follow t / (1 + c t), t being what they are above it: of slope 1 at `knee`, ever flatter,
     and 1 at `highest`. Division alone gives the same bytes on every processor.
 
     Args:
         values: float64 [N, C], up to `highest`.
-        highest: float64 [C]; where it is below 1 values are left alone.
+        highest: float64 [C], or of all columns; where it is below 1 values are left alone.
+        knee: 0..1.
 
     Returns:
         float64 [N, C].
     """
-    curve = 1 / (1 - KNEE) - 1 / (np.maximum(highest, 1.0) - KNEE)
-    above = np.maximum(values - KNEE, 0.0)
-    return np.where(above > 0, KNEE + above / (1 + curve * above), values)
+    curve = 1 / (1 - knee) - 1 / (np.maximum(highest, 1.0) - knee)
+    above = np.maximum(values - knee, 0.0)
+    return np.where(above > 0, knee + above / (1 + curve * above), values)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.solve.calibration import bent
 
 LIDS = (ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight"))
 REST_WINDOW_S = 2.0  # the median over this long around a frame is where the lid rests
@@ -84,7 +85,7 @@ def closing_gain(peaks: NDArray[np.float64], rest: float) -> float:
 
 
 def with_closed_blinks(time_s: NDArray[np.float64], lid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The lid (float64 [N] at `time_s` seconds) with its full blinks closed, not clipped.
+    """The lid (float64 [N] at `time_s` seconds) with its full blinks closed.
 
     Values at rest and below stay as they are.
     """
@@ -95,8 +96,8 @@ def with_closed_blinks(time_s: NDArray[np.float64], lid: NDArray[np.float64]) ->
 
 
 def stretched(lid: NDArray[np.float64], rest: float, gain: float) -> NDArray[np.float64]:
-    """The lid (float64 [N]) with what lies above `rest` multiplied by `gain`, not clipped."""
-    return np.where(lid > rest, rest + (lid - rest) * gain, lid)
+    """The lid (float64 [N]) with what lies above `rest` multiplied by `gain`, and bent above CLOSED."""
+    return bent(np.where(lid > rest, rest + (lid - rest) * gain, lid), rest + (1 - rest) * gain, CLOSED)
 
 
 def without_flicker(time_s: NDArray[np.float64], lid: NDArray[np.float64]) -> NDArray[np.float64]:
