@@ -31,6 +31,8 @@ from facecap_batch.training.networks.patches import (
     points_in_crop,
 )
 
+MAX_SPREAD = 0.5  # what lies in 0..1 cannot have a larger standard deviation
+
 
 class FaceRegressor(nn.Module):
     """The whole engine as exported: uint8 crop in, the contract's outputs out."""
@@ -55,5 +57,5 @@ class FaceRegressor(nn.Module):
         patches = Patches(left_eye, right_eye, left_side, right_side, face)
         read = self.expression.read(patches, around, marks, head[:, :3])
         outputs = torch.cat([read.coefficients.clamp(0.0, 1.0), head[:, :3] + read.turn, head[:, 3:]], 1)
-        spread = read.log_spread.clamp(MIN_LOG_SPREAD, MAX_LOG_SPREAD).exp()
+        spread = read.log_spread.clamp(MIN_LOG_SPREAD, MAX_LOG_SPREAD).exp().clamp_max(MAX_SPREAD)
         return outputs, points, torch.sigmoid(presence), torch.sigmoid(read.hidden), spread
