@@ -24,9 +24,12 @@ import typer
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.batching import Engine
+from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.default_crop import CROP
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
+from facecap_batch.solve.calibration import Calibration, calibrated
+from facecap_batch.solve.eyelids import LIDS
 from facecap_batch.storage.publish import publish_bytes
 from facecap_batch.training.heads.source_files import MissingSource
 from facecap_batch.training.people.identities import CHILD
@@ -34,6 +37,7 @@ from facecap_batch.training.people.rig import Family, Rig
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.regressor import evaluation, movements
 from facecap_batch.training.regressor.examples import hidden_share
+from facecap_batch.training.regressor.export import AT_REST
 from facecap_batch.training.regressor.quality import Quality, measure
 from facecap_batch.training.rendering import dataset
 
@@ -49,6 +53,7 @@ COLUMNS, ROWS = 6, 2  # of the picture
 CLOSED = 0.5  # an eye is closed above this
 PEOPLE_ALONE = 16  # of each family, who do one thing alone
 READ_ABOVE = 0.4  # of a movement of 0.8, to be read at all
+MIN_RESTING = 10  # faces at rest of one skin tone
 MIN_CROPS = 30  # of a slice that is worth a figure
 FIELDS = [field.name for field in dataclasses.fields(dataset.FaceShard)]
 
@@ -124,6 +129,31 @@ def _f1(ours: np.ndarray, true: np.ndarray) -> float:
     return float(2 * (ours & true).sum() / max(ours.sum() + true.sum(), 1))
 
 
+def _final(card: EngineCard, outputs: np.ndarray) -> np.ndarray:
+    """What a run with default settings makes of coefficients [n, 51] of faces that stand still."""
+    rest, gain = (
+        np.array([values.get(name, unnamed) for name in ARKIT_NAMES], np.float64)
+        for values, unnamed in ((card.rest, 0.0), (card.gains, 1.0))
+    )
+    gain[list(LIDS)] = 1.0  # a clip's blinks close them
+    return calibrated(outputs[:, : len(ARKIT_NAMES)].astype(np.float64), Calibration(rest, gain))
+
+
+def _resting(card: EngineCard, outputs: np.ndarray, shard: dataset.FaceShard) -> dict[str, float]:
+    """What is read of faces at rest, and how far skin tones differ in it."""
+    rest = shard.coefficients.max(axis=1) < AT_REST
+    value = np.abs(_final(card, outputs)).mean(axis=1)
+    tones = [rest & (shard.tone >= low) & (shard.tone < high) for low, high in TONES]
+    means = [float(value[tone].mean()) for tone in tones if tone.sum() >= MIN_RESTING]
+    if not means:
+        return {}
+    return {
+        f"crops at rest (no coefficient above {AT_REST})": int(rest.sum()),
+        "their final values: mean of the 51": float(value[rest].mean()),
+        "the same, most to least over skin tones": max(means) - min(means),
+    }
+
+
 def _closed_f1(predicted: np.ndarray, truth: np.ndarray) -> float:
     """F1 of single eyes being closed, from eyeBlink of both sides [n, 51]."""
     lids = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
@@ -174,6 +204,7 @@ def _judged(engine: Engine, shard: dataset.FaceShard) -> dict[str, Any]:
     hidden = _hidden_f1(outputs, shard)
     if hidden is not None:
         single["hidden eyes and mouths, F1"] = hidden
+    single |= _resting(engine.card, outputs["outputs"], shard)
     shapes, degrees = _jitter(engine, shard.image)
     single["taken again a pixel off: standard deviation of the 51, mean"] = shapes
     single["taken again a pixel off: standard deviation of an angle, degrees"] = degrees
@@ -182,8 +213,10 @@ def _judged(engine: Engine, shard: dataset.FaceShard) -> dict[str, Any]:
 
 
 def _moved(engine: Engine, rig: Rig) -> dict[str, Any]:
-    """Figures of one family's people who do one thing alone."""
-    found = movements.measure(rig, lambda image: _run(engine, image)["outputs"][:, :51], PEOPLE_ALONE)
+    """Figures of one family's people who do one thing alone: final values, as of a run."""
+    found = movements.measure(
+        rig, lambda image: _final(engine.card, _run(engine, image)["outputs"]), PEOPLE_ALONE
+    )
     names = [ARKIT_NAMES[left].removesuffix("Left") for left, _ in movements.PAIRS]
     pairs = np.stack([found.gain, found.leak, found.sides_r], 1).round(4).tolist()
     return {
@@ -196,7 +229,7 @@ def _moved(engine: Engine, rig: Rig) -> dict[str, Any]:
             "the lowest of these readings": float(found.together.min()),
             "one side alone: gain, mean": float(found.gain.mean()),
             "one side alone: r of left - right, mean": float(found.sides_r.mean()),
-            "one side alone: reading of the other side, mean": float(found.leak.mean()),
+            "one side alone: the other side, mean": float(found.leak.mean()),
             "at rest, mean absolute value of the 51": found.rest,
         },
     }
@@ -235,9 +268,12 @@ def markdown(figures: dict[str, Any], picture: str | None) -> str:
         cells = [f"{judged['r'][name]:.2f}" for judged in families.values()]
         cells += [_cell(judged, "together", name) for judged in families.values()]
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
-    lines += ["", f"Alone: what is read, less that at rest, of a face that does {movements.STRENGTH} of it."]
+    lines += [
+        "",
+        f"Alone: the final value, less that at rest, of a face that does {movements.STRENGTH} of it.",
+    ]
     if any("moved" in judged for judged in families.values()):
-        lines += ["", "## One side alone", "", "Gain, reading of the other side, r of left - right.", ""]
+        lines += ["", "## One side alone", "", "Final values: gain, the other side's, r of left - right.", ""]
         lines += [_header(families, "{}"), _rule(len(families))]
         for left, _ in movements.PAIRS:
             name = ARKIT_NAMES[left].removesuffix("Left")
