@@ -28,8 +28,7 @@ from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.default_crop import CROP
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
-from facecap_batch.solve.calibration import Calibration, calibrated
-from facecap_batch.solve.eyelids import LIDS
+from facecap_batch.solve.calibration import calibrated, calibration_of
 from facecap_batch.storage.publish import publish_bytes
 from facecap_batch.training.heads.source_files import MissingSource
 from facecap_batch.training.people.identities import CHILD
@@ -131,12 +130,9 @@ def _f1(ours: np.ndarray, true: np.ndarray) -> float:
 
 def _final(card: EngineCard, outputs: np.ndarray) -> np.ndarray:
     """What a run with default settings makes of coefficients [n, 51] of faces that stand still."""
-    rest, gain = (
-        np.array([values.get(name, unnamed) for name in ARKIT_NAMES], np.float64)
-        for values, unnamed in ((card.rest, 0.0), (card.gains, 1.0))
-    )
-    gain[list(LIDS)] = 1.0  # a clip's blinks close them
-    return calibrated(outputs[:, : len(ARKIT_NAMES)].astype(np.float64), Calibration(rest, gain))
+    rest = [card.rest.get(name, 0.0) for name in ARKIT_NAMES]
+    gains = [card.gains.get(name, 1.0) for name in ARKIT_NAMES]
+    return calibrated(outputs[:, : len(ARKIT_NAMES)].astype(np.float64), calibration_of(rest, gains))
 
 
 def _resting(card: EngineCard, outputs: np.ndarray, shard: dataset.FaceShard) -> dict[str, float]:

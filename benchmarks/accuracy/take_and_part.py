@@ -2,8 +2,8 @@
 
     python benchmarks/accuracy/take_and_part.py OUTPUT
 
-OUTPUT is the folder of a `facecap-batch run`. Every raw table is solved whole and from PARTS of its length on,
-with default settings; compared are the coefficients a second and more after the cut. Nothing is decoded.
+OUTPUT is the folder of a `facecap-batch run`. Every raw table is solved whole and from PARTS of its length
+on, with default settings; compared are the coefficients a second and more after the cut. Nothing is decoded.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ CloseBlinks = Annotated[
     bool,
     typer.Option(
         "--close-blinks/--no-close-blinks",
-        help="Stretch full blinks until the eye is closed, or keep them as measured.",
+        help="Stretch the lids so that full blinks close the eye, or keep them as measured.",
         rich_help_panel=SOLVE_PANEL,
     ),
 ]
@@ -83,8 +83,8 @@ CalibrateBy = Annotated[
     Calibrate,
     choice_option(
         Calibrate,
-        help="Where a face rests and what closes its blinks. card: rest from the engines' card, blinks by "
-        "the clip. actor: both from all clips with the same `actor` in the manifest.",
+        help="Where a face rests and what closes its blinks. card: both from the engines' card. "
+        "actor: both from all clips with the same `actor` in the manifest.",
         panel=SOLVE_PANEL,
     ),
 ]

@@ -31,7 +31,7 @@ class ActorCalibration:
     clips: int  # that it was measured on
     frames: int  # of these clips, with a face
     rest: tuple[float, ...]  # [51], 0..1, ARKIT_NAMES order
-    # [51], above 0; of an eyelid None where too few blinks were seen: then each clip closes its own.
+    # [51], above 0; of an eyelid None where too few blinks were seen: then the card's is used.
     gain: tuple[float | None, ...]
 
     def digest(self) -> str:
@@ -40,16 +40,13 @@ class ActorCalibration:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_DIGITS]
 
     def applied_to(self, card: Calibration) -> Calibration:
-        """`card` (of the 51 coefficients, then of extra columns) with the actor's own rest and gains.
-
-        An eyelid keeps the card's gain: what closes its blinks is `gain`, used apart (see `eyelids`).
-        """
+        """`card` (of the 51 coefficients, then of extra columns) with the actor's own rest and gains."""
         rest, gain = card.rest.copy(), card.gain.copy()
         rest[: len(self.rest)] = self.rest
         for column, own in enumerate(self.gain):
-            if column not in LIDS and own is not None:
+            if own is not None:
                 gain[column] = own
-        return Calibration(rest, gain)
+        return dataclasses.replace(card, rest=rest, gain=gain)
 
 
 class ActorStatistics:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,11 @@ from facecap_batch.coefficients import (
     REST_METADATA,
     CoefficientTable,
 )
+from facecap_batch.solve.eyelids import CLOSED, LIDS
 
-# From here on stretched values bend so that the largest possible one comes to 1: nothing is cut off.
-KNEE = 0.85
+# From here on stretched values bend so that the largest possible one comes to 1: nothing is cut off. A lid
+# that is to be closed stays closed.
+KNEE, LID_KNEE = 0.85, CLOSED
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,6 +34,14 @@ class Calibration:
 
     rest: NDArray[np.float64]  # [C], 0..1
     gain: NDArray[np.float64]  # [C], above 0; 1 changes nothing
+    knee: NDArray[np.float64]  # [C], 0..1; stretched values bend above it
+
+
+def calibration_of(rest: Sequence[float], gain: Sequence[float]) -> Calibration:
+    """A calibration of the 51 coefficients, then of further columns."""
+    knee = np.full(len(rest), KNEE)
+    knee[list(LIDS)] = LID_KNEE
+    return Calibration(np.array(rest, np.float64), np.array(gain, np.float64), knee)
 
 
 def of_card(raw: CoefficientTable) -> Calibration:
@@ -44,10 +55,7 @@ def of_card(raw: CoefficientTable) -> Calibration:
     """
     names = (*ARKIT_NAMES, *raw.extra_names)
     rest, gains = (json.loads(raw.metadata.get(key, "{}")) for key in (REST_METADATA, GAINS_METADATA))
-    return Calibration(
-        np.array([rest.get(name, 0.0) for name in names], np.float64),
-        np.array([gains.get(name, 1.0) for name in names], np.float64),
-    )
+    return calibration_of([rest.get(name, 0.0) for name in names], [gains.get(name, 1.0) for name in names])
 
 
 def calibrated(values: NDArray[np.float64], calibration: Calibration) -> NDArray[np.float64]:
@@ -62,11 +70,11 @@ def calibrated(values: NDArray[np.float64], calibration: Calibration) -> NDArray
     """
     rest, gain = calibration.rest, calibration.gain
     stretched = np.where(values > rest, rest + (values - rest) * gain, values)
-    return bent(stretched, rest + (1 - rest) * gain)
+    return bent(stretched, rest + (1 - rest) * gain, calibration.knee)
 
 
 def bent(
-    values: NDArray[np.float64], highest: NDArray[np.float64] | float, knee: float = KNEE
+    values: NDArray[np.float64], highest: NDArray[np.float64], knee: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Bring `highest` down to 1, and nothing below `knee` anywhere.
 
@@ -75,8 +83,8 @@ def bent(
 
     Args:
         values: float64 [N, C], up to `highest`.
-        highest: float64 [C], or of all columns; where it is below 1 values are left alone.
-        knee: 0..1.
+        highest: float64 [C]; where it is below 1 values are left alone.
+        knee: float64 [C], 0..1.
 
     Returns:
         float64 [N, C].

@@ -1,11 +1,9 @@
-"""Eyelids: blinks close the eye, and closed lids do not flicker.
+"""Eyelids: where blinks are, the gain that closes them, and closed lids that do not flicker.
 
-In: the times of the measured rows of a clip and an eyelid's coefficient there. Out: the coefficient,
-stretched above its resting level so that the full blinks of the clip end closed, and held where it falls open
-for less time than lids take to open and close again. A spontaneous blink closes the lids nearly always and
-lasts 0.1 to 0.4 s; a network that is unsure of small or shaded eyes sees half of it, and a half closed eye
-looks tired on every character. Clips without blinks are left as they are. Where the actor's other clips are
-known, rest and gain are the actor's (see `actors`).
+In: the times of the measured rows and an eyelid's coefficient there. Out: its blinks; the gain with which
+full ones end closed; the coefficient held where it falls open for less time than lids take to open and close
+again. A spontaneous blink closes the lids nearly always and lasts 0.1 to 0.4 s; a network that is unsure of
+small or shaded eyes sees half of it, and a half closed eye looks tired on every character.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.solve.calibration import bent
 
 LIDS = (ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight"))
 REST_WINDOW_S = 2.0  # the median over this long around a frame is where the lid rests
@@ -81,23 +78,12 @@ def closing_gain(peaks: NDArray[np.float64], rest: float) -> float:
     if len(peaks) < MIN_BLINKS:
         return 1.0
     full = float(np.quantile(peaks, FULL_QUANTILE, method="higher"))  # of few blinks the highest
+    return gain_to_close(full, rest)
+
+
+def gain_to_close(full: float, rest: float) -> float:
+    """The gain above `rest`, 1..MAX_GAIN, with which a lid at `full` ends at CLOSED."""
     return float(np.clip((CLOSED - rest) / (full - rest), 1.0, MAX_GAIN)) if full > rest else 1.0
-
-
-def with_closed_blinks(time_s: NDArray[np.float64], lid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The lid (float64 [N] at `time_s` seconds) with its full blinks closed.
-
-    Values at rest and below stay as they are.
-    """
-    if not len(lid):
-        return lid
-    rest = float(np.median(lid))
-    return stretched(lid, rest, closing_gain(lid[find_blinks(time_s, lid)], rest))
-
-
-def stretched(lid: NDArray[np.float64], rest: float, gain: float) -> NDArray[np.float64]:
-    """The lid (float64 [N]) with what lies above `rest` multiplied by `gain`, and bent above CLOSED."""
-    return bent(np.where(lid > rest, rest + (lid - rest) * gain, lid), rest + (1 - rest) * gain, CLOSED)
 
 
 def without_flicker(time_s: NDArray[np.float64], lid: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -28,9 +28,9 @@ class SolveSettings:
     head_smoothing: float = 1.0  # of rotation and position
     amplitude: float = 1.0  # share of the regressor's known damping that is compensated; lids apart
     reject_outliers: bool = True  # drop frames whose head pose jumps away and back
-    close_blinks: bool = True  # stretch the lids so that the clip's full blinks close them, without flicker
-    # Where rest and blinks come from. "card": rest from the regressor's card, blinks from the clip; "actor":
-    # both from all clips of the manifest with the same actor, those without an actor as with "card".
+    close_blinks: bool = True  # stretch the lids so that full blinks close them, without flicker
+    # Where rest and the gain of lids come from. "card": from the regressor's card; "actor": from all clips of
+    # the manifest with the same actor, those without an actor as with "card".
     calibrate: Calibrate = "card"
 
     def __post_init__(self) -> None:

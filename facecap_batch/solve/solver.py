@@ -4,7 +4,7 @@ In: the raw `CoefficientTable` of a clip. Out: another one with the same rows. F
 be true are dropped; coefficients of parts of the face that were hidden are interpolated from where they were
 last seen to where they are seen next; measured frames are smoothed (see `smoothing`), movements that the
 regressor is known to damp are stretched above where each coefficient rests (see `calibration`, and `actors`
-for a rest of the actor's own), blinks closed (see `eyelids`), short gaps are filled between their smoothed
+for a rest of the actor's own), closed lids held (see `eyelids`), short gaps are filled between their smoothed
 ends, long gaps stay empty, coefficients are clipped to 0..1 and angles unwrapped. The raw table is not
 touched, so this can be redone without decoding a frame.
 """
@@ -22,7 +22,7 @@ from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
 from facecap_batch.solve import quaternions
 from facecap_batch.solve.actors import ActorCalibration
 from facecap_batch.solve.calibration import Calibration, calibrated, of_card
-from facecap_batch.solve.eyelids import LIDS, stretched, with_closed_blinks, without_flicker
+from facecap_batch.solve.eyelids import LIDS, without_flicker
 from facecap_batch.solve.noise import Signals
 from facecap_batch.solve.outliers import outliers
 from facecap_batch.solve.settings import SolveSettings
@@ -54,7 +54,7 @@ def solve_table(
     Args:
         raw: The table as captured.
         settings: What the solve may do; None: the defaults.
-        actor: Calibration of the actor in the clip; None: the card's, and blinks by the clip.
+        actor: Calibration of the actor in the clip; None: the card's.
 
     Returns:
         A table with the rows of `raw`. Its metadata gain `solve`: the settings, how many rows were rejected
@@ -89,8 +89,7 @@ def solve_table(
     signals[:, :count] = calibrated(signals[:, :count], _applied(calibration, settings))
     if settings.close_blinks:
         for lid in LIDS:
-            closed = _with_closed_blinks(time_s[rows], signals[:, lid], lid, actor)
-            signals[:, lid] = without_flicker(time_s[rows], closed)
+            signals[:, lid] = without_flicker(time_s[rows], signals[:, lid])
     quaternion = quaternions.normalised(signals[:, count : count + 4])
     linear = np.concatenate([signals[:, :count], signals[:, count + 4 :], raw.box[rows]], axis=1)
 
@@ -146,21 +145,11 @@ def _interpolated(
 
 
 def _applied(calibration: Calibration, settings: SolveSettings) -> Calibration:
-    """What the settings leave of a calibration: `amplitude` of it; lids have `eyelids` instead."""
+    """What the settings leave of a calibration: `amplitude` of it; of the lids all, or nothing."""
+    lids = list(LIDS)
     gain = 1 + settings.amplitude * (calibration.gain - 1)
-    gain[list(LIDS)] = 1.0
-    return Calibration(calibration.rest, gain)
-
-
-def _with_closed_blinks(
-    time_s: NDArray[np.float64], values: NDArray[np.float64], lid: int, actor: ActorCalibration | None
-) -> NDArray[np.float64]:
-    """`values` (float64 [N]) of the column `lid`: by the actor's blinks where they are known, else by the
-    clip's own."""
-    gain = None if actor is None else actor.gain[lid]
-    if actor is None or gain is None:
-        return with_closed_blinks(time_s, values)
-    return stretched(values, actor.rest[lid], gain)
+    gain[lids] = calibration.gain[lids] if settings.close_blinks else 1.0
+    return dataclasses.replace(calibration, gain=gain)
 
 
 def _signals(settings: SolveSettings, raw: CoefficientTable, rows: NDArray[np.int64]) -> Signals:

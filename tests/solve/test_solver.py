@@ -120,12 +120,14 @@ def test_damped_movements_are_stretched_about_the_rest_of_the_card():
     settings = SolveSettings(smoothing=0, lid_smoothing=0)
     solved = solve_table(raw, settings)
     np.testing.assert_allclose(solved.coefficients[30:60, JAW], 0.1 + 0.3 * 1.5, atol=1e-6)
-    np.testing.assert_allclose(solved.coefficients[30:60, BLINK], 0.4, atol=1e-6)  # closed by blinks alone
+    np.testing.assert_allclose(solved.coefficients[30:60, BLINK], 0.1 + 0.3 * 2.0, atol=1e-6)
     others = np.delete(np.arange(51), [JAW, BLINK])
     np.testing.assert_allclose(solved.coefficients[:, others], coefficients[:, others], atol=1e-6)
     np.testing.assert_allclose(solved.coefficients[:30, JAW], 0.1, atol=1e-6)
     half = solve_table(raw, dataclasses.replace(settings, amplitude=0.5))
     np.testing.assert_allclose(half.coefficients[30:60, JAW], 0.1 + 0.3 * 1.25, atol=1e-6)
+    # A lid is to close whatever the amplitude.
+    np.testing.assert_allclose(half.coefficients[30:60, BLINK], 0.1 + 0.3 * 2.0, atol=1e-6)
     measured = solve_table(raw, dataclasses.replace(settings, amplitude=0.0, close_blinks=False))
     np.testing.assert_allclose(measured.coefficients, raw.coefficients, atol=1e-6)
 

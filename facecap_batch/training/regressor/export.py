@@ -16,12 +16,17 @@ from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
 from facecap_batch.engines.default_crop import CROP, CROP_SCALE
 from facecap_batch.importing.networks.onnx_export import export_onnx
 from facecap_batch.importing.published_weights import regressor_card
+from facecap_batch.solve.eyelids import LIDS, gain_to_close
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.regressor.quality import measure, predict
 from facecap_batch.training.rendering.dataset import FaceShard
 
 # How much less a channel moves than unseen people do stands in the card, up to this: above, it is noise.
 MAX_GAIN = 2.0
+# The lids' gain closes what a quarter of closed eyes is read below: the others are bent, and half of a blink
+# is seldom meant.
+SHUT_TRUTH = 0.9  # of a lid's label, from here on the eye is closed
+SHUT_QUANTILE = 0.25
 # A face whose strongest coefficient is below this is at rest. People differ there, and what nine of ten of
 # them stay below is where a channel rests: stretched about that, hardly anybody's resting face moves.
 AT_REST = 0.1
@@ -33,11 +38,13 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
 
     `heldout`: crops of people it was not trained on; `runs`: the commands that trained it, in order.
     """
-    qualities, nominal, moved, resting = [], [], [], []
+    qualities, nominal, moved, resting, shut = [], [], [], [], []
     for shard in heldout:
         outputs, points, _, _ = predict(network, shard)
         moved.append(outputs[:, : len(ARKIT_NAMES)].std(axis=0) / shard.coefficients.std(axis=0))
         resting.append(outputs[shard.coefficients.max(axis=1) < AT_REST, : len(ARKIT_NAMES)])
+        lids = outputs[:, LIDS]
+        shut.append(lids[shard.coefficients[:, LIDS] >= SHUT_TRUTH])
         qualities.append(measure(outputs, points, shard))
         nominal.append(np.median(shard.head[:, 3:], axis=0))
     u, v, s = np.mean(nominal, axis=0)
@@ -46,6 +53,10 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
     gains = 1 + (full - 1) * np.maximum(per_channel, 0)  # noise is stretched too: the less r, the less of it
     at_rest = np.concatenate(resting)
     rest = np.quantile(at_rest, REST_QUANTILE, axis=0) if len(at_rest) else np.zeros(len(ARKIT_NAMES))
+    closed = np.concatenate(shut)
+    if len(closed):
+        for lid in LIDS:
+            gains[lid] = gain_to_close(float(np.quantile(closed, SHUT_QUANTILE)), float(rest[lid]))
     contract = regressor_card("facecap-regressor")
     card = dataclasses.replace(
         contract,
