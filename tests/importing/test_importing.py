@@ -228,6 +228,7 @@ def test_a_bare_onnx_detector_gets_the_names_of_the_contract(tmp_path: Path) -> 
         ({"image": ("n", 3, "h", "w")}, "leaves the size open: set it with --size"),
         ({"inputs": 2}, "has 2 inputs"),
         ({"outputs": {"outputs": ("n", 57), "hidden": ("n", 2)}}, r"hidden is \['N', 2\]"),
+        ({"outputs": {"outputs": ("n", 57), "spread": ("n", 57)}}, r"spread is \['N', 57\]"),
         ({"scale": float("nan")}, "values that are not finite"),
     ],
 )

@@ -12,13 +12,15 @@ from facecap_batch.coefficients import (
     ARKIT_NAMES,
     GAINS_METADATA,
     REST_METADATA,
+    SCHEMA,
+    SPREAD_NAMES,
     CoefficientTable,
     from_arrow,
     to_arrow,
 )
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.solve.solver import solve_table
-from tests.support.tables import BLINK, JAW, noise, still, table
+from tests.support.tables import BLINK, JAW, noise, roughness, still, table
 
 
 def test_short_gap_is_filled_and_marked_long_gap_is_empty():
@@ -148,6 +150,24 @@ def test_stretched_values_bend_toward_1_and_none_is_cut_off():
     solved = solve_table(damped(coefficients), SolveSettings(smoothing=0, lid_smoothing=0))
     jaw = solved.coefficients[:, JAW].astype(np.float64)
     assert (np.diff(jaw) > 0).all() and jaw[-1] == pytest.approx(1.0, abs=1e-6) and (jaw == 1).sum() <= 1
+
+
+def test_how_sure_the_regressor_is_is_kept_in_the_raw_table_alone_and_bounds_the_noise():
+    """The same flutter is jitter of a regressor that is unsure, and motion of one that is sure."""
+    flutter = still(300) + noise(300, 0.03)
+    solved = {}
+    for spread in (0.05, 0.2):
+        known = np.full(flutter.shape, spread, np.float32)
+        known[10:20, BLINK] = np.nan  # hidden meanwhile
+        raw = table(flutter).replace(spread=known)
+        arrow = to_arrow(raw)
+        assert arrow.column_names[-51:] == list(SPREAD_NAMES) and arrow["eyeBlinkLeftSpread"].null_count == 10
+        np.testing.assert_array_equal(from_arrow(arrow).spread, raw.spread)
+        assert from_arrow(arrow).extra_names == ()
+        final = solve_table(raw)
+        assert to_arrow(final).column_names == SCHEMA.names
+        solved[spread] = roughness(final.coefficients)
+    assert solved[0.2] < solved[0.05] / 2
 
 
 def test_a_hidden_part_goes_evenly_from_what_was_seen_to_what_is_seen_next():
