@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -55,6 +56,10 @@ def test_a_step_moves_along_a_rare_direction_as_far_as_along_a_common_one() -> N
 
 
 REPLICA = """
+import json
+import sys
+from pathlib import Path
+
 import torch
 from facecap_batch.training.optimisation import replicas
 from facecap_batch.training.optimisation.checkpoint import Training
@@ -68,7 +73,8 @@ for step in range(5):
     asked = step == 3 and replicas.rank() == replicas.count() - 1
     if training.step(training.module(shares).square().mean(), 1e-2, 16, asked):
         break
-print("RESULT", training.steps, training.samples, training.module.weight.flatten().tolist())
+result = [training.steps, training.samples, training.module.weight.flatten().tolist()]
+(Path(sys.argv[1]) / f"{replicas.rank()}.json").write_text(json.dumps(result))
 replicas.leave()
 """
 
@@ -77,19 +83,22 @@ def test_replicas_learn_what_one_process_learns_of_all_their_crops(tmp_path: Pat
     script = tmp_path / "replica.py"
     script.write_text(REPLICA)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    found = []
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    found = []
     for command in ([sys.executable], torchrun):
-        result = subprocess.run(
-            [*command, str(script)], env=environment, capture_output=True, text=True, check=True, timeout=120
+        results = tmp_path / str(len(command))
+        results.mkdir()
+        subprocess.run(
+            [*command, str(script), str(results)],
+            env=environment,
+            check=True,
+            capture_output=True,
+            timeout=120,
         )
-        found.append([line.split(" ", 3) for line in result.stdout.splitlines() if "RESULT" in line])
-    alone, together = found
-    assert len(alone) == 1 and len(together) == 2
-    weights = [
-        torch.tensor([float(value) for value in line[3].strip("[]").split(",")]) for line in alone + together
-    ]
+        found += [json.loads(file.read_text()) for file in sorted(results.iterdir())]
+    assert len(found) == 3
+    weights = [torch.tensor(weight) for *_, weight in found]
     # One was asked to stop at the fourth step: all did, with the same weights.
-    assert [line[1:3] for line in alone + together] == [["4", "64"]] * 3
+    assert [counts for *counts, _ in found] == [[4, 64]] * 3
     torch.testing.assert_close(weights[1], weights[2], rtol=0, atol=0)
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=1e-3)
