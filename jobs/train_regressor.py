@@ -111,6 +111,8 @@ def train(
     processes: Annotated[int, typer.Option(help="processes that make patches; 0: this one")] = 1,
 ) -> None:
     """Train one part until it has seen --samples crops; goes on from its checkpoint."""
+    if batch % replicas.count():
+        raise typer.BadParameter(f"--batch {batch} cannot be shared by {replicas.count()} processes")
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     replicas.join()

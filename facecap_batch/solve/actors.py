@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.solve.calibration import Calibration, of_card
-from facecap_batch.solve.eyelids import LIDS, MIN_BLINKS, closing_gain, find_blinks
+from facecap_batch.solve.eyelids import LIDS, closing_gain, find_blinks
 from facecap_batch.solve.smoothing import positive_steps
 
 BINS = 1000  # of 0..1: a rest is known to a thousandth
@@ -90,7 +90,7 @@ class ActorStatistics:
         gain: list[float | None] = self._card.gain[: len(ARKIT_NAMES)].tolist()
         for counts, lid in zip(self._peaks, LIDS, strict=True):
             peaks = np.repeat(np.arange(BINS + 1) / BINS, counts)
-            gain[lid] = closing_gain(peaks, rest[lid]) if len(peaks) >= MIN_BLINKS else None
+            gain[lid] = closing_gain(peaks, rest[lid])
         return ActorCalibration(self._actor, self._clips, self._frames, tuple(rest), tuple(gain))
 
 

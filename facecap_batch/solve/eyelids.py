@@ -68,15 +68,16 @@ def _resting(time_s: NDArray[np.float64], lid: NDArray[np.float64]) -> NDArray[n
     return rest
 
 
-def closing_gain(peaks: NDArray[np.float64], rest: float) -> float:
-    """The gain above `rest`, 1..MAX_GAIN, with which the full blinks of a lid end at CLOSED.
+def closing_gain(peaks: NDArray[np.float64], rest: float) -> float | None:
+    """The gain above `rest`, 1..MAX_GAIN, with which the full blinks of a lid end at CLOSED; None where there
+    are too few to tell.
 
     Args:
         peaks: float64 [B], the lid's coefficient at the peaks of its blinks.
         rest: The lid's coefficient at rest.
     """
     if len(peaks) < MIN_BLINKS:
-        return 1.0
+        return None
     full = float(np.quantile(peaks, FULL_QUANTILE, method="higher"))  # of few blinks the highest
     return gain_to_close(full, rest)
 

@@ -160,7 +160,7 @@ def _signals(settings: SolveSettings, raw: CoefficientTable, rows: NDArray[np.in
     strengths = [settings.smoothing] * count
     for lid in LIDS:
         strengths[lid] = settings.lid_smoothing
-    low, high = (_noise_bound(raw, rows, end) for end in (0, 1))
+    low, high = _noise_bounds(raw, rows)
     return Signals(
         group=np.concatenate([np.arange(count), np.full(4, count), count + 1 + np.arange(3)]),
         strength=np.array([*strengths, *[settings.head_smoothing] * 7], np.float64),
@@ -170,20 +170,21 @@ def _signals(settings: SolveSettings, raw: CoefficientTable, rows: NDArray[np.in
     )
 
 
-def _noise_bound(raw: CoefficientTable, rows: NDArray[np.int64], end: int) -> NDArray[np.float64]:
-    """The lower (`end` 0) or upper (1) bound of the noise of every signal, float64 [C, N] or [C, 1]."""
-    parts = [
-        np.full(len(ARKIT_NAMES) + len(raw.extra_names), COEFFICIENT_NOISE[end]),
-        np.full(4, QUATERNION_NOISE[end]),
-        np.full(3, POSITION_NOISE_CM[end]),
-    ]
-    bound = np.concatenate(parts)[:, None]
+def _noise_bounds(raw: CoefficientTable, rows: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+    """The lower and the upper bound of the noise of every signal, float64 [C, N] or [C, 1] each."""
+    shapes, extra = len(ARKIT_NAMES), len(raw.extra_names)
+    counts = [shapes + extra, 4, 3]
+    kinds = (COEFFICIENT_NOISE, QUATERNION_NOISE, POSITION_NOISE_CM)
+    fixed = [np.repeat([kind[end] for kind in kinds], counts)[:, None] for end in (0, 1)]
     if not raw.spread_names:
-        return bound
+        return fixed
     spread = raw.spread[rows].T.astype(np.float64)
-    of_coefficients = np.where(np.isfinite(spread), SPREAD_NOISE[end] * spread, COEFFICIENT_NOISE[end])
-    others = np.broadcast_to(bound[len(spread) :], (len(bound) - len(spread), len(rows)))
-    return np.concatenate([of_coefficients, others])
+    bounds = []
+    for bound, share in zip(fixed, SPREAD_NOISE, strict=True):
+        whole = np.repeat(bound, len(rows), axis=1)
+        whole[:shapes] = np.where(np.isfinite(spread), share * spread, whole[:shapes])
+        bounds.append(whole)
+    return bounds
 
 
 def _fillable(

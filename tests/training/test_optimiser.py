@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from facecap_batch.training.networks.expression import FAST, Expression
 from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.optimisation.optimiser import Muon, mixing_weights, orthogonal
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "jobs"))
+import train_regressor
 
 
 @pytest.mark.parametrize("shape", [(16, 48), (16, 200), (200, 16)])
@@ -102,3 +105,10 @@ def test_replicas_learn_what_one_process_learns_of_all_their_crops(tmp_path: Pat
     assert [counts for *counts, _ in found] == [[4, 64]] * 3
     torch.testing.assert_close(weights[1], weights[2], rtol=0, atol=0)
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=1e-3)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    options = ["--data", str(tmp_path), "--run", str(tmp_path), "--samples", "8", "--batch", "64"]
+    result = CliRunner().invoke(train_regressor.app, ["train", "expression", *options])
+    assert result.exit_code == 2 and "cannot be shared by 3 processes" in result.output
