@@ -16,9 +16,10 @@ from facecap_batch.training.networks.expression import FAST, Expression
 from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.optimisation.optimiser import Muon, mixing_weights, orthogonal
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "jobs"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "jobs"))
 import train_regressor
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("shape", [(16, 48), (16, 200), (200, 16)])
