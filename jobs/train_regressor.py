@@ -36,9 +36,10 @@ from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.errors import EngineMismatch
-from facecap_batch.training.networks.expression import DEFAULT, FAST, Expression
+from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import Locator
+from facecap_batch.training.networks.sizes import DEFAULT, FAST
 from facecap_batch.training.optimisation import checkpoint, replicas
 from facecap_batch.training.optimisation.checkpoint import Training, learning_rate
 from facecap_batch.training.regressor import distillation, losses, quality
@@ -64,7 +65,7 @@ class Part(str, enum.Enum):
 
 
 class Size(str, enum.Enum):
-    """Which expression half."""
+    """Which networks."""
 
     default = "default"
     fast = "fast"
@@ -90,7 +91,7 @@ def train(
     rate: Annotated[float, typer.Option(help="highest learning rate")] = 1.5e-3,
     decay: Annotated[float, typer.Option(help="share of the crops over which the rate falls")] = 0.2,
     batch: Annotated[int, typer.Option(help="crops per step")] = 64,
-    size: Annotated[Size, typer.Option(help="which expression half")] = Size.default,
+    size: Annotated[Size, typer.Option(help="which networks")] = Size.default,
     warm_start: Annotated[
         Path | None, typer.Option(help="folder of weights to begin with where the run has no checkpoint")
     ] = None,
@@ -117,7 +118,7 @@ def train(
     torch.manual_seed(seed)
     replicas.join()
     path = run / f"{part.value}.pt"
-    network = Locator() if part is Part.locator else Expression(DESIGNS[size])
+    network = (Locator if part is Part.locator else Expression)(DESIGNS[size])
     training = Training(network, rate, network.READOUTS)
     if path.exists():
         training.load(path)
@@ -218,7 +219,7 @@ def export(
     ],
     output: Annotated[Path, typer.Option(help="engine folder")],
     shards: Annotated[int, typer.Option(help="held-out shards of each folder to measure on")] = 2,
-    size: Annotated[Size, typer.Option(help="which expression half the run has")] = Size.default,
+    size: Annotated[Size, typer.Option(help="which networks the run has")] = Size.default,
 ) -> None:
     """Write the averaged weights as an engine with its card, and print what was measured on held-out
     people."""
@@ -248,7 +249,7 @@ def keep(
         list[Path] | None,
         typer.Option(help="folder of faces_*.npz to measure on for the card; again for more"),
     ] = None,
-    size: Annotated[Size, typer.Option(help="which expression half the run has")] = Size.default,
+    size: Annotated[Size, typer.Option(help="which networks the run has")] = Size.default,
 ) -> None:
     """Keep what a later training begins with (--warm-start): the averaged weights as float16, with a card."""
     figures: dict[str, float] = {}

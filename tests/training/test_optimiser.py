@@ -12,8 +12,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from facecap_batch.training.networks.expression import FAST, Expression
+from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.networks.locator import Locator
+from facecap_batch.training.networks.sizes import FAST
 from facecap_batch.training.optimisation.optimiser import Muon, mixing_weights, orthogonal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "jobs"))
@@ -33,7 +34,7 @@ def test_every_direction_gets_a_step_of_one_size(shape: tuple[int, int]) -> None
     assert torch.nn.functional.cosine_similarity(orthogonal(straight).flatten(), straight.flatten(), 0) > 0.98
 
 
-@pytest.mark.parametrize("network", [Expression(FAST), Locator()])
+@pytest.mark.parametrize("network", [Expression(FAST), Locator(FAST)])
 def test_answers_biases_and_single_channels_are_left_to_the_other_optimiser(
     network: Expression | Locator,
 ) -> None:

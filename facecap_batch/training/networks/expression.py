@@ -3,8 +3,7 @@
 In: patches of both eyes, both sides of the lower face and the whole face. Out: 51 coefficients with a spread
 each, what is hidden, a correction of the angles, and landmarks. Eyes share their weights, and so do sides and
 the heads that read paired coefficients: what is learnt of a left corner of the mouth is known of the right
-one, and nothing but a picture of each side tells them apart. Plain convolutions, which CPUs run faster than
-separable ones, with channels in multiples of 32, which their matrix units want.
+one, and nothing but a picture of each side tells them apart.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ from torch import Tensor, nn
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import POINTS
 from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_POINTS, RIGHT_CHANNELS
+from facecap_batch.training.networks.patch_network import PatchNetwork, learnt_in_bfloat16
 from facecap_batch.training.networks.patches import EYE, FACE, SIDE
+from facecap_batch.training.networks.sizes import DEFAULT, Design
 
 MEAN_COEFFICIENT = 0.1  # where training starts from
 MEAN_LOG_SPREAD = -2.0  # ln of a coefficient's standard error, likewise
 MIN_LOG_SPREAD, MAX_LOG_SPREAD = -4.5, 1.0  # of coefficients, and of landmarks in units of their patch
 FIRST_TRUST = 0.3  # share of a correction by landmarks that is believed, where training starts from
-MIN_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 # Landmarks (default_crop.POINTS) that the patches show; each of the right the mirror image of the left one.
 LEFT_EYE_MARKS = (42, 43, 44, 45, 46, 47, 22, 23, 24, 25, 26, 68)
 RIGHT_EYE_MARKS = tuple(MIRRORED_POINTS[mark] for mark in LEFT_EYE_MARKS)
@@ -32,90 +32,6 @@ RIGHT_SIDE_MARKS = tuple(MIRRORED_POINTS[mark] for mark in LEFT_SIDE_MARKS)
 MOUTH_MARKS = tuple(range(48, 68))
 OTHER_CHANNELS = tuple(k for k in range(len(ARKIT_NAMES)) if k not in LEFT_CHANNELS + RIGHT_CHANNELS)
 _ORDER = LEFT_CHANNELS + RIGHT_CHANNELS + OTHER_CHANNELS
-
-
-@dataclasses.dataclass(frozen=True)
-class Stages:
-    """The shape of one patch's network: the patch is folded `fold` x `fold`, each stage after the first
-    halves it."""
-
-    fold: int  # pixels of a side that become channels
-    widths: tuple[int, ...]  # channels of each stage
-    residuals: tuple[int, ...]  # residual blocks of each stage
-    features: int  # what it ends in
-
-
-@dataclasses.dataclass(frozen=True)
-class Design:
-    """The sizes of an expression half."""
-
-    eye: Stages
-    side: Stages
-    face: Stages
-    hidden: int  # width of the heads
-
-
-# 190 million multiply-adds a crop.
-DEFAULT = Design(
-    eye=Stages(2, (32, 64, 96, 128), (0, 1, 1, 1), 192),
-    side=Stages(2, (32, 64, 96, 128), (0, 1, 1, 1), 224),
-    face=Stages(4, (64, 96, 128), (0, 1, 2), 256),
-    hidden=256,
-)
-# A tenth of that.
-FAST = Design(
-    eye=Stages(4, (32, 48, 64), (0, 0, 0), 96),
-    side=Stages(4, (32, 48, 64), (0, 0, 0), 128),
-    face=Stages(8, (64, 64, 96), (0, 0, 0), 128),
-    hidden=128,
-)
-
-
-class Residual(nn.Module):
-    """Two convolutions whose sum with what came in goes on (He et al. 2016)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.inner = nn.Sequential(
-            _convolution(channels, channels, 1),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """float32 [B, C, H, W] to the same."""
-        out: Tensor = torch.relu(maps + self.inner(maps))
-        return out
-
-
-class PatchNetwork(nn.Module):
-    """A square patch to a feature vector."""
-
-    def __init__(self, side: int, stages: Stages) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.PixelUnshuffle(stages.fold)]
-        channels, cells = 3 * stages.fold**2, side // stages.fold
-        for number, (width, blocks) in enumerate(zip(stages.widths, stages.residuals, strict=True)):
-            stride = 1 if number == 0 else 2
-            layers += [_convolution(channels, width, stride), *(Residual(width) for _ in range(blocks))]
-            channels, cells = width, -(-cells // stride)
-        self.features = nn.Sequential(*layers)
-        self.out = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * cells * cells, stages.features), nn.ReLU(inplace=True)
-        )
-
-    def forward(self, patch: Tensor) -> Tensor:
-        """patch: float32 [B, 3, side, side], any range: light and contrast are taken out first."""
-        centred = patch - patch.mean((2, 3), keepdim=True)
-        contrast = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
-        out: Tensor = self.out(self.features(centred / (contrast + MIN_CONTRAST)))
-        return out
-
-
-def _convolution(channels: int, out: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,20 +123,13 @@ class Expression(nn.Module):
     def look(self, face: Tensor) -> tuple[Tensor, Tensor]:
         """What the face patch, float32 [B, 3, 96, 96], shows: features [B, F] and all POINTS with the ln of
         their spread in units of the patch (-1..1, v down), [B, POINTS, 3]."""
-        around = self._seen(self.face, face)
+        around = learnt_in_bfloat16(self.face, face)
         return around, self.face_marks(around).unflatten(1, (-1, 3))
 
     def read(self, patches: Patches, around: Tensor, points: Tensor, angles: Tensor) -> Prediction:
         """What eyes and sides show, with `around` and `points` of `look`; the face patch is not looked at
         again."""
         return self._predict(*self._parts(patches), around, points, angles)
-
-    def _seen(self, network: PatchNetwork, patch: Tensor) -> Tensor:
-        # On CPUs with bfloat16 instructions training is several times faster with them; the engine is
-        # float32.
-        with torch.autocast(patch.device.type, torch.bfloat16, enabled=self.training):
-            features: Tensor = network(patch)
-        return features.float()
 
     def _parts(self, patches: Patches) -> tuple[list[Tensor], list[Tensor]]:
         return (
@@ -229,7 +138,7 @@ class Expression(nn.Module):
         )
 
     def _both(self, network: PatchNetwork, left: Tensor, right: Tensor) -> list[Tensor]:
-        features = self._seen(network, torch.stack([left, right], 1).flatten(0, 1))
+        features = learnt_in_bfloat16(network, torch.stack([left, right], 1).flatten(0, 1))
         return list(features.unflatten(0, (-1, 2)).unbind(1))
 
     def _predict(

@@ -13,10 +13,8 @@ from torch import Tensor, nn
 
 from facecap_batch.engines.default_crop import CROP
 from facecap_batch.training.networks.expression import (
-    DEFAULT,
     MAX_LOG_SPREAD,
     MIN_LOG_SPREAD,
-    Design,
     Expression,
     Patches,
 )
@@ -30,6 +28,7 @@ from facecap_batch.training.networks.patches import (
     part_affines,
     points_in_crop,
 )
+from facecap_batch.training.networks.sizes import DEFAULT, Design
 
 MAX_SPREAD = 0.5  # what lies in 0..1 cannot have a larger standard deviation
 
@@ -39,7 +38,7 @@ class FaceRegressor(nn.Module):
 
     def __init__(self, design: Design = DEFAULT) -> None:
         super().__init__()
-        self.locator = Locator()
+        self.locator = Locator(design)
         self.expression = Expression(design)
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

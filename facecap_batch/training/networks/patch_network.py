@@ -1,0 +1,80 @@
+"""A square picture to features: what locator and expression half are built from.
+
+Plain convolutions, which CPUs run faster than separable ones, with channels in multiples of 32, which their
+matrix units want.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+MIN_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
+
+
+@dataclasses.dataclass(frozen=True)
+class Stages:
+    """The shape of one patch's network: the patch is folded `fold` x `fold`, each stage after the first
+    halves it."""
+
+    fold: int  # pixels of a side that become channels
+    widths: tuple[int, ...]  # channels of each stage
+    residuals: tuple[int, ...]  # residual blocks of each stage
+    features: int  # what it ends in
+
+
+class Residual(nn.Module):
+    """Two convolutions whose sum with what came in goes on (He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(
+            _convolution(channels, channels, 1),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """float32 [B, C, H, W] to the same."""
+        out: Tensor = torch.relu(maps + self.inner(maps))
+        return out
+
+
+class PatchNetwork(nn.Module):
+    """A square patch to a feature vector."""
+
+    def __init__(self, side: int, stages: Stages) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.PixelUnshuffle(stages.fold)]
+        channels, cells = 3 * stages.fold**2, side // stages.fold
+        for number, (width, blocks) in enumerate(zip(stages.widths, stages.residuals, strict=True)):
+            stride = 1 if number == 0 else 2
+            layers += [_convolution(channels, width, stride), *(Residual(width) for _ in range(blocks))]
+            channels, cells = width, -(-cells // stride)
+        self.features = nn.Sequential(*layers)
+        self.out = nn.Sequential(
+            nn.Flatten(), nn.Linear(channels * cells * cells, stages.features), nn.ReLU(inplace=True)
+        )
+
+    def forward(self, patch: Tensor) -> Tensor:
+        """patch: float32 [B, 3, side, side], any range: light and contrast are taken out first."""
+        centred = patch - patch.mean((2, 3), keepdim=True)
+        contrast = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
+        out: Tensor = self.out(self.features(centred / (contrast + MIN_CONTRAST)))
+        return out
+
+
+def _convolution(channels: int, out: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
+    )
+
+
+def learnt_in_bfloat16(network: PatchNetwork, patch: Tensor) -> Tensor:
+    """The features of `patch`, float32 [B, F]. In training they are reckoned in bfloat16, several times
+    faster on CPUs with instructions for it; the engine is float32."""
+    with torch.autocast(patch.device.type, torch.bfloat16, enabled=network.training):
+        features: Tensor = network(patch)
+    return features.float()
