@@ -131,7 +131,7 @@ def train(
         command += (" --cuts" if cuts else "") + (" --distilled" if distilled else "")
     own = (seed + training.samples, replicas.rank())  # every replica sees other crops
     batches = FaceBatches(data, batch // replicas.count(), own, distilled or ())
-    first = dataset.load_faces(min(data[0].glob("faces_*.npz")))
+    first = dataset.load_faces(shards_of(data[0])[0])
     if part is Part.locator:
         steps = _locator_steps(training, batches, negatives(first, seed, empty_crops), own)
     else:

@@ -19,7 +19,7 @@ class Design:
 
 
 DEFAULT = Design(
-    locator=Stages(4, (48, 64, 96, 128), (0, 1, 1, 1), 256),
+    locator=Stages(4, (32, 64, 64, 64), (0, 1, 1, 0), 160),
     eye=Stages(2, (32, 64, 96, 128), (0, 1, 1, 1), 192),
     side=Stages(2, (32, 64, 96, 128), (0, 1, 1, 1), 224),
     face=Stages(4, (64, 96, 128), (0, 1, 2), 256),
