@@ -82,9 +82,7 @@ def _row(quality: Quality, crops: int) -> dict[str, float]:
 
 
 def _joined(folder: Path) -> dataset.FaceShard:
-    shards = [dataset.load_faces(path) for path in sorted(folder.glob("faces_*.npz"))]
-    if not shards:
-        raise typer.BadParameter(f"{folder} holds no faces_*.npz; make some with jobs/synthesise.py")
+    shards = [dataset.load_faces(path) for path in dataset.face_shards(folder)]
     joined = dataset.FaceShard(
         *(np.concatenate([getattr(shard, name) for shard in shards]) for name in FIELDS)
     )

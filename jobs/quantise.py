@@ -28,7 +28,7 @@ from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.training.quantise import quantise
 from facecap_batch.training.regressor.quality import measure
-from facecap_batch.training.rendering.dataset import FaceShard, load_faces
+from facecap_batch.training.rendering.dataset import FaceShard, face_shards, load_faces
 
 BACKEND = "onnxruntime-cpu"
 BATCH = 8
@@ -38,9 +38,7 @@ CALLS = 40  # of each engine, in turns
 
 def crops_of(folder: Path, count: int) -> np.ndarray:
     """uint8 [count, S, S, 3], spread over the shards of a folder."""
-    shards = sorted(folder.glob("faces_*.npz"))
-    if not shards:
-        raise typer.BadParameter(f"{folder} holds no faces_*.npz; make some with jobs/synthesise.py")
+    shards = face_shards(folder)
     every = -(-count // len(shards))
     return np.concatenate([load_faces(path).image[:every] for path in shards[:count]])[:count]
 
@@ -100,7 +98,7 @@ def main(
     for card, original in zip(made, cards.cards, strict=True):
         figures: dict[str, object] = {"times_faster_at_batch": times_faster(card, original)}
         if heldout is not None and card.role == "regressor":
-            shards = [load_faces(path) for path in sorted(heldout.glob("faces_*.npz"))]
+            shards = [load_faces(path) for path in face_shards(heldout)]
             before, after = (np.mean([quality(one, shard) for shard in shards]) for one in (original, card))
             figures |= {
                 "heldout_mean_r": round(float(after), 4),

@@ -21,7 +21,6 @@ one network together, each on its share of --batch.
 from __future__ import annotations
 
 import enum
-import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -131,7 +130,7 @@ def train(
         command += (" --cuts" if cuts else "") + (" --distilled" if distilled else "")
     own = (seed + training.samples, replicas.rank())  # every replica sees other crops
     batches = FaceBatches(data, batch // replicas.count(), own, distilled or ())
-    first = dataset.load_faces(shards_of(data[0])[0])
+    first = dataset.load_faces(dataset.face_shards(data[0])[0])
     if part is Part.locator:
         steps = _locator_steps(training, batches, negatives(first, seed, empty_crops), own)
     else:
@@ -226,11 +225,7 @@ def export(
     from facecap_batch.training.regressor import export as engine_export
 
     torch.set_num_threads(1)
-    people = [
-        dataset.load_faces(path)
-        for folder in heldout
-        for path in itertools.islice(sorted(folder.glob("faces_*.npz")), shards)
-    ]
+    people = [dataset.load_faces(path) for folder in heldout for path in dataset.face_shards(folder)[:shards]]
     runs = [
         line
         for name in ("locator.pt", "expression.pt")
@@ -254,7 +249,7 @@ def keep(
     """Keep what a later training begins with (--warm-start): the averaged weights as float16, with a card."""
     figures: dict[str, float] = {}
     for folder in heldout or ():
-        shard = dataset.load_faces(min(folder.glob("faces_*.npz")))
+        shard = dataset.load_faces(dataset.face_shards(folder)[0])
         outputs, points, _, _ = quality.predict(averaged(run, size), shard)
         found = quality.measure(outputs, points, shard)
         family = folder.parent.name

@@ -83,18 +83,9 @@ class ShardPool:
 
     def _next(self, rng: np.random.Generator) -> Shard:
         if not self._queue:
-            self._queue = sorted(self._folder.glob("faces_*.npz"))
+            self._queue = dataset.face_shards(self._folder)
             if self._taught is not None:
-                self._queue = [
-                    path for path in self._queue if distillation.path_of(self._taught, path).exists()
-                ]
-            if not self._queue:
-                wanted = (
-                    "" if self._taught is None else f" that {self._taught} has predictions of (`distill`)"
-                )
-                raise FileNotFoundError(
-                    f"{self._folder} holds no faces_*.npz{wanted}; make some with jobs/synthesise.py"
-                )
+                self._queue = distillation.taught(self._taught, self._queue)
             rng.shuffle(self._queue)
         path = self._queue.pop()
         distilled = None if self._taught is None else np.load(distillation.path_of(self._taught, path))

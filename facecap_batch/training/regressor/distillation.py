@@ -29,6 +29,19 @@ def path_of(folder: Path, shard: Path) -> Path:
     return folder / f"{shard.stem}.npy"
 
 
+def taught(folder: Path, shards: Sequence[Path]) -> list[Path]:
+    """Those of `shards` that `folder` holds predictions for.
+
+    Raises FileNotFoundError where there is none.
+    """
+    found = [shard for shard in shards if path_of(folder, shard).exists()]
+    if not found:
+        raise FileNotFoundError(
+            f"{folder} holds no predictions for the shards of {shards[0].parent}; make some with `distill`"
+        )
+    return found
+
+
 def predictions(teachers: Sequence[Regressor], image: np.ndarray) -> np.ndarray:
     """Of crops, uint8 [n, CROP, CROP, 3] RGB: float32 [n, 51], 0..1.
 
@@ -57,9 +70,9 @@ def predictions(teachers: Sequence[Regressor], image: np.ndarray) -> np.ndarray:
 def distill(teachers: Sequence[Regressor], data: Path, output: Path) -> int:
     """Write the predictions of `teachers` for every shard of `data` that `output` lacks; return how many.
 
-    Raises EngineMismatch, as `predictions`.
+    Raises EngineMismatch, as `predictions`, and FileNotFoundError where `data` has no shards.
     """
-    shards = [path for path in sorted(data.glob("faces_*.npz")) if not path_of(output, path).exists()]
+    shards = [path for path in dataset.face_shards(data) if not path_of(output, path).exists()]
     for shard in shards:
         with published(path_of(output, shard)) as temporary, temporary.open("wb") as file:
             np.save(file, predictions(teachers, dataset.load_faces(shard).image))

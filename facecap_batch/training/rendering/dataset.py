@@ -162,6 +162,17 @@ def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
+def face_shards(folder: Path) -> list[Path]:
+    """The folder's shards of face crops, by number.
+
+    Raises FileNotFoundError where it has none.
+    """
+    found = sorted(folder.glob("faces_*.npz"))
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no faces_*.npz; make some with jobs/synthesise.py")
+    return found
+
+
 def load_faces(path: Path) -> FaceShard:
     """Read a shard written by `save` from a `FaceShard`; one from before `age` was a field has none."""
     with np.load(path) as arrays:
