@@ -81,8 +81,15 @@ def _row(quality: Quality, crops: int) -> dict[str, float]:
     }
 
 
+def _shards(folder: Path) -> list[Path]:
+    try:
+        return dataset.face_shards(folder)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def _joined(folder: Path) -> dataset.FaceShard:
-    shards = [dataset.load_faces(path) for path in dataset.face_shards(folder)]
+    shards = [dataset.load_faces(path) for path in _shards(folder)]
     joined = dataset.FaceShard(
         *(np.concatenate([getattr(shard, name) for shard in shards]) for name in FIELDS)
     )

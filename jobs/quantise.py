@@ -36,9 +36,16 @@ CROPS, IMAGES = 512, 128  # for calibration
 CALLS = 40  # of each engine, in turns
 
 
+def _shards(folder: Path) -> list[Path]:
+    try:
+        return face_shards(folder)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def crops_of(folder: Path, count: int) -> np.ndarray:
     """uint8 [count, S, S, 3], spread over the shards of a folder."""
-    shards = face_shards(folder)
+    shards = _shards(folder)
     every = -(-count // len(shards))
     return np.concatenate([load_faces(path).image[:every] for path in shards[:count]])[:count]
 
@@ -98,7 +105,7 @@ def main(
     for card, original in zip(made, cards.cards, strict=True):
         figures: dict[str, object] = {"times_faster_at_batch": times_faster(card, original)}
         if heldout is not None and card.role == "regressor":
-            shards = [load_faces(path) for path in face_shards(heldout)]
+            shards = [load_faces(path) for path in _shards(heldout)]
             before, after = (np.mean([quality(one, shard) for shard in shards]) for one in (original, card))
             figures |= {
                 "heldout_mean_r": round(float(after), 4),

@@ -125,12 +125,13 @@ def train(
         training.load(warm_start / path.name)
     before, earlier = training.samples, training.runs
     command = f"train {part.value} --samples {samples} --rate {rate:g} --decay {decay:g} --batch {batch}"
+    command += f" --size {size.value}"
     if part is Part.expression:
-        command += f" --size {size.value} --augmentation {augmentation:g}"
+        command += f" --augmentation {augmentation:g}"
         command += (" --cuts" if cuts else "") + (" --distilled" if distilled else "")
     own = (seed + training.samples, replicas.rank())  # every replica sees other crops
     batches = FaceBatches(data, batch // replicas.count(), own, distilled or ())
-    first = dataset.load_faces(dataset.face_shards(data[0])[0])
+    first = dataset.load_faces(_shards(data[0])[0])
     if part is Part.locator:
         steps = _locator_steps(training, batches, negatives(first, seed, empty_crops), own)
     else:
@@ -165,6 +166,13 @@ def train(
     replicas.leave()
     if not replicas.rank():
         print(f"done: {training.samples} crops, loss {np.mean(recent):.4f}")
+
+
+def _shards(folder: Path) -> list[Path]:
+    try:
+        return dataset.face_shards(folder)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _locator_steps(
@@ -225,7 +233,7 @@ def export(
     from facecap_batch.training.regressor import export as engine_export
 
     torch.set_num_threads(1)
-    people = [dataset.load_faces(path) for folder in heldout for path in dataset.face_shards(folder)[:shards]]
+    people = [dataset.load_faces(path) for folder in heldout for path in _shards(folder)[:shards]]
     runs = [
         line
         for name in ("locator.pt", "expression.pt")
@@ -249,7 +257,7 @@ def keep(
     """Keep what a later training begins with (--warm-start): the averaged weights as float16, with a card."""
     figures: dict[str, float] = {}
     for folder in heldout or ():
-        shard = dataset.load_faces(dataset.face_shards(folder)[0])
+        shard = dataset.load_faces(_shards(folder)[0])
         outputs, points, _, _ = quality.predict(averaged(run, size), shard)
         found = quality.measure(outputs, points, shard)
         family = folder.parent.name

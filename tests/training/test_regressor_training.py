@@ -44,8 +44,8 @@ import train_regressor
 
 
 def test_mirroring_twice_is_nothing(shard):
-    batch = batch_of(shard, 8)
-    every = np.ones(8, bool)
+    batch = batch_of(shard, len(shard.image))
+    every = np.ones(len(shard.image), bool)
     once = mirror(batch, every)
     twice = mirror(once, every)
     np.testing.assert_array_equal(twice.image, batch.image)
@@ -333,3 +333,9 @@ def test_a_whole_regressor_gives_the_contract(shard):
     assert hidden.shape == (2, 3) and (hidden >= 0).all() and (hidden <= 1).all()
     assert spread.shape == (2, 51) and (spread > 0).all()
     assert (outputs[:, :51] >= 0).all() and (outputs[:, :51] <= 1).all()
+
+
+def test_a_folder_without_shards_is_named(tmp_path):
+    words = ["train", "locator", "--data", str(tmp_path), "--run", str(tmp_path / "run"), "--samples", "8"]
+    result = CliRunner().invoke(train_regressor.app, words, env={"COLUMNS": "400"})
+    assert result.exit_code == 2 and f"{tmp_path} holds no faces_*.npz" in result.output

@@ -18,6 +18,7 @@ from facecap_batch.training.people.identities import Identity
 from facecap_batch.training.people.rig import Rig
 from facecap_batch.training.people.skin_texture import TEXTURE, texel
 from facecap_batch.training.rendering import dataset, degrade
+from facecap_batch.training.rendering.codec import coded
 from facecap_batch.training.rendering.expressions import INDEX, gaze_from_coefficients, sample, set_gaze
 from facecap_batch.training.rendering.hands import draw_hand
 from facecap_batch.training.rendering.performance import performance
@@ -277,3 +278,23 @@ def test_degradation_keeps_shape_and_is_reproducible():
     once, again = (degrade.camera(picture, np.random.default_rng(2)) for _ in range(2))
     assert once.shape == picture.shape and once.dtype == np.uint8
     np.testing.assert_array_equal(once, again)
+
+
+def test_a_codec_smears_more_the_higher_its_rate_factor():
+    picture = np.kron(np.random.default_rng(3).integers(0, 256, (16, 24, 3)), np.ones((4, 4, 1)))
+    picture = picture.astype(np.uint8)
+    errors = [np.abs(coded(picture, crf).astype(float) - picture).mean() for crf in (10, 24, 38)]
+    assert errors == sorted(errors) and errors[2] > 1.3 * errors[0]
+    assert (coded(picture, 30) == coded(picture, 30)).all()
+
+
+def test_noise_reduction_and_codecs_leave_edges():
+    edge = np.full((96, 96, 3), 60, np.uint8)
+    edge[:, 48:] = 190
+    noisy = np.clip(edge + np.random.default_rng(1).normal(0, 8, edge.shape), 0, 255).astype(np.uint8)
+    seen = [degrade.compressed(noisy, np.random.default_rng(number)) for number in range(24)]
+    assert any((image == noisy).all() for image in seen)  # many cameras do neither
+    quieter = [image for image in seen if image[:, :40].std() < 0.7 * noisy[:, :40].std()]
+    assert len(quieter) > 6
+    for image in quieter:
+        assert image[:, 52:].mean() - image[:, :44].mean() > 100
