@@ -38,6 +38,7 @@ from facecap_batch.errors import EngineMismatch
 from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import Locator
+from facecap_batch.training.networks.patch_network import PatchNetwork
 from facecap_batch.training.networks.sizes import DEFAULT, FAST
 from facecap_batch.training.optimisation import checkpoint, replicas
 from facecap_batch.training.optimisation.checkpoint import Training, learning_rate
@@ -106,6 +107,9 @@ def train(
     augmentation: Annotated[
         float, typer.Option(help="augmentation strength of an expression half's images")
     ] = AUGMENTATION,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="compile the networks first, which takes a C++ compiler")
+    ] = False,
     seed: int = 0,
     threads: int = 1,
     processes: Annotated[int, typer.Option(help="processes that make patches; 0: this one")] = 1,
@@ -145,6 +149,10 @@ def train(
         training.runs = [*earlier, f"{command}  # {training.samples - before} crops"]
         training.save(path)
 
+    if compiled:
+        for patch in training.module.children():
+            if isinstance(patch, PatchNetwork):
+                patch.compile(dynamic=False)
     asked, stop = _stopped(), False
     start = logged = saved = time.monotonic()
     recent: list[float] = []
