@@ -36,7 +36,6 @@ from facecap_batch.training.people.rig import Family, Rig
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.regressor import evaluation, movements
 from facecap_batch.training.regressor.examples import hidden_share
-from facecap_batch.training.regressor.export import AT_REST
 from facecap_batch.training.regressor.quality import Quality, measure
 from facecap_batch.training.rendering import dataset
 
@@ -52,7 +51,6 @@ COLUMNS, ROWS = 6, 2  # of the picture
 CLOSED = 0.5  # an eye is closed above this
 PEOPLE_ALONE = 16  # of each family, who do one thing alone
 READ_ABOVE = 0.4  # of a movement of 0.8, to be read at all
-MIN_RESTING = 10  # faces at rest of one skin tone
 MIN_CROPS = 30  # of a slice that is worth a figure
 FIELDS = [field.name for field in dataclasses.fields(dataset.FaceShard)]
 
@@ -140,21 +138,6 @@ def _final(card: EngineCard, outputs: np.ndarray) -> np.ndarray:
     return calibrated(outputs[:, : len(ARKIT_NAMES)].astype(np.float64), calibration_of(rest, gains))
 
 
-def _resting(card: EngineCard, outputs: np.ndarray, shard: dataset.FaceShard) -> dict[str, float]:
-    """What is read of faces at rest, and how far skin tones differ in it."""
-    rest = shard.coefficients.max(axis=1) < AT_REST
-    value = np.abs(_final(card, outputs)).mean(axis=1)
-    tones = [rest & (shard.tone >= low) & (shard.tone < high) for low, high in TONES]
-    means = [float(value[tone].mean()) for tone in tones if tone.sum() >= MIN_RESTING]
-    if not means:
-        return {}
-    return {
-        f"crops at rest (no coefficient above {AT_REST})": int(rest.sum()),
-        "their final values: mean of the 51": float(value[rest].mean()),
-        "the same, most to least over skin tones": max(means) - min(means),
-    }
-
-
 def _closed_f1(predicted: np.ndarray, truth: np.ndarray) -> float:
     """F1 of single eyes being closed, from eyeBlink of both sides [n, 51]."""
     lids = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
@@ -205,7 +188,6 @@ def _judged(engine: Engine, shard: dataset.FaceShard) -> dict[str, Any]:
     hidden = _hidden_f1(outputs, shard)
     if hidden is not None:
         single["hidden eyes and mouths, F1"] = hidden
-    single |= _resting(engine.card, outputs["outputs"], shard)
     shapes, degrees = _jitter(engine, shard.image)
     single["taken again a pixel off: standard deviation of the 51, mean"] = shapes
     single["taken again a pixel off: standard deviation of an angle, degrees"] = degrees
@@ -231,7 +213,8 @@ def _moved(engine: Engine, rig: Rig) -> dict[str, Any]:
             "one side alone: gain, mean": float(found.gain.mean()),
             "one side alone: r of left - right, mean": float(found.sides_r.mean()),
             "one side alone: the other side, mean": float(found.leak.mean()),
-            "at rest, mean absolute value of the 51": found.rest,
+            "at rest, mean absolute value of the 51": float(found.rest.mean()),
+            "the same, most to least over fair, medium and deep skin": float(np.ptp(found.rest)),
         },
     }
 

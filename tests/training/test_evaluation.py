@@ -98,7 +98,7 @@ def test_single_movements_are_known_by_which_side_does_them(monkeypatch):
     np.testing.assert_allclose(known.gain, 0.5, atol=1e-6)
     np.testing.assert_allclose(known.leak, 0.0, atol=1e-6)
     np.testing.assert_allclose(known.sides_r, 1.0, atol=1e-6)
-    assert known.rest == pytest.approx(0.1, abs=1e-6)
+    assert known.rest == pytest.approx([0.1] * 3, abs=1e-6)
     np.testing.assert_allclose(alike.gain, 0.25, atol=1e-6)
     np.testing.assert_allclose(alike.leak, 0.2, atol=1e-6)
     np.testing.assert_allclose(alike.sides_r, 0.0, atol=1e-6)
@@ -156,3 +156,12 @@ def test_a_handful_of_crops_is_no_judgement(shard, random_engines, tmp_path):
     dataset.save(tmp_path / "faces_0001.npz", dataclasses.asdict(few))
     with pytest.raises(typer.BadParameter, match="too few"):
         evaluate.main([tmp_path], str(random_engines.folder))
+
+
+def test_resting_faces_show_what_skin_does_to_a_reading():
+    def darkness(image: np.ndarray) -> np.ndarray:
+        middle = image[:, 80:112, 80:112].mean((1, 2, 3)) / 255
+        return np.repeat(1 - middle[:, None], len(ARKIT_NAMES), 1)
+
+    fair, medium, deep = movements.measure(rig_for_tests(), darkness, people=3).rest
+    assert fair < medium < deep

@@ -1,14 +1,14 @@
 """Movements one at a time: what an engine reads of faces that do one thing and nothing else.
 
 In: a rig and what reads coefficients from crops. Out: `SingleMovements`: each shape alone on both sides, each
-paired shape on one side alone, and faces at rest. A clip's figures mix what faces do with how often they do
+paired shape on one side alone, and faces at rest in every skin. A clip's figures mix what faces do with how often they do
 it; these say whether a movement is seen, how much of it, and on which side.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from facecap_batch.training.rendering import degrade, raster
 from facecap_batch.training.rendering.scene import View, random_light, render
 
 STRENGTH = 0.8  # how far the one thing is done
+TONES = (0.1, 0.5, 0.9)  # of the skin of faces at rest, 0 fair .. 1 deep
 # Pairs that one side can do alone; eyes look somewhere together.
 PAIRS = tuple(
     (left, right)
@@ -39,7 +40,7 @@ class SingleMovements:
     gain: np.ndarray  # float64 [PAIRS], of a shape done by one side: reading over truth
     leak: np.ndarray  # float64 [PAIRS], mean absolute reading of the other side then
     sides_r: np.ndarray  # float64 [PAIRS], Pearson r of left - right with the truth
-    rest: float  # mean absolute reading of the 51 at rest
+    rest: np.ndarray  # float64 [TONES], mean absolute reading of the 51 at rest
 
 
 def together(channel: int) -> np.ndarray:
@@ -62,18 +63,14 @@ def one_sided(channel: int) -> np.ndarray:
 
 
 def measure(rig: Rig, read: Reader, people: int, seed: int = 4711) -> SingleMovements:
-    """What `read` makes of `people` random people of `rig`, nearly frontal, doing one thing after another."""
+    """What `read` makes of `people` random people of `rig`, nearly frontal, doing one thing after another, and
+    of as many others at rest."""
     rng = np.random.default_rng(seed)
     sides = [one_sided(channel) for pair in PAIRS for channel in pair]
     faces = [np.zeros(len(ARKIT_NAMES), np.float32), *map(together, range(len(ARKIT_NAMES))), *sides]
     read_of = np.empty((people, len(faces), len(ARKIT_NAMES)))
     for number in range(people):
-        who, light = person(rig, rng), random_light(rng)
-        rotation = matrix_from_euler(rng.normal(0, [0.15, 0.1, 0.05]))
-        view = View(rotation, float(rng.uniform(50, 120)), CROP, np.zeros(2), 1.0)
-        backdrop = degrade.background(rng, CROP)
-        rendered = [render(rig.model, who, face, view, light) for face in faces]
-        read_of[number] = read(np.stack([raster.over(one.rgba, backdrop) for one in rendered]))
+        read_of[number] = read(_pictures(rig, faces, rng))
     moved = read_of[:, 1:] - read_of[:, :1]
     alone, single = moved[:, : len(ARKIT_NAMES)], moved[:, len(ARKIT_NAMES) :]
     left, right = np.array(PAIRS).T
@@ -96,8 +93,31 @@ def measure(rig: Rig, read: Reader, people: int, seed: int = 4711) -> SingleMove
         sides_r=np.array(
             [_correlation(difference[..., pair], truth[..., pair]) for pair in range(len(PAIRS))]
         ),
-        rest=float(np.abs(read_of[:, 0]).mean()),
+        rest=_at_rest(rig, read, people, seed),
     )
+
+
+def _pictures(
+    rig: Rig, faces: Sequence[np.ndarray], rng: np.random.Generator, tone: float | None = None
+) -> np.ndarray:
+    """Somebody doing each of `faces`: uint8 [faces, CROP, CROP, 3]."""
+    who, light = person(rig, rng, tone), random_light(rng)
+    rotation = matrix_from_euler(rng.normal(0, [0.15, 0.1, 0.05]))
+    view = View(rotation, float(rng.uniform(50, 120)), CROP, np.zeros(2), 1.0)
+    backdrop = degrade.background(rng, CROP)
+    rendered = [render(rig.model, who, face, view, light) for face in faces]
+    return np.stack([raster.over(one.rgba, backdrop) for one in rendered])
+
+
+def _at_rest(rig: Rig, read: Reader, people: int, seed: int) -> np.ndarray:
+    """Mean absolute reading of resting faces of each of TONES: float64 [TONES]."""
+    still = [np.zeros(len(ARKIT_NAMES), np.float32)]
+    means = []
+    for tone in TONES:
+        rng = np.random.default_rng([seed, 1])
+        faces = np.concatenate([_pictures(rig, still, rng, tone) for _ in range(people)])
+        means.append(np.abs(read(faces)).mean())
+    return np.array(means)
 
 
 def _correlation(values: np.ndarray, truth: np.ndarray) -> float:
