@@ -1,8 +1,8 @@
 """Movements one at a time: what an engine reads of faces that do one thing and nothing else.
 
 In: a rig and what reads coefficients from crops. Out: `SingleMovements`: each shape alone on both sides, each
-paired shape on one side alone, and faces at rest in every skin. A clip's figures mix what faces do with how often they do
-it; these say whether a movement is seen, how much of it, and on which side.
+paired shape on one side alone, and faces at rest in every skin. A clip's figures mix what faces do with how
+often they do it; these say whether a movement is seen, how much of it, and on which side.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def one_sided(channel: int) -> np.ndarray:
 
 
 def measure(rig: Rig, read: Reader, people: int, seed: int = 4711) -> SingleMovements:
-    """What `read` makes of `people` random people of `rig`, nearly frontal, doing one thing after another, and
-    of as many others at rest."""
+    """What `read` makes of `people` random people of `rig`, nearly frontal, doing one thing after another,
+    and of as many others at rest."""
     rng = np.random.default_rng(seed)
     sides = [one_sided(channel) for pair in PAIRS for channel in pair]
     faces = [np.zeros(len(ARKIT_NAMES), np.float32), *map(together, range(len(ARKIT_NAMES))), *sides]
