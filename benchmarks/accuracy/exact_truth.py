@@ -5,7 +5,7 @@
 
 The scorer is a separate program that takes the truth and a prediction file. This one writes our table in the
 scorer's format (the 51 coefficients by name, the head's rotation as matrices), runs the scorer on ours and on
-the baseline's table, and prints both summaries. Of ours it also prints how well left and right are told apart:
+the baseline's table, and prints both summaries. Of ours it also prints how far sides are told apart:
 Pearson's r of left - right over time, the mean over the pairs whose sides differ in the truth, gaze left out.
 """
 
