@@ -24,11 +24,13 @@ from facecap_batch.training.networks.patches import (
 )
 from facecap_batch.training.regressor.batches import FaceBatch
 
-# Errors of alignment that the expression half must bear: the locator's own, measured on held-out people.
-POINT_NOISE = 0.022  # crop units, about 5 % of the distance between the eyes
-FINE_NOISE = 0.014  # likewise where landmarks have been found again in the face patch
-ANGLE_NOISE = 0.06  # radians
-WIDTH_NOISE = 0.06  # of ln(width)
+# Errors of alignment that the expression half must bear: the networks' own, measured on held-out people. Half
+# of all crops have smaller ones; hard crops (turned, tiny, covered) have larger ones of every kind.
+POINT_NOISE = 0.018  # crop units, about 4 % of the distance between the eyes
+FINE_NOISE = 0.016  # likewise where landmarks have been found again in the face patch
+ANGLE_NOISE = 0.04  # radians
+WIDTH_NOISE = 0.04  # of ln(width)
+HARDNESS = 0.5  # standard deviation of ln(how many times these a crop's errors are)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +49,14 @@ class Alignment:
 def noisy_alignment(batch: FaceBatch) -> Alignment:
     """The labels' head and points with the network's kind of errors."""
     head = batch.head.clone()
-    head[:, :3] += torch.randn(len(head), 3) * ANGLE_NOISE
-    head[:, 5] += torch.randn(len(head)) * WIDTH_NOISE
+    times = torch.exp(torch.randn(len(head), 1) * HARDNESS)
+    head[:, :3] += torch.randn(len(head), 3) * ANGLE_NOISE * times
+    head[:, 5:] += torch.randn(len(head), 1) * WIDTH_NOISE * times
 
     def off(noise: float) -> Tensor:
-        shift = torch.randn(len(head), 1, 2) * noise * 0.7
-        return batch.points + shift + torch.randn_like(batch.points) * noise * 0.7
+        shift = torch.randn(len(head), 1, 2)
+        each = torch.randn_like(batch.points)
+        return batch.points + (shift + each) * (0.7 * noise * times[:, None])
 
     return Alignment(head, off(POINT_NOISE), off(FINE_NOISE))
 

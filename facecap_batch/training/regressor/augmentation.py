@@ -29,14 +29,15 @@ def to_input(image: np.ndarray, rng: np.random.Generator, strength: float = AUGM
     grey = rng.random(count) < GREY
     colours[grey] = colours[grey].mean(1, keepdims=True)
     kernels = _normal(rng, 0.06 * strength, count, 3, 3)
-    kernels[rng.random(count) >= 0.4] = 0.0
     kernels[:, 1, 1] += 1.0
+    filtered = rng.random(count) < 0.4
     noise = _normal(rng, 0.06 * strength, count)
     noise[rng.random(count) >= 0.4] = 0.0
     seen = np.empty(image.shape, np.float32)
     for row, pixels in enumerate(image):
-        coloured = cv2.transform(cv2.LUT(pixels, curves[row]), colours[row])
-        cv2.filter2D(coloured, -1, kernels[row], dst=seen[row])
+        cv2.transform(cv2.LUT(pixels, curves[row]), colours[row], dst=seen[row])
+        if filtered[row]:
+            seen[row] = cv2.filter2D(seen[row], -1, kernels[row])
         if noise[row]:
             seen[row] += _normal(rng, noise[row], *pixels.shape)
     return torch.from_numpy(seen).permute(0, 3, 1, 2)
