@@ -17,7 +17,7 @@ from facecap_batch.engines.default_crop import CROP, POINTS
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.storage.publish import published
 from facecap_batch.training.people.appearance import Person, person
-from facecap_batch.training.rendering import degrade, raster
+from facecap_batch.training.rendering import degrade, raster, retouch
 from facecap_batch.training.rendering.expressions import sample
 from facecap_batch.training.rendering.scene import Rendered, View, random_light, render
 
@@ -61,9 +61,13 @@ def _random_view(rng: np.random.Generator, size: int, shift: float, scale: float
 
 
 def finish(
-    rendered: Rendered, who: Person, backdrop: np.ndarray, rng: np.random.Generator
+    rendered: Rendered,
+    who: Person,
+    style: retouch.Style | None,
+    backdrop: np.ndarray,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The image that a camera would have taken.
+    """The image that a camera would have taken, of a person painted in `style`.
 
     Returns:
         uint8 [size, size, 3] and which landmarks something hides, bool [POINTS].
@@ -71,6 +75,8 @@ def finish(
     if rendered.lens is not None:
         degrade.lens_glare(rendered.rgba, rendered.lens, who.lens, rng)
     image = raster.over(rendered.rgba, backdrop)
+    if style is not None and abs(rendered.head[0]) < retouch.MAX_YAW:
+        retouch.retouch(image, rendered.points, style, rng)
     behind = np.zeros(POINTS, bool)
     if rng.random() < OCCLUDED:
         mask = degrade.occlude(image, tuple((who.skin ** (1 / 2.2) * 255).tolist()), rng)
@@ -99,12 +105,13 @@ def face_shard(
     for position in range(count):
         if position % IMAGES_PER_PERSON == 0:
             who = person(rig, rng, tone)
+            style = retouch.random_style(rng) if rng.random() < retouch.RETOUCHED else None
             backdrops = [degrade.background(rng, CROP) for _ in range(3)]
         values = sample(rng, takes)
         rendered = render(rig.model, who, values, _random_view(rng, CROP, 0.05, 0.12), random_light(rng))
         backdrop = backdrops[rng.integers(len(backdrops))]
         backdrop = np.roll(backdrop, rng.integers(0, CROP, 2), axis=(0, 1))[:, :: rng.choice([1, -1])]
-        image, behind = finish(rendered, who, np.ascontiguousarray(backdrop), rng)
+        image, behind = finish(rendered, who, style, np.ascontiguousarray(backdrop), rng)
         images.append(image)
         hidden.append(behind)
         coefficients.append(values)
