@@ -56,7 +56,8 @@ FIELDS = [field.name for field in dataclasses.fields(dataset.FaceShard)]
 
 
 def _run(engine: Engine, image: np.ndarray) -> dict[str, np.ndarray]:
-    parts = [engine.run(image[start : start + BATCH]) for start in range(0, len(image), BATCH)]
+    crops = dataset.resized(image, engine.card.input.size)
+    parts = [engine.run(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

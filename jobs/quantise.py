@@ -28,7 +28,7 @@ from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.training.quantise import quantise
 from facecap_batch.training.regressor.quality import measure
-from facecap_batch.training.rendering.dataset import FaceShard, face_shards, load_faces
+from facecap_batch.training.rendering.dataset import FaceShard, face_shards, load_faces, resized
 
 BACKEND = "onnxruntime-cpu"
 BATCH = 8
@@ -64,7 +64,7 @@ def images_of(crops: np.ndarray, count: int, side: int) -> np.ndarray:
 
 def quality(card: EngineCard, shard: FaceShard) -> float:
     """Mean r over the 51 coefficients."""
-    outputs = open_engine(card, BACKEND).run(shard.image)
+    outputs = open_engine(card, BACKEND).run(resized(shard.image, card.input.size))
     return measure(outputs["outputs"], outputs["landmarks"], shard).mean_r
 
 

@@ -140,7 +140,7 @@ def train(
         steps = _locator_steps(training, batches, negatives(first, seed, empty_crops), own)
     else:
         align = OwnAlignment(averaged(cuts, size)) if cuts else noisy_alignment
-        examples = Examples(batches, own, augmentation, align)
+        examples = Examples(batches, own, augmentation, align, DESIGNS[size])
         steps = _expression_steps(training, loader(examples, processes), first)
 
     def save() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from facecap_batch.training.networks.sizes import DEFAULT
 from facecap_batch.training.regressor.alignment import (
     Alignment,
 )
@@ -20,7 +21,7 @@ def true_alignment(batch: FaceBatch) -> Alignment:
 
 def example_of(batch: FaceBatch, alignment: Alignment | None = None) -> Example:
     """`batch` cut where the labels say, its pixels as they are."""
-    return example(batch, alignment or true_alignment(batch), np.random.default_rng(2), strength=0.0)
+    return example(batch, alignment or true_alignment(batch), np.random.default_rng(2), 0.0, DEFAULT)
 
 
 def batch_of(shard: dataset.FaceShard, count: int) -> FaceBatch:

@@ -24,7 +24,8 @@ from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_CHANNELS, RIGH
 from facecap_batch.training.networks.expression import Expression, Patches
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import halve
-from facecap_batch.training.networks.patches import EYE, WINDOWS, cut, points_in_crop
+from facecap_batch.training.networks.patches import cut, points_in_crop
+from facecap_batch.training.networks.sizes import DEFAULT, FAST, Design
 from facecap_batch.training.regressor import augmentation, distillation, export
 from facecap_batch.training.regressor import batches as face_batches
 from facecap_batch.training.regressor.alignment import (
@@ -77,17 +78,18 @@ def test_landmarks_under_a_hand_are_known_as_covered(shard, tmp_path, monkeypatc
     assert hidden > 3
 
 
-def patches_of(batch: FaceBatch) -> list[torch.Tensor]:
-    """As the exported graph gathers them: float32 [B, 3, side, side] in 0..2, in the order of WINDOWS."""
-    crop = torch.from_numpy(batch.image)
-    return cut(crop, true_alignment(batch).affines(), [window.side for window in WINDOWS])
+def patches_of(batch: FaceBatch, design: Design) -> list[torch.Tensor]:
+    """As the exported graph gathers them: float32 [B, 3, side, side] in 0..2, in the order of its windows."""
+    crop = torch.from_numpy(dataset.resized(batch.image, design.crop))
+    return cut(crop, true_alignment(batch).affines(design), [window.side for window in design.windows.each])
 
 
-def test_patches_of_training_are_those_of_the_network(shard):
+@pytest.mark.parametrize("design", [DEFAULT, FAST])
+def test_patches_of_training_are_those_of_the_network(shard, design):
     """uint8 warps in training and the exported graph's gathering show the same pixels."""
     batch = batch_of(shard, 16)
-    warped = warp_patches(batch.image, true_alignment(batch))
-    for graph, patch in zip(patches_of(batch), warped, strict=True):
+    warped = warp_patches(batch.image, true_alignment(batch), design)
+    for graph, patch in zip(patches_of(batch, design), warped, strict=True):
         pixels = graph.permute(0, 2, 3, 1).numpy() * 127.5
         # A position halfway between two pixels may be rounded either way.
         assert (np.abs(pixels - patch).max(axis=-1) > 1.5).mean() < 0.01
@@ -101,7 +103,7 @@ def test_the_network_sees_both_sides_alike(shard):
     # A face that is its own mirror image, as far as the network knows.
     expression.mirrored = torch.nn.Identity()
     batch = batch_of(shard, 4)
-    left_eye, right_eye, left_side, right_side, face = patches_of(batch)
+    left_eye, right_eye, left_side, right_side, face = patches_of(batch, DEFAULT)
     angles = batch.head[:, :3]
     mirror_angles = angles * torch.tensor([-1.0, 1.0, -1.0])
     with torch.inference_mode():
@@ -138,7 +140,7 @@ def test_a_picture_without_colour_has_none(shard, monkeypatch):
 
 def test_a_mirrored_crop_gives_mirrored_patches(shard):
     batch = batch_of(shard, 6)
-    crops = [patches_of(b) for b in (batch, mirror(batch, np.ones(6, bool)))]
+    crops = [patches_of(b, DEFAULT) for b in (batch, mirror(batch, np.ones(6, bool)))]
     for own, other in ((0, 1), (1, 0), (2, 3), (3, 2)):  # the right ones are cut in a mirror already
         assert_nearly_all_alike(crops[0][own], crops[1][other])
     assert_nearly_all_alike(crops[0][4], crops[1][4].flip(3))
@@ -157,11 +159,11 @@ def test_marks_lie_where_they_are_seen(shard):
     for row, (x, y) in enumerate(corner):
         image[row, y : y + 2, x : x + 2] = 255  # wide enough for the nearest pixel to hit it
     drawn = dataclasses.replace(batch, image=image)
-    affine, side = true_alignment(batch).affines()[0], EYE.side
+    affine, side = true_alignment(batch).affines(DEFAULT)[0], DEFAULT.windows.eye.side
     marks = marks_in_patch(batch.points, affine, side, dataset.CROP)
     back = points_in_crop(marks, affine, side, dataset.CROP)
     torch.testing.assert_close(back, batch.points, atol=1e-4, rtol=0)
-    for picture, (u, v) in zip(patches_of(drawn)[0], marks[:, 45].numpy(), strict=True):
+    for picture, (u, v) in zip(patches_of(drawn, DEFAULT)[0], marks[:, 45].numpy(), strict=True):
         y, x = divmod(int(picture[0].argmax()), side)
         step = 2 / side
         assert picture.max() > 1.9
@@ -223,11 +225,12 @@ def test_training_learns_resumes_and_exports(shard, folder, random_engines, tmp_
     assert "--cuts" in state["runs"][1] and "--cuts" not in state["runs"][0]
     network = train_regressor.averaged(run, train_regressor.Size.fast)
     card = export.export(network, [shard], tmp_path / "engine", state["runs"])
-    predicted = open_engine(card, "onnxruntime-cpu").run(shard.image[:5])
+    crops = dataset.resized(shard.image[:5], FAST.crop)
+    predicted = open_engine(card, "onnxruntime-cpu").run(crops)
     assert card.output_names == OUTPUT_NAMES
     assert set(card.gains) == set(ARKIT_NAMES) and min(card.gains.values()) >= 1
     with torch.inference_mode():
-        outputs, points, presence, hidden, spread = network(torch.from_numpy(shard.image[:5]))
+        outputs, points, presence, hidden, spread = network(torch.from_numpy(crops))
     # A patch whose place lies between two quarters of a pixel may be cut at either, whoever computes it.
     assert difference("outputs", outputs.numpy(), predicted["outputs"]).within(
         limit_of(card, "outputs", "fp32")
@@ -284,14 +287,16 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(folder, tmp_path):
             torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-def test_a_network_cuts_in_training_where_it_cuts_as_an_engine(shard):
+@pytest.mark.parametrize("design", [DEFAULT, FAST])
+def test_a_network_cuts_in_training_where_it_cuts_as_an_engine(shard, design):
     torch.manual_seed(0)
-    whole = FaceRegressor().eval()
+    whole = FaceRegressor(design).eval()
     batch = batch_of(shard, 4)
     alignment = OwnAlignment(whole)(batch)
     with torch.inference_mode():
-        head, _, _ = whole.locator(halve(torch.from_numpy(batch.image)))
-        _, points, *_ = whole(torch.from_numpy(batch.image))
+        crops = torch.from_numpy(dataset.resized(batch.image, design.crop))
+        head, _, _ = whole.locator(halve(crops))
+        _, points, *_ = whole(crops)
     torch.testing.assert_close(alignment.head, head, atol=1e-3, rtol=0)
     torch.testing.assert_close(alignment.points, points, atol=2e-3, rtol=0)
 

@@ -17,7 +17,6 @@ from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import POINTS
 from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_POINTS, RIGHT_CHANNELS
 from facecap_batch.training.networks.patch_network import PatchNetwork, learnt_in_bfloat16
-from facecap_batch.training.networks.patches import EYE, FACE, SIDE
 from facecap_batch.training.networks.sizes import DEFAULT, Design
 
 MEAN_COEFFICIENT = 0.1  # where training starts from
@@ -36,13 +35,13 @@ _ORDER = LEFT_CHANNELS + RIGHT_CHANNELS + OTHER_CHANNELS
 
 @dataclasses.dataclass(frozen=True)
 class Patches:
-    """What is cut of a batch of crops."""
+    """What is cut of a batch of crops by a design's windows."""
 
-    left_eye: Tensor  # float32 [B, 3, 48, 48]
+    left_eye: Tensor  # float32 [B, 3, side, side]
     right_eye: Tensor  # likewise, in a mirror
-    left_side: Tensor  # float32 [B, 3, 56, 56]
+    left_side: Tensor  # float32 [B, 3, side, side]
     right_side: Tensor  # likewise, in a mirror
-    face: Tensor  # float32 [B, 3, 96, 96]
+    face: Tensor  # float32 [B, 3, side, side]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +86,9 @@ class Expression(nn.Module):
         super().__init__()
         self.design = design
         eye, side, face, hidden = design.eye, design.side, design.face, design.hidden
-        self.eye = PatchNetwork(EYE.side, eye)
-        self.side = PatchNetwork(SIDE.side, side)
-        self.face = PatchNetwork(FACE.side, face)
+        self.eye = PatchNetwork(design.windows.eye.side, eye)
+        self.side = PatchNetwork(design.windows.side.side, side)
+        self.face = PatchNetwork(design.windows.face.side, face)
         parts = 2 * eye.features + 2 * side.features
         # The face as its mirror image would be seen, for the heads that the right side shares with the left.
         self.mirrored = nn.Sequential(nn.Linear(face.features, face.features), nn.ReLU(inplace=True))
@@ -121,8 +120,8 @@ class Expression(nn.Module):
         return self._predict(eyes, sides, around, points, angles), marks
 
     def look(self, face: Tensor) -> tuple[Tensor, Tensor]:
-        """What the face patch, float32 [B, 3, 96, 96], shows: features [B, F] and all POINTS with the ln of
-        their spread in units of the patch (-1..1, v down), [B, POINTS, 3]."""
+        """What the face patch, float32 [B, 3, side, side], shows: features [B, F] and all POINTS with the ln
+        of their spread in units of the patch (-1..1, v down), [B, POINTS, 3]."""
         around = learnt_in_bfloat16(self.face, face)
         return around, self.face_marks(around).unflatten(1, (-1, 3))
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facecap_batch.engines.default_crop import CROP
 from facecap_batch.training.networks.expression import (
     MAX_LOG_SPREAD,
     MIN_LOG_SPREAD,
@@ -20,9 +19,6 @@ from facecap_batch.training.networks.expression import (
 )
 from facecap_batch.training.networks.locator import Locator, halve
 from facecap_batch.training.networks.patches import (
-    EYE,
-    FACE,
-    SIDE,
     cut,
     face_affine,
     part_affines,
@@ -38,20 +34,23 @@ class FaceRegressor(nn.Module):
 
     def __init__(self, design: Design = DEFAULT) -> None:
         super().__init__()
+        self.design = design
         self.locator = Locator(design)
         self.expression = Expression(design)
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """crop: uint8 [B, CROP, CROP, 3] RGB. Returns outputs float32 [B, 57], landmarks [B, POINTS, 2]
-        (crop units -1..1, v down), presence [B] (0..1), how much of the left eye, the right eye and the mouth
-        is hidden behind something, [B, 3] (0..1), and the standard error of each coefficient, [B, 51]."""
+        """crop: uint8 [B, S, S, 3] RGB, S of the design. Returns outputs float32 [B, 57], landmarks [B,
+        POINTS, 2] (crop units -1..1, v down), presence [B] (0..1), how much of the left eye, the right eye
+        and the mouth is hidden behind something, [B, 3] (0..1), and the standard error of each coefficient,
+        [B, 51]."""
         head, rough, presence = self.locator(halve(crop))
-        affine = face_affine(head, rough)
-        (face,) = cut(crop, [affine], [FACE.side])
+        size, windows = self.design.crop, self.design.windows
+        affine = face_affine(head, rough, windows.face, size)
+        (face,) = cut(crop, [affine], [windows.face.side])
         around, marks = self.expression.look(face)
-        points = points_in_crop(marks[:, :, :2], affine, FACE.side, CROP)
+        points = points_in_crop(marks[:, :, :2], affine, windows.face.side, size)
         left_eye, right_eye, left_side, right_side = cut(
-            crop, part_affines(head, points), [EYE.side, EYE.side, SIDE.side, SIDE.side]
+            crop, part_affines(head, points, windows, size), [window.side for window in windows.each[:4]]
         )
         patches = Patches(left_eye, right_eye, left_side, right_side, face)
         read = self.expression.read(patches, around, marks, head[:, :3])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facecap_batch.engines.default_crop import CROP, POINTS
+from facecap_batch.engines.default_crop import POINTS
 from facecap_batch.training.networks.patch_network import PatchNetwork, learnt_in_bfloat16
 from facecap_batch.training.networks.sizes import DEFAULT, Design
 
@@ -25,7 +25,8 @@ class Locator(nn.Module):
 
     def __init__(self, design: Design = DEFAULT) -> None:
         super().__init__()
-        self.crop = PatchNetwork(CROP // 2, design.locator)
+        self.side = design.crop // 2
+        self.crop = PatchNetwork(self.side, design.locator)
         self.head = nn.Linear(design.locator.features, 6)
         self.points = nn.Linear(design.locator.features, 2 * POINTS)
         self.presence = nn.Linear(design.locator.features, 1)
@@ -36,7 +37,7 @@ class Locator(nn.Module):
             self.head.bias[5] = MEAN_LOG_WIDTH
 
     def forward(self, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """half: float32 [B, 3, CROP / 2, CROP / 2], about -1..1. Returns head [B, 6] (yaw, pitch, roll in
+        """half: float32 [B, 3, side, side], about -1..1. Returns head [B, 6] (yaw, pitch, roll in
         radians; u, v of the head's origin, crop units -1..1; ln of the crop's width in cm), points [B,
         POINTS, 2] (crop units) and presence logits [B]."""
         hidden = learnt_in_bfloat16(self.crop, half)
@@ -48,7 +49,7 @@ class Locator(nn.Module):
 
 
 def halve(crop: Tensor) -> Tensor:
-    """uint8 [B, CROP, CROP, 3] to float32 [B, 3, CROP / 2, CROP / 2] in -1..1: means of 2 x 2 pixels.
+    """uint8 [B, S, S, 3] to float32 [B, 3, S / 2, S / 2] in -1..1: means of 2 x 2 pixels.
 
     A convolution does that and the change of range in one pass, twice as fast as pooling does.
     """

@@ -11,7 +11,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from facecap_batch.engines.default_crop import CROP, POINTS
+from facecap_batch.engines.default_crop import POINTS
 
 LEFT_EYE, RIGHT_EYE, REST_MOUTH = (42, 45), (36, 39), POINTS - 1  # corners; left and right are the subject's
 PLACE_GRID, STEP_GRID = 4, 256  # of a patch's first pixel and of its steps, per pixel of the crop
@@ -27,10 +27,24 @@ class Window:
     side: int  # pixels
 
 
-EYE = Window(0.0, 0.9, 5.4, 48)
-SIDE = Window(2.1, 0.7, 7.8, 56)  # lips from beyond their middle, cheek, wing of the nose
-FACE = Window(0.0, 0.5, 16.0, 96)
-WINDOWS = (EYE, EYE, SIDE, SIDE, FACE)  # in the order of `cuts`
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """What is cut of a crop."""
+
+    eye: Window
+    side: Window  # of the lower face
+    face: Window
+
+    @property
+    def each(self) -> tuple[Window, ...]:
+        """Of the left eye, the right eye, the left and the right side, the face."""
+        return self.eye, self.eye, self.side, self.side, self.face
+
+
+def windows(eye: int, side: int, face: int) -> Windows:
+    """The windows in that many pixels: lids with their brow; lips from beyond their middle, cheek, wing of
+    the nose; all of the face."""
+    return Windows(Window(0.0, 0.9, 5.4, eye), Window(2.1, 0.7, 7.8, side), Window(0.0, 0.5, 16.0, face))
 
 
 def up_direction(angles: Tensor) -> Tensor:
@@ -96,20 +110,20 @@ def cut(image: Tensor, affines: list[Tensor], sides: list[int]) -> list[Tensor]:
     ]
 
 
-def face_affine(head: Tensor, rough: Tensor) -> Tensor:
+def face_affine(head: Tensor, rough: Tensor, face: Window, size: int) -> Tensor:
     """Where the face patch is cut, [B, 2, 3] (`patch_affine`), by the locator's landmarks [B, POINTS, 2]:
     between the eyes and the mouth."""
     eyes = rough[:, list(LEFT_EYE)].mean(1) + rough[:, list(RIGHT_EYE)].mean(1)
-    return patch_affine((eyes + 2 * rough[:, REST_MOUTH]) / 4, head, FACE, False, CROP)
+    return patch_affine((eyes + 2 * rough[:, REST_MOUTH]) / 4, head, face, False, size)
 
 
-def part_affines(head: Tensor, points: Tensor) -> list[Tensor]:
+def part_affines(head: Tensor, points: Tensor, cut_as: Windows, size: int) -> list[Tensor]:
     """Where the left eye, the right eye, the left and the right side are cut: [B, 2, 3] each."""
     return [
-        patch_affine(points[:, list(LEFT_EYE)].mean(1), head, EYE, False, CROP),
-        patch_affine(points[:, list(RIGHT_EYE)].mean(1), head, EYE, True, CROP),
-        patch_affine(points[:, REST_MOUTH], head, SIDE, False, CROP),
-        patch_affine(points[:, REST_MOUTH], head, SIDE, True, CROP),
+        patch_affine(points[:, list(LEFT_EYE)].mean(1), head, cut_as.eye, False, size),
+        patch_affine(points[:, list(RIGHT_EYE)].mean(1), head, cut_as.eye, True, size),
+        patch_affine(points[:, REST_MOUTH], head, cut_as.side, False, size),
+        patch_affine(points[:, REST_MOUTH], head, cut_as.side, True, size),
     ]
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 
+from facecap_batch.engines.default_crop import CROP
 from facecap_batch.training.networks.patch_network import Stages
+from facecap_batch.training.networks.patches import Windows, windows
 
 
 @dataclasses.dataclass(frozen=True)
 class Design:
     """The sizes of a locator and an expression half."""
 
-    locator: Stages
+    crop: int  # pixels, side of the crops that it takes
+    windows: Windows
+    locator: Stages  # of a crop at half that
     eye: Stages
     side: Stages
     face: Stages
@@ -19,16 +23,21 @@ class Design:
 
 
 DEFAULT = Design(
+    crop=CROP,
+    windows=windows(48, 56, 96),
     locator=Stages(4, (32, 64, 64, 64), (0, 1, 1, 0), 160),
     eye=Stages(2, (32, 64, 96, 128), (0, 1, 1, 1), 192),
     side=Stages(2, (32, 64, 96, 128), (0, 1, 1, 1), 224),
     face=Stages(4, (64, 96, 128), (0, 1, 2), 256),
     hidden=256,
 )
+# An eighth of the time: half the pixels of a side, everywhere.
 FAST = Design(
-    locator=Stages(8, (64, 64, 96), (0, 0, 0), 128),
-    eye=Stages(4, (32, 48, 64), (0, 0, 0), 96),
-    side=Stages(4, (32, 48, 64), (0, 0, 0), 128),
-    face=Stages(8, (64, 64, 96), (0, 0, 0), 128),
+    crop=CROP // 2,
+    windows=windows(24, 28, 48),
+    locator=Stages(4, (32, 64, 64), (0, 1, 0), 128),
+    eye=Stages(2, (32, 48, 64), (0, 0, 1), 96),
+    side=Stages(2, (32, 48, 64), (0, 0, 1), 128),
+    face=Stages(4, (64, 96, 96), (0, 0, 1), 128),
     hidden=128,
 )

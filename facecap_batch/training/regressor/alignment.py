@@ -13,16 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facecap_batch.engines.default_crop import CROP
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.patches import (
-    FACE,
-    WINDOWS,
     face_affine,
     part_affines,
     points_in_crop,
 )
+from facecap_batch.training.networks.sizes import Design
 from facecap_batch.training.regressor.batches import FaceBatch
+from facecap_batch.training.rendering.dataset import resized
 
 # Errors of alignment that the expression half must bear: the networks' own, measured on held-out people. Half
 # of all crops have smaller ones; hard crops (turned, tiny, covered) have larger ones of every kind.
@@ -41,9 +40,13 @@ class Alignment:
     rough: Tensor  # float32 [B, POINTS, 2], crop units: places the face patch
     points: Tensor  # float32 [B, POINTS, 2], crop units: places eyes and sides
 
-    def affines(self) -> list[Tensor]:
-        """Of each of patches.WINDOWS, float32 [B, 2, 3]: pixel of the patch to pixel of the crop."""
-        return [*part_affines(self.head, self.points), face_affine(self.head, self.rough)]
+    def affines(self, design: Design) -> list[Tensor]:
+        """Of each of the design's windows, float32 [B, 2, 3]: pixel of the patch to pixel of its crop."""
+        windows, size = design.windows, design.crop
+        return [
+            *part_affines(self.head, self.points, windows, size),
+            face_affine(self.head, self.rough, windows.face, size),
+        ]
 
 
 def noisy_alignment(batch: FaceBatch) -> Alignment:
@@ -69,13 +72,13 @@ class OwnAlignment:
 
     def __call__(self, batch: FaceBatch) -> Alignment:
         """By what the network cuts the crops of `batch`."""
-        half = np.stack([half_size(image) for image in batch.image])
+        size, window = self._network.design.crop, self._network.design.windows.face
+        crops = resized(batch.image, size)
         with torch.no_grad():
-            head, rough, _ = self._network.locator(_scaled(half))
-            affine = face_affine(head, rough)
-            face = _scaled(warp(batch.image, affine, FACE.side))
-            _, marks = self._network.expression.look(face)
-            return Alignment(head, rough, points_in_crop(marks[:, :, :2], affine, FACE.side, CROP))
+            head, rough, _ = self._network.locator(_scaled(resized(crops, size // 2)))
+            affine = face_affine(head, rough, window, size)
+            _, marks = self._network.expression.look(_scaled(warp(crops, affine, window.side)))
+            return Alignment(head, rough, points_in_crop(marks[:, :, :2], affine, window.side, size))
 
 
 def _scaled(image: np.ndarray) -> Tensor:
@@ -83,11 +86,12 @@ def _scaled(image: np.ndarray) -> Tensor:
     return torch.from_numpy(image).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def warp_patches(image: np.ndarray, alignment: Alignment) -> list[np.ndarray]:
-    """What the network cuts of each of patches.WINDOWS, as uint8 [B, side, side, 3], from uint8 crops [B,
-    CROP, CROP, 3]."""
+def warp_patches(image: np.ndarray, alignment: Alignment, design: Design) -> list[np.ndarray]:
+    """What a network of `design` cuts of each of its windows, as uint8 [B, side, side, 3], from uint8 crops
+    [B, CROP, CROP, 3]."""
+    crops, affines = resized(image, design.crop), alignment.affines(design)
     return [
-        warp(image, affine, window.side) for affine, window in zip(alignment.affines(), WINDOWS, strict=True)
+        warp(crops, affine, window.side) for affine, window in zip(affines, design.windows.each, strict=True)
     ]
 
 
@@ -104,11 +108,6 @@ def warp(image: np.ndarray, affines: Tensor, side: int) -> np.ndarray:
             borderMode=cv2.BORDER_REPLICATE,
         )
     return out
-
-
-def half_size(image: np.ndarray) -> np.ndarray:
-    """A crop as the locator sees it: uint8 [CROP, CROP, 3] to [CROP / 2, CROP / 2, 3]."""
-    return cv2.resize(image, (CROP // 2, CROP // 2), interpolation=cv2.INTER_AREA)
 
 
 def marks_in_patch(points: Tensor, affine: Tensor, side: int, size: int) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 
 from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.engines.default_crop import CROP, CROP_SCALE
+from facecap_batch.engines.default_crop import CROP_SCALE
 from facecap_batch.errors import EngineMismatch
 from facecap_batch.storage.publish import published
 from facecap_batch.training.mirror import MIRRORED_CHANNELS
@@ -43,21 +43,21 @@ def taught(folder: Path, shards: Sequence[Path]) -> list[Path]:
 
 
 def predictions(teachers: Sequence[Regressor], image: np.ndarray) -> np.ndarray:
-    """Of crops, uint8 [n, CROP, CROP, 3] RGB: float32 [n, 51], 0..1.
+    """Of crops, uint8 [n, S, S, 3] RGB: float32 [n, 51], 0..1.
 
     Raises EngineMismatch for a teacher that takes other crops or has no output for some of the 51.
     """
     for teacher in teachers:
-        if teacher.size != CROP or teacher.crop_scale != CROP_SCALE:
+        if teacher.crop_scale != CROP_SCALE:
             raise EngineMismatch(
-                f"{teacher.engine.card.name} takes crops of {teacher.size} pixels and {teacher.crop_scale:g} "
-                f"times the face, these have {CROP} and {CROP_SCALE:g}: it cannot teach"
+                f"{teacher.engine.card.name} takes crops of {teacher.crop_scale:g} times the face, these "
+                f"have {CROP_SCALE:g}: it cannot teach"
             )
     total = np.zeros((len(image), len(ARKIT_NAMES)))
     for teacher in teachers:
         for start in range(0, len(image), BATCH):
             rows = slice(start, start + BATCH)
-            crops = list(image[rows])
+            crops = list(dataset.resized(image[rows], teacher.size))
             plain = teacher.read(crops).coefficients
             mirror = teacher.read([cv2.flip(crop, 1) for crop in crops]).coefficients
             total[rows] += plain + mirror[:, list(MIRRORED_CHANNELS)]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from facecap_batch.engines.default_crop import CROP, POINTS
+from facecap_batch.engines.default_crop import POINTS
 from facecap_batch.training.networks.expression import (
     LEFT_EYE_MARKS,
     LEFT_SIDE_MARKS,
@@ -26,7 +26,7 @@ from facecap_batch.training.networks.expression import (
     RIGHT_SIDE_MARKS,
     Patches,
 )
-from facecap_batch.training.networks.patches import WINDOWS
+from facecap_batch.training.networks.sizes import Design
 from facecap_batch.training.regressor.alignment import (
     Alignment,
     marks_in_patch,
@@ -59,12 +59,15 @@ def hidden_share(covered: Tensor) -> Tensor:
     return torch.stack([covered[:, list(marks)].float().mean(1) for marks in regions], 1)
 
 
-def example(batch: FaceBatch, alignment: Alignment, rng: np.random.Generator, strength: float) -> Example:
-    """Patches of `batch` cut by `alignment`, augmented by `strength`, with their targets."""
-    patches = [to_input(patch, rng, strength) for patch in warp_patches(batch.image, alignment)]
+def example(
+    batch: FaceBatch, alignment: Alignment, rng: np.random.Generator, strength: float, design: Design
+) -> Example:
+    """Patches of `batch` as a network of `design` cuts them by `alignment`, augmented by `strength`, with
+    their targets."""
+    patches = [to_input(patch, rng, strength) for patch in warp_patches(batch.image, alignment, design)]
     marks = [
-        marks_in_patch(batch.points[:, list(shown)], affine, window.side, CROP)
-        for shown, affine, window in zip(SHOWN, alignment.affines(), WINDOWS, strict=True)
+        marks_in_patch(batch.points[:, list(shown)], affine, window.side, design.crop)
+        for shown, affine, window in zip(SHOWN, alignment.affines(design), design.windows.each, strict=True)
     ]
     return Example(
         patches=Patches(*patches),
@@ -86,9 +89,11 @@ class Examples(IterableDataset[Example]):
         seed: Sequence[int],
         strength: float,
         align: Callable[[FaceBatch], Alignment],
+        design: Design,
     ) -> None:
-        """`align`: where patches are cut; it goes to other processes."""
+        """`align`: where patches are cut, of a network of `design`; it goes to other processes."""
         self._batches, self._seed, self._strength, self._align = batches, seed, strength, align
+        self._design = design
 
     def __iter__(self) -> Iterator[Example]:
         worker = torch.utils.data.get_worker_info()
@@ -102,7 +107,7 @@ class Examples(IterableDataset[Example]):
         rng = np.random.default_rng(seed)
         self._batches.seed(seed)
         for batch in self._batches:
-            yield example(batch, self._align(batch), rng, self._strength)
+            yield example(batch, self._align(batch), rng, self._strength, self._design)
 
 
 def loader(examples: Examples, processes: int) -> Iterator[Example]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
-from facecap_batch.engines.default_crop import CROP, CROP_SCALE
+from facecap_batch.engines.default_crop import CROP_SCALE
 from facecap_batch.importing.networks.onnx_export import export_onnx
 from facecap_batch.importing.published_weights import regressor_card
 from facecap_batch.solve.eyelids import LIDS, gain_to_close
@@ -61,7 +61,9 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
     card = dataclasses.replace(
         contract,
         licence="Apache-2.0",
-        input=InputSpec("crop", (BATCH, CROP, CROP, 3), mean=(127.5,) * 3, std=(127.5,) * 3),
+        input=InputSpec(
+            "crop", (BATCH, network.design.crop, network.design.crop, 3), mean=(127.5,) * 3, std=(127.5,) * 3
+        ),
         outputs={**contract.outputs, "hidden": (BATCH, 3), "spread": (BATCH, len(ARKIT_NAMES))},
         postprocess={
             "crop_scale": CROP_SCALE,

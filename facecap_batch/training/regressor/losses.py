@@ -21,10 +21,10 @@ from facecap_batch.training.networks.expression import (
     Marks,
 )
 from facecap_batch.training.networks.locator import Locator
-from facecap_batch.training.regressor.alignment import half_size
 from facecap_batch.training.regressor.augmentation import to_input
 from facecap_batch.training.regressor.batches import PICTURES, FaceBatch
 from facecap_batch.training.regressor.examples import Example
+from facecap_batch.training.rendering.dataset import resized
 
 # Weight of a signal is 1 / (variance + floor): every one counts by what is left unexplained.
 VARIANCE_FLOOR = 0.005
@@ -66,7 +66,7 @@ def locator_loss(
 ) -> Tensor:
     """Scalar loss; `negative` is uint8 [M, CROP, CROP, 3] without faces."""
     count = len(batch.image)
-    small = np.stack([half_size(image) for image in (*batch.image, *negative)])
+    small = resized(np.concatenate([batch.image, negative]), locator.side)
     head, points, presence = locator(to_input(small, rng))
     angle = functional.smooth_l1_loss(head[:count, :3], batch.head[:, :3], beta=0.05)
     place = functional.smooth_l1_loss(head[:count, 3:], batch.head[:, 3:], beta=0.03)
@@ -130,5 +130,5 @@ def expression_loss(expression: Expression, given: Example, weights: Tensor) -> 
 
 
 def in_order(marks: Marks) -> tuple[Tensor, ...]:
-    """The landmarks of each patch, in the order of patches.WINDOWS."""
+    """The landmarks of each patch, in the order of patches.Windows.each."""
     return marks.left_eye, marks.right_eye, marks.left_side, marks.right_side, marks.face

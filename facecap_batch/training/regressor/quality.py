@@ -14,7 +14,7 @@ from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.regressor.movements import PAIRS
-from facecap_batch.training.rendering.dataset import FaceShard
+from facecap_batch.training.rendering.dataset import FaceShard, resized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,8 @@ def predict(
     parts = []
     with torch.inference_mode():
         for start in range(0, len(shard.image), batch):
-            parts.append(regressor(torch.from_numpy(shard.image[start : start + batch])))
+            crops = resized(shard.image[start : start + batch], regressor.design.crop)
+            parts.append(regressor(torch.from_numpy(crops)))
     outputs, points, presence, hidden = (
         np.concatenate([part[k].numpy() for part in parts]) for k in range(4)
     )

@@ -11,6 +11,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from facecap_batch.engines.default_crop import CROP, POINTS
@@ -178,6 +179,13 @@ def face_shards(folder: Path) -> list[Path]:
     if not found:
         raise FileNotFoundError(f"{folder} holds no faces_*.npz; make some with jobs/synthesise.py")
     return found
+
+
+def resized(image: np.ndarray, side: int) -> np.ndarray:
+    """Crops as an engine takes them that wants other pixels: uint8 [n, S, S, 3] to [n, side, side, 3]."""
+    if image.shape[1] == side:
+        return image
+    return np.stack([cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) for crop in image])
 
 
 def load_faces(path: Path) -> FaceShard:
