@@ -68,6 +68,19 @@ def test_what_one_side_does_alone_is_a_signal_of_its_own():
     assert losses.movement_error(other, truth, weights) > 2 * losses.movement_error(same, truth, weights)
 
 
+def test_parted_lips_count_more_than_where_the_chin_is():
+    """Of two errors of one size in jawOpen and mouthClose, the one that parts the lips costs more."""
+    labels = np.zeros((512, 51), np.float32)
+    jaw = np.random.default_rng(0).beta(1, 3, 512)
+    labels[:, losses.JAW_OPEN], labels[:, losses.MOUTH_CLOSE] = jaw, jaw * (np.arange(512) % 4 == 0)
+    weights = losses.signal_weights(labels)
+    truth, parted = torch.zeros(16, 51), torch.zeros(16, 51)
+    parted[::2, losses.JAW_OPEN] = 0.1
+    closed = parted.clone()
+    parted[::2, losses.MOUTH_CLOSE], closed[::2, losses.MOUTH_CLOSE] = -0.1, 0.1
+    assert losses.movement_error(parted, truth, weights) > 2 * losses.movement_error(closed, truth, weights)
+
+
 def test_a_spread_is_least_costly_where_it_is_the_errors_own():
     errors = torch.randn(20000, generator=torch.Generator().manual_seed(0)) * 0.1
     costs = [losses.spread_error(errors, torch.full_like(errors, float(np.log(s)))) for s in (0.05, 0.1, 0.2)]

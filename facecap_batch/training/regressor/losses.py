@@ -29,6 +29,8 @@ from facecap_batch.training.rendering.dataset import resized
 # Weight of a signal is 1 / (variance + floor): every one counts by what is left unexplained.
 VARIANCE_FLOOR = 0.005
 SIDES_WEIGHT = 1.5  # of what a pair does differently, on top of that
+GAP_WEIGHT = 3.0  # of how far the lips are parted, likewise
+JAW_OPEN, MOUTH_CLOSE = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("mouthClose")
 PRESENCE_WEIGHT = 0.15
 OFFSET_WEIGHT = 0.3
 SPREAD_WEIGHT = 0.02
@@ -45,12 +47,16 @@ def signals() -> Tensor:
     others as they are.
 
     Left and right are alike most of the time, so in a loss on each of them what they do differently hardly
-    counts; as a signal of its own it has a weight of its own.
+    counts; as a signal of its own it has a weight of its own. jawOpen and mouthClose are such a pair: a
+    closed mouth may be a chin that is low or long, but everybody sees whether the lips are parted, which is
+    what they do differently.
     """
     rows = torch.eye(len(ARKIT_NAMES))
     left, right = list(LEFT_CHANNELS), list(RIGHT_CHANNELS)
     both, apart = (rows[left] + rows[right]) / 2**0.5, (rows[left] - rows[right]) / 2**0.5
     rows[left], rows[right] = both, apart
+    jaw, lips = rows[JAW_OPEN].clone(), rows[MOUTH_CLOSE].clone()
+    rows[JAW_OPEN], rows[MOUTH_CLOSE] = (jaw + lips) / 2**0.5, (jaw - lips) / 2**0.5
     return rows
 
 
@@ -58,6 +64,7 @@ def signal_weights(coefficients: np.ndarray) -> Tensor:
     """float32 [51] with mean 1, of the signals in a sample of coefficients [N, 51]."""
     weight = 1.0 / (torch.from_numpy(coefficients).float() @ signals().T).var(0).add(VARIANCE_FLOOR)
     weight[list(RIGHT_CHANNELS)] *= SIDES_WEIGHT
+    weight[MOUTH_CLOSE] *= GAP_WEIGHT
     return weight / weight.mean()
 
 
