@@ -87,6 +87,19 @@ def test_a_spread_is_least_costly_where_it_is_the_errors_own():
     assert costs[1] < costs[0] and costs[1] < costs[2]
 
 
+def test_a_landmark_that_is_far_off_is_pulled_back_but_no_harder():
+    wanted, spread = torch.zeros(1, 1, 2), torch.full((1, 1, 1), -2.0)
+
+    def pull(place: float) -> float:
+        predicted = torch.full((1, 1, 2), place, requires_grad=True)
+        losses.marks_error(torch.cat([predicted, spread], 2), wanted).backward()
+        return float(predicted.grad[0, 0, 0])
+
+    assert 0 < pull(0.2) < pull(0.5)
+    assert pull(0.5) == pytest.approx(pull(1.5), rel=1e-3)
+    assert pull(-1.5) == pytest.approx(-pull(1.5), rel=1e-3)
+
+
 def test_the_rate_rises_stays_and_falls_by_crops_alone():
     rates = [learning_rate(1.0, samples, 100, 1000, 0.2) for samples in (0, 50, 100, 500, 800, 900, 1000)]
     assert rates == [0.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.0]

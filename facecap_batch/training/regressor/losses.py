@@ -35,6 +35,7 @@ PRESENCE_WEIGHT = 0.15
 OFFSET_WEIGHT = 0.3
 SPREAD_WEIGHT = 0.02
 MARKS_WEIGHTS = (0.01, 0.01, 0.01, 0.01, 0.03)  # by the face's landmarks the other patches are cut
+FAR = 0.5  # units of a patch; a landmark that is farther off pulls no harder than from there
 HIDDEN_WEIGHT = 0.05
 TURN_WEIGHT = 3.0
 DISTILLATION_SHARE = (
@@ -111,8 +112,12 @@ def spread_error(error: Tensor, log_spread: Tensor) -> Tensor:
 
 def marks_error(predicted: Tensor, wanted: Tensor) -> Tensor:
     """Scalar: negative log likelihood of landmarks [B, n, 2], predicted [B, n, 3] with the ln of their spread
-    (Wood et al. 2022): where a patch does not show one, nothing is learnt from it."""
-    return spread_error((predicted[..., :2] - wanted).clamp(-0.5, 0.5), predicted[..., 2:])
+    (Wood et al. 2022): where a patch does not show one, little is learnt from it."""
+    off = (predicted[..., :2] - wanted).abs()
+    # The square of what comes out grows in proportion from FAR on, and is never level: a landmark that a new
+    # network puts far away would stay there.
+    bounded = torch.where(off > FAR, (2 * FAR * off - FAR**2).clamp_min(FAR**2).sqrt(), off)
+    return spread_error(bounded, predicted[..., 2:])
 
 
 def expression_loss(expression: Expression, given: Example, weights: Tensor) -> Tensor:
