@@ -38,6 +38,7 @@ from facecap_batch.training.regressor import evaluation, movements
 from facecap_batch.training.regressor.examples import hidden_share
 from facecap_batch.training.regressor.quality import Quality, measure
 from facecap_batch.training.rendering import dataset
+from facecap_batch.training.shard_options import shards_of
 
 BATCH = 32
 TONES = ((0.0, 0.33), (0.33, 0.66), (0.66, 1.01))  # fair, medium, deep
@@ -80,15 +81,8 @@ def _row(quality: Quality, crops: int) -> dict[str, float]:
     }
 
 
-def _shards(folder: Path) -> list[Path]:
-    try:
-        return dataset.face_shards(folder)
-    except FileNotFoundError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 def _joined(folder: Path) -> dataset.FaceShard:
-    shards = [dataset.load_faces(path) for path in _shards(folder)]
+    shards = [dataset.load_faces(path) for path in shards_of(folder)]
     joined = dataset.FaceShard(
         *(np.concatenate([getattr(shard, name) for shard in shards]) for name in FIELDS)
     )

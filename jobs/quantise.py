@@ -28,7 +28,8 @@ from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.training.quantise import quantise
 from facecap_batch.training.regressor.quality import measure
-from facecap_batch.training.rendering.dataset import FaceShard, face_shards, load_faces, resized
+from facecap_batch.training.rendering.dataset import FaceShard, load_faces, resized
+from facecap_batch.training.shard_options import shards_of
 
 BACKEND = "onnxruntime-cpu"
 BATCH = 8
@@ -36,16 +37,9 @@ CROPS, IMAGES = 512, 128  # for calibration
 CALLS = 40  # of each engine, in turns
 
 
-def _shards(folder: Path) -> list[Path]:
-    try:
-        return face_shards(folder)
-    except FileNotFoundError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 def crops_of(folder: Path, count: int) -> np.ndarray:
     """uint8 [count, S, S, 3], spread over the shards of a folder."""
-    shards = _shards(folder)
+    shards = shards_of(folder)
     every = -(-count // len(shards))
     return np.concatenate([load_faces(path).image[:every] for path in shards[:count]])[:count]
 
@@ -105,7 +99,7 @@ def main(
     for card, original in zip(made, cards.cards, strict=True):
         figures: dict[str, object] = {"times_faster_at_batch": times_faster(card, original)}
         if heldout is not None and card.role == "regressor":
-            shards = [load_faces(path) for path in _shards(heldout)]
+            shards = [load_faces(path) for path in shards_of(heldout)]
             before, after = (np.mean([quality(one, shard) for shard in shards]) for one in (original, card))
             figures |= {
                 "heldout_mean_r": round(float(after), 4),

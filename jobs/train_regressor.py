@@ -15,7 +15,7 @@ SIGTERM or Ctrl-C saves and stops. --cuts RUN has patches cut where that run's n
 where the labels put it. `distill` writes the predictions of regressors of any kind for the crops; with
 --distilled the expression half learns that beside the labels. One thread per process is fastest on small
 CPUs; patches are made in --processes of their own. Processes that `torchrun --nproc-per-node 2` starts train
-one network together, each on its share of --batch.
+one network together, each on its share of --batch; --compiled makes a step an eighth faster.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ from facecap_batch.training.regressor.batches import FaceBatches
 from facecap_batch.training.regressor.examples import Example, Examples, loader
 from facecap_batch.training.regressor.negatives import NEGATIVES, negatives
 from facecap_batch.training.rendering import dataset
+from facecap_batch.training.shard_options import shards_of
 
 LOG_SECONDS = 60
 SAVE_SECONDS = 300
@@ -135,7 +136,7 @@ def train(
         command += (" --cuts" if cuts else "") + (" --distilled" if distilled else "")
     own = (seed + training.samples, replicas.rank())  # every replica sees other crops
     batches = FaceBatches(data, batch // replicas.count(), own, distilled or ())
-    first = dataset.load_faces(_shards(data[0])[0])
+    first = dataset.load_faces(shards_of(data[0])[0])
     if part is Part.locator:
         steps = _locator_steps(training, batches, negatives(first, seed, empty_crops), own)
     else:
@@ -176,13 +177,6 @@ def train(
         print(f"done: {training.samples} crops, loss {np.mean(recent):.4f}")
 
 
-def _shards(folder: Path) -> list[Path]:
-    try:
-        return dataset.face_shards(folder)
-    except FileNotFoundError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 def _locator_steps(
     training: Training, batches: FaceBatches, empty: np.ndarray, seed: Sequence[int]
 ) -> Iterator[torch.Tensor]:
@@ -221,7 +215,7 @@ def distill(
     ]
     try:
         count = distillation.distill(teachers, data, output)
-    except EngineMismatch as error:
+    except (EngineMismatch, FileNotFoundError) as error:
         raise typer.BadParameter(str(error)) from error
     print(f"{count} shards of {data} predicted into {output}")
 
@@ -241,7 +235,7 @@ def export(
     from facecap_batch.training.regressor import export as engine_export
 
     torch.set_num_threads(1)
-    people = [dataset.load_faces(path) for folder in heldout for path in _shards(folder)[:shards]]
+    people = [dataset.load_faces(path) for folder in heldout for path in shards_of(folder)[:shards]]
     runs = [
         line
         for name in ("locator.pt", "expression.pt")
@@ -265,7 +259,7 @@ def keep(
     """Keep what a later training begins with (--warm-start): the averaged weights as float16, with a card."""
     figures: dict[str, float] = {}
     for folder in heldout or ():
-        shard = dataset.load_faces(_shards(folder)[0])
+        shard = dataset.load_faces(shards_of(folder)[0])
         outputs, points, _, _ = quality.predict(averaged(run, size), shard)
         found = quality.measure(outputs, points, shard)
         family = folder.parent.name

@@ -21,8 +21,8 @@ import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable, read_parquet
 from facecap_batch.geometry import matrix_from_euler
+from facecap_batch.training.mirror import LEFT_CHANNELS, RIGHT_CHANNELS
 
-SIDEWAYS = ("jawLeft", "mouthLeft")
 MIN_DEVIATION = 0.01  # of left - right in the truth, for a pair to count
 
 
@@ -46,13 +46,10 @@ def sides(truth: Path, table: CoefficientTable) -> dict[str, float]:
     known = np.isfinite(table.coefficients).all(axis=1)
     ours = dict(zip(ARKIT_NAMES, table.coefficients[known].astype(float).T, strict=True))
     found = {}
-    for left in ARKIT_NAMES:
-        right = left.removesuffix("Left") + "Right"
-        # jawLeft and mouthLeft are sideways movements, not one half of a pair.
-        if not left.endswith("Left") or left in SIDEWAYS or left.startswith("eyeLook"):
-            continue
+    for one, other in zip(LEFT_CHANNELS, RIGHT_CHANNELS, strict=True):
+        left, right = ARKIT_NAMES[one], ARKIT_NAMES[other]
         wanted = (true[left] - true[right])[table.frame_index[known]]
-        if wanted.std() < MIN_DEVIATION:
+        if left.startswith("eyeLook") or wanted.std() < MIN_DEVIATION:
             continue
         got = ours[left] - ours[right]
         moves = got.std() > 1e-6

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from facecap_batch.errors import EngineMismatch
 from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_CHANNELS, RIGHT_CHANNELS
 from facecap_batch.training.networks.expression import Expression, Patches
 from facecap_batch.training.networks.face_regressor import FaceRegressor
-from facecap_batch.training.networks.locator import halve
+from facecap_batch.training.networks.locator import Locator, halve
 from facecap_batch.training.networks.patches import cut, points_in_crop
 from facecap_batch.training.networks.sizes import DEFAULT, FAST, Design
 from facecap_batch.training.regressor import augmentation, distillation, export
@@ -344,3 +345,25 @@ def test_a_folder_without_shards_is_named(tmp_path):
     words = ["train", "locator", "--data", str(tmp_path), "--run", str(tmp_path / "run"), "--samples", "8"]
     result = CliRunner().invoke(train_regressor.app, words, env={"COLUMNS": "400"})
     assert result.exit_code == 2 and f"{tmp_path} holds no faces_*.npz" in result.output
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_compiled_networks_learn_and_keep_their_names(folder, tmp_path):
+    words = [
+        "train",
+        "locator",
+        "--data",
+        str(folder),
+        "--run",
+        str(tmp_path),
+        "--samples",
+        "16",
+        "--batch",
+        "8",
+    ]
+    words += ["--size", "fast", "--empty-crops", "40", "--compiled"]
+    result = CliRunner().invoke(train_regressor.app, words)
+    assert result.exit_code == 0, result.output
+    state = torch.load(tmp_path / "locator.pt", weights_only=True)
+    assert state["samples"] == 16
+    Locator(FAST).load_state_dict(state["module"])

@@ -73,23 +73,21 @@ def random_style(rng: np.random.Generator) -> Style:
 
 
 def retouch(image: np.ndarray, points: np.ndarray, style: Style, rng: np.random.Generator) -> None:
-    """Paint one crop.
+    """Paint one crop of a face that is turned by less than MAX_YAW.
 
     Args:
         image: uint8 [CROP, CROP, 3] RGB, changed in place.
         points: float [POINTS, 2], crop units -1..1, v down.
-        style: Of the person; turned by no more than MAX_YAW.
+        style: Of the person.
         rng: Of the hair's grain.
     """
     spots = (points + 1) * (CROP / 2) - 0.5
     eyes = float(np.linalg.norm(spots[list(EYES[0])].mean(0) - spots[list(EYES[1])].mean(0)))
     soft = max(eyes / 40, 0.6)
-    grain = cv2.GaussianBlur(rng.normal(1.0, 0.45, image.shape[:2]).astype(np.float32), (0, 0), 0.7)
     lips = _filled([spots[list(LIPS)]])
     if style.lips:
-        _blend(
-            image, (lips - _filled([spots[list(MOUTH)]])).clip(0), style.lip_colour, style.lips * 0.8, soft
-        )
+        red = (lips - _filled([spots[list(MOUTH)]])).clip(0)
+        _blend(image, red, style.lip_colour, style.lips * 0.8, soft)
     hair = np.zeros(image.shape[:2], np.float32)
     if style.beard:
         cheeks = np.concatenate([spots[list(JAW)], spots[list(LOWER_LIP)]])
@@ -106,6 +104,7 @@ def retouch(image: np.ndarray, points: np.ndarray, style: Style, rng: np.random.
         for brow in BROWS:
             hair = np.maximum(hair, _drawn(spots[list(brow)], eyes * 0.09) * style.brows)
     if hair.any():
+        grain = cv2.GaussianBlur(rng.normal(1.0, 0.45, hair.shape).astype(np.float32), (0, 0), 0.7)
         hair = cv2.GaussianBlur(hair, (0, 0), soft) * grain.clip(0.3, 1.4)
         _blend(image, hair, style.hair, 1.0, 0.0)
     if style.sockets:
