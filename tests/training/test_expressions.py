@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_CHANNELS, RIGHT_CHANNELS
 from facecap_batch.training.people.takes import read_take
 from facecap_batch.training.rendering import expressions
-from facecap_batch.training.rendering.expressions import INDEX, sample
+from facecap_batch.training.rendering.expressions import sample
+from facecap_batch.training.rendering.gaze import INDEX, PITCH_FULL, YAW_FULL, toward_camera
 
 COUNT = 12_000
 GAZE = np.array([name.startswith("eyeLook") for name in ARKIT_NAMES])
+LIDS = np.array([name.startswith("eyeBlink") for name in ARKIT_NAMES])
 COLUMNS = [name[0].upper() + name[1:] for name in ARKIT_NAMES]
 
 
@@ -71,6 +74,32 @@ def test_wide_eyes_are_not_closed(faces):
         assert wide[blink > 0.7].max() < 0.1 < wide.max()
 
 
+def test_eyes_meet_the_camera_however_the_head_is_turned():
+    raised = matrix_from_euler(np.array([0.0, -0.3, 0.0]))
+    yaw, pitch = toward_camera(raised)
+    assert abs(yaw) < 1e-9 and pitch == pytest.approx(-0.3 / PITCH_FULL)
+    aside = matrix_from_euler(np.array([0.35, 0.0, 0.0]))  # to the subject's left, so the eyes go right
+    assert toward_camera(aside)[0] == pytest.approx(-0.35 / YAW_FULL)
+    rng = np.random.default_rng(2)
+    faces = np.stack([sample(rng, rotation=raised) for _ in range(1000)])
+    level = np.stack([sample(rng, rotation=np.eye(3)) for _ in range(1000)])
+    down = INDEX["eyeLookDownLeft"]
+    meets = np.abs(faces[:, down] - 0.3 / PITCH_FULL) < 0.25
+    assert meets.mean() > 0.3 > 0.15 > (level[:, down] > 0.45).mean()
+
+
+def test_lids_follow_eyes_that_look_down(faces):
+    down, blink = faces[:, INDEX["eyeLookDownLeft"]], faces[:, INDEX["eyeBlinkLeft"]]
+    high, low = blink[down > 0.5], blink[down == 0]
+    assert np.median(high) > 0.15 > np.median(low)
+    assert (high < 0.1).mean() > 0.15  # not always
+
+
+def test_many_expressions_are_weak(faces):
+    strongest = np.where(GAZE | LIDS, 0.0, faces).max(axis=1)
+    assert 0.15 < ((strongest > 0.08) & (strongest < 0.35)).mean() < 0.4
+
+
 def test_takes_are_used_where_they_are_given(monkeypatch):
     monkeypatch.setattr(expressions, "KINDS", {"take": 1.0})
     takes = np.zeros((2, len(ARKIT_NAMES)), np.float32)
@@ -88,6 +117,7 @@ def test_takes_are_used_where_they_are_given(monkeypatch):
 
 
 def test_without_takes_their_share_shows_emotions(monkeypatch):
+    monkeypatch.setattr(expressions, "MILD", 0.0)
     monkeypatch.setattr(expressions, "KINDS", {"take": 1.0})
     faces = np.stack([sample(np.random.default_rng(seed)) for seed in range(40)])
     assert (faces[:, ~GAZE].max(axis=1) > 0.15).all()

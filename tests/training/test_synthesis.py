@@ -19,7 +19,8 @@ from facecap_batch.training.people.rig import Rig
 from facecap_batch.training.people.skin_texture import TEXTURE, texel
 from facecap_batch.training.rendering import dataset, degrade
 from facecap_batch.training.rendering.codec import coded
-from facecap_batch.training.rendering.expressions import INDEX, gaze_from_coefficients, sample, set_gaze
+from facecap_batch.training.rendering.expressions import sample
+from facecap_batch.training.rendering.gaze import INDEX, gaze_from_coefficients, set_gaze
 from facecap_batch.training.rendering.hands import draw_hand
 from facecap_batch.training.rendering.performance import performance
 from facecap_batch.training.rendering.scene import Camera, View, draw, random_light, render

@@ -108,8 +108,9 @@ def face_shard(
             who = person(rig, rng, tone)
             style = retouch.random_style(rng) if rng.random() < retouch.RETOUCHED else None
             backdrops = [degrade.background(rng, CROP) for _ in range(3)]
-        values = sample(rng, takes)
-        rendered = render(rig.model, who, values, _random_view(rng, CROP, 0.05, 0.12), random_light(rng))
+        view = _random_view(rng, CROP, 0.05, 0.12)
+        values = sample(rng, takes, view.rotation)
+        rendered = render(rig.model, who, values, view, random_light(rng))
         backdrop = backdrops[rng.integers(len(backdrops))]
         backdrop = np.roll(backdrop, rng.integers(0, CROP, 2), axis=(0, 1))[:, :: rng.choice([1, -1])]
         image, behind = finish(rendered, who, style, np.ascontiguousarray(backdrop), rng)

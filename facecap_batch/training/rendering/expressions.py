@@ -1,6 +1,7 @@
 """Random expressions: coefficient vectors with the co-occurrence of real ones.
 
-In: a random generator and, where there are any, rows of real takes. Out: 51 values in 0..1 in ARKit order.
+In: a random generator, how the head is turned and, where there are any, rows of real takes. Out: 51 values in
+0..1 in ARKit order.
 The mixture holds near-neutral faces, every movement alone and on one side alone, speech, emotions, real
 takes, lids and gaze of their own, and independent mixtures, so that no channel always moves with others.
 """
@@ -11,11 +12,9 @@ import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.training.mirror import MIRRORED_CHANNELS
+from facecap_batch.training.rendering.gaze import INDEX, add_gaze, lower_lids
 
-INDEX = {name: position for position, name in enumerate(ARKIT_NAMES)}
 UPPER = np.array([name.startswith(("eye", "brow")) for name in ARKIT_NAMES])  # the face's upper half
-GAZE_YAW_FULL = np.radians(32.0)  # eyeball rotation at eyeLookIn/Out = 1
-GAZE_PITCH_FULL = np.radians(25.0)  # eyeball rotation at eyeLookUp/Down = 1
 
 # Emotions and everyday faces as peak values; left and right vary around them.
 PATTERNS: dict[str, dict[str, float]] = {
@@ -71,6 +70,9 @@ LIDS = (("eyeBlinkLeft", "eyeBlinkRight"),)
 ONE_SIDED = 0.35  # share of movements of paired channels that only one side makes, or one side far more
 # Shares of the kinds of expressions; the rest are independent mixtures.
 KINDS = {"rest": 0.10, "alone": 0.20, "few": 0.10, "speech": 0.14, "emotion": 0.20, "take": 0.12}
+MILD = 0.35  # share of speech, emotions and mixtures that are weak, as most of what faces do
+MIN_MILD, MAX_MILD = 0.15, 0.6  # factor of these
+TAKE_GAZE = 0.5  # share of real takes, whose heads are not known, that get a gaze of their own
 MIN_TAKE_STRENGTH, MAX_TAKE_STRENGTH = 0.5, 1.15  # factor of a real take, whose movements stay short of 1
 
 
@@ -116,49 +118,6 @@ def _add_independent(values: np.ndarray, chance: float, rng: np.random.Generator
             _add_group(values, group, rng.beta(1.0, 1.3), rng)
 
 
-def gaze_from_coefficients(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations of the left and the right eyeball for the coefficients `values` [51].
-
-    Returns:
-        (yaw, pitch) in radians of each; yaw toward the subject's left, pitch up.
-    """
-    left_yaw = (values[INDEX["eyeLookOutLeft"]] - values[INDEX["eyeLookInLeft"]]) * GAZE_YAW_FULL
-    right_yaw = (values[INDEX["eyeLookInRight"]] - values[INDEX["eyeLookOutRight"]]) * GAZE_YAW_FULL
-    left_pitch = (values[INDEX["eyeLookUpLeft"]] - values[INDEX["eyeLookDownLeft"]]) * GAZE_PITCH_FULL
-    right_pitch = (values[INDEX["eyeLookUpRight"]] - values[INDEX["eyeLookDownRight"]]) * GAZE_PITCH_FULL
-    return np.array([left_yaw, left_pitch]), np.array([right_yaw, right_pitch])
-
-
-def set_gaze(values: np.ndarray, yaw: float, pitch: float, vergence: float = 0.0) -> None:
-    """Write the eight eyeLook coefficients of a gaze into `values` [51], in place.
-
-    Args:
-        yaw: toward the subject's left, in units of the coefficients (-1..1).
-        pitch: up, likewise.
-        vergence: how far each eye looks inward of that, likewise.
-    """
-    for side, sign in (("Left", 1.0), ("Right", -1.0)):
-        outward = sign * yaw - vergence
-        values[INDEX["eyeLookOut" + side]] = np.clip(outward, 0, 1)
-        values[INDEX["eyeLookIn" + side]] = np.clip(-outward, 0, 1)
-        values[INDEX["eyeLookUp" + side]] = np.clip(pitch, 0, 1)
-        values[INDEX["eyeLookDown" + side]] = np.clip(-pitch, 0, 1)
-
-
-def _add_gaze(values: np.ndarray, rng: np.random.Generator) -> None:
-    """Write a random gaze, in place: both eyes together, crossed or diverging."""
-    spread = rng.uniform(0.15, 0.6)
-    yaw, pitch = rng.normal(0, spread), rng.normal(-0.05, spread * 0.8)
-    draw = rng.random()
-    if draw < 0.75:
-        vergence = max(rng.normal(0.03, 0.05), -0.02)
-    elif draw < 0.9:  # crossed
-        vergence = rng.uniform(0.1, 0.9)
-    else:  # diverging
-        vergence = rng.uniform(-0.4, -0.05)
-    set_gaze(values, yaw, pitch, vergence)
-
-
 def _add_lids(values: np.ndarray, rng: np.random.Generator) -> None:
     """Write random lids, in place: closed, half closed, a wink, open; whatever else the face does."""
     draw = rng.random()
@@ -197,12 +156,16 @@ def _plausible(values: np.ndarray, rng: np.random.Generator) -> None:
             values[INDEX[name]] *= 0.4
 
 
-def sample(rng: np.random.Generator, takes: np.ndarray | None = None) -> np.ndarray:
+def sample(
+    rng: np.random.Generator, takes: np.ndarray | None = None, rotation: np.ndarray | None = None
+) -> np.ndarray:
     """One random expression.
 
     Args:
         rng: the only source of randomness.
         takes: float32 [N, 51], rows of real takes (`read_take`); without any, emotions get their share.
+        rotation: float64 [3, 3], of the head as in `scene.View`; where it is given, most eyes look at the
+            camera.
 
     Returns:
         float32 [51], ARKit order, 0..1.
@@ -211,6 +174,9 @@ def sample(rng: np.random.Generator, takes: np.ndarray | None = None) -> np.ndar
     kind = rng.choice([*KINDS, "mixture"], p=[*KINDS.values(), 1 - sum(KINDS.values())])
     if kind == "take" and takes is not None:
         values += _take_row(takes, rng)
+        if rotation is not None and rng.random() < TAKE_GAZE:
+            add_gaze(values, rng, rotation)
+            lower_lids(values, rng)
         _plausible(values, rng)
         return np.clip(values, 0, 1).astype(np.float32)
     gaze_chance = 0.7
@@ -228,10 +194,13 @@ def sample(rng: np.random.Generator, takes: np.ndarray | None = None) -> np.ndar
         for name in rng.choice(list(patterns), rng.integers(1, 3), replace=False):
             _add_pattern(values, patterns[name], rng.uniform(weakest, 1.2), rng)
         _add_independent(values, 0.06, rng)
+    if kind not in ("rest", "alone", "few") and rng.random() < MILD:
+        values *= rng.uniform(MIN_MILD, MAX_MILD)
     if rng.random() < gaze_chance:
-        _add_gaze(values, rng)
+        add_gaze(values, rng, rotation)
     if kind not in ("alone", "few"):
         _add_lids(values, rng)
+        lower_lids(values, rng)
     if kind != "alone":
         _plausible(values, rng)
     elif values[INDEX["jawOpen"]] and rng.random() < 0.5:

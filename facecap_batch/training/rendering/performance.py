@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.training.rendering.expressions import INDEX, PATTERNS, VISEMES, set_gaze
+from facecap_batch.training.rendering.expressions import PATTERNS, VISEMES
+from facecap_batch.training.rendering.gaze import INDEX, set_gaze
 
 BLINK_DOWN_S, BLINK_UP_S = 0.10, 0.16  # lids fall faster than they rise
 SYLLABLE_S = 0.17

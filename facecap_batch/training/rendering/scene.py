@@ -19,7 +19,7 @@ from facecap_batch.training.heads.head_model import HeadModel
 from facecap_batch.training.people.appearance import Person
 from facecap_batch.training.people.attire import RIM_POINTS, TEMPLE_POINTS
 from facecap_batch.training.rendering import raster
-from facecap_batch.training.rendering.expressions import gaze_from_coefficients
+from facecap_batch.training.rendering.gaze import eye_direction, gaze_from_coefficients
 
 LID_CLEARANCE = 1.03  # lids lie this much outside the eyeball's radius
 # Exposed linear light 0..4 to 8 bit: a film-like shoulder instead of clipping, then the display's gamma.
@@ -157,7 +157,7 @@ def draw(
     )  # fmt: skip
     normals = mesh.vertex_normals(view, person.triangles)
     folded = person.texture * person.creases.shadow(weights)[..., None]
-    gaze = np.stack([_direction(*rotations) for rotations in gaze_from_coefficients(coefficients)])
+    gaze = np.stack([eye_direction(*rotations) for rotations in gaze_from_coefficients(coefficients)])
     image = raster.shade(
         owner, screen, person.triangles, person.material, normals, rest, person.uv, view,
         folded, person.skin, person.hair, person.cloth, person.glasses, person.iris, person.eyes,
@@ -250,10 +250,6 @@ def _extent(points: np.ndarray, distance: float) -> np.ndarray:
     """Bounds in tangents (x right, y up) of points given relative to the head's origin: x0 y0 x1 y1."""
     flat = points[:, :2] / (distance - points[:, 2:3])
     return np.concatenate([flat.min(axis=0), flat.max(axis=0)])
-
-
-def _direction(yaw: float, pitch: float) -> np.ndarray:
-    return np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
 
 
 def _rims(person: Person) -> tuple[np.ndarray, np.ndarray]:
