@@ -67,7 +67,7 @@ EXCLUSIVE = ("jawLeft", "mouthLeft")  # first of a group of which one channel mo
 # Rare in real faces; twice as frequent here, for chance alone would show too few of them to learn from.
 RARE = {"jawLeft", "jawForward", "mouthLeft", "mouthDimpleLeft", "mouthPressLeft", "mouthShrugUpper"}
 LIDS = (("eyeBlinkLeft", "eyeBlinkRight"),)
-ONE_SIDED = 0.35  # share of movements of paired channels that only one side makes, or one side far more
+ONE_SIDED = 0.42  # share of movements of paired channels that only one side makes, or one side far more
 # Shares of the kinds of expressions; the rest are independent mixtures.
 KINDS = {"rest": 0.10, "alone": 0.20, "few": 0.10, "speech": 0.14, "emotion": 0.20, "take": 0.12}
 MILD = 0.35  # share of speech, emotions and mixtures that are weak, as most of what faces do
