@@ -15,7 +15,7 @@ from facecap_batch.training.rendering import expressions
 from facecap_batch.training.rendering.expressions import sample
 from facecap_batch.training.rendering.gaze import INDEX, PITCH_FULL, YAW_FULL, toward_camera
 
-COUNT = 12_000
+COUNT = 20_000
 GAZE = np.array([name.startswith("eyeLook") for name in ARKIT_NAMES])
 LIDS = np.array([name.startswith("eyeBlink") for name in ARKIT_NAMES])
 COLUMNS = [name[0].upper() + name[1:] for name in ARKIT_NAMES]
