@@ -49,6 +49,8 @@ SCHEMA = pa.schema(
     ]
 )
 
+# Whether a coefficient is of lids, gaze or brows: bool for each of ARKIT_NAMES.
+UPPER_FACE = tuple(name.startswith(("eye", "brow")) for name in ARKIT_NAMES)
 # Coefficients that depend on a part of the face, unknown where it is hidden: left eye, right eye, mouth.
 REGION_CHANNELS = tuple(
     tuple(

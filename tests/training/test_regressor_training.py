@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.checks.output_parity import difference, limit_of
-from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES
+from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES, UPPER_FACE
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.errors import EngineMismatch
@@ -100,7 +100,8 @@ def test_the_network_sees_both_sides_alike(shard):
     """Eyes and sides swapped, as in a mirror, give the same numbers with left and right swapped."""
     torch.manual_seed(0)
     expression = Expression().eval()
-    torch.nn.init.normal_(expression.paired_out[-1].weight, 0, 0.1)
+    for head in (expression.upper_paired_out, expression.lower_paired_out):
+        torch.nn.init.normal_(head[-1].weight, 0, 0.1)
     # A face that is its own mirror image, as far as the network knows.
     expression.mirrored = torch.nn.Identity()
     batch = batch_of(shard, 4)
@@ -114,6 +115,24 @@ def test_the_network_sees_both_sides_alike(shard):
     torch.testing.assert_close(plain.coefficients[:, LEFT_CHANNELS], swapped.coefficients[:, RIGHT_CHANNELS])
     torch.testing.assert_close(plain.log_spread[:, LEFT_CHANNELS], swapped.log_spread[:, RIGHT_CHANNELS])
     assert (plain.coefficients[:, LEFT_CHANNELS] - plain.coefficients[:, RIGHT_CHANNELS]).abs().max() > 1e-3
+
+
+def test_what_a_mouth_does_moves_neither_lids_nor_brows(shard):
+    torch.manual_seed(0)
+    expression = Expression().eval()
+    for name, weight in expression.named_parameters():
+        if name.endswith("_out.2.weight"):
+            torch.nn.init.normal_(weight, 0, 0.1)
+    patches = dict(zip(("left_eye", "right_eye", "left_side", "right_side", "face"),
+                       patches_of(batch_of(shard, 4), DEFAULT), strict=True))  # fmt: skip
+    angles = torch.zeros(4, 3)
+    with torch.inference_mode():
+        before, _ = expression(Patches(**patches), angles)
+        other = {name: patches[name].flip(0) for name in ("left_side", "right_side", "face")}
+        after, _ = expression(Patches(**patches | other), angles)
+    upper = torch.tensor(UPPER_FACE)
+    torch.testing.assert_close(before.coefficients[:, upper], after.coefficients[:, upper])
+    assert ((before.coefficients - after.coefficients)[:, ~upper].abs() > 1e-3).any()
 
 
 def test_aligned_patches_turn_the_head_that_the_whole_crop_shows(shard):

@@ -3,7 +3,9 @@
 In: patches of both eyes, both sides of the lower face and the whole face. Out: 51 coefficients with a spread
 each, what is hidden, a correction of the angles, and landmarks. Eyes share their weights, and so do sides and
 the heads that read paired coefficients: what is learnt of a left corner of the mouth is known of the right
-one, and nothing but a picture of each side tells them apart.
+one, and nothing but a picture of each side tells them apart. Lids, gaze and brows are read in the eye patches
+alone: heads that saw the mouth raised the brows of who smiled, for the drawn expressions that smile raise
+them more often than others do.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import ARKIT_NAMES, UPPER_FACE
 from facecap_batch.engines.default_crop import POINTS
 from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_POINTS, RIGHT_CHANNELS
 from facecap_batch.training.networks.patch_network import PatchNetwork, learnt_in_bfloat16
@@ -30,7 +32,16 @@ LEFT_SIDE_MARKS = (51, 52, 53, 54, 55, 56, 57, 62, 63, 64, 65, 66, 33, 34, 35)
 RIGHT_SIDE_MARKS = tuple(MIRRORED_POINTS[mark] for mark in LEFT_SIDE_MARKS)
 MOUTH_MARKS = tuple(range(48, 68))
 OTHER_CHANNELS = tuple(k for k in range(len(ARKIT_NAMES)) if k not in LEFT_CHANNELS + RIGHT_CHANNELS)
-_ORDER = LEFT_CHANNELS + RIGHT_CHANNELS + OTHER_CHANNELS
+# Lids, gaze and brows are read in the eye patches alone: what a mouth does must not move them.
+UPPER_LEFT, UPPER_RIGHT, UPPER_OTHER = (
+    tuple(k for k in channels if UPPER_FACE[k])
+    for channels in (LEFT_CHANNELS, RIGHT_CHANNELS, OTHER_CHANNELS)
+)
+LOWER_LEFT, LOWER_RIGHT, LOWER_OTHER = (
+    tuple(k for k in channels if not UPPER_FACE[k])
+    for channels in (LEFT_CHANNELS, RIGHT_CHANNELS, OTHER_CHANNELS)
+)
+_ORDER = UPPER_LEFT + UPPER_RIGHT + UPPER_OTHER + LOWER_LEFT + LOWER_RIGHT + LOWER_OTHER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +82,10 @@ class Expression(nn.Module):
     """Aligned patches and a roughly known head pose to coefficients and a better pose."""
 
     READOUTS = (
-        "paired_out.2",
-        "other_out.2",
+        "upper_paired_out.2",
+        "upper_other_out.2",
+        "lower_paired_out.2",
+        "lower_other_out.2",
         "turn_out.2",
         "seen_out.2",
         "eye_hidden",
@@ -92,16 +105,24 @@ class Expression(nn.Module):
         parts = 2 * eye.features + 2 * side.features
         # The face as its mirror image would be seen, for the heads that the right side shares with the left.
         self.mirrored = nn.Sequential(nn.Linear(face.features, face.features), nn.ReLU(inplace=True))
-        self.paired_out = _head(parts + face.features + 3, hidden, 2 * len(LEFT_CHANNELS))
-        self.other_out = _head(parts + face.features + 3, hidden, 2 * len(OTHER_CHANNELS))
+        self.upper_paired_out = _head(2 * eye.features + 3, hidden, 2 * len(UPPER_LEFT))
+        self.upper_other_out = _head(2 * eye.features + 3, hidden, 2 * len(UPPER_OTHER))
+        self.lower_paired_out = _head(parts + face.features + 3, hidden, 2 * len(LOWER_LEFT))
+        self.lower_other_out = _head(parts + face.features + 3, hidden, 2 * len(LOWER_OTHER))
         self.turn_out = _head(parts + face.features + 3, hidden // 2, 3)
         # Where landmarks lie in the face patch shows the pose once more; how far that is believed is learnt.
         # A correction from features alone never found the yaw: it had to learn first what to compare.
         self.seen_out = _head(2 * POINTS, 128, 3)
         self.trust = nn.Parameter(torch.full((3,), FIRST_TRUST))
         with torch.no_grad():
-            for head, count in ((self.paired_out, len(LEFT_CHANNELS)), (self.other_out, len(OTHER_CHANNELS))):
+            for head in (
+                self.upper_paired_out,
+                self.upper_other_out,
+                self.lower_paired_out,
+                self.lower_other_out,
+            ):
                 bias = head[-1].get_parameter("bias")
+                count = len(bias) // 2
                 bias[:count], bias[count:] = MEAN_COEFFICIENT, MEAN_LOG_SPREAD
         self.eye_hidden, self.side_hidden = nn.Linear(eye.features, 1), nn.Linear(side.features, 1)
         # Landmarks inside each patch are learnt beside the coefficients: features that know where lids,
@@ -146,7 +167,15 @@ class Expression(nn.Module):
         mirror = angles * angles.new_tensor([-1.0, 1.0, -1.0])
         both = torch.cat([*eyes, *sides, around, angles], 1)
         swapped = torch.cat([*eyes[::-1], *sides[::-1], self.mirrored(around), mirror], 1)
-        parts = [self.paired_out(both), self.paired_out(swapped), self.other_out(both)]
+        upper = torch.cat([*eyes, angles], 1)
+        parts = [
+            self.upper_paired_out(upper),
+            self.upper_paired_out(torch.cat([*eyes[::-1], mirror], 1)),
+            self.upper_other_out(upper),
+            self.lower_paired_out(both),
+            self.lower_paired_out(swapped),
+            self.lower_other_out(both),
+        ]
         values, spreads = zip(*(part.chunk(2, 1) for part in parts), strict=True)
         seen = self.seen_out(points[..., :2].flatten(1))
         difference = seen - angles * angles.new_tensor([1.0, 1.0, 0.0])

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import ARKIT_NAMES, UPPER_FACE
 from facecap_batch.training.mirror import MIRRORED_CHANNELS
 from facecap_batch.training.rendering.gaze import INDEX, add_gaze, lower_lids
-
-UPPER = np.array([name.startswith(("eye", "brow")) for name in ARKIT_NAMES])  # the face's upper half
 
 # Emotions and everyday faces as peak values; left and right vary around them.
 PATTERNS: dict[str, dict[str, float]] = {
@@ -139,7 +137,7 @@ def _take_row(takes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     upper, lower = takes[rng.integers(len(takes), size=2)]
     if rng.random() < 0.5:
         upper = lower
-    row: np.ndarray = np.where(UPPER, upper, lower) * rng.uniform(MIN_TAKE_STRENGTH, MAX_TAKE_STRENGTH)
+    row: np.ndarray = np.where(UPPER_FACE, upper, lower) * rng.uniform(MIN_TAKE_STRENGTH, MAX_TAKE_STRENGTH)
     return row[list(MIRRORED_CHANNELS)] if rng.random() < 0.5 else row
 
 
