@@ -31,6 +31,7 @@ _ARBITRARY_ORIGIN = {"mpegts", "mpeg"}
 _METADATA_OPTIONS: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
+_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
 _ATTACHED_PICTURE = 1024  # AV_DISPOSITION_ATTACHED_PIC: the cover of an audio file is no video
 
 av.logging.set_level(None)  # FFmpeg's own lines add nothing to our errors and would break progress displays
@@ -141,7 +142,7 @@ def pixel_aspect(stream: Any) -> Fraction:
 
 def time_origin(container: Any, stream: Any) -> Fraction:
     """The container time, seconds, that ranges count from: 0 but for clocks that start anywhere."""
-    if _formats(container) & _ARBITRARY_ORIGIN and stream.start_time is not None:
+    if formats(container) & _ARBITRARY_ORIGIN and stream.start_time is not None:
         return int(stream.start_time) * (as_fraction(stream.time_base) or Fraction(0))
     return Fraction(0)
 
@@ -151,22 +152,22 @@ def declared_frames(container: Any, stream: Any) -> int | None:
 
     In mp4 and mov these are what the edit list leaves, with those that are decoded only to be discarded.
     """
-    if "mov" in _formats(container):
+    if "mov" in formats(container):
         return len(getattr(stream, "index_entries", ())) or stream.frames or None
     return stream.frames or None
 
 
 def declared_end(container: Any, stream: Any) -> Fraction | None:
     """Seconds at which the container declares that its video ends, where that can be trusted; else None."""
-    formats = _formats(container)
+    names = formats(container)
     time_base = as_fraction(stream.time_base) or Fraction(0)
-    if "mov" in formats:
+    if "mov" in names:
         entries = getattr(stream, "index_entries", ())
         # Times in the index are decode times: the last one is never past the last pts.
         return int(entries[len(entries) - 1].timestamp) * time_base if len(entries) else None
-    if "avi" in formats and stream.frames:
+    if "avi" in names and stream.frames:
         return int(stream.start_time or 0) * time_base + int(stream.frames) / frame_rate(stream)
-    if "matroska" in formats:
+    if "matroska" in names:
         tag = _clock(stream.metadata.get("DURATION", ""))
         if tag is not None:
             return tag
@@ -191,9 +192,14 @@ def seconds(value: Fraction | None) -> str:
     return "an unknown time" if value is None else f"{float(value):.3f} s"
 
 
-def _formats(container: Any) -> set[str]:
+def formats(container: Any) -> set[str]:
     """FFmpeg's names of the format: ``mov,mp4,m4a,3gp,3g2,mj2`` is one."""
     return set(container.format.name.split(","))
+
+
+def jumps_in_time(container: Any) -> bool:
+    """True for formats whose clock may begin anew inside a file: transport streams and their like."""
+    return bool(int(container.format.flags) & _TS_DISCONT)
 
 
 def _address(source: str) -> Any:

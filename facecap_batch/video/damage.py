@@ -42,6 +42,10 @@ class DamageLog:
         """Note `length_s` seconds without a frame: packets may be lost there without an error."""
         add_note(self.notes, f"no frames for {seconds(length_s)} at {seconds(at_s)}")
 
+    def note_steady(self, text: str) -> None:
+        """Note something that every part of the file shows alike, wherever decoding begins."""
+        add_note(self.notes, text)
+
     def damaged(
         self, what: str, at_s: Fraction | None, frame: int, cause: BaseException | None = None
     ) -> None:

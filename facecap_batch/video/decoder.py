@@ -25,8 +25,8 @@ from facecap_batch.video.container import (
     declared_end,
     declared_frames,
     frame_rate,
+    jumps_in_time,
     open_container,
-    pixel_aspect,
     reason,
     seconds,
     time_origin,
@@ -37,7 +37,10 @@ from facecap_batch.video.frame import Frame
 from facecap_batch.video.options import Damage, HardwareDecoding, check_options
 from facecap_batch.video.orientation import Orientation, display_orientation
 from facecap_batch.video.scaling import FrameScalers
-from facecap_batch.video.square_pixels import ClipSize
+from facecap_batch.video.timing.continuity import runs_on
+from facecap_batch.video.timing.frame_times import FrameTimes, Stamps, decoding_order, read_stamps
+from facecap_batch.video.timing.packets import PacketStream
+from facecap_batch.video.views import Views
 
 # A hole in the timestamps this long is noted: packets may be lost there without any error.
 HOLE_S = Fraction(1, 2)
@@ -106,6 +109,7 @@ class Video:
         damage: Damage = "refuse",
         hwaccel: HardwareDecoding = "none",
         first_index: int = 0,
+        proven: bool = False,
     ) -> None:
         """Open `path` and decode to the first frame of the range.
 
@@ -118,6 +122,8 @@ class Video:
             damage: What happens to a damaged file.
             hwaccel: Whether the GPU decodes.
             first_index: Number of the first frame, for a piece of a clip.
+            proven: The caller has listed the file's packets: each has the time at which its frame is shown,
+                on one clock. Spares looking for that.
 
         Raises:
             BadVideo: The file cannot be opened, or no frame in the range decodes.
@@ -131,8 +137,8 @@ class Video:
         self._hwaccel = hwaccel
         self._damage = DamageLog(self.source, damage)
         self._scalers = FrameScalers()
+        self._proven = proven
         self._container: Any = None
-        self._discarded = 0  # packets that an edit list hides
         self._at_start = start is None
         self._ended_early = False  # stopped at `end`, not at the end of the file
         self._decoded = first_index
@@ -175,9 +181,15 @@ class Video:
         Raises:
             BadVideo: At the first damage, unless it is to be kept.
         """
-        orientation = self.info.orientation
         for pts, coded in self._timed_frames:
-            yield Frame(self._decoded, pts, coded, orientation, self._scalers)
+            orientation = display_orientation(coded)
+            change = self._views.change(coded, orientation)
+            if change:
+                self._damage.note(f"{change} at {seconds(pts * self._time_base)}")
+            fitted = self._views.fitted(coded)
+            if self._separator is not None:
+                fitted = self._separator.separated(fitted)
+            yield Frame(self._decoded, pts, fitted, orientation, self._scalers)
             self._decoded += 1
             self._last_pts = pts
         self._check_end()
@@ -195,24 +207,36 @@ class Video:
         context.thread_type = "FRAME" if threads > 1 else "SLICE"
         self._time_base = as_fraction(self._stream.time_base) or Fraction(1, 1000)
         self._fps = frame_rate(self._stream)
+        self._packets = self._new_packets()
+
+    def _new_packets(self) -> PacketStream:
+        return PacketStream(self._container, self._stream, self._damage)
+
+    def _read_stamps(self) -> Stamps:
+        """What the packets' time stamps mean; the container stands at its beginning before and after."""
+        try:
+            head = self._packets.head(timed=False)
+            if head and head[0].pts is None and head[0].dts is None:
+                head += self._packets.head(timed=True)
+        except (av.error.FFmpegError, OSError):
+            self._reopen()
+            return Stamps()
+        stamps = read_stamps(self._container, self._stream, head)
+        if stamps is None:
+            stamps = decoding_order(self._stream, head)
+            self._reopen()
+        return stamps
 
     def _from_first(self) -> Iterator[TimedFrame]:
         """Decode to the first frame of the range, fill in `info`, return all frames, the first included."""
         rest = self._from_start()
         first = next(rest, None)
         if first is None:
-            declared = declared_frames(self._container, self._stream)
-            if self._start is None and self._end is None:
-                what = f"no frame can be decoded (the container declares {declared or 0})"
-            else:
-                what = f"no frame between {seconds(self._start)} and {seconds(self._end)}"
-            raise BadVideo(
-                f"{self.source}: {what}; check the file with a player and the range in the manifest"
-            )
+            raise BadVideo(f"{self.source}: {self._no_frame()}")
         coded = first[1]
+        self._views = Views(self._stream, coded)
         orientation = display_orientation(coded)
-        size = ClipSize(coded, pixel_aspect(self._stream))
-        width, height = orientation.size(size.width, size.height)
+        width, height = orientation.size(*self._views.size)
         self.info = VideoInfo(
             source=self.source,
             width=width,
@@ -225,44 +249,53 @@ class Video:
             frames_declared=declared_frames(self._container, self._stream),
             end_s=declared_end(self._container, self._stream),
         )
-        return self._in_one_size(_chain(first, rest), size)
+        return _chain(first, rest)
 
-    def _in_one_size(self, frames: Iterator[TimedFrame], size: ClipSize) -> Iterator[TimedFrame]:
-        for pts, coded in frames:
-            if not size.is_coded_size(coded):
-                self._damage.note(f"the picture changes size at {seconds(pts * self._time_base)}")
-            fitted = size.fitted(coded)
-            yield pts, fitted if self._separator is None else self._separator.separated(fitted)
+    def _no_frame(self) -> str:
+        """Why there is no first frame, and what to do."""
+        if self._start is not None or self._end is not None:
+            what = f"no frame between {seconds(self._start)} and {seconds(self._end)}"
+        else:
+            declared = declared_frames(self._container, self._stream)
+            what = f"no frame can be decoded (the container declares {declared or 0})"
+        return f"{what}; check the file with a player and the range in the manifest"
 
     # --- decoding -------------------------------------------------------------------------------------------
 
     def _from_start(self) -> Iterator[TimedFrame]:
         """All frames from `start` on; seeks where that helps, else decodes from the beginning."""
+        stamps = Stamps() if self._proven else self._read_stamps()
         if self._start is None:
-            yield from self._in_range(self._timed(self._decode_all()))
+            yield from self._in_range(self._timed(stamps))
             return
-        for margin in SEEK_MARGINS_S:
+        for margin in SEEK_MARGINS_S if self._seeks_well(stamps) else ():
             seek_to = self._start - margin
             if seek_to <= 0 or not self._seek(int(seek_to / self._time_base)):
                 break
-            frames = self._timed(self._decode_all())
+            frames = self._timed(Stamps())
             first = next(frames, None)
-            if first is not None and first[0] * self._time_base <= self._start:
+            if first is not None and self._times.certain and first[0] * self._time_base <= self._start:
                 yield from self._in_range(_chain(first, frames))
                 return
         self._reopen()
-        yield from self._in_range(self._timed(self._decode_all()))
+        yield from self._in_range(self._timed(stamps))
+
+    def _seeks_well(self, stamps: Stamps) -> bool:
+        """True where a time leads to one frame, whichever frames come before it."""
+        if self._proven or not stamps.can_seek:
+            return self._proven
+        return not jumps_in_time(self._container) or runs_on(self.source)
 
     def _seek(self, pts: int) -> bool:
         try:
             self._container.seek(pts, stream=self._stream, backward=True, any_frame=False)
         except (av.error.FFmpegError, OSError):
             return False
+        self._packets = self._new_packets()
         return True
 
     def _reopen(self) -> None:
         self.close()
-        self._discarded = 0
         self._open()
 
     def _in_range(self, frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
@@ -274,20 +307,12 @@ class Video:
             if self._start is None or time >= self._start:
                 yield pts, coded
 
-    def _timed(self, frames: Iterator[av.VideoFrame]) -> Iterator[TimedFrame]:
-        """Every frame with a pts; one that has none follows its predecessor by the average step."""
-        step = 1 / (self._fps * self._time_base)
-        expected: Fraction | None = None
+    def _timed(self, stamps: Stamps) -> Iterator[TimedFrame]:
+        """Every frame from where the container stands, with its pts."""
+        self._times = FrameTimes(stamps, 1 / (self._fps * self._time_base), self._damage)
         previous: int | None = None
-        for coded in frames:
-            pts = coded.pts
-            if pts is None:
-                self._damage.note("some frames have no timestamp; they are placed by the average rate")
-                expected = Fraction(0) if expected is None else expected
-                pts = round(expected)
-                expected += step
-            else:
-                expected = pts + step
+        for coded in self._decode_all():
+            pts = self._times.of(coded)
             if previous is not None and pts <= previous:
                 self._damage.note(f"timestamps do not rise at {seconds(pts * self._time_base)}")
             elif previous is not None and (pts - previous) * self._time_base > max(HOLE_S, 5 / self._fps):
@@ -298,7 +323,7 @@ class Video:
     def _decode_all(self) -> Iterator[av.VideoFrame]:
         """Frames from where the container stands to its end."""
         clean = False
-        packets = self._container.demux(self._stream)
+        packets = iter(self._packets)
         while True:
             try:
                 packet = next(packets, None)
@@ -307,7 +332,7 @@ class Video:
                 return
             if packet is None:
                 return
-            self._discarded += bool(getattr(packet, "is_discard", False))
+            self._times.sent(packet)
             try:
                 frames = packet.decode()
             except EOFError:
@@ -335,9 +360,11 @@ class Video:
             return
         if self.info.end_s is not None and self._last_pts is not None:
             last_s = self._last_pts * self._time_base
-            self._damage.check_end(last_s + 1 / self._fps, self.info.end_s, self._decoded, last_s)
+            end_s = max(last_s + 1 / self._fps, self._packets.shown_until or last_s)
+            self._damage.check_end(end_s, self.info.end_s, self._decoded, last_s)
         if self._at_start and self.info.frames_declared is not None:
-            self._damage.check_count(self.info.frames_declared - self._discarded, self._decoded)
+            hidden = self._packets.hidden + self._packets.empty
+            self._damage.check_count(self.info.frames_declared - hidden, self._decoded)
 
 
 def _chain(first: TimedFrame, rest: Iterator[TimedFrame]) -> Iterator[TimedFrame]:

@@ -290,3 +290,21 @@ def test_real_clips_have_one_row_per_frame(footage: Callable[[str], Path], rando
     path = footage("intel_asl_no.mkv")
     table = FaceCapture(*engines).capture(Clip("clip", str(path)))
     assert table.pts.tolist() == videos.container_pts(path)
+
+
+def test_a_picture_that_changes_its_shape(tmp_path: Path) -> None:
+    """A phone is turned in a call: boxes and head are those of the upright picture of the moment."""
+    halves = []
+    for number, (width, height) in enumerate([(WIDTH, HEIGHT), (HEIGHT, WIDTH)]):
+        frames = [scene(width, height, (width / 2 + k / 3, height / 2, 24)) for k in range(36)]
+        pts = [36 * number + k for k in range(36)]
+        path = tmp_path / f"{number}.ts"
+        halves.append(write_video(path, frames, pts=pts, options={"bf": "0"}))
+    table = taken(videos.joined(tmp_path / "turned.ts", *halves))
+    alone = [taken(half) for half in halves]
+    assert len(table) == 72 and table.face_found.all()
+    assert (table.info.width, table.info.height) == (WIDTH, HEIGHT)
+    for column in ("box", "head", "coefficients"):
+        parts = np.concatenate([getattr(one, column) for one in alone])
+        np.testing.assert_allclose(getattr(table, column), parts, atol=1e-6)
+    assert f"the picture changes its shape to {HEIGHT}x{WIDTH}" in table.metadata["notes"]

@@ -8,7 +8,7 @@ encodes frames with any codec, rate, timestamps and pixel format; `rotate`, `tri
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -135,6 +135,25 @@ def trim(path: Path, units: int) -> None:
     duration, media_time = struct.unpack(">Ii", data[place + 8 : place + 16])
     data[place + 8 : place + 16] = struct.pack(">Ii", duration, media_time + units)
     path.write_bytes(data)
+
+
+def remux(source: Path, target: Path, change: Callable[[int, av.Packet], object]) -> Path:
+    """Copy the video packets of a file into another container; `change` may alter each, by its number."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as written:
+        stream = read.streams.video[0]
+        copy = written.add_stream_from_template(stream)
+        packets = (packet for packet in read.demux(stream) if packet.size)
+        for number, packet in enumerate(packets):
+            change(number, packet)
+            packet.stream = copy
+            written.mux(packet)
+    return target
+
+
+def joined(target: Path, *parts: Path) -> Path:
+    """Files one behind the other, byte by byte, as recorders and `cat` join transport streams."""
+    target.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return target
 
 
 def truncate(source: Path, target: Path, share: float = 0.6) -> Path:
