@@ -47,8 +47,8 @@ HOLE_S = Fraction(1, 2)
 # A seek that lands too late is retried this much earlier, then from the beginning of the file.
 SEEK_MARGINS_S = (Fraction(0), Fraction(3), Fraction(15))
 
-# A frame as the decoder leaves it, with its pts in units of the stream's time base.
-TimedFrame = tuple[int, av.VideoFrame]
+# A frame as the decoder leaves it, with its pts in units of the stream's time base and its orientation.
+TimedFrame = tuple[int, av.VideoFrame, Orientation]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,8 +181,7 @@ class Video:
         Raises:
             BadVideo: At the first damage, unless it is to be kept.
         """
-        for pts, coded in self._timed_frames:
-            orientation = display_orientation(coded)
+        for pts, coded, orientation in self._timed_frames:
             change = self._views.change(coded, orientation)
             if change:
                 self._damage.note(f"{change} at {seconds(pts * self._time_base)}")
@@ -207,6 +206,7 @@ class Video:
         context.thread_type = "FRAME" if threads > 1 else "SLICE"
         self._time_base = as_fraction(self._stream.time_base) or Fraction(1, 1000)
         self._fps = frame_rate(self._stream)
+        self._first_aspect = as_fraction(context.sample_aspect_ratio)
         self._packets = self._new_packets()
 
     def _new_packets(self) -> PacketStream:
@@ -233,9 +233,8 @@ class Video:
         first = next(rest, None)
         if first is None:
             raise BadVideo(f"{self.source}: {self._no_frame()}")
-        coded = first[1]
-        self._views = Views(self._stream, coded)
-        orientation = display_orientation(coded)
+        _, coded, orientation = first
+        self._views = Views(self._stream, self._first_aspect, coded)
         width, height = orientation.size(*self._views.size)
         self.info = VideoInfo(
             source=self.source,
@@ -299,18 +298,19 @@ class Video:
         self._open()
 
     def _in_range(self, frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
-        for pts, coded in frames:
+        for pts, coded, orientation in frames:
             time = pts * self._time_base
             if self._end is not None and time >= self._end:
                 self._ended_early = True
                 return
             if self._start is None or time >= self._start:
-                yield pts, coded
+                yield pts, coded, orientation
 
     def _timed(self, stamps: Stamps) -> Iterator[TimedFrame]:
         """Every frame from where the container stands, with its pts."""
         self._times = FrameTimes(stamps, 1 / (self._fps * self._time_base), self._damage)
         previous: int | None = None
+        orientation = Orientation()
         for coded in self._decode_all():
             pts = self._times.of(coded)
             if previous is not None and pts <= previous:
@@ -318,7 +318,10 @@ class Video:
             elif previous is not None and (pts - previous) * self._time_base > max(HOLE_S, 5 / self._fps):
                 self._damage.note_hole((pts - previous) * self._time_base, previous * self._time_base)
             previous = pts
-            yield pts, coded
+            own = display_orientation(coded)
+            if coded.key_frame or own != Orientation():  # it holds until the next keyframe
+                orientation = own
+            yield pts, coded, orientation
 
     def _decode_all(self) -> Iterator[av.VideoFrame]:
         """Frames from where the container stands to its end."""

@@ -45,11 +45,17 @@ def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
 class Views:
     """The sizes that the frames of one decoder are given; ask in the order of frames."""
 
-    def __init__(self, stream: Any, first: av.VideoFrame) -> None:
-        """`stream` is the PyAV stream that is decoded, `first` its first frame in the clip."""
+    def __init__(self, stream: Any, codec_aspect: Fraction | None, first: av.VideoFrame) -> None:
+        """
+        Args:
+            stream: The PyAV stream that is decoded.
+            codec_aspect: Width of a pixel over its height, as the codec had it when the file was opened.
+            first: The first frame of the clip, which may lie inside the file.
+        """
         self._context = stream.codec_context
         self._aspect = pixel_aspect(stream)
-        self._codec_aspect = as_fraction(self._context.sample_aspect_ratio)
+        self._codec_aspect = codec_aspect
+        self._follow_codec()
         self._coded = (first.width, first.height, self._aspect)
         self._sizes = [square_size(*self._coded)]  # of each shape so far
         self._size = self._sizes[0]
@@ -64,9 +70,7 @@ class Views:
             orientation: How it becomes upright.
         """
         if frame.key_frame:  # a decoder is ahead of the frames that it gives out; shapes change at these
-            codec_aspect = as_fraction(self._context.sample_aspect_ratio)
-            if codec_aspect != self._codec_aspect and codec_aspect:
-                self._codec_aspect = self._aspect = codec_aspect
+            self._follow_codec()
         turned = self._orientation not in (None, orientation)
         self._orientation = orientation
         coded = (frame.width, frame.height, self._aspect)
@@ -91,6 +95,12 @@ class Views:
         if (frame.width, frame.height) == self._size:
             return frame
         return self._scaler.resized(frame, *self._size)
+
+    def _follow_codec(self) -> None:
+        """Take the aspect of pixels that the codec announces now, if that is another than before."""
+        announced = as_fraction(self._context.sample_aspect_ratio)
+        if announced and announced != self._codec_aspect:
+            self._codec_aspect = self._aspect = announced
 
     def _size_of(self, width: int, height: int) -> tuple[int, int]:
         """The size of the frames with the shape of `width` by `height` pixels."""

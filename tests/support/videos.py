@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 
 from facecap_batch.video.decoder import decode
 
@@ -147,6 +148,21 @@ def remux(source: Path, target: Path, change: Callable[[int, av.Packet], object]
             change(number, packet)
             packet.stream = copy
             written.mux(packet)
+    return target
+
+
+def announce_rotation(source: Path, target: Path, degrees: int) -> Path:
+    """Copy an H.264 video with messages in its stream that a player must turn it by `degrees`
+    counterclockwise."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as written:
+        stream = read.streams.video[0]
+        copy = written.add_stream_from_template(stream)
+        messages = f"h264_metadata=display_orientation=insert:rotate={degrees}"
+        announced = BitStreamFilterContext(messages, stream)
+        for packet in read.demux(stream):
+            for filtered in announced.filter(packet if packet.size else None):
+                filtered.stream = copy
+                written.mux(filtered)
     return target
 
 

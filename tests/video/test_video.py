@@ -309,6 +309,28 @@ def test_a_picture_that_changes_its_shape_keeps_its_own(tmp_path: Path) -> None:
         assert (video.info.width, video.info.height) == (128, 96)
 
 
+@pytest.mark.parametrize("start", [None, Fraction(1, 2)], ids=["whole", "range"])
+def test_an_orientation_that_changes_in_the_stream(start: Fraction | None, tmp_path: Path) -> None:
+    """A phone on its side announces it with each keyframe, and takes it back with another."""
+    sideways = [np.ascontiguousarray(np.rot90(picture(10 + k), -1)) for k in range(10)]
+    frames = [[picture(k) for k in range(10)], sideways, [picture(20 + k) for k in range(10)]]
+    parts = [
+        write_video(
+            tmp_path / f"{number}.ts", shown, pts=[10 * number + k for k in range(10)], options={"bf": "0"}
+        )
+        for number, shown in enumerate(frames)
+    ]
+    parts[1] = videos.announce_rotation(parts[1], tmp_path / "turned.ts", 90)
+    path = joined(tmp_path / "all.ts", *parts)
+    with Video(path, start) as video:
+        decoded = list(video.frames())
+        first = 0 if start is None else 15
+        assert [number_of(frame.rgb()) for frame in decoded] == list(range(first, 30))
+        assert all(videos.upright(frame.rgb()) for frame in decoded)
+        assert {(frame.width, frame.height) for frame in decoded} == {(128, 96)}
+        assert sum("changes its shape" in note for note in video.notes) == 1 and not video.steady
+
+
 def test_pixels_that_change_their_aspect(tmp_path: Path) -> None:
     """A broadcast that goes from 4:3 to 16:9 keeps the size of its coded picture."""
     path = joined(
