@@ -16,6 +16,7 @@ from fractions import Fraction
 
 from facecap_batch.errors import BadVideo
 from facecap_batch.video.container import seconds
+from facecap_batch.video.formats.completeness import is_whole
 from facecap_batch.video.options import Damage
 
 # Missing at the end of a file before it is called cut off: audio tails and rounding stay below.
@@ -74,11 +75,16 @@ class DamageLog:
             last_s: Seconds of the last decoded frame.
 
         Raises:
-            BadVideo: The file is cut off and damage is to be refused.
+            BadVideo: The file is cut off and damage is to be refused. A file whose own size says that
+                nothing is missing has promised too much, which is noted.
         """
-        if promised_s - end_s > max(CUT_OFF_S, CUT_OFF_SHARE * promised_s):
-            what = f"cut off: the container promises video to {seconds(promised_s)} but it ends"
-            self.damaged(what, last_s, frame)
+        if promised_s - end_s <= max(CUT_OFF_S, CUT_OFF_SHARE * promised_s):
+            return
+        what = f"the container promises video to {seconds(promised_s)} but it ends"
+        if is_whole(self.source):
+            self.note(f"{what} at {seconds(last_s)}, and the file is whole")
+        else:
+            self.damaged(f"cut off: {what}", last_s, frame)
 
     def check_count(self, promised: int, decoded: int) -> None:
         """Note where the container promises another number of frames than were decoded."""
