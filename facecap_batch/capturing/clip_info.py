@@ -11,7 +11,7 @@ import numpy as np
 
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import ClipInfo
-from facecap_batch.video.decoder import VideoInfo
+from facecap_batch.video.info import VideoInfo
 
 # Frames per second that cameras, recorders and browsers are set to.
 STANDARD_RATES = (

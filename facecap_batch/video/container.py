@@ -19,6 +19,7 @@ from facecap_batch.errors import BadVideo, DecoderUnavailable, NoVideoStream
 from facecap_batch.storage.remote import is_uri
 from facecap_batch.storage.remote_video import ffmpeg_options, open_remote
 from facecap_batch.video import nvdec
+from facecap_batch.video.formats.recognition import explanation, is_footage
 from facecap_batch.video.options import HardwareDecoding
 
 OPEN_TIMEOUT_S = 60.0  # to open a URI; local files answer at once
@@ -71,7 +72,7 @@ def open_container(source: str, hwaccel: HardwareDecoding = "none") -> Any:
 def _open(source: str, accelerator: dict[str, Any]) -> Any:
     address = _address(source)
     try:
-        return av.open(
+        container = av.open(
             address,
             **_METADATA_OPTIONS,
             timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
@@ -83,8 +84,14 @@ def _open(source: str, accelerator: dict[str, Any]) -> Any:
         if not isinstance(address, str):
             address.close()
         if isinstance(error, (av.error.FFmpegError, OSError, ValueError)):
-            raise BadVideo(f"{source}: cannot be opened as a video: {reason(error)}") from error
+            why = explanation(source) or f"{reason(error)}; play it, or copy or export it again"
+            raise BadVideo(f"{source}: cannot be opened as a video: {why}") from error
         raise
+    if not is_footage(container.format.name):
+        close_container(container)
+        why = explanation(source) or f"its format ({container.format.name}) is none that footage comes in"
+        raise NoVideoStream(f"{source}: holds no video stream: {why}; give a video of a face")
+    return container
 
 
 def close_container(container: Any) -> None:
@@ -117,7 +124,9 @@ def video_stream(container: Any, source: str) -> Any:
         if not int(getattr(stream.disposition, "value", stream.disposition)) & _ATTACHED_PICTURE
     ]
     if not streams:
-        held = ", ".join(sorted({stream.type for stream in container.streams})) or "an empty container"
+        others = {stream.type for stream in container.streams if stream.type != "video"}
+        covers = {"a cover picture"} if container.streams.video else set()
+        held = ", ".join([*sorted(others), *covers]) or "an empty container"
         raise NoVideoStream(f"{source}: holds no video stream, only {held}; give a video of a face")
     best = container.streams.best("video")
     stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
@@ -213,6 +222,10 @@ def _address(source: str) -> Any:
     try:
         if not path.exists():
             raise BadVideo(f"{source}: there is no such file; check the path in the manifest")
+        if not path.is_file():
+            raise BadVideo(
+                f"{source}: is a pipe or a device, not a file: it cannot be read twice; record it to a file"
+            )
         if path.stat().st_size == 0:
             raise BadVideo(f"{source}: the file is empty; copy it again")
     except (OSError, ValueError) as error:

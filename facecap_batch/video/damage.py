@@ -62,7 +62,7 @@ class DamageLog:
             return
         raise BadVideo(
             f"{self.source}: damaged: {message}; copy or export the file again, repair it (for example "
-            "re-encode it), or allow damaged clips to keep what decodes"
+            "re-encode it), or keep what decodes of damaged clips (--keep-damaged)"
         ) from cause
 
     def check_end(self, end_s: Fraction, promised_s: Fraction, frame: int, last_s: Fraction) -> None:

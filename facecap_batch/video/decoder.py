@@ -8,7 +8,7 @@ out. What a damaged file comes to is decided in `damage`.
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -33,7 +33,9 @@ from facecap_batch.video.container import (
     video_stream,
 )
 from facecap_batch.video.damage import DamageLog
+from facecap_batch.video.formats.recognition import without_frames
 from facecap_batch.video.frame import Frame
+from facecap_batch.video.info import VideoInfo
 from facecap_batch.video.options import Damage, HardwareDecoding, check_options
 from facecap_batch.video.orientation import Orientation, display_orientation
 from facecap_batch.video.scaling import FrameScalers
@@ -47,24 +49,13 @@ HOLE_S = Fraction(1, 2)
 # A seek that lands too late is retried this much earlier, then from the beginning of the file.
 SEEK_MARGINS_S = (Fraction(0), Fraction(3), Fraction(15))
 
-# A frame as the decoder leaves it, with its pts in units of the stream's time base and its orientation.
+# A frame as the decoder leaves it: pts in units of the stream's time base, image, orientation.
 TimedFrame = tuple[int, av.VideoFrame, Orientation]
+Sign = tuple[str, Fraction | None, int, BaseException | None]  # as `DamageLog.damaged` takes it
 
 
-@dataclasses.dataclass(frozen=True)
-class VideoInfo:
-    """What a video's container declares, and what its first frame shows."""
-
-    source: str
-    width: int  # pixels, upright and square
-    height: int  # pixels, upright and square
-    fps: Fraction  # frames per second, the container's average rate
-    time_base: Fraction  # seconds per pts unit
-    orientation: Orientation  # as the file's display matrix wants it
-    codec: str
-    pixel_format: str
-    frames_declared: int | None  # None where the container declares none
-    end_s: Fraction | None  # seconds, container time, where the container declares that its video ends
+class _LastDamaged(Exception):
+    """The last picture is damaged: several threads lose the frames that they hold then."""
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -143,6 +134,7 @@ class Video:
         self._ended_early = False  # stopped at `end`, not at the end of the file
         self._decoded = first_index
         self._last_pts: int | None = None
+        self._last_sign: Sign | None = None  # of damage in what may be the last picture
         try:
             self._open()
             origin = time_origin(self._container, self._stream)
@@ -181,9 +173,8 @@ class Video:
         Raises:
             BadVideo: At the first damage, unless it is to be kept.
         """
-        for pts, coded, orientation in self._timed_frames:
-            change = self._views.change(coded, orientation)
-            if change:
+        for pts, coded, orientation in self._resumed():
+            if change := self._views.change(coded, orientation):
                 self._damage.note(f"{change} at {seconds(pts * self._time_base)}")
             fitted = self._views.fitted(coded)
             if self._separator is not None:
@@ -192,6 +183,22 @@ class Video:
             self._decoded += 1
             self._last_pts = pts
         self._check_end()
+
+    def _resumed(self) -> Iterator[TimedFrame]:
+        """The frames of the range; by one thread where several lost what they held."""
+        done = 0
+        try:
+            for timed in self._timed_frames:
+                yield timed
+                done += 1
+        except _LastDamaged:
+            yield from itertools.islice(self._from_start_by_one(), done, None)
+
+    def _from_start_by_one(self) -> Iterator[TimedFrame]:
+        """`_from_start`, again and decoded by one thread."""
+        self._thread_count = 1
+        self._reopen()
+        return self._from_start()
 
     # --- opening --------------------------------------------------------------------------------------------
 
@@ -230,9 +237,14 @@ class Video:
     def _from_first(self) -> Iterator[TimedFrame]:
         """Decode to the first frame of the range, fill in `info`, return all frames, the first included."""
         rest = self._from_start()
-        first = next(rest, None)
+        try:
+            first = next(rest, None)
+        except _LastDamaged:
+            rest = self._from_start_by_one()
+            first = next(rest, None)
+        declared = declared_frames(self._container, self._stream)
         if first is None:
-            raise BadVideo(f"{self.source}: {self._no_frame()}")
+            raise BadVideo(without_frames(self.source, self._stream, declared, self._start, self._end))
         _, coded, orientation = first
         self._views = Views(self._stream, self._first_aspect, coded)
         width, height = orientation.size(*self._views.size)
@@ -245,19 +257,10 @@ class Video:
             orientation=orientation,
             codec=self._stream.codec_context.name,
             pixel_format=coded.format.name,
-            frames_declared=declared_frames(self._container, self._stream),
+            frames_declared=declared,
             end_s=declared_end(self._container, self._stream),
         )
         return _chain(first, rest)
-
-    def _no_frame(self) -> str:
-        """Why there is no first frame, and what to do."""
-        if self._start is not None or self._end is not None:
-            what = f"no frame between {seconds(self._start)} and {seconds(self._end)}"
-        else:
-            declared = declared_frames(self._container, self._stream)
-            what = f"no frame can be decoded (the container declares {declared or 0})"
-        return f"{what}; check the file with a player and the range in the manifest"
 
     # --- decoding -------------------------------------------------------------------------------------------
 
@@ -326,6 +329,7 @@ class Video:
     def _decode_all(self) -> Iterator[av.VideoFrame]:
         """Frames from where the container stands to its end."""
         clean = False
+        self._last_sign = None
         packets = iter(self._packets)
         while True:
             try:
@@ -334,28 +338,49 @@ class Video:
                 self._damaged(f"reading fails: {reason(error)}", error)
                 return
             if packet is None:
-                return
+                break
+            if packet.size and self._last_sign is not None:
+                self._damage.damaged(*self._last_sign)  # more follows: it was not the last picture
             self._times.sent(packet)
             try:
                 frames = packet.decode()
             except EOFError:
-                return
+                break
             except (av.error.FFmpegError, OSError, ValueError) as error:
-                if clean or not packet.size:
-                    self._damaged(f"decoding fails: {reason(error)}", error)
+                if clean:
+                    self._perhaps_last(f"decoding fails: {reason(error)}", error)
                 continue  # before the first whole frame: a stream cut into, or the range's lead-in
             for coded in frames:
                 if not coded.is_corrupt:
                     clean = True
-                elif clean:
-                    self._damaged("the decoder marks a picture as damaged", None, coded.pts)
+                elif clean and self._perhaps_last("the decoder marks a picture as damaged", None, coded.pts):
+                    continue
                 yield coded
+        if self._times.last_unshown and self._stream.codec_context.thread_count > 1:
+            raise _LastDamaged
+        if self._last_sign is not None:
+            if not self._times.only_last_unshown:
+                self._damage.damaged(*self._last_sign)
+            self._damage.note(f"the last picture is damaged and left out: {self._last_sign[0]}")
 
     # --- damage ---------------------------------------------------------------------------------------------
 
     def _damaged(self, what: str, cause: BaseException | None, pts: int | None = None) -> None:
+        self._damage.damaged(*self._sign(what, cause, pts))
+
+    def _perhaps_last(self, what: str, cause: BaseException | None, pts: int | None = None) -> bool:
+        """Note damage that is to be kept. Else wait for what follows and return True: a last picture that is
+        damaged is left out."""
+        sign = self._sign(what, cause, pts)
+        if self._damage.damage == "keep" or self._last_sign is not None:
+            self._damage.damaged(*sign)
+            return False
+        self._last_sign = sign
+        return True
+
+    def _sign(self, what: str, cause: BaseException | None, pts: int | None) -> Sign:
         pts = pts if pts is not None else self._last_pts
-        self._damage.damaged(what, None if pts is None else pts * self._time_base, self._decoded, cause)
+        return what, None if pts is None else pts * self._time_base, self._decoded, cause
 
     def _check_end(self) -> None:
         """Compare what was decoded with what the container promises, where the file's end was reached."""

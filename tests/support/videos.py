@@ -151,6 +151,18 @@ def remux(source: Path, target: Path, change: Callable[[int, av.Packet], object]
     return target
 
 
+def empty_sample(path: Path, number: int) -> None:
+    """Set the size of one sample of a mov to 0, in its table of sizes (ISO 14496-12, stsz)."""
+    with av.open(str(path)) as container:
+        sizes = [packet.size for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    table = data.index(b"stsz") + 16
+    place = table + 4 * number
+    assert int.from_bytes(data[place : place + 4], "big") == sizes[number]
+    data[place : place + 4] = bytes(4)
+    path.write_bytes(data)
+
+
 def announce_rotation(source: Path, target: Path, degrees: int) -> Path:
     """Copy an H.264 video with messages in its stream that a player must turn it by `degrees`
     counterclockwise."""

@@ -116,19 +116,6 @@ def test_a_pause_stays_a_pause(tmp_path: Path) -> None:
     assert notes == ("no frames for 3600.033 s at 0.967 s",)
 
 
-def empty_sample(path: Path, number: int) -> Path:
-    """Set the size of one sample of a mov to 0, in its table of sizes (ISO 14496-12, stsz)."""
-    with av.open(str(path)) as container:
-        sizes = [packet.size for packet in container.demux(video=0) if packet.size]
-    data = bytearray(path.read_bytes())
-    table = data.index(b"stsz") + 16
-    place = table + 4 * number
-    assert int.from_bytes(data[place : place + 4], "big") == sizes[number]
-    data[place : place + 4] = bytes(4)
-    path.write_bytes(data)
-    return path
-
-
 @pytest.mark.parametrize("number", [0, 10, COUNT - 1])
 def test_an_empty_sample_is_skipped(number: int, tmp_path: Path) -> None:
     """As capture tools mark a frame that they dropped."""
@@ -136,7 +123,7 @@ def test_an_empty_sample_is_skipped(number: int, tmp_path: Path) -> None:
     path = write_video(
         tmp_path / "clip.mov", COUNT, codec="mjpeg", pixel_format="yuvj420p", audio_seconds=COUNT / 30
     )
-    path = empty_sample(path, number)
+    videos.empty_sample(path, number)
     numbers, times, notes = shown(path)
     rest = [k for k in range(COUNT) if k != number]
     assert times == [Fraction(k, 30) for k in rest]

@@ -121,6 +121,18 @@ class FrameTimes:
         if self._meaning == "presentation":
             del self._unshown[:-MAX_UNSHOWN]
 
+    @property
+    def last_unshown(self) -> bool:
+        """True where the last packet has not become a frame, as far as stamps tell."""
+        return bool(self._unshown) and (self._meaning != "presentation" or self._sent in self._unshown)
+
+    @property
+    def only_last_unshown(self) -> bool:
+        """True where no packet but the last has not become a frame, as far as stamps tell."""
+        if self._meaning != "presentation":
+            return len(self._unshown) <= 1
+        return self._unshown in ([], [self._sent])
+
     def of(self, frame: Any) -> int:
         """The pts of the next frame in order of presentation, units of the time base."""
         pts = frame.pts
