@@ -107,6 +107,27 @@ def test_recordings_joined_byte_by_byte_are_one_take(shift_s: int, tmp_path: Pat
     assert part[0] == list(range(15, 45)) and part[1] == times[15:45]
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [("clip.webm", "libvpx", {"live": "1"}), ("clip.mkv", "libx264", {}), ("clip.mpg", "mpeg2video", {})],
+)
+def test_other_containers_joined_byte_by_byte(
+    name: str, codec: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    """As a browser leaves a recording that was stopped and begun again."""
+    parts = []
+    for number in range(2):
+        frames = [videos.picture(30 * number + k) for k in range(30)]
+        path = tmp_path / f"{number}-{name}"
+        parts.append(write_video(path, frames, codec=codec, container_options=options))
+    path = joined(tmp_path / name, *parts)
+    numbers, times, notes = shown(path)
+    assert numbers == list(range(COUNT)) and [round((time - times[0]) * 30) for time in times] == numbers
+    assert any("the take goes on without a gap" in note for note in notes)
+    part = shown(path, Fraction(1, 2), Fraction(3, 2))
+    assert part[0] == list(range(15, 45)) and part[1] == times[15:45]
+
+
 def test_a_pause_stays_a_pause(tmp_path: Path) -> None:
     """Screen recordings and motion sensors write nothing for hours: that is no other clock."""
     pts = [k if k < 30 else k + 30 * 3600 for k in range(COUNT)]

@@ -130,9 +130,16 @@ class PacketStream:
             now = stamp + self._offset
             glitch = GLITCH_SHARE * self._frame_ticks
             later = sum(earlier - now > glitch for earlier in self._recent)
-            if later > self._reordered or now - max(self._recent) > self._max_step:
+            jumps = later > self._reordered or now - max(self._recent) > self._max_step
+            if jumps and not self._is_shown_next(packet):
                 self._begin_anew(packet, stamp)
         self._recent.append(stamp + self._offset)
+
+    def _is_shown_next(self, packet: Any) -> bool:
+        """True for a packet that is shown soon after all before it, whatever its decoding time is."""
+        if packet.pts is None or self._max_pts is None:
+            return False
+        return bool(0 < packet.pts + self._offset - self._max_pts <= self._max_step)
 
     def _begin_anew(self, packet: Any, stamp: int) -> None:
         usual = self._last_ticks if 0 < self._last_ticks <= 2 * self._frame_ticks else self._frame_ticks
