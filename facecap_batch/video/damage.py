@@ -1,11 +1,12 @@
 """Damage of a video: its signs are noted, or refused at the first.
 
 A damaged file may decode without a murmur, so three signs are looked for: errors of demuxer and decoder,
-frames that the decoder itself marks as corrupt after the first clean one, and time missing at the end
-against what the container promises. With ``damage="refuse"`` any of them raises `BadVideo` with the time;
-with ``damage="keep"`` whatever decodes is delivered and the signs are listed in the notes. Smaller
-differences in the frame count are always noted. Decoders of HEVC and VP9 conceal flipped bytes without a
-sign: of such a file only the counts can be compared.
+frames that the decoder itself marks as corrupt after the first clean one, and time missing at the end of a
+file that is not whole against what the container promises. With ``damage="refuse"`` any of them raises
+`BadVideo` with the time; with ``damage="keep"`` whatever decodes is delivered and the signs are listed in the
+notes. A last picture that alone is damaged is left out and noted by the decoder. Smaller differences in the
+frame count are always noted. Decoders of HEVC and VP9 conceal flipped bytes without a sign: of such a file
+only the counts can be compared.
 
 In: what demuxer and decoder report. Out: notes, or `BadVideo`.
 """
