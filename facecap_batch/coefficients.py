@@ -84,7 +84,7 @@ class ClipInfo:
     source: str  # name of the video file
     width: int  # pixels, upright
     height: int  # pixels, upright
-    fps: Fraction  # frames per second, the container's average rate
+    fps: Fraction  # frames per second, those of the usual step from frame to frame
     time_base: Fraction  # seconds per pts unit
     rotation: int  # degrees counterclockwise applied to the coded image to make it upright: 0, 90, 180, 270
     variable_rate: bool  # True where pts steps differ by more than a rounding of the time base

@@ -22,10 +22,17 @@ import numpy as np
 # 45 degrees for landscape video, between a phone's main camera (about 65) and a portrait lens (about 30).
 FOCAL_PER_LONG_SIDE = 1.2
 
+Pixels = float | np.ndarray  # a length of one image, or float or int [N] of N images
+
 
 def focal_length(width: float, height: float) -> float:
     """The assumed focal length, pixels, of an image of `width` by `height` pixels."""
     return FOCAL_PER_LONG_SIDE * max(width, height)
+
+
+def focal_lengths(width: Pixels, height: Pixels) -> np.ndarray:
+    """`focal_length` of one image, or of many: float64 [] or [N]."""
+    return np.asarray(FOCAL_PER_LONG_SIDE * np.maximum(width, height), np.float64)
 
 
 def matrix_from_euler(angles: np.ndarray) -> np.ndarray:
@@ -71,7 +78,7 @@ def unwrap(angles: np.ndarray) -> np.ndarray:
     return unwrapped
 
 
-def ray_rotation(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.ndarray:
+def ray_rotation(x: np.ndarray, y: np.ndarray, width: Pixels, height: Pixels) -> np.ndarray:
     """float64 [..., 3, 3]: the smallest rotation of the optical axis onto the viewing ray of pixel (x, y).
 
     A face turned to the camera at (x, y) looks the same as a frontal face at the centre of the image,
@@ -94,9 +101,9 @@ def rotation_onto(direction: np.ndarray) -> np.ndarray:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def viewing_ray(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.ndarray:
+def viewing_ray(x: np.ndarray, y: np.ndarray, width: Pixels, height: Pixels) -> np.ndarray:
     """float64 [..., 3]: direction in the camera frame through pixel (x, y), scaled to z = -1."""
-    focal = focal_length(width, height)
+    focal = focal_lengths(width, height)
     across = (np.asarray(x, np.float64) - width / 2) / focal
     up = (height / 2 - np.asarray(y, np.float64)) / focal
     return np.stack([across, up, np.full_like(across, -1.0)], axis=-1)
@@ -113,7 +120,7 @@ def project(points: np.ndarray, width: float, height: float) -> np.ndarray:
 
 
 def head_pose(
-    crop_rect: np.ndarray, angles: np.ndarray, crop_position: np.ndarray, width: float, height: float
+    crop_rect: np.ndarray, angles: np.ndarray, crop_position: np.ndarray, width: Pixels, height: Pixels
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rotation and position of heads in the camera frame, from the regressor's outputs for their crops.
 
@@ -123,7 +130,7 @@ def head_pose(
             centre, radians.
         crop_position: float [N, 3], (u, v, s): head origin in crop units -1..1 (u right, v down), s =
             ln(crop width in centimetres at the head's depth).
-        width, height: Pixels of the upright image.
+        width, height: Pixels of the upright image; of all N, or int [N] of each.
 
     Returns:
         Rotation matrices float64 [N, 3, 3], and positions float64 [N, 3] in centimetres.
@@ -132,14 +139,14 @@ def head_pose(
     half = crop_rect[:, 2] / 2
     center_x, center_y = crop_rect[:, 0] + half, crop_rect[:, 1] + half
     rotation = ray_rotation(center_x, center_y, width, height) @ matrix_from_euler(angles)
-    depth = focal_length(width, height) * np.exp(crop_position[:, 2]) / crop_rect[:, 2]
+    depth = focal_lengths(width, height) * np.exp(crop_position[:, 2]) / crop_rect[:, 2]
     u, v = crop_position[:, 0], crop_position[:, 1]
     ray = viewing_ray(center_x + u * half, center_y + v * half, width, height)
     return rotation, ray * depth[:, None]
 
 
 def head_columns(
-    crop_rect: np.ndarray, angles: np.ndarray, crop_position: np.ndarray, width: int, height: int
+    crop_rect: np.ndarray, angles: np.ndarray, crop_position: np.ndarray, width: Pixels, height: Pixels
 ) -> np.ndarray:
     """The table's head columns, float32 [N, 6]: yaw pitch roll (radians), x y z (centimetres), camera frame.
 

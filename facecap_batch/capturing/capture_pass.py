@@ -26,6 +26,7 @@ from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.video.decoder import Video
 from facecap_batch.video.frame import Frame
+from facecap_batch.video.orientation import Orientation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +131,8 @@ class CapturePass:
         self._tracker = Tracker(context.detector.score_threshold)
         self._intervals: deque[list[Frame]] = deque()  # each begins with a detected frame
         self._emitted = 0  # number of the first interval in `_intervals`
+        self._watched = 0  # detections that the watcher has seen
+        self._view: tuple[int, int, Orientation] | None = None  # of the frames held
         self._to_detect: list[tuple[int, np.ndarray, float]] = []  # frame index, small image, its scale
         self._detect_every = self._range.detect_every or self._settings.detect_every
         self._done = 0
@@ -162,9 +165,7 @@ class CapturePass:
 
     def _end(self) -> int:
         """The last frame was taken: settle and read what is left; return as `run`."""
-        if len(self._intervals[-1]) > 1:
-            self._begin_interval(self._intervals[-1].pop())  # the last frame: nothing is extrapolated
-        rotation = self._detect()
+        rotation = self._detect_last()
         if not rotation and self._watcher is not None:
             with self._context.timer.during("orientation"):
                 rotation = self._watcher.decide()
@@ -175,6 +176,25 @@ class CapturePass:
         self._crops.finish()
         return 0
 
+    def _detect_last(self) -> int:
+        """Detect the last frame held, so that nothing is extrapolated, and all that wait; return as `run`."""
+        if len(self._intervals[-1]) > 1:
+            self._begin_interval(self._intervals[-1].pop())
+        return self._detect()
+
+    def _change_view(self, frame: Frame) -> int:
+        """Nothing is followed from the frames so far to `frame`, whose pixels mean something else; return as
+        `run`."""
+        if self._view is not None:
+            if rotation := self._detect_last():
+                return rotation
+            while self._intervals:
+                self._emit()
+            self._tracker = Tracker(self._context.detector.score_threshold, self._tracker.next_track)
+            self._emitted = 0
+        self._view = frame.view
+        return 0
+
     def _take(self, frame: Frame) -> int:
         """Detect or hold one frame; return the rotation needed as soon as it is known, else 0."""
         frame = frame.rotated(self._rotation_degrees)
@@ -183,7 +203,10 @@ class CapturePass:
             self._detect_every = self._range.detect_every or limits.detect_every
             self._crops.max_waiting = limits.regress_batch
         self._pts.append(frame.pts)
-        if frame.index % self._detect_every:
+        changed = frame.view != self._view
+        if changed and (rotation := self._change_view(frame)):
+            return rotation
+        if frame.index % self._detect_every and not changed:
             self._intervals[-1].append(frame)
             return 0
         if len(self._to_detect) >= self._settings.detect_batch and (rotation := self._detect()):
@@ -218,7 +241,8 @@ class CapturePass:
         self._observer.after_detection(detected)
         if self._watcher is not None:
             with self._context.timer.during("orientation"):
-                rotation = self._watcher.observe(self._tracker.steps, detected.image, detected.faces)
+                rotation = self._watcher.observe(self._watched, detected.image, detected.faces)
+            self._watched += 1
             if rotation:
                 return rotation
         self._tracker.update(detected.in_frame())

@@ -11,7 +11,17 @@ import numpy as np
 
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import ClipInfo
-from facecap_batch.video.decoder import VideoInfo
+from facecap_batch.video.info import VideoInfo
+
+# Frames per second that cameras, recorders and browsers are set to.
+STANDARD_RATES = (
+    *(Fraction(rate) for rate in (5, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 72, 75, 90, 96, 100)),
+    *(Fraction(rate) for rate in (120, 144, 200, 240)),
+    *(Fraction(1000 * rate, 1001) for rate in (15, 24, 30, 48, 60, 120, 240)),  # NTSC
+    Fraction(25, 2),
+)
+USUAL_WITHIN = Fraction(1, 4)  # of the median step: a dropped frame doubles a step, jitter stays below
+MAX_SNAP = Fraction(1, 50)  # of a standard rate's step: coarse time bases must not reach from rate to rate
 
 
 def clip_info(clip: Clip, video: VideoInfo, pts: np.ndarray, rotation_degrees: int = 0) -> ClipInfo:
@@ -33,7 +43,7 @@ def clip_info(clip: Clip, video: VideoInfo, pts: np.ndarray, rotation_degrees: i
         source=clip.file_name,
         width=video.height if sideways else video.width,
         height=video.width if sideways else video.height,
-        fps=video.fps if variable else _constant_rate(video, pts),
+        fps=_usual_rate(video, steps) if variable else _constant_rate(video, pts),
         time_base=video.time_base,
         rotation=video.orientation.rotated(rotation_degrees).rotation,
         variable_rate=variable,
@@ -50,3 +60,31 @@ def _constant_rate(video: VideoInfo, pts: np.ndarray) -> Fraction:
         return video.fps
     declared = (len(pts) - 1) / (video.fps * video.time_base)
     return video.fps if abs(declared - span) <= 1 else (len(pts) - 1) / (span * video.time_base)
+
+
+def _usual_rate(video: VideoInfo, steps: np.ndarray) -> Fraction:
+    """Frames per second of frames that are not evenly spaced: that of their median step.
+
+    Pauses, dropped frames and an odd last one change a container's average, and not the median. A standard
+    rate is taken where the usual steps are its step, to their own scatter and the rounding of the time base.
+    Steps that have no usual length leave the container's average.
+
+    Args:
+        video: What the container reports.
+        steps: int64 [N], from each frame to the next, units of `video.time_base`.
+    """
+    ordered = np.sort(steps)
+    median = Fraction(int(ordered[(len(steps) - 1) // 2]) + int(ordered[len(steps) // 2]), 2)
+    usual = [step for step in steps.tolist() if abs(step - median) <= USUAL_WITHIN * median]
+    if median <= 0 or 2 * len(usual) <= len(steps):
+        return video.fps
+    mean = Fraction(sum(usual), len(usual))
+    scatter = sum(abs(step - mean) for step in usual) / len(usual)
+
+    def off(rate: Fraction) -> Fraction:
+        return abs(1 / (rate * video.time_base) - mean)
+
+    standard = min(STANDARD_RATES, key=off)
+    if off(standard) <= min(1 + scatter, MAX_SNAP / (standard * video.time_base)):
+        return standard
+    return 1 / (median * video.time_base)

@@ -72,7 +72,8 @@ class CaptureContext:
 
         Args:
             clip: Its `path` and its range.
-            start: Seconds on the scale of `clip.start`; None: where the clip begins.
+            start: Seconds on the scale of `clip.start`, of a segment: its file's packets were listed; None:
+                where the clip begins.
             first_index: Number of the first frame, in the whole clip.
 
         Raises:
@@ -86,6 +87,7 @@ class CaptureContext:
             self.settings.damage,
             self.settings.hwaccel,
             first_index,
+            proven=start is not None,
         )
 
     def frames(self, video: Video) -> Iterator[Frame]:

@@ -51,6 +51,7 @@ class CropReader:
             output = self._regressor.read([crop.image for _, crop, _ in waiting])
         for number, (frame, crop, row) in enumerate(waiting):
             fill(row, crop, output, number)
+            row["image_size"] = frame.width, frame.height
             if output.presence[number] >= self._regressor.presence_threshold:
                 with self._timer.during("crop"):
                     better = self._regressor.refined(

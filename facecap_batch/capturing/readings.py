@@ -19,6 +19,7 @@ ROW = np.dtype(
         ("track", np.int32),
         ("box", np.float32, 4),  # pixels of the upright frame
         ("crop_rect", np.float64, 3),  # x0 y0 side of the crop, pixels of the upright frame
+        ("image_size", np.int32, 2),  # width and height of the upright frame, pixels; 0: the clip's
         ("detector_score", np.float32),
         ("presence", np.float32),
         ("hidden", np.bool_, len(REGION_CHANNELS)),
@@ -30,7 +31,7 @@ ROW = np.dtype(
 # inference would tear holes into the heap that cost several times their own size.
 _BLOCK_ROWS = 2048
 # The fields that come from the pixels of the crop; the tracker gives the others.
-READ = ("crop_rect", "presence", "hidden", "coefficients", "pose", "extra", "spread")
+READ = ("crop_rect", "image_size", "presence", "hidden", "coefficients", "pose", "extra", "spread")
 
 
 def fill(row: np.void, crop: Crop, output: RegressorOutput, number: int) -> None:

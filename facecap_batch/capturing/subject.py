@@ -98,7 +98,9 @@ def subject_table(
 
     head = readings["pose"][rows]
     if head_frame == "crop":
-        head = head_columns(readings["crop_rect"][rows], head[:, :3], head[:, 3:], info.width, info.height)
+        sizes = readings["image_size"][rows]
+        width, height = np.where(sizes > 0, sizes, (info.width, info.height)).T
+        head = head_columns(readings["crop_rect"][rows], head[:, :3], head[:, 3:], width, height)
     head[:, :3] = unwrap(head[:, :3])
     return CoefficientTable(
         info=info,

@@ -95,12 +95,22 @@ class Track:
 class Tracker:
     """Follows every face of a clip. Detections come in by `update`, boxes go out by `boxes_between`."""
 
-    def __init__(self, appear_score: float) -> None:
-        self._appear_score = appear_score  # a face must be this sure once for its track to count
+    def __init__(self, appear_score: float, first_track: int = 0) -> None:
+        """
+        Args:
+            appear_score: A face must be this sure once for its track to count, 0..1.
+            first_track: Number of the first track.
+        """
+        self._appear_score = appear_score
         self._alive: list[Track] = []
         self._ended: list[Track] = []  # kept while boxes may still be needed
-        self._count = 0
+        self._count = first_track
         self.steps = 0  # detections seen so far
+
+    @property
+    def next_track(self) -> int:
+        """Number that the next new face will get."""
+        return self._count
 
     def update(self, detections: Sequence[Detection]) -> None:
         """Take the detections of the next detected frame, best first."""

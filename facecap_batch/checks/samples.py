@@ -17,7 +17,8 @@ from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.checks.synthetic_faces import synthetic_crops, synthetic_images
 from facecap_batch.engines.cards import sha256_of
 from facecap_batch.errors import BadVideo
-from facecap_batch.video.decoder import Video, VideoInfo
+from facecap_batch.video.decoder import Video
+from facecap_batch.video.info import VideoInfo
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

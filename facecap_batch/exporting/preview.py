@@ -24,6 +24,7 @@ from facecap_batch.exporting.overlay import GROUND, Panel, annotate
 from facecap_batch.storage.publish import StoragePath, published, storage_path
 from facecap_batch.video.container import opened, time_origin, video_stream
 from facecap_batch.video.decoder import Video
+from facecap_batch.video.views import SAME_SHAPE_WITHIN
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -109,7 +110,8 @@ def matched_frames(
     """The images of the wanted rows, in ascending order, each row at most once.
 
     The video is read from the keyframe before the first wanted row, and only wanted frames are converted.
-    Damaged videos are shown as far as they decode. An image of another size than the table's is scaled to it.
+    Damaged videos are shown as far as they decode. An image of another size than the table's is scaled to it;
+    one of another shape, whose boxes refer to its own pixels, is not.
 
     Args:
         video_path: a path or a URI.
@@ -138,7 +140,7 @@ def matched_frames(
             if wanted and wanted[0] == row:
                 wanted.popleft()
                 image = frame.rotated(rotation_degrees).rgb()
-                if image.shape[1::-1] != size:
+                if image.shape[1::-1] != size and _same_shape(image.shape[1::-1], size):
                     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
                 yield row, image
             if not wanted:
@@ -159,8 +161,28 @@ def _start_of(video_path: str | Path, table: CoefficientTable, rows: Sequence[in
 def _annotated(
     video_path: str | Path, table: CoefficientTable, rows: Sequence[int], height: int
 ) -> Iterator[RowImage]:
+    width: int | None = None
     for row, image in matched_frames(video_path, table, rows):
-        yield row, annotate(image, table, row, height)
+        drawn = annotate(image, table, row, height)
+        width = drawn.shape[1] if width is None else width
+        yield row, _letterboxed(drawn, width)
+
+
+def _same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """True where width over height is that of the other, to a rounding to whole blocks."""
+    return abs(first[0] * second[1] / (first[1] * second[0]) - 1) <= SAME_SHAPE_WITHIN
+
+
+def _letterboxed(image: np.ndarray, width: int) -> np.ndarray:
+    """`image` uint8 [H, W, 3] on a black one of [H, width, 3], shrunk where it is too wide."""
+    height = image.shape[0]
+    if image.shape[1] > width:
+        shrunk = max(1, round(height * width / image.shape[1]))
+        image = cv2.resize(image, (width, shrunk), interpolation=cv2.INTER_AREA)
+    canvas = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
+    canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return canvas
 
 
 def _with_panel(

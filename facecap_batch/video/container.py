@@ -19,6 +19,7 @@ from facecap_batch.errors import BadVideo, DecoderUnavailable, NoVideoStream
 from facecap_batch.storage.remote import is_uri
 from facecap_batch.storage.remote_video import ffmpeg_options, open_remote
 from facecap_batch.video import nvdec
+from facecap_batch.video.formats.recognition import explanation, is_footage
 from facecap_batch.video.options import HardwareDecoding
 
 OPEN_TIMEOUT_S = 60.0  # to open a URI; local files answer at once
@@ -31,6 +32,7 @@ _ARBITRARY_ORIGIN = {"mpegts", "mpeg"}
 _METADATA_OPTIONS: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
+_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
 _ATTACHED_PICTURE = 1024  # AV_DISPOSITION_ATTACHED_PIC: the cover of an audio file is no video
 
 av.logging.set_level(None)  # FFmpeg's own lines add nothing to our errors and would break progress displays
@@ -70,7 +72,7 @@ def open_container(source: str, hwaccel: HardwareDecoding = "none") -> Any:
 def _open(source: str, accelerator: dict[str, Any]) -> Any:
     address = _address(source)
     try:
-        return av.open(
+        container = av.open(
             address,
             **_METADATA_OPTIONS,
             timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
@@ -82,8 +84,14 @@ def _open(source: str, accelerator: dict[str, Any]) -> Any:
         if not isinstance(address, str):
             address.close()
         if isinstance(error, (av.error.FFmpegError, OSError, ValueError)):
-            raise BadVideo(f"{source}: cannot be opened as a video: {reason(error)}") from error
+            why = explanation(source) or f"{reason(error)}; play it, or copy or export it again"
+            raise BadVideo(f"{source}: cannot be opened as a video: {why}") from error
         raise
+    if not is_footage(container.format.name):
+        close_container(container)
+        why = explanation(source) or f"its format ({container.format.name}) is none that footage comes in"
+        raise NoVideoStream(f"{source}: holds no video stream: {why}; give a video of a face")
+    return container
 
 
 def close_container(container: Any) -> None:
@@ -116,7 +124,9 @@ def video_stream(container: Any, source: str) -> Any:
         if not int(getattr(stream.disposition, "value", stream.disposition)) & _ATTACHED_PICTURE
     ]
     if not streams:
-        held = ", ".join(sorted({stream.type for stream in container.streams})) or "an empty container"
+        others = {stream.type for stream in container.streams if stream.type != "video"}
+        covers = {"a cover picture"} if container.streams.video else set()
+        held = ", ".join([*sorted(others), *covers]) or "an empty container"
         raise NoVideoStream(f"{source}: holds no video stream, only {held}; give a video of a face")
     best = container.streams.best("video")
     stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
@@ -141,7 +151,7 @@ def pixel_aspect(stream: Any) -> Fraction:
 
 def time_origin(container: Any, stream: Any) -> Fraction:
     """The container time, seconds, that ranges count from: 0 but for clocks that start anywhere."""
-    if _formats(container) & _ARBITRARY_ORIGIN and stream.start_time is not None:
+    if formats(container) & _ARBITRARY_ORIGIN and stream.start_time is not None:
         return int(stream.start_time) * (as_fraction(stream.time_base) or Fraction(0))
     return Fraction(0)
 
@@ -151,22 +161,22 @@ def declared_frames(container: Any, stream: Any) -> int | None:
 
     In mp4 and mov these are what the edit list leaves, with those that are decoded only to be discarded.
     """
-    if "mov" in _formats(container):
+    if "mov" in formats(container):
         return len(getattr(stream, "index_entries", ())) or stream.frames or None
     return stream.frames or None
 
 
 def declared_end(container: Any, stream: Any) -> Fraction | None:
     """Seconds at which the container declares that its video ends, where that can be trusted; else None."""
-    formats = _formats(container)
+    names = formats(container)
     time_base = as_fraction(stream.time_base) or Fraction(0)
-    if "mov" in formats:
+    if "mov" in names:
         entries = getattr(stream, "index_entries", ())
         # Times in the index are decode times: the last one is never past the last pts.
         return int(entries[len(entries) - 1].timestamp) * time_base if len(entries) else None
-    if "avi" in formats and stream.frames:
+    if "avi" in names and stream.frames:
         return int(stream.start_time or 0) * time_base + int(stream.frames) / frame_rate(stream)
-    if "matroska" in formats:
+    if "matroska" in names:
         tag = _clock(stream.metadata.get("DURATION", ""))
         if tag is not None:
             return tag
@@ -191,9 +201,14 @@ def seconds(value: Fraction | None) -> str:
     return "an unknown time" if value is None else f"{float(value):.3f} s"
 
 
-def _formats(container: Any) -> set[str]:
+def formats(container: Any) -> set[str]:
     """FFmpeg's names of the format: ``mov,mp4,m4a,3gp,3g2,mj2`` is one."""
     return set(container.format.name.split(","))
+
+
+def jumps_in_time(container: Any) -> bool:
+    """True for formats whose clock may begin anew inside a file: transport streams and their like."""
+    return bool(int(container.format.flags) & _TS_DISCONT)
 
 
 def _address(source: str) -> Any:
@@ -207,6 +222,10 @@ def _address(source: str) -> Any:
     try:
         if not path.exists():
             raise BadVideo(f"{source}: there is no such file; check the path in the manifest")
+        if not path.is_file():
+            raise BadVideo(
+                f"{source}: is a pipe or a device, not a file: it cannot be read twice; record it to a file"
+            )
         if path.stat().st_size == 0:
             raise BadVideo(f"{source}: the file is empty; copy it again")
     except (OSError, ValueError) as error:

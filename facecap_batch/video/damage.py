@@ -1,11 +1,12 @@
 """Damage of a video: its signs are noted, or refused at the first.
 
 A damaged file may decode without a murmur, so three signs are looked for: errors of demuxer and decoder,
-frames that the decoder itself marks as corrupt after the first clean one, and time missing at the end
-against what the container promises. With ``damage="refuse"`` any of them raises `BadVideo` with the time;
-with ``damage="keep"`` whatever decodes is delivered and the signs are listed in the notes. Smaller
-differences in the frame count are always noted. Decoders of HEVC and VP9 conceal flipped bytes without a
-sign: of such a file only the counts can be compared.
+frames that the decoder itself marks as corrupt after the first clean one, and time missing at the end of a
+file that is not whole against what the container promises. With ``damage="refuse"`` any of them raises
+`BadVideo` with the time; with ``damage="keep"`` whatever decodes is delivered and the signs are listed in the
+notes. A last picture that alone is damaged is left out and noted by the decoder. Smaller differences in the
+frame count are always noted. Decoders of HEVC and VP9 conceal flipped bytes without a sign: of such a file
+only the counts can be compared.
 
 In: what demuxer and decoder report. Out: notes, or `BadVideo`.
 """
@@ -16,6 +17,7 @@ from fractions import Fraction
 
 from facecap_batch.errors import BadVideo
 from facecap_batch.video.container import seconds
+from facecap_batch.video.formats.completeness import is_whole
 from facecap_batch.video.options import Damage
 
 # Missing at the end of a file before it is called cut off: audio tails and rounding stay below.
@@ -42,6 +44,10 @@ class DamageLog:
         """Note `length_s` seconds without a frame: packets may be lost there without an error."""
         add_note(self.notes, f"no frames for {seconds(length_s)} at {seconds(at_s)}")
 
+    def note_steady(self, text: str) -> None:
+        """Note something that every part of the file shows alike, wherever decoding begins."""
+        add_note(self.notes, text)
+
     def damaged(
         self, what: str, at_s: Fraction | None, frame: int, cause: BaseException | None = None
     ) -> None:
@@ -57,7 +63,7 @@ class DamageLog:
             return
         raise BadVideo(
             f"{self.source}: damaged: {message}; copy or export the file again, repair it (for example "
-            "re-encode it), or allow damaged clips to keep what decodes"
+            "re-encode it), or keep what decodes of damaged clips (--keep-damaged)"
         ) from cause
 
     def check_end(self, end_s: Fraction, promised_s: Fraction, frame: int, last_s: Fraction) -> None:
@@ -70,11 +76,16 @@ class DamageLog:
             last_s: Seconds of the last decoded frame.
 
         Raises:
-            BadVideo: The file is cut off and damage is to be refused.
+            BadVideo: The file is cut off and damage is to be refused. A file whose own size says that
+                nothing is missing has promised too much, which is noted.
         """
-        if promised_s - end_s > max(CUT_OFF_S, CUT_OFF_SHARE * promised_s):
-            what = f"cut off: the container promises video to {seconds(promised_s)} but it ends"
-            self.damaged(what, last_s, frame)
+        if promised_s - end_s <= max(CUT_OFF_S, CUT_OFF_SHARE * promised_s):
+            return
+        what = f"the container promises video to {seconds(promised_s)} but it ends"
+        if is_whole(self.source):
+            self.note(f"{what} at {seconds(last_s)}, and the file is whole")
+        else:
+            self.damaged(f"cut off: {what}", last_s, frame)
 
     def check_count(self, promised: int, decoded: int) -> None:
         """Note where the container promises another number of frames than were decoded."""

@@ -8,7 +8,7 @@ out. What a damaged file comes to is decided in `damage`.
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -25,43 +25,37 @@ from facecap_batch.video.container import (
     declared_end,
     declared_frames,
     frame_rate,
+    jumps_in_time,
     open_container,
-    pixel_aspect,
     reason,
     seconds,
     time_origin,
     video_stream,
 )
 from facecap_batch.video.damage import DamageLog
+from facecap_batch.video.formats.recognition import without_frames
 from facecap_batch.video.frame import Frame
+from facecap_batch.video.info import VideoInfo
 from facecap_batch.video.options import Damage, HardwareDecoding, check_options
 from facecap_batch.video.orientation import Orientation, display_orientation
 from facecap_batch.video.scaling import FrameScalers
-from facecap_batch.video.square_pixels import ClipSize
+from facecap_batch.video.timing.continuity import runs_on
+from facecap_batch.video.timing.frame_times import FrameTimes, Stamps, decoding_order, read_stamps
+from facecap_batch.video.timing.packets import PacketStream
+from facecap_batch.video.views import Views
 
 # A hole in the timestamps this long is noted: packets may be lost there without any error.
 HOLE_S = Fraction(1, 2)
 # A seek that lands too late is retried this much earlier, then from the beginning of the file.
 SEEK_MARGINS_S = (Fraction(0), Fraction(3), Fraction(15))
 
-# A frame as the decoder leaves it, with its pts in units of the stream's time base.
-TimedFrame = tuple[int, av.VideoFrame]
+# A frame as the decoder leaves it: pts in units of the stream's time base, image, orientation.
+TimedFrame = tuple[int, av.VideoFrame, Orientation]
+Sign = tuple[str, Fraction | None, int, BaseException | None]  # as `DamageLog.damaged` takes it
 
 
-@dataclasses.dataclass(frozen=True)
-class VideoInfo:
-    """What a video's container declares, and what its first frame shows."""
-
-    source: str
-    width: int  # pixels, upright and square
-    height: int  # pixels, upright and square
-    fps: Fraction  # frames per second, the container's average rate
-    time_base: Fraction  # seconds per pts unit
-    orientation: Orientation  # as the file's display matrix wants it
-    codec: str
-    pixel_format: str
-    frames_declared: int | None  # None where the container declares none
-    end_s: Fraction | None  # seconds, container time, where the container declares that its video ends
+class _LastDamaged(Exception):
+    """The last picture is damaged: several threads lose the frames that they hold then."""
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -106,6 +100,7 @@ class Video:
         damage: Damage = "refuse",
         hwaccel: HardwareDecoding = "none",
         first_index: int = 0,
+        proven: bool = False,
     ) -> None:
         """Open `path` and decode to the first frame of the range.
 
@@ -118,6 +113,8 @@ class Video:
             damage: What happens to a damaged file.
             hwaccel: Whether the GPU decodes.
             first_index: Number of the first frame, for a piece of a clip.
+            proven: The caller has listed the file's packets: each has the time at which its frame is shown,
+                on one clock. Spares looking for that.
 
         Raises:
             BadVideo: The file cannot be opened, or no frame in the range decodes.
@@ -131,12 +128,13 @@ class Video:
         self._hwaccel = hwaccel
         self._damage = DamageLog(self.source, damage)
         self._scalers = FrameScalers()
+        self._proven = proven
         self._container: Any = None
-        self._discarded = 0  # packets that an edit list hides
         self._at_start = start is None
         self._ended_early = False  # stopped at `end`, not at the end of the file
         self._decoded = first_index
         self._last_pts: int | None = None
+        self._last_sign: Sign | None = None  # of damage in what may be the last picture
         try:
             self._open()
             origin = time_origin(self._container, self._stream)
@@ -175,12 +173,32 @@ class Video:
         Raises:
             BadVideo: At the first damage, unless it is to be kept.
         """
-        orientation = self.info.orientation
-        for pts, coded in self._timed_frames:
-            yield Frame(self._decoded, pts, coded, orientation, self._scalers)
+        for pts, coded, orientation in self._resumed():
+            if change := self._views.change(coded, orientation):
+                self._damage.note(f"{change} at {seconds(pts * self._time_base)}")
+            fitted = self._views.fitted(coded)
+            if self._separator is not None:
+                fitted = self._separator.separated(fitted)
+            yield Frame(self._decoded, pts, fitted, orientation, self._scalers)
             self._decoded += 1
             self._last_pts = pts
         self._check_end()
+
+    def _resumed(self) -> Iterator[TimedFrame]:
+        """The frames of the range; by one thread where several lost what they held."""
+        done = 0
+        try:
+            for timed in self._timed_frames:
+                yield timed
+                done += 1
+        except _LastDamaged:
+            yield from itertools.islice(self._from_start_by_one(), done, None)
+
+    def _from_start_by_one(self) -> Iterator[TimedFrame]:
+        """`_from_start`, again and decoded by one thread."""
+        self._thread_count = 1
+        self._reopen()
+        return self._from_start()
 
     # --- opening --------------------------------------------------------------------------------------------
 
@@ -195,24 +213,41 @@ class Video:
         context.thread_type = "FRAME" if threads > 1 else "SLICE"
         self._time_base = as_fraction(self._stream.time_base) or Fraction(1, 1000)
         self._fps = frame_rate(self._stream)
+        self._first_aspect = as_fraction(context.sample_aspect_ratio)
+        self._packets = self._new_packets()
+
+    def _new_packets(self) -> PacketStream:
+        return PacketStream(self._container, self._stream, self._damage)
+
+    def _read_stamps(self) -> Stamps:
+        """What the packets' time stamps mean; the container stands at its beginning before and after."""
+        try:
+            head = self._packets.head(timed=False)
+            if head and head[0].pts is None and head[0].dts is None:
+                head += self._packets.head(timed=True)
+        except (av.error.FFmpegError, OSError):
+            self._reopen()
+            return Stamps()
+        stamps = read_stamps(self._container, self._stream, head)
+        if stamps is None:
+            stamps = decoding_order(self._stream, head)
+            self._reopen()
+        return stamps
 
     def _from_first(self) -> Iterator[TimedFrame]:
         """Decode to the first frame of the range, fill in `info`, return all frames, the first included."""
         rest = self._from_start()
-        first = next(rest, None)
+        try:
+            first = next(rest, None)
+        except _LastDamaged:
+            rest = self._from_start_by_one()
+            first = next(rest, None)
+        declared = declared_frames(self._container, self._stream)
         if first is None:
-            declared = declared_frames(self._container, self._stream)
-            if self._start is None and self._end is None:
-                what = f"no frame can be decoded (the container declares {declared or 0})"
-            else:
-                what = f"no frame between {seconds(self._start)} and {seconds(self._end)}"
-            raise BadVideo(
-                f"{self.source}: {what}; check the file with a player and the range in the manifest"
-            )
-        coded = first[1]
-        orientation = display_orientation(coded)
-        size = ClipSize(coded, pixel_aspect(self._stream))
-        width, height = orientation.size(size.width, size.height)
+            raise BadVideo(without_frames(self.source, self._stream, declared, self._start, self._end))
+        _, coded, orientation = first
+        self._views = Views(self._stream, self._first_aspect, coded)
+        width, height = orientation.size(*self._views.size)
         self.info = VideoInfo(
             source=self.source,
             width=width,
@@ -222,83 +257,80 @@ class Video:
             orientation=orientation,
             codec=self._stream.codec_context.name,
             pixel_format=coded.format.name,
-            frames_declared=declared_frames(self._container, self._stream),
+            frames_declared=declared,
             end_s=declared_end(self._container, self._stream),
         )
-        return self._in_one_size(_chain(first, rest), size)
-
-    def _in_one_size(self, frames: Iterator[TimedFrame], size: ClipSize) -> Iterator[TimedFrame]:
-        for pts, coded in frames:
-            if not size.is_coded_size(coded):
-                self._damage.note(f"the picture changes size at {seconds(pts * self._time_base)}")
-            fitted = size.fitted(coded)
-            yield pts, fitted if self._separator is None else self._separator.separated(fitted)
+        return _chain(first, rest)
 
     # --- decoding -------------------------------------------------------------------------------------------
 
     def _from_start(self) -> Iterator[TimedFrame]:
         """All frames from `start` on; seeks where that helps, else decodes from the beginning."""
+        stamps = Stamps() if self._proven else self._read_stamps()
         if self._start is None:
-            yield from self._in_range(self._timed(self._decode_all()))
+            yield from self._in_range(self._timed(stamps))
             return
-        for margin in SEEK_MARGINS_S:
+        for margin in SEEK_MARGINS_S if self._seeks_well(stamps) else ():
             seek_to = self._start - margin
             if seek_to <= 0 or not self._seek(int(seek_to / self._time_base)):
                 break
-            frames = self._timed(self._decode_all())
+            frames = self._timed(Stamps())
             first = next(frames, None)
-            if first is not None and first[0] * self._time_base <= self._start:
+            if first is not None and self._times.certain and first[0] * self._time_base <= self._start:
                 yield from self._in_range(_chain(first, frames))
                 return
         self._reopen()
-        yield from self._in_range(self._timed(self._decode_all()))
+        yield from self._in_range(self._timed(stamps))
+
+    def _seeks_well(self, stamps: Stamps) -> bool:
+        """True where a time leads to one frame, whichever frames come before it."""
+        if self._proven or not stamps.can_seek:
+            return self._proven
+        return not jumps_in_time(self._container) or runs_on(self.source)
 
     def _seek(self, pts: int) -> bool:
         try:
             self._container.seek(pts, stream=self._stream, backward=True, any_frame=False)
         except (av.error.FFmpegError, OSError):
             return False
+        self._packets = self._new_packets()
         return True
 
     def _reopen(self) -> None:
         self.close()
-        self._discarded = 0
         self._open()
 
     def _in_range(self, frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
-        for pts, coded in frames:
+        for pts, coded, orientation in frames:
             time = pts * self._time_base
             if self._end is not None and time >= self._end:
                 self._ended_early = True
                 return
             if self._start is None or time >= self._start:
-                yield pts, coded
+                yield pts, coded, orientation
 
-    def _timed(self, frames: Iterator[av.VideoFrame]) -> Iterator[TimedFrame]:
-        """Every frame with a pts; one that has none follows its predecessor by the average step."""
-        step = 1 / (self._fps * self._time_base)
-        expected: Fraction | None = None
+    def _timed(self, stamps: Stamps) -> Iterator[TimedFrame]:
+        """Every frame from where the container stands, with its pts."""
+        self._times = FrameTimes(stamps, 1 / (self._fps * self._time_base), self._damage)
         previous: int | None = None
-        for coded in frames:
-            pts = coded.pts
-            if pts is None:
-                self._damage.note("some frames have no timestamp; they are placed by the average rate")
-                expected = Fraction(0) if expected is None else expected
-                pts = round(expected)
-                expected += step
-            else:
-                expected = pts + step
+        orientation = Orientation()
+        for coded in self._decode_all():
+            pts = self._times.of(coded)
             if previous is not None and pts <= previous:
                 self._damage.note(f"timestamps do not rise at {seconds(pts * self._time_base)}")
             elif previous is not None and (pts - previous) * self._time_base > max(HOLE_S, 5 / self._fps):
                 self._damage.note_hole((pts - previous) * self._time_base, previous * self._time_base)
             previous = pts
-            yield pts, coded
+            own = display_orientation(coded)
+            if coded.key_frame or own != Orientation():  # it holds until the next keyframe
+                orientation = own
+            yield pts, coded, orientation
 
     def _decode_all(self) -> Iterator[av.VideoFrame]:
         """Frames from where the container stands to its end."""
         clean = False
-        packets = self._container.demux(self._stream)
+        self._last_sign = None
+        packets = iter(self._packets)
         while True:
             try:
                 packet = next(packets, None)
@@ -306,28 +338,49 @@ class Video:
                 self._damaged(f"reading fails: {reason(error)}", error)
                 return
             if packet is None:
-                return
-            self._discarded += bool(getattr(packet, "is_discard", False))
+                break
+            if packet.size and self._last_sign is not None:
+                self._damage.damaged(*self._last_sign)  # more follows: it was not the last picture
+            self._times.sent(packet)
             try:
                 frames = packet.decode()
             except EOFError:
-                return
+                break
             except (av.error.FFmpegError, OSError, ValueError) as error:
-                if clean or not packet.size:
-                    self._damaged(f"decoding fails: {reason(error)}", error)
+                if clean:
+                    self._perhaps_last(f"decoding fails: {reason(error)}", error)
                 continue  # before the first whole frame: a stream cut into, or the range's lead-in
             for coded in frames:
                 if not coded.is_corrupt:
                     clean = True
-                elif clean:
-                    self._damaged("the decoder marks a picture as damaged", None, coded.pts)
+                elif clean and self._perhaps_last("the decoder marks a picture as damaged", None, coded.pts):
+                    continue
                 yield coded
+        if self._times.last_unshown and self._stream.codec_context.thread_count > 1:
+            raise _LastDamaged
+        if self._last_sign is not None:
+            if not self._times.only_last_unshown:
+                self._damage.damaged(*self._last_sign)
+            self._damage.note(f"the last picture is damaged and left out: {self._last_sign[0]}")
 
     # --- damage ---------------------------------------------------------------------------------------------
 
     def _damaged(self, what: str, cause: BaseException | None, pts: int | None = None) -> None:
+        self._damage.damaged(*self._sign(what, cause, pts))
+
+    def _perhaps_last(self, what: str, cause: BaseException | None, pts: int | None = None) -> bool:
+        """Note damage that is to be kept. Else wait for what follows and return True: a last picture that is
+        damaged is left out."""
+        sign = self._sign(what, cause, pts)
+        if self._damage.damage == "keep" or self._last_sign is not None:
+            self._damage.damaged(*sign)
+            return False
+        self._last_sign = sign
+        return True
+
+    def _sign(self, what: str, cause: BaseException | None, pts: int | None) -> Sign:
         pts = pts if pts is not None else self._last_pts
-        self._damage.damaged(what, None if pts is None else pts * self._time_base, self._decoded, cause)
+        return what, None if pts is None else pts * self._time_base, self._decoded, cause
 
     def _check_end(self) -> None:
         """Compare what was decoded with what the container promises, where the file's end was reached."""
@@ -335,9 +388,11 @@ class Video:
             return
         if self.info.end_s is not None and self._last_pts is not None:
             last_s = self._last_pts * self._time_base
-            self._damage.check_end(last_s + 1 / self._fps, self.info.end_s, self._decoded, last_s)
+            end_s = max(last_s + 1 / self._fps, self._packets.shown_until or last_s)
+            self._damage.check_end(end_s, self.info.end_s, self._decoded, last_s)
         if self._at_start and self.info.frames_declared is not None:
-            self._damage.check_count(self.info.frames_declared - self._discarded, self._decoded)
+            hidden = self._packets.hidden + self._packets.empty
+            self._damage.check_count(self.info.frames_declared - hidden, self._decoded)
 
 
 def _chain(first: TimedFrame, rest: Iterator[TimedFrame]) -> Iterator[TimedFrame]:

@@ -71,6 +71,11 @@ class Frame:
             return self
         return Frame(self.index, self.pts, self._coded, self._orientation.rotated(degrees), self._scalers)
 
+    @property
+    def view(self) -> tuple[int, int, Orientation]:
+        """What the pixels of the upright image mean: boxes in frames of another view cannot be compared."""
+        return self.width, self.height, self._orientation
+
     def rgb(self) -> np.ndarray:
         """The whole upright image: uint8 [height, width, 3] RGB, a new array."""
         return self._orientation.apply(self._whole_coded_rgb())

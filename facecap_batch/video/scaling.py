@@ -23,6 +23,15 @@ class Scaler:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
+    def resized(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+        """`frame` in another size, pixels, in its own pixel format; in RGB where swscale reads that format
+        and cannot write it (palettes)."""
+        pixel_format = "rgb24" if frame.format.has_palette else frame.format.name
+        try:
+            return self.reformat(frame, width, height, pixel_format)
+        except (av.error.FFmpegError, ValueError):
+            return av.VideoFrame.from_ndarray(self.rgb(frame, width, height), format="rgb24")
+
     def reformat(
         self,
         frame: av.VideoFrame,

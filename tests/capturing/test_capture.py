@@ -88,6 +88,9 @@ def test_times_are_the_containers(kind: str, tmp_path: Path) -> None:
     assert table.info.variable_rate == (kind in ("variable", "matroska"))
 
 
+JITTERED = [3000 * k + int(np.random.default_rng(k).integers(-90, 90)) for k in range(40)]
+
+
 @pytest.mark.parametrize(
     ("said", "time_base", "pts", "rate"),
     [
@@ -95,7 +98,13 @@ def test_times_are_the_containers(kind: str, tmp_path: Path) -> None:
         ("30000/1001", "1/1000", [round(n * 1001 / 30) for n in range(300)], "30000/1001"),  # rounded steps
         ("30", "1/1000", [0, 33, 66], "30"),  # too short to contradict
         ("25", "1/1000", [7], "25"),
-        ("27", "1/1000", [0, 17, 50, 200, 230], "27"),  # variable: the average stands
+        ("27", "1/1000", [0, 17, 50, 200, 230], "27"),  # no usual step: the average stands
+        ("15/13", "1/90000", [3000 * k + 1_800_000 * (k > 11) for k in range(24)], "30"),  # a pause
+        ("720/23", "1/90000", [*JITTERED, JITTERED[-1]], "30"),  # an odd last frame
+        ("25", "1/90000", [round(k * 90_000 / 29.97) + k % 3 * 40 for k in range(900)], "30000/1001"),
+        ("1", "1/1000", [33 * k + 5000 * (k > 60) for k in range(90)], "30"),
+        ("20", "1/1000", [round(k * 1000 / 24) for k in range(400) if k % 7], "24"),  # dropped frames
+        ("20", "1/90000", [4000 * k + 900 * (k > 9) for k in range(30)], "45/2"),  # no standard rate
     ],
 )
 def test_the_rate_is_that_of_the_frames(
@@ -290,3 +299,21 @@ def test_real_clips_have_one_row_per_frame(footage: Callable[[str], Path], rando
     path = footage("intel_asl_no.mkv")
     table = FaceCapture(*engines).capture(Clip("clip", str(path)))
     assert table.pts.tolist() == videos.container_pts(path)
+
+
+def test_a_picture_that_changes_its_shape(tmp_path: Path) -> None:
+    """A phone is turned in a call: boxes and head are those of the upright picture of the moment."""
+    halves = []
+    for number, (width, height) in enumerate([(WIDTH, HEIGHT), (HEIGHT, WIDTH)]):
+        frames = [scene(width, height, (width / 2 + k / 3, height / 2, 24)) for k in range(36)]
+        pts = [36 * number + k for k in range(36)]
+        path = tmp_path / f"{number}.ts"
+        halves.append(write_video(path, frames, pts=pts, options={"bf": "0"}))
+    table = taken(videos.joined(tmp_path / "turned.ts", *halves))
+    alone = [taken(half) for half in halves]
+    assert len(table) == 72 and table.face_found.all()
+    assert (table.info.width, table.info.height) == (WIDTH, HEIGHT)
+    for column in ("box", "head", "coefficients"):
+        parts = np.concatenate([getattr(one, column) for one in alone])
+        np.testing.assert_allclose(getattr(table, column), parts, atol=1e-6)
+    assert f"the picture changes its shape to {HEIGHT}x{WIDTH}" in table.metadata["notes"]

@@ -7,6 +7,7 @@ import itertools
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -248,6 +249,65 @@ def test_what_cannot_be_cut_stays_whole(tmp_path: Path) -> None:
     assert cuts_of(tmp_path / "nowhere.mp4") is None
     raw = write_video(tmp_path / "raw.h264", pictures(), **CLOSED)  # type: ignore[arg-type]
     assert cuts_of(raw) is None  # packets without times
+
+
+def odd(kind: str, folder: Path) -> Path:
+    """A long file of a kind whose times or shapes change on the way."""
+    closed: dict[str, object] = {**CLOSED}
+    if kind == "b-frames in avi":
+        return write_video(folder / "clip.avi", pictures(), **closed)  # type: ignore[arg-type]
+    source = write_video(folder / "source.mp4", pictures(), **closed)  # type: ignore[arg-type]
+    if kind == "times of decoding":
+
+        def in_decoding_order(number: int, packet: av.Packet) -> None:
+            packet.pts = packet.dts = round(number / (30 * packet.time_base))
+
+        return videos.remux(source, folder / "clip.mkv", in_decoding_order)
+    if kind == "last picture damaged":
+        data = bytearray(source.read_bytes())
+        with av.open(str(source)) as container:
+            position, size = max((p.pos, p.size) for p in container.demux(video=0) if p.size)
+        data[position + 8 : position + size] = bytes(size - 8)
+        source.write_bytes(data)
+        return source
+    first = videos.remux(source, folder / "first.ts", lambda number, packet: None)
+    if kind == "joined":
+        return videos.joined(folder / "joined.ts", first, first)
+    sideways = [np.ascontiguousarray(np.rot90(image)) for image in pictures()]
+    pts = list(range(COUNT, 2 * COUNT))
+    turned = write_video(folder / "second.ts", sideways, pts=pts, **closed)  # type: ignore[arg-type]
+    return videos.joined(folder / "turned.ts", first, turned)
+
+
+@pytest.mark.parametrize("part", [False, True], ids=["whole", "range"])
+@pytest.mark.parametrize(
+    "kind", ["b-frames in avi", "times of decoding", "last picture damaged", "joined", "shape changes"]
+)
+def test_odd_files_end_as_they_would_uncut(kind: str, part: bool, tmp_path: Path) -> None:
+    """They stay in one piece, or their segments are not joined: `runs` then captures them in one piece."""
+    clip = Clip("clip", str(odd(kind, tmp_path)), start=Fraction(1) if part else None)
+    capture = disc_capture()
+    whole = capture.capture(clip)
+    assert whole.metadata["notes"] and (np.diff(whole.pts) > 0).all()
+    plan = capture.plan_segments(clip, SEGMENT_S, "key")
+    if plan is None:
+        return
+    results = [capture.capture_segment(clip, plan, segment) for segment in plan.segments]
+    with pytest.raises(CannotJoin):
+        capture.join(clip, plan, results)
+
+
+def test_empty_samples_do_not_keep_a_clip_in_one_piece(tmp_path: Path) -> None:
+    path = write_video(
+        tmp_path / "clip.mov",
+        pictures(),
+        codec="mjpeg",
+        pixel_format="yuvj420p",
+        audio_seconds=COUNT / 30,  # one sample a chunk: emptying one moves no other
+    )
+    videos.empty_sample(path, 100)
+    captured = assert_cuts_are_invisible(Clip("clip", str(path)))
+    assert len(captured.table) == COUNT - 1 and len(captured.plan.segments) >= 3
 
 
 def test_segments_that_do_not_fit_are_not_joined(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ encodes frames with any codec, rate, timestamps and pixel format; `rotate`, `tri
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 
 from facecap_batch.video.decoder import decode
 
@@ -135,6 +136,52 @@ def trim(path: Path, units: int) -> None:
     duration, media_time = struct.unpack(">Ii", data[place + 8 : place + 16])
     data[place + 8 : place + 16] = struct.pack(">Ii", duration, media_time + units)
     path.write_bytes(data)
+
+
+def remux(source: Path, target: Path, change: Callable[[int, av.Packet], object]) -> Path:
+    """Copy the video packets of a file into another container; `change` may alter each, by its number."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as written:
+        stream = read.streams.video[0]
+        copy = written.add_stream_from_template(stream)
+        packets = (packet for packet in read.demux(stream) if packet.size)
+        for number, packet in enumerate(packets):
+            change(number, packet)
+            packet.stream = copy
+            written.mux(packet)
+    return target
+
+
+def empty_sample(path: Path, number: int) -> None:
+    """Set the size of one sample of a mov to 0, in its table of sizes (ISO 14496-12, stsz)."""
+    with av.open(str(path)) as container:
+        sizes = [packet.size for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    table = data.index(b"stsz") + 16
+    place = table + 4 * number
+    assert int.from_bytes(data[place : place + 4], "big") == sizes[number]
+    data[place : place + 4] = bytes(4)
+    path.write_bytes(data)
+
+
+def announce_rotation(source: Path, target: Path, degrees: int) -> Path:
+    """Copy an H.264 video with messages in its stream that a player must turn it by `degrees`
+    counterclockwise."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as written:
+        stream = read.streams.video[0]
+        copy = written.add_stream_from_template(stream)
+        messages = f"h264_metadata=display_orientation=insert:rotate={degrees}"
+        announced = BitStreamFilterContext(messages, stream)
+        for packet in read.demux(stream):
+            for filtered in announced.filter(packet if packet.size else None):
+                filtered.stream = copy
+                written.mux(filtered)
+    return target
+
+
+def joined(target: Path, *parts: Path) -> Path:
+    """Files one behind the other, byte by byte, as recorders and `cat` join transport streams."""
+    target.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return target
 
 
 def truncate(source: Path, target: Path, share: float = 0.6) -> Path:

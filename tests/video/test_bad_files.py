@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from pathlib import Path
 
+import av
 import pytest
 
 from facecap_batch.errors import BadVideo, NoVideoStream
 from facecap_batch.video.decoder import Video, decode, probe
+from facecap_batch.video.formats.recognition import is_footage
 from tests.support import videos
 from tests.support.videos import number_of, numbers, write_video
 
@@ -31,6 +35,150 @@ def test_what_is_no_video_says_so(tmp_path: Path) -> None:
         with pytest.raises(BadVideo, match=words) as caught:
             Video(tmp_path / name)
         assert str(tmp_path) in str(caught.value)
+
+
+NO_VIDEOS = {
+    "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n",
+    "a web page": b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>\n" * 20,
+    "a text file": b"take one, take two\n" * 50,
+    "a ZIP archive": b"PK\x03\x04" + bytes(range(200)),
+    "a PDF document": b"%PDF-1.7\n" + bytes(200),
+}
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".txt", ".mkv"])
+@pytest.mark.parametrize("what", NO_VIDEOS)
+def test_what_is_something_else_is_named(what: str, suffix: str, tmp_path: Path) -> None:
+    """Also where FFmpeg would paint the text of it."""
+    path = tmp_path / f"clip{suffix}"
+    path.write_bytes(NO_VIDEOS[what])
+    with pytest.raises(BadVideo, match=what) as caught:
+        Video(path)
+    assert str(path) in str(caught.value)
+
+
+def test_formats_that_are_no_footage_are_refused(tmp_path: Path) -> None:
+    """FFmpeg opens text files, lists of files and subtitles as videos."""
+    write_video(tmp_path / "clip.mp4", 3)
+    lists = tmp_path / "list.ffconcat"
+    lists.write_text("ffconcat version 1.0\nfile clip.mp4\n")
+    drawn = tmp_path / "drawn.ans"
+    drawn.write_bytes(b"\x1b[31mred\x1b[0m and \x80\x81 more\r\n" * 40)
+    for path in (lists, drawn):
+        with pytest.raises(NoVideoStream, match="holds no video stream"):
+            Video(path)
+    for name in ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "jpeg_pipe", "mpegts", "asf", "mxf", "rtsp"):
+        assert is_footage(name)
+    for name in ("tty", "concat", "lavfi", "srt", "mp3", "xbin", "smk"):
+        assert not is_footage(name)
+
+
+def test_a_recording_that_was_never_closed(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.mp4", 30)
+    data = whole.read_bytes()
+    path = tmp_path / "open.mp4"
+    path.write_bytes(data[: data.rindex(b"moov") - 4])
+    with pytest.raises(BadVideo, match=r"never closed.*moov.*untrunc"):
+        Video(path)
+
+
+def test_encrypted_pictures_are_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "secret.mp4"
+    key = {
+        "encryption_scheme": "cenc-aes-ctr",
+        "encryption_key": "00112233445566778899aabbccddeeff",
+        "encryption_kid": "00112233445566778899aabbccddeeff",
+    }
+    write_video(path, 30, container_options=key, options={"bf": "0"})
+    for threads in (1, 3):
+        with pytest.raises(BadVideo, match="pictures are encrypted"):
+            list(decode(path, thread_count=threads))
+
+
+def test_an_animated_webp_is_called_so(tmp_path: Path) -> None:
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes([2, 0, 0, 0, 63, 0, 0, 63, 0, 0])
+    body += b"ANIM" + struct.pack("<I", 6) + bytes(6) + b"ANMF" + struct.pack("<I", 24) + bytes(24)
+    path = tmp_path / "moving.webp"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    with pytest.raises(BadVideo, match="an animated WebP"):
+        Video(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_or_a_device_is_no_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(BadVideo, match="is a pipe or a device"):
+            Video(path)
+
+
+def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+    """An mp3 with the cover of its album (ID3v2, APIC)."""
+    sound = tmp_path / "sound.mp3"
+    with av.open(str(sound), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=44100, layout="stereo")
+        for block in range(20):
+            frame = av.AudioFrame(format="fltp", layout="stereo", samples=1152)
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.sample_rate, frame.pts = 44100, block * 1152
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    movie = write_video(tmp_path / "cover.mkv", 1, codec="mjpeg", pixel_format="yuvj420p")
+    with av.open(str(movie)) as container:
+        picture = bytes(next(packet for packet in container.demux(video=0) if packet.size))
+    content = b"\0image/jpeg\0\x03\0" + picture
+    frame_head = b"APIC" + struct.pack(">I", len(content)) + bytes(2)
+    size = len(frame_head) + len(content)
+    syncsafe = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+    data = sound.read_bytes()
+    data = data[data.index(b"\xff\xfb") :]
+    # Under the name of a video; mp4 and m4a carry their covers in the same way.
+    path = tmp_path / "song.mp4"
+    path.write_bytes(b"ID3\x03\0\0" + syncsafe + frame_head + content + data)
+    with pytest.raises(NoVideoStream, match="holds no video stream"):
+        probe(path)
+
+
+LAST = [
+    ("clip.mp4", "libx264", {"bf": "0"}),
+    ("b.mp4", "libx264", {"g": "10"}),
+    ("clip.avi", "mjpeg", {}),
+    ("clip.mov", "mjpeg", {}),
+    ("mpeg4.avi", "mpeg4", {}),
+    ("clip.mkv", "mjpeg", {}),
+]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("name", "codec", "options"), LAST)
+def test_a_last_picture_that_is_damaged_is_left_out(
+    name: str, codec: str, options: dict[str, str], threads: int, tmp_path: Path
+) -> None:
+    """A recorder that lost power; damage in the middle is refused all the same."""
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = write_video(tmp_path / name, 30, codec=codec, pixel_format=pixels, options=options)
+    with av.open(str(path)) as container:
+        packets = [
+            (packet.pos, packet.size, packet.pts) for packet in container.demux(video=0) if packet.size
+        ]
+    data = path.read_bytes()
+
+    def zeroed(number: int) -> Path:
+        position, size, _ = packets[number]
+        head = 16 if name.endswith("mkv") else 8
+        damaged = tmp_path / f"{number}-{name}"
+        damaged.write_bytes(data[: position + head] + bytes(size - head) + data[position + size :])
+        return damaged
+
+    with Video(zeroed(-1), thread_count=threads) as video:
+        shown = [number_of(frame.rgb()) for frame in video.frames()]
+        assert any("the last picture is damaged and left out" in note for note in video.notes)
+    lost = 28 if name == "b.mp4" else 29
+    assert shown == [number for number in range(30) if number != lost]
+    with pytest.raises(BadVideo, match=r"damaged: .*--keep-damaged"):
+        list(decode(zeroed(15), thread_count=threads))
 
 
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:

@@ -26,8 +26,18 @@ import numpy as np
 from facecap_batch.capturing.segments.plan import Segment
 from facecap_batch.capturing.tracker import LOOKAHEAD, MAX_MISSED
 from facecap_batch.clip import Clip
-from facecap_batch.video.container import as_fraction, declared_frames, opened, time_origin, video_stream
+from facecap_batch.video.container import (
+    as_fraction,
+    declared_frames,
+    jumps_in_time,
+    opened,
+    time_origin,
+    video_stream,
+)
+from facecap_batch.video.damage import DamageLog
 from facecap_batch.video.decoder import SEEK_MARGINS_S
+from facecap_batch.video.timing.continuity import runs_on
+from facecap_batch.video.timing.packets import PacketStream
 
 # Detections in the preroll, before a segment's core frames. A track whose face is missed longer has ended,
 # and boxes are smoothed over their neighbours: with these the tracker nearly always agrees with the tracker
@@ -82,13 +92,21 @@ def packet_times(clip: Clip, progress: Callable[[int], None] | None = None) -> P
         end = None if clip.end is None else math.ceil((clip.end + origin) / time_base)
         pts: list[int] = []
         keyframes: list[int] = []
-        hidden = 0
+        ranged = first is not None or end is not None
+        if ranged and jumps_in_time(container) and not runs_on(clip.path):
+            return None
+        _seek_before(container, stream, first, time_base)
+        packets = PacketStream(container, stream, DamageLog(clip.path, "keep"))
         try:
-            for packet in _packets(container, stream, first, end, time_base):
+            for packet in packets:
+                # No packet is shown before it is decoded: none that follows is shown before `end`.
+                if end is not None and packet.dts is not None and packet.dts >= end:
+                    break
                 if progress is not None and len(pts) % PROGRESS_EVERY == 0:
                     progress(0)
-                if packet.is_discard:  # an edit list hides it
-                    hidden += 1
+                if packets.joins:
+                    return None
+                if packet.is_discard or not packet.size:  # an edit list hides it, or it marks the end
                     continue
                 if packet.pts is None or packet.is_corrupt:
                     return None
@@ -97,9 +115,10 @@ def packet_times(clip: Clip, progress: Callable[[int], None] | None = None) -> P
                     keyframes.append(packet.pts)
         except (av.error.FFmpegError, OSError):
             return None
-        declared = declared_frames(container, stream) if first is None and end is None else None
+        declared = None if ranged else declared_frames(container, stream)
+        unshown = packets.hidden + packets.empty
     shown = np.unique(np.array(pts, np.int64))
-    if len(shown) != len(pts) or declared not in (None, len(pts) + hidden):
+    if len(shown) != len(pts) or declared not in (None, len(pts) + unshown):
         return None
     if first is not None:
         shown = shown[shown >= first]
@@ -108,19 +127,11 @@ def packet_times(clip: Clip, progress: Callable[[int], None] | None = None) -> P
     return PacketTimes(shown, np.intersect1d(shown, np.array(keyframes, np.int64)), time_base, origin)
 
 
-def _packets(
-    container: Any, stream: Any, first: int | None, end: int | None, time_base: Fraction
-) -> Iterator[Any]:
-    """The packets of the frames from pts `first` to pts `end`, and some around them."""
+def _seek_before(container: Any, stream: Any, first: int | None, time_base: Fraction) -> None:
+    """Seek to some packets before those of the frame with pts `first`; None: the container's beginning."""
     seek_to = 0 if first is None else first - int(LIST_EARLIER_S / time_base)
     if seek_to > 0:
         container.seek(seek_to, stream=stream, backward=True, any_frame=False)
-    for packet in container.demux(stream):
-        # No packet is shown before it is decoded: none that follows is shown before `end`.
-        if end is not None and packet.dts is not None and packet.dts >= end:
-            return
-        if packet.size:  # the last one, which marks the end, has none
-            yield packet
 
 
 def cut(clip: Clip, times: PacketTimes, detect_every: int, segment_s: float) -> tuple[Segment, ...]:

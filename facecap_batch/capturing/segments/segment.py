@@ -89,6 +89,8 @@ class _SegmentRecorder:
     def result(self, video: Video, capture_pass: CapturePass, backends: tuple[str, str]) -> SegmentResult:
         """Everything that was found, once the pass has run through `video`."""
         faces = [(at, face) for at, (_, found) in enumerate(self._detected) for face in found]
+        if not video.steady:  # it will not be joined, and its samples may have several shapes
+            self._samples = []
         best = [max(sample.faces, key=lambda face: face.score, default=None) for _, sample in self._samples]
         images = [sample.image for _, sample in self._samples]
         return SegmentResult(

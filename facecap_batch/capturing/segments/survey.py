@@ -47,6 +47,8 @@ def plan_segments(
             return None
         with context.open_video(clip) as video:
             detect_every, rotation, known = _first_look(context, video)
+            if not video.steady:
+                return None
         segments = cut(clip, times, detect_every, segment_s)
     except BadVideo:
         return None

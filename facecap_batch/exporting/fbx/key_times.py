@@ -47,7 +47,8 @@ def time_mode(rate: Fraction) -> int:
 
 
 def frame_rate(table: CoefficientTable) -> Fraction:
-    """The rate that tools show the take at: the clip's own, a whole number where the clip has no frame grid.
+    """The rate that tools show the take at: the clip's own, a standard or whole one where the clip has no
+    frame grid.
 
     Keys of a variable-rate clip stand at their own times under any rate; Blender's Python importer, however,
     drops the fraction of a custom rate and would play the take slower or faster by it.
@@ -55,7 +56,7 @@ def frame_rate(table: CoefficientTable) -> Fraction:
     if table.info.fps <= 0:
         return FALLBACK_RATE
     if table.info.variable_rate:
-        return Fraction(max(1, round(table.info.fps)))
+        return standard_rate(table.info.fps) or Fraction(max(1, round(table.info.fps)))
     return table.info.fps
 
 
