@@ -56,8 +56,9 @@ def run(
         require_certificate: Use only backends that `verify` has certified.
         settings: Of the captures; None: the defaults, with decode threads that suit the workers.
         solve: Settings of the solve; None: the defaults.
-        workers: Processes; None: as many as CPUs (or shares of GPUs) and memory allow.
-        ray_address: Of a cluster; None: a Ray of this machine is started and stopped.
+        workers: Processes; None: one for a small job, else as many as CPUs (or shares of GPUs) and memory
+            allow. One needs no Ray.
+        ray_address: Of a cluster; None: unless the job is small a Ray of this machine is started and stopped.
         cpus_per_worker: None: one, or with a share of a GPU one per decode thread.
         gpus_per_worker: Share of a GPU for each worker, 0..1 or whole ones.
         segment_s: Longer clips are cut into segments of about this many seconds; 0: never.

@@ -75,7 +75,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Number of workers. Default: one per CPU.",
+        help="Number of workers. Default: one for a small job, which needs no Ray; else one per CPU.",
         show_default=False,
         rich_help_panel=WORK_PANEL,
     ),
@@ -84,7 +84,7 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Ray cluster to use: host:6379, auto or ray://…. Default: a local Ray, started for the run.",
+        help="Ray cluster to use: host:6379, auto or ray://…. Default: a local Ray, none for a small job.",
         show_default=False,
         rich_help_panel=WORK_PANEL,
     ),
