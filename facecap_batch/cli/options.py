@@ -13,6 +13,7 @@ import typer
 from facecap_batch.cli.choices import Backend, Hwaccel, choice_option
 from facecap_batch.cli.completion import clip_ids, engine_sets
 
+FOOTAGE_PANEL = "Footage"
 ENGINES_PANEL = "Engines"
 WORK_PANEL = "Where and how the work is done"
 CAPTURE_PANEL = "Capture"

@@ -68,6 +68,7 @@ class RunSummary:
     work_s: float  # seconds from the first ready worker to the last record
     elapsed_s: float  # seconds, everything included
     interrupted: bool = False
+    no_face: tuple[str, ...] = ()  # the clips that `without_face` counts, by name
 
     @property
     def exit_code(self) -> int:
@@ -268,6 +269,7 @@ class Run:
     def _summary(self, interrupted: bool = False) -> RunSummary:
         records = self._records.by_clip
         kept = self._plan.kept
+        no_face = self._records.without_face()
         own = [record for clip_id, record in records.items() if record is not kept.get(clip_id)]
         return RunSummary(
             clips=len(self._manifest.clips),
@@ -279,12 +281,13 @@ class Run:
                 for clip_id, record in kept.items()
                 if record.status == DONE and record is records.get(clip_id)
             ),
-            without_face=self._records.without_face(),
+            without_face=len(no_face),
             frames=sum(record.frames for record in own),
             video_s=sum(record.seconds for record in own),
             work_s=self._work_s,
             elapsed_s=time.monotonic() - self._started_s,
             interrupted=interrupted,
+            no_face=no_face,
         )
 
 
