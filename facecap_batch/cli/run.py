@@ -98,7 +98,7 @@ def run(
     footage: Annotated[
         list[str],
         typer.Argument(
-            metavar="FOOTAGE...",
+            metavar="FOOTAGE",
             help="Videos, images, folders, globs, image sequences (shot.%04d.png), URIs; or a manifest: CSV, "
             "Parquet or JSON Lines with a `path` column.",
             show_default=False,
@@ -214,8 +214,8 @@ def run(
 ) -> None:
     """Turn FOOTAGE into animation.
 
-    What ends in .csv, .parquet or .jsonl is a manifest, everything else footage. A rerun does only what is
-    missing, changed or failed.
+    What ends in .csv, .parquet or .jsonl is a manifest, everything else footage.
+    A rerun does only what is missing, changed or failed.
 
     Exit code: 0 all clips done, 1 some failed, 2 the command or the manifest is wrong,
     130 interrupted (the same command continues).
