@@ -117,21 +117,16 @@ def _find(name: str, located: str, options: SearchOptions) -> Iterator[Footage]:
     if is_uri(located):
         return iter(_remote(name, located, options))
     located = os.path.normpath(located)
-    if Path(located).is_file() or _is_special(located):
-        return iter([Footage(located)])
     if Path(located).is_dir():
         return iter(_in_folder(name, located, options))
+    if Path(located).exists():  # also a device or a pipe: opening it says what is wrong with it
+        return iter([Footage(located)])
     sequence = _sequence(located, options)
     if sequence is not None:
         return iter(_images_of(name, sequence, options))
     if is_glob(name):
         return iter(_matching(name, located, options))
     raise NoFootage(f"{name}: there is no such file or folder; check the path, or give a glob in quotes")
-
-
-def _is_special(path: str) -> bool:
-    """A device or a pipe: opening it says what is wrong with it."""
-    return Path(path).exists() and not Path(path).is_dir()
 
 
 def _sequence(located: str, options: SearchOptions) -> ImageSequence | None:
