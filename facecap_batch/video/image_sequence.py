@@ -35,6 +35,7 @@ class ImagePacket:
 
     is_discard = is_corrupt = False
     is_keyframe = True
+    duration = 1  # images
 
     def __init__(self, container: ImageContainer, position: int) -> None:
         """`position` of the image in the sequence; that of its end makes the packet which marks it."""
@@ -42,6 +43,10 @@ class ImagePacket:
         self._position = position
         self.pts = self.dts = container.pts_of(position)  # images since the first one
         self.size = container.size_of(position)  # bytes
+
+    def has_sidedata(self, kind: str) -> bool:
+        """False: an image file holds nothing beside its image."""
+        return False
 
     def decode(self) -> list[av.VideoFrame]:
         """The image; nothing at the end.
@@ -77,7 +82,7 @@ class ImageContainer:
         self._images_ahead = MIN_DECODERS
         length = self._pts[-1] + 1
         self.file = None  # nothing is left to close
-        self.format = SimpleNamespace(name="image sequence")
+        self.format = SimpleNamespace(name="image sequence", flags=0)
         self.duration = int(length / sequence.rate * 1_000_000)  # microseconds
         self.stream = SimpleNamespace(
             index=0,
@@ -85,7 +90,12 @@ class ImageContainer:
             disposition=0,
             # The decoder sets the threads.
             codec_context=SimpleNamespace(
-                name=self._codec_name, thread_count=1, thread_type="", sample_aspect_ratio=None
+                name=self._codec_name,
+                codec_tag="",
+                has_b_frames=False,
+                thread_count=1,
+                thread_type="",
+                sample_aspect_ratio=None,
             ),
             time_base=1 / sequence.rate,
             average_rate=sequence.rate,
