@@ -179,7 +179,8 @@ def measure_memory(tasks: int) -> bool:
         command = [sys.executable, "-c", DRIVE, "run", folder / "manifest.csv", "-o", folder / "out", "-q"]
         began = time.perf_counter()
         driver = subprocess.Popen(
-            [*map(str, command), "--workers", "1", "--log-json", str(log)],
+            # A size of a worker means Ray, and so the simulated worker.
+            [*map(str, command), "--workers", "1", "--cpus-per-worker", "0.5", "--log-json", str(log)],
             env={**os.environ, "PYTHONPATH": PATHS}, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         try:

@@ -25,7 +25,7 @@ from facecap_batch.output.compact_index import read_clip, table_name
 from facecap_batch.output.exports import NotExportable, UnknownClip, UnknownFormat
 from facecap_batch.runs.clip_steps import final_table, lone_calibration, with_capture_fingerprint
 from facecap_batch.runs.config import RunConfig, make_config
-from facecap_batch.runs.manifest import default_clip_id
+from facecap_batch.runs.footage.naming import default_clip_id
 from facecap_batch.runs.opened_engines import open_engines as open_configured
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.storage.publish import storage_path
@@ -186,7 +186,7 @@ def capture(
     The tables are those that `run` writes for the same video under the same settings, byte for byte.
 
     Args:
-        path: Local path or URI of a video or image.
+        path: Local path or URI of a video or image, or an image sequence: "shot.%04d.png@24".
         engines: Name or folder of an engine set, or what `open_engines` gave: opening takes longer than a
             short clip.
         backend: As in `open_engines`.

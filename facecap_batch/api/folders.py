@@ -7,6 +7,7 @@ names show or write, as values. Nothing is printed unless it is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,18 +18,23 @@ from facecap_batch.output import status as statuses
 from facecap_batch.output.exports import ExportedClip, export_clips, preview_clips
 from facecap_batch.output.status import Status
 from facecap_batch.runs.config import RunOptions, make_config, worker_threads
-from facecap_batch.runs.manifest import manifest_of, read_manifest
+from facecap_batch.runs.footage.search import SearchOptions
+from facecap_batch.runs.manifest import named_clips
 from facecap_batch.runs.observers.progress import NoDisplay, make_display
 from facecap_batch.runs.run import RunSummary
 from facecap_batch.runs.start import start_run
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.storage.publish import storage_path
+from facecap_batch.timecode import parse_rate
 
 
 def run(
     manifest: str | Path | Iterable[str | Path],
     output: str | Path,
     *,
+    recursive: bool = False,
+    fps: float | str | Fraction | None = None,
+    stills: bool = False,
     engines: str | Path = "default",
     backend: str = "auto",
     require_certificate: bool = False,
@@ -49,15 +55,20 @@ def run(
     """Capture, solve and export many videos with several workers; a rerun does only what is missing.
 
     Args:
-        manifest: A manifest (CSV, Parquet or JSON Lines), or the videos themselves.
+        manifest: A manifest (CSV, Parquet or JSON Lines), or footage, one name or several: videos, images,
+            folders, globs, image sequences, URIs.
         output: Folder of the results, a local path or a URI.
+        recursive: Search the folders below a folder of footage, too.
+        fps: Images per second of image sequences; None: as their names say, else 25.
+        stills: Take each image as a clip of its own.
         engines: Name or folder of an engine set.
         backend: "auto", or a backend by name.
         require_certificate: Use only backends that `verify` has certified.
         settings: Of the captures; None: the defaults, with decode threads that suit the workers.
         solve: Settings of the solve; None: the defaults.
-        workers: Processes; None: as many as CPUs (or shares of GPUs) and memory allow.
-        ray_address: Of a cluster; None: a Ray of this machine is started and stopped.
+        workers: Processes; None: one for a small job, else as many as CPUs (or shares of GPUs) and memory
+            allow. One needs no Ray.
+        ray_address: Of a cluster; None: unless the job is small a Ray of this machine is started and stopped.
         cpus_per_worker: None: one, or with a share of a GPU one per decode thread.
         gpus_per_worker: Share of a GPU for each worker, 0..1 or whole ones.
         segment_s: Longer clips are cut into segments of about this many seconds; 0: never.
@@ -78,10 +89,9 @@ def run(
         ClusterUnavailable, WorkerLost: No worker can run.
         ValueError: An option is out of range.
     """
-    if isinstance(manifest, str | Path):
-        clips = read_manifest(storage_path(manifest))
-    else:
-        clips = manifest_of(manifest)
+    names = [manifest] if isinstance(manifest, str | Path) else list(manifest)
+    rate = None if fps is None else parse_rate(str(fps))
+    clips = named_clips([str(name) for name in names], SearchOptions(recursive, rate, stills))
     threads, cpus = worker_threads(
         gpus_per_worker, None if settings is None else settings.decode_threads, cpus_per_worker
     )

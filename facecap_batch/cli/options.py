@@ -13,6 +13,7 @@ import typer
 from facecap_batch.cli.choices import Backend, Hwaccel, choice_option
 from facecap_batch.cli.completion import clip_ids, engine_sets
 
+FOOTAGE_PANEL = "Footage"
 ENGINES_PANEL = "Engines"
 WORK_PANEL = "Where and how the work is done"
 CAPTURE_PANEL = "Capture"
@@ -75,7 +76,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Number of workers. Default: one per CPU.",
+        help="Number of workers. Default: one for a small job, which needs no Ray; else one per CPU.",
         show_default=False,
         rich_help_panel=WORK_PANEL,
     ),
@@ -84,7 +85,7 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Ray cluster to use: host:6379, auto or ray://…. Default: a local Ray, started for the run.",
+        help="Ray cluster to use: host:6379, auto or ray://…. Default: a local Ray, none for a small job.",
         show_default=False,
         rich_help_panel=WORK_PANEL,
     ),

@@ -5,6 +5,7 @@ In: options. Out: an output folder, a summary line, an exit code. Nothing heavy 
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ from facecap_batch.cli.choices import Backend, Calibrate, Hwaccel, choice_option
 from facecap_batch.cli.options import (
     CAPTURE_PANEL,
     ENGINES_PANEL,
+    FOOTAGE_PANEL,
     RERUN_PANEL,
     SOLVE_PANEL,
     WORK_PANEL,
@@ -36,6 +38,8 @@ from facecap_batch.storage.publish import StoragePath, storage_path
 
 if TYPE_CHECKING:
     from facecap_batch.runs.run import RunSummary
+
+MAX_NAMED = 20  # clips in one line
 
 NoSolve = Annotated[
     bool,
@@ -91,12 +95,48 @@ CalibrateBy = Annotated[
 
 
 def run(
-    manifest: Annotated[
-        str, typer.Argument(metavar="MANIFEST", help="CSV, Parquet or JSON Lines with a `path` column.")
+    footage: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FOOTAGE",
+            help="Videos, images, folders, globs, image sequences (shot.%04d.png), URIs; or a manifest: CSV, "
+            "Parquet or JSON Lines with a `path` column.",
+            show_default=False,
+        ),
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="OUT", help="Output folder, or URI (s3://…, gs://…).")
-    ],
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Output folder, or URI (s3://…, gs://…). Default: facecap-out beside FOOTAGE.",
+            show_default=False,
+        ),
+    ] = None,
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "--recursive", help="Search the folders below a folder, too.", rich_help_panel=FOOTAGE_PANEL
+        ),
+    ] = False,
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="Images per second of image sequences: 24, 29.97, 30000/1001. Default: 25.",
+            show_default=False,
+            rich_help_panel=FOOTAGE_PANEL,
+        ),
+    ] = None,
+    stills: Annotated[
+        bool,
+        typer.Option(
+            "--stills",
+            help="Take each image as a clip of its own, numbered or not.",
+            rich_help_panel=FOOTAGE_PANEL,
+        ),
+    ] = False,
     engines: Engines = "default",
     backend: BackendName = Backend.auto,
     require_certificate: Annotated[
@@ -172,18 +212,23 @@ def run(
     log_json: LogJson = None,
     quiet: Quiet = False,
 ) -> None:
-    """Turn the videos of MANIFEST into animation.
+    """Turn FOOTAGE into animation.
 
+    What ends in .csv, .parquet or .jsonl is a manifest, everything else footage.
     A rerun does only what is missing, changed or failed.
 
     Exit code: 0 all clips done, 1 some failed, 2 the command or the manifest is wrong,
     130 interrupted (the same command continues).
 
-    Example: facecap-batch run takes.csv --output out/takes --workers 4
+    Examples: facecap-batch run take.mp4 · facecap-batch run footage --recursive -o out ·
+    facecap-batch run takes.csv --output out/takes --workers 4
     """
-    from facecap_batch.runs.manifest import read_manifest
+    from facecap_batch.runs.footage.search import SearchOptions, default_output
+    from facecap_batch.runs.manifest import named_clips
 
-    clips = read_manifest(manifest)  # first: the user hears of a bad manifest before engines are looked at
+    # First: the user hears of a bad manifest before engines are looked at.
+    clips = named_clips(footage, SearchOptions(recursive, _rate(fps), stills))
+    folder = default_output(footage) if output is None else storage_path(output)
     from facecap_batch.runs.config import make_config, worker_threads
     from facecap_batch.runs.observers.progress import make_display
     from facecap_batch.runs.start import start_run
@@ -211,7 +256,7 @@ def run(
         require_certificate,
     )
     options = RunOptions(
-        output=storage_path(output),
+        output=folder,
         workers=workers,
         ray_address=ray_address,
         cpus_per_worker=cpus,
@@ -223,7 +268,17 @@ def run(
         log_json=log_json,
         segment_s=segment_seconds,
     )
-    conclude(start_run(clips, config, options, make_display(quiet)), storage_path(output))
+    conclude(start_run(clips, config, options, make_display(quiet)), folder)
+
+
+def _rate(fps: str | None) -> Fraction | None:
+    """Images per second; raises typer.BadParameter."""
+    from facecap_batch.timecode import parse_rate
+
+    try:
+        return None if fps is None else parse_rate(fps)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--fps") from error
 
 
 def solve(
@@ -302,8 +357,6 @@ def conclude(summary: RunSummary, output: StoragePath) -> None:
     parts = [f"{summary.done} of {summary.clips} clips done"]
     if summary.kept:
         parts.append(f"{summary.kept} of them by earlier runs")
-    if summary.without_face:
-        parts.append(f"{summary.without_face} without any face (see note in {output / 'clips.parquet'})")
     if summary.failed:
         parts.append(f"{summary.failed} failed (see {output / 'clips.parquet'})")
     if summary.pending:
@@ -315,4 +368,11 @@ def conclude(summary: RunSummary, output: StoragePath) -> None:
         )
     parts.append(f"{clock(summary.elapsed_s)} in all")
     print(", ".join(parts))
+    if summary.no_face:
+        names = ", ".join(summary.no_face[:MAX_NAMED])
+        more = len(summary.no_face) - MAX_NAMED
+        rest = f" and {more} more (see note in {output / 'clips.parquet'})" if more > 0 else ""
+        print(f"no face was found in {len(summary.no_face)} of them: {names}{rest}")
+    if summary.done:
+        print(f"animation: {output.absolute() / 'fbx'}, tables: {output.absolute() / 'coefficients'}")
     raise typer.Exit(summary.exit_code)

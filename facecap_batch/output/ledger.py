@@ -18,6 +18,7 @@ from typing import Any
 
 from facecap_batch.clip import Clip
 from facecap_batch.output import compact_index
+from facecap_batch.storage.image_sequence import ImageSequence, sequence_of
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 from facecap_batch.storage.remote import TEMPORARY_PREFIX, RemotePath, is_uri
 from facecap_batch.storage.remote_video import RemoteInput, look_up
@@ -38,7 +39,7 @@ class InputIdentity:
     end: str  # seconds as a fraction; empty: the end of the file
     actor: str  # written into the clip's files, hence part of it
     timecode: str
-    version: str = ""  # of a URI: ETag or the like; empty where it cannot be known
+    version: str = ""  # of a URI: ETag or the like; of a sequence: of its images; empty: not known
 
     def key(self) -> str:
         """Digest of all fields."""
@@ -68,7 +69,11 @@ def identify_all(clips: Sequence[Clip]) -> list[InputIdentity]:
 
 def _identity(clip: Clip, remote: RemoteInput | None) -> InputIdentity:
     size = mtime_ns = -1
-    if remote is None:
+    version = "" if remote is None else remote.version
+    sequence = sequence_of(clip.path) if remote is None else None
+    if sequence is not None:
+        size, mtime_ns, version = _sequence_identity(sequence)
+    elif remote is None:
         try:
             status = Path(clip.path).stat()
             size, mtime_ns = status.st_size, status.st_mtime_ns
@@ -82,8 +87,21 @@ def _identity(clip: Clip, remote: RemoteInput | None) -> InputIdentity:
         end="" if clip.end is None else str(clip.end),
         actor=clip.actor or "",
         timecode=clip.timecode or "",
-        version="" if remote is None else remote.version,
+        version=version,
     )
+
+
+def _sequence_identity(sequence: ImageSequence) -> tuple[int, int, str]:
+    """Bytes, latest time of change (nanoseconds since 1970) and digest of the images that are there."""
+    try:
+        files = sequence.files()
+    except OSError:
+        files = []
+    if not files:
+        return -1, -1, ""
+    text = json.dumps([(file.number, file.size, file.mtime_ns) for file in files])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return sum(file.size for file in files), max(file.mtime_ns for file in files), digest
 
 
 @dataclasses.dataclass(frozen=True)

@@ -129,6 +129,7 @@ class RunReport:
     run_id: str  # as in the log
     state: str  # running | finished | interrupted | broken
     manifest: str
+    executor: str = ""  # what carried it out and why that was chosen, in one line
     workers: int  # most at one time
     clips: int
     done: int

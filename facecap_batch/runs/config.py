@@ -93,8 +93,9 @@ class RunOptions:
     """How a run is carried out; none of it changes a result."""
 
     output: StoragePath
-    workers: int | None = None  # None: as many as the CPUs (or GPU shares) of the cluster allow
-    ray_address: str | None = None  # None: a local Ray is started and stopped by the run
+    # None: one for a small job (see `executors.choice`), else as many as CPUs, GPU shares and memory allow.
+    workers: int | None = None
+    ray_address: str | None = None  # None: where Ray is needed, a local one is started and stopped by the run
     cpus_per_worker: float = 1.0
     gpus_per_worker: float = 0.0
     force: bool = False  # do everything again, finished or not

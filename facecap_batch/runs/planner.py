@@ -17,6 +17,7 @@ from facecap_batch.clip import Clip
 from facecap_batch.output.ledger import DONE, FAILED, InputIdentity, Ledger, Record, identify_all
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.solve.actors import ActorCalibration
+from facecap_batch.storage.image_sequence import sequence_of
 
 # Expected length where the manifest gives no range: files are not opened to plan (100,000 of them would
 # take many minutes), and 4 Mbit/s is a common rate of 720p to 1080p video. Only the order depends on it.
@@ -156,9 +157,14 @@ def has_raw(ledger: Ledger, record: Record, capture_fingerprint: str) -> bool:
 
 
 def expected_seconds(clip: Clip, identity: InputIdentity) -> float:
-    """Seconds of video that the clip is expected to hold: its range, else a guess from the file's size."""
+    """Seconds of video that the clip is expected to hold: its range, else a guess from the file's size, or
+    the images of a sequence."""
     start = clip.start or 0
-    from_size = identity.size / BYTES_PER_SECOND if identity.size >= 0 else UNKNOWN_SECONDS
+    sequence = sequence_of(clip.path)
+    if sequence is not None:
+        from_size = sequence.seconds()
+    else:
+        from_size = identity.size / BYTES_PER_SECOND if identity.size >= 0 else UNKNOWN_SECONDS
     if clip.end is not None:
         return float(clip.end - start)
     return max(from_size - float(start), from_size * 0.1)

@@ -83,9 +83,9 @@ class RunRecords(Listener):
     def count(self, status: str) -> int:
         return sum(1 for record in self._records.values() if record.status == status)
 
-    def without_face(self) -> int:
-        """Clips that are done and show no face in any frame."""
-        return sum(1 for record in self._records.values() if record.shows_no_face)
+    def without_face(self) -> tuple[str, ...]:
+        """Names of the clips that are done and show no face in any frame, sorted."""
+        return tuple(sorted(name for name, record in self._records.items() if record.shows_no_face))
 
     def errors(self) -> dict[str, int]:
         """error_type -> failed clips, the most frequent first."""

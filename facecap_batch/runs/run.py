@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from facecap_batch import machine
@@ -21,13 +20,15 @@ from facecap_batch.output import compact_index, reports
 from facecap_batch.output.actors import write_actors
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
 from facecap_batch.output.segment_store import remove_done
+from facecap_batch.runs.actors.workflow import ActorWorkflow
 from facecap_batch.runs.config import RunConfig, RunOptions
+from facecap_batch.runs.executors.choice import choose_executor
+from facecap_batch.runs.executors.executor import Assigned
 from facecap_batch.runs.manifest import Manifest
 from facecap_batch.runs.observers.event_log import EventLog
 from facecap_batch.runs.observers.progress import Display, ProgressCounter
 from facecap_batch.runs.planner import Plan, WorkItem
 from facecap_batch.runs.records import RunRecords
-from facecap_batch.scheduling import cluster, nodes
 from facecap_batch.scheduling.listeners import ListenerGroup, WorkerRoster
 from facecap_batch.storage.publish import remove_leftovers
 
@@ -35,10 +36,9 @@ if TYPE_CHECKING:
     from facecap_batch.runs.workflow import WorkflowStep
     from facecap_batch.scheduling.messages import Outcome
 
-CAPACITY_S = 2.0  # how long it may take until a node that joined gets workers
 # Of ``run.json``: what a run measures. A run that finds nothing to do keeps what the one before measured.
 MEASURED = (
-    *("run_id", "workers", "kept", "started_at", "finished_at", "elapsed_s", "frames", "video_s"),
+    *("run_id", "executor", "workers", "kept", "started_at", "finished_at", "elapsed_s", "frames", "video_s"),
     *("retries", "lost_workers", "lost_to_nodes", "hosts"),
 )
 
@@ -68,6 +68,7 @@ class RunSummary:
     work_s: float  # seconds from the first ready worker to the last record
     elapsed_s: float  # seconds, everything included
     interrupted: bool = False
+    no_face: tuple[str, ...] = ()  # the clips that `without_face` counts, by name
 
     @property
     def exit_code(self) -> int:
@@ -89,11 +90,11 @@ class Run:
         self._items = {item.clip.clip_id: item for item in self._plan.items}
         self._records = RunRecords(ledger, self._plan.kept)
         self._calibrations = dict(self._plan.calibrations)
-        self._roster = WorkerRoster(nodes.node_kind)
+        self._executor = choose_executor(self._plan, options)
+        self._roster = WorkerRoster(self._executor.node_kind)
         self._event_log: EventLog | None = None
         self._last_run = assignment.last_run
         self._most_workers, self._work_s = 0, 0.0
-        self._capacity, self._capacity_at = 1, -math.inf
 
     def open(self) -> None:
         """Begin: the event log, the index of the compact files, the reports.
@@ -147,24 +148,17 @@ class Run:
         return ProgressCounter(len(self._manifest.clips), len(self._plan.kept), costs, display)
 
     def _work(self, progress: ProgressCounter) -> None:
-        options = self._options
         # A second time inside: Ray has put its own handler of SIGTERM into place.
-        joined = cluster.connected(options.ray_address, self._local_cpus(), options.gpus_per_worker)
-        with joined, _interruptible(), contextlib.closing(self._records):
-            # Ray is imported here and not before: see cluster._authenticate.
-            from facecap_batch.runs.actors.workflow import ActorWorkflow
-            from facecap_batch.runs.observers.metrics import RunMetrics
-            from facecap_batch.scheduling.scheduler import Limits, Scheduler
-
-            metrics = RunMetrics()
-            self._records.observe(metrics.kept)
-            event_log = [self._event_log] if self._event_log else []
-            listeners = ListenerGroup(progress, self._roster, metrics, *event_log, self._records)
+        with self._executor.connected(), _interruptible(), contextlib.closing(self._records):
+            metrics = self._executor.metrics()
+            if metrics is not None:
+                self._records.observe(metrics.kept)
+            observers = [observer for observer in (metrics, self._event_log) if observer is not None]
+            listeners = ListenerGroup(progress, self._roster, *observers, self._records)
             workflow = ActorWorkflow(self._plan, self._ledger.output)
             self._calibrations = workflow.calibrations
-            scheduler = Scheduler(
-                self._worker_starter(), self._wanted, listeners, Limits(attempts=options.attempts)
-            )
+            assigned = Assigned(self._config, self._options, str(self._ledger.output), self._plan.captures)
+            scheduler = self._executor.scheduler(assigned, listeners)
             with contextlib.closing(scheduler.run(workflow.first())) as outcomes:
                 for outcome in outcomes:
                     steps = workflow.advance(outcome)
@@ -186,44 +180,6 @@ class Run:
             compact_index.invalidate(self._ledger.output, tables)
         for clip_id in reopened:
             self._records.reopen(clip_id)
-
-    def _worker_starter(self) -> Callable[[], Any]:
-        import ray
-
-        from facecap_batch.runs.worker import ClipWorker
-
-        actor = ray.remote(ClipWorker).options(
-            num_cpus=self._options.cpus_per_worker,
-            num_gpus=self._options.gpus_per_worker,
-            memory=self._memory_per_worker(),
-            max_restarts=0,
-            max_task_retries=0,
-        )
-        config, output = ray.put(self._config), str(self._ledger.output)
-        captures, segment_s = self._plan.captures, self._options.segment_s
-        return lambda: actor.remote(config, output, captures, segment_s)
-
-    def _local_cpus(self) -> float | None:
-        """CPUs that a Ray of our own pretends to have: enough for the workers that were asked for."""
-        if self._options.workers is None:
-            return None
-        return max(1, -(-self._options.workers * self._options.cpus_per_worker // 1))
-
-    def _memory_per_worker(self) -> int:
-        """Bytes; 0 where the number of workers was given: whoever gives it has decided what fits."""
-        return nodes.memory_per_worker() if self._options.workers is None else 0
-
-    def _wanted(self) -> int:
-        """How many workers there should be now."""
-        if self._options.workers is not None:
-            return self._options.workers
-        now = time.monotonic()
-        if now - self._capacity_at >= CAPACITY_S:
-            self._capacity_at = now
-            self._capacity = nodes.worker_capacity(
-                self._options.cpus_per_worker, self._options.gpus_per_worker, self._memory_per_worker()
-            )
-        return self._capacity
 
     def _record_of(self, outcome: Outcome) -> Record:
         """The record of a clip that has ended."""
@@ -287,6 +243,7 @@ class Run:
             run_id=self._run_id,
             state=state,
             manifest=self._manifest.path,
+            executor=self._executor.reason,
             workers=self._most_workers,
             clips=summary.clips,
             done=summary.done,
@@ -312,6 +269,7 @@ class Run:
     def _summary(self, interrupted: bool = False) -> RunSummary:
         records = self._records.by_clip
         kept = self._plan.kept
+        no_face = self._records.without_face()
         own = [record for clip_id, record in records.items() if record is not kept.get(clip_id)]
         return RunSummary(
             clips=len(self._manifest.clips),
@@ -323,12 +281,13 @@ class Run:
                 for clip_id, record in kept.items()
                 if record.status == DONE and record is records.get(clip_id)
             ),
-            without_face=self._records.without_face(),
+            without_face=len(no_face),
             frames=sum(record.frames for record in own),
             video_s=sum(record.seconds for record in own),
             work_s=self._work_s,
             elapsed_s=time.monotonic() - self._started_s,
             interrupted=interrupted,
+            no_face=no_face,
         )
 
 

@@ -23,6 +23,7 @@ from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.segment_store import remove_segments
 from facecap_batch.runs.actors.plan import with_actors
 from facecap_batch.runs.config import RunConfig, RunOptions
+from facecap_batch.runs.footage.earlier import finished_earlier, with_known_ids
 from facecap_batch.runs.manifest import Manifest
 from facecap_batch.runs.observers.progress import Display, PlainDisplay
 from facecap_batch.runs.planner import Plan, WorkItem, has_raw, plan
@@ -60,11 +61,18 @@ def start_run(
     def assign(ledger: Ledger) -> Assignment:
         last_run, rows = _last_reports(ledger.output)
         known = ledger.as_of_now()
-        todo = plan(manifest.clips, known, config, options.force, options.retry_failed)
-        todo = with_actors(todo, manifest.clips, known, config)
-        left_out = _left_out(manifest, todo, ledger, last_run, rows)
+        # Footage that is named without a manifest comes to what earlier commands have named.
+        comes_to = not manifest.path and last_run.get("manifest") == "" and not options.new_manifest
+        clips = with_known_ids(manifest.clips, rows) if comes_to else manifest.clips
+        earlier = finished_earlier(clips, known, rows) if comes_to else []
+        todo = plan(clips, known, config, options.force, options.retry_failed)
+        todo = with_actors(todo, clips, known, config)
+        kept = {**todo.kept, **{clip.clip_id: record for clip, record in earlier}}
+        todo = dataclasses.replace(todo, kept=kept)
+        listed = Manifest(manifest.path, (*clips, *(clip for clip, _ in earlier)))
+        left_out = _left_out(listed, todo, ledger, last_run, rows)
         if left_out and not options.new_manifest:
-            _check_manifest(manifest, left_out, last_run, rows, ledger.output)
+            _check_manifest(listed, left_out, last_run, rows, ledger.output)
         if left_out:
             display.say(
                 f"{len(left_out)} finished clip(s) of {ledger.output} are not in the manifest any more: "
@@ -72,7 +80,7 @@ def start_run(
             )
         if options.force:
             remove_segments(ledger.output)
-        return Assignment(manifest, todo, config, last_run)
+        return Assignment(listed, todo, config, last_run)
 
     return run_in_folder(assign, options, display)
 

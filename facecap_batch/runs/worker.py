@@ -1,4 +1,5 @@
-"""The Ray actor that works on clips: it keeps its engines open and reports how far it is.
+"""The worker that works on clips, as a Ray actor or in a process: it keeps its engines open and reports how
+far it is.
 
 In: items of the planner, one at a time. Out: `Progress` records, then one `Done` or `Failed`. The steps
 themselves are in `clip_steps`; frames never leave this process.
@@ -7,10 +8,11 @@ themselves are in `clip_steps`; frames never leave this process.
 from __future__ import annotations
 
 import os
+import platform
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.runs.clip_steps import classify_error, process
@@ -24,11 +26,26 @@ HEARTBEAT_S = 1.0  # between two progress records; each costs the driver a milli
 
 
 class ClipWorker:
-    """A Ray actor (see `scheduler` for what it must offer) that keeps its engines between clips."""
+    """A worker (see `scheduler` for what it must offer) that keeps its engines between clips."""
 
-    def __init__(self, config: RunConfig, output: str, captures: bool = True, segment_s: float = 0.0) -> None:
-        """`captures` is false where no item will need the engines; `segment_s`: see `process`."""
+    def __init__(
+        self,
+        config: RunConfig,
+        output: str,
+        captures: bool = True,
+        segment_s: float = 0.0,
+        node_id: Callable[[], str] = platform.node,
+    ) -> None:
+        """
+        Args:
+            config: Of the run.
+            output: Output folder, absolute path or URI.
+            captures: False where no item will need the engines.
+            segment_s: See `process`.
+            node_id: Tells the machine that the worker is on.
+        """
         self.config = config
+        self._node_id = node_id
         self.segment_s = segment_s
         self.captures = captures
         self.output = storage_path(output)
@@ -36,11 +53,9 @@ class ClipWorker:
 
     def ready(self) -> WorkerReady:
         """Take one thread for everything, open the engines. Raises EngineError."""
-        import ray
-
         limit_threads()
         backend = self._open().backend if self.captures else ""
-        return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid(), backend)
+        return WorkerReady(self._node_id(), os.getpid(), backend)
 
     def work(self, item: Item) -> Iterator[Progress | Done | Failed]:
         """Do `item` in a thread of its own and yield its progress, then how it ended."""
@@ -77,7 +92,7 @@ class ClipWorker:
 
 def limit_threads() -> None:
     """One thread per worker: parallelism is workers. Libraries with a setting at run time are set here;
-    the others read the environment that Ray gives to a worker of one CPU."""
+    the others read the environment that a worker is started with."""
     import cv2
     import pyarrow
 

@@ -50,6 +50,13 @@ def is_alive(node_id: str) -> bool:
     return any(node.node_id == node_id for node in alive_nodes())
 
 
+def current_node_id() -> str:
+    """The node that this process, a worker of Ray's, is on."""
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
 def node_kind(node_id: str) -> NodeKind:
     """What the node `node_id` brings into the cluster; nothing for one that Ray does not know."""
     resources = next((node.resources for node in all_nodes() if node.node_id == node_id), {})

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import heapq
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -26,8 +25,9 @@ from ray.exceptions import ActorUnavailableError, RayTaskError
 
 from facecap_batch.errors import WorkerLost
 from facecap_batch.scheduling.deaths import WORKER_DEATHS, is_node_death, reason_of
-from facecap_batch.scheduling.messages import Done, Failed, Listener, Outcome, Progress, Task, WorkerReady
+from facecap_batch.scheduling.messages import Failed, Listener, Outcome, Progress, Task, WorkerReady
 from facecap_batch.scheduling.nodes import is_alive
+from facecap_batch.scheduling.task_queue import Limits, QueuedTask, TaskQueue
 
 # How long ray.wait may hold the loop: the delay with which stalls, new nodes and Ctrl-C are noticed.
 TICK_S = 0.5
@@ -36,40 +36,6 @@ LEAVE_S = 5.0
 # How long Ray may take to notice that a node is gone: five health checks, 3 s apart, and a reserve. Until
 # then it reports only that the worker cannot be reached.
 VERDICT_S = 30.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """When the scheduler stops waiting or trying."""
-
-    attempts: int = 3  # per task; a task that killed this many workers is given up
-    # A node that goes away is not the fault of its tasks; this many such losses end a task all the same.
-    node_losses: int = 20
-    # Seconds. A worker reports about every second; the slowest known silent step is a long clip's export.
-    stall_s: float = 600.0
-    # Seconds from the start of a worker's process to ready. The slowest known opening builds TensorRT plans:
-    # minutes each, for which the other workers of a GPU wait.
-    open_s: float = 1800.0
-    # Workers that never became ready, in a row: where none is left, the run ends; where others work, starts
-    # become rare.
-    start_failures: int = 3
-    # Seconds between two starts from then on: a broken node must not keep the driver busy, and may be mended.
-    start_pause_s: float = 60.0
-
-
-@dataclasses.dataclass
-class _QueuedTask:
-    """A task and what became of its attempts."""
-
-    task: Task
-    failures: int = 0
-    node_losses: int = 0
-
-    @property
-    def rank(self) -> tuple[bool, float, str]:
-        """Least first. A task that was tried before may kill again: it must not keep the others waiting. The
-        key breaks ties, so that the order is the same everywhere."""
-        return self.failures + self.node_losses > 0, -self.task.cost, self.task.key
 
 
 @dataclasses.dataclass(eq=False)
@@ -81,7 +47,7 @@ class _Slot:
     stream: Any
     has_process: bool = False
     ready: WorkerReady | None = None
-    task: _QueuedTask | None = None
+    task: QueuedTask | None = None
     last_report_at: float = dataclasses.field(default_factory=time.monotonic)  # seconds, monotonic
     unreachable: str = ""  # why it will be given up, once Ray knows whether its node is gone
 
@@ -115,24 +81,17 @@ class Scheduler:
         self._listener = listener
         self._limits = limits or Limits()
         self._slots: list[_Slot] = []
-        self._queue: list[tuple[tuple[bool, float, str], _QueuedTask]] = []  # a heap
-        self._dropped: set[str] = set()
+        self._queue = TaskQueue(listener, self._limits)
         self._start_failures = 0  # in a row
         self._next_start_at = -math.inf  # seconds, monotonic
 
     def add(self, tasks: Iterable[Task]) -> None:
         """More tasks to be done."""
-        for task in tasks:
-            self._put(_QueuedTask(task))
+        self._queue.add(tasks)
 
     def drop(self, keys: Iterable[str]) -> None:
         """Tasks that need not be done any more. Those that a worker holds end, but are not tried again."""
-        dropped = set(keys)
-        if not dropped:
-            return
-        self._dropped |= dropped
-        self._queue = [entry for entry in self._queue if entry[1].task.key not in self._dropped]
-        heapq.heapify(self._queue)
+        self._queue.drop(keys)
 
     def run(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
         """Do `tasks` and those that are added. Closing the generator stops all workers.
@@ -170,7 +129,7 @@ class Scheduler:
         """Give each free worker the next task; start the workers that there is capacity and work for."""
         for slot in self._slots:
             if slot.ready and slot.stream is None and slot.task is None and self._queue:
-                _, slot.task = heapq.heappop(self._queue)
+                slot.task = self._queue.take()
                 slot.last_report_at = time.monotonic()
                 slot.stream = slot.actor.work.options(num_returns="streaming").remote(slot.task.task.payload)
                 self._listener.started(slot.task.task.key, slot.ready)
@@ -224,7 +183,7 @@ class Scheduler:
                 # Only now does the time for opening begin: an actor may wait long for a node to be started.
                 slot.has_process, slot.stream = True, slot.actor.ready.remote()
 
-    def _follow(self, slot: _Slot, queued: _QueuedTask) -> Outcome | None:
+    def _follow(self, slot: _Slot, queued: QueuedTask) -> Outcome | None:
         """Take a message of a worker that has a task; the outcome of the task, if that has ended."""
         try:
             message = ray.get(next(slot.stream))
@@ -242,24 +201,13 @@ class Scheduler:
             self._listener.progress(queued.task.key, message)
             return None
         slot.task = slot.stream = None
-        return self._end(queued, message)
+        return self._queue.ended(queued, message)
 
     @staticmethod
     def _suspect(slot: _Slot, error: Exception) -> None:
         """The worker cannot be reached; `_overdue` gives it up once Ray knows more."""
         slot.unreachable, slot.stream = reason_of(error), None
         slot.last_report_at = time.monotonic()
-
-    def _end(self, queued: _QueuedTask, message: Done | Failed) -> Outcome | None:
-        """A worker has ended an attempt: the outcome of the task, or None where it is tried again."""
-        key = queued.task.key
-        if isinstance(message, Done):
-            return Outcome(key, queued.failures + 1, result=message.result)
-        queued.failures += 1
-        if message.retry and queued.failures < self._limits.attempts and key not in self._dropped:
-            self._requeue(queued, message.error)
-            return None
-        return Outcome(key, queued.failures, error_type=message.error_type, error=message.error)
 
     def _lose(self, slot: _Slot, reason: str, node_died: bool) -> Outcome | None:
         """A worker is gone: forget it, and try its task again or give it up."""
@@ -268,21 +216,7 @@ class Scheduler:
             self._lose_start(slot, reason, node_died, WorkerLost(f"no worker can be started: {reason}"))
             return None
         self._forget(slot, reason, node_died)
-        if node_died:
-            queued.node_losses += 1
-        else:
-            queued.failures += 1
-        may_retry = queued.failures < self._limits.attempts and queued.node_losses < self._limits.node_losses
-        if may_retry and queued.task.key not in self._dropped:
-            self._requeue(queued, reason)
-            return None
-        tries = queued.failures + queued.node_losses
-        return Outcome(
-            queued.task.key,
-            tries,
-            error_type="WorkerLost",
-            error=f"lost {tries} worker(s), the last: {reason}",
-        )
+        return self._queue.lost(queued, reason, node_died)
 
     def _lose_start(self, slot: _Slot, reason: str, node_died: bool, error: Exception) -> None:
         """A worker never became ready: another is started; raises `error` where none can live here."""
@@ -297,13 +231,6 @@ class Scheduler:
 
     def _starts_fail(self) -> bool:
         return self._start_failures >= self._limits.start_failures
-
-    def _requeue(self, queued: _QueuedTask, reason: str) -> None:
-        self._put(queued)
-        self._listener.retried(queued.task.key, reason)
-
-    def _put(self, queued: _QueuedTask) -> None:
-        heapq.heappush(self._queue, (queued.rank, queued))
 
     # --- the life of workers ---------------------------------------------------------------------
 

@@ -170,6 +170,11 @@ class RemotePath:
         """What lies directly below and whose name fits."""
         return (found for found in self.iterdir() if fnmatch.fnmatchcase(found.name, pattern))
 
+    def matching(self) -> list[str]:
+        """The URIs that this one, which holds wildcards, stands for, in order."""
+        found = self._ask(lambda system, path: list(system.glob(path)))
+        return sorted(f"{self.scheme}://{name.partition('://')[2] or name.lstrip('/')}" for name in found)
+
     def sizes(self) -> dict[str, int]:
         """Bytes of every file below, at any depth, by its name relative to this folder; one listing where the
         store offers that."""

@@ -16,10 +16,12 @@ import av
 import av.logging
 
 from facecap_batch.errors import BadVideo, DecoderUnavailable, NoVideoStream
+from facecap_batch.storage.image_sequence import sequence_of
 from facecap_batch.storage.remote import is_uri
 from facecap_batch.storage.remote_video import ffmpeg_options, open_remote
 from facecap_batch.video import nvdec
 from facecap_batch.video.formats.recognition import explanation, is_footage
+from facecap_batch.video.image_sequence import ImageContainer
 from facecap_batch.video.options import HardwareDecoding
 
 OPEN_TIMEOUT_S = 60.0  # to open a URI; local files answer at once
@@ -42,7 +44,7 @@ def open_container(source: str, hwaccel: HardwareDecoding = "none") -> Any:
     """Open `source` for reading; the caller gives it to `close_container`.
 
     Args:
-        source: A local path or a URI.
+        source: A local path, a URI or an image sequence.
         hwaccel: Whether the GPU decodes; a codec that NVDEC does not know is always decoded by the CPU.
 
     Raises:
@@ -51,6 +53,9 @@ def open_container(source: str, hwaccel: HardwareDecoding = "none") -> Any:
         InputNotReadable: The storage of a URI refuses or does not answer.
         StorageUnavailable: The library for a URI is missing.
     """
+    sequence = sequence_of(source)
+    if sequence is not None:
+        return ImageContainer(sequence)
     gpu_error: BaseException | None = None
     if hwaccel != "none":
         try:

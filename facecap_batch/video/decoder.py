@@ -244,7 +244,7 @@ class Video:
             first = next(rest, None)
         declared = declared_frames(self._container, self._stream)
         if first is None:
-            raise BadVideo(without_frames(self.source, self._stream, declared, self._start, self._end))
+            raise BadVideo(without_frames(self.source, declared, self._start, self._end))
         _, coded, orientation = first
         self._views = Views(self._stream, self._first_aspect, coded)
         width, height = orientation.size(*self._views.size)

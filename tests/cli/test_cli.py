@@ -77,12 +77,16 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
     ("arguments", "message"),
     [
         (["run"], "Missing argument"),
-        (["run", "m.csv"], "Missing option"),
+        (["run", "clip.mp4", "-o", "out", "--fps", "many"], "'many' is not a frame rate"),
+        (["run", "absent.mp4", "-o", "out"], "absent.mp4: there is no such file or folder"),
+        (["run", "a*.mp4", "-o", "out"], "a*.mp4: no video and no image matches"),
+        (["run", "s.%04d.png", "-o", "out"], "s.%04d.png: no image of this sequence is there"),
+        (["run", "empty", "-o", "out"], "empty: no video and no image lies in this folder; --recursive"),
+        (["run", "good.csv", "clip.mp4", "-o", "out"], "good.csv is a manifest and stands beside other"),
+        (["run", "good.csv", "-o", "out", "--stills"], "a column sequence_fps, each image by itself"),
         (["run", "m.csv", "-o", "out", "--workers", "0"], "--workers"),
         (["fly"], "No such command"),
         (["run", "absent.csv", "-o", "out"], "cannot read the manifest"),
-        (["run", ".", "-o", "out"], "is a folder, not a manifest. Make one"),
-        (["run", "clip.mp4", "-o", "out"], "is a video or image, not a manifest. Make a manifest"),
         (["run", "good.csv", "-o", "out", "--engines", "nobody's"], "no engine set"),
         (
             ["run", "good.csv", "-o", "out", "--backend", "cuda"],
@@ -108,6 +112,7 @@ def test_wrong_commands_exit_with_2_and_a_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "good.csv").write_text("path\nx.mp4\n")
+    (tmp_path / "empty").mkdir()
     (tmp_path / "clip.mp4").write_bytes(b"\x00\x00\x00\x20ftyp")
     code, _, error = call(capsys, *arguments)
     assert code == 2

@@ -18,7 +18,7 @@ import pytest
 from facecap_batch.errors import OutputBusy
 from facecap_batch.output.status import status
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.scheduling import scheduler
+from facecap_batch.scheduling import task_queue
 from tests.support.faulty_workers import DyingWorker, HangingWorker
 from tests.support.local_ray import ROOT
 from tests.support.runs import half_written, results, rows, run_quietly, write_clips, write_manifest
@@ -90,7 +90,7 @@ def test_a_worker_that_hangs_is_replaced_and_ended(
     chosen = ("hang-once", "free-0")
     few = write_manifest(tmp_path, [{"path": str(manifest.parent / f"{name}.mp4")} for name in chosen])
     monkeypatch.setattr("facecap_batch.runs.worker.ClipWorker", HangingWorker)
-    monkeypatch.setattr(scheduler, "Limits", functools.partial(scheduler.Limits, stall_s=STALL_S))
+    monkeypatch.setattr(task_queue, "Limits", functools.partial(task_queue.Limits, stall_s=STALL_S))
     # Attempts enough for a machine so busy that a good worker is silent for as long.
     assert run_quietly(few, output, config, attempts=5, log_json=log).exit_code == 0
     hung = next(line for line in lines(log, "started") if line["clip"] == "hang-once")

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from facecap_batch.errors import BadManifest
-from facecap_batch.runs.manifest import MAX_CLIP_ID_BYTES, read_manifest
+from facecap_batch.runs.footage.naming import MAX_CLIP_ID_BYTES
+from facecap_batch.runs.manifest import read_manifest
 from facecap_batch.timecode import parse_rate, parse_time
 
 CLIPS = [
@@ -167,7 +168,7 @@ def test_every_bad_row_is_named_with_its_reason(tmp_path: Path) -> None:
         ("m.jsonl", b'{"path": "x.mp4"}\n{"file": 1}\nnot json\n', "line 3: not JSON"),
         ("m.parquet", b"path\nx.mp4\n", "not a Parquet file"),
         ("m.xlsx", b"PK", "ends in .csv, .parquet or .jsonl"),
-        ("m.mp4", b"\x00\x00\x00\x20ftypisom", "is a video or image, not a manifest"),
+        ("m.mp4", b"\x00\x00\x00\x20ftypisom", "ends in .csv, .parquet or .jsonl, not '.mp4'"),
     ],
 )
 def test_what_is_no_manifest_is_refused(tmp_path: Path, name: str, content: bytes, telling: str) -> None:
@@ -185,7 +186,7 @@ def test_parquet_without_path_is_refused(tmp_path: Path) -> None:
 def test_a_missing_manifest_and_a_folder_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(BadManifest, match="No such file"):
         read_manifest(tmp_path / "m.csv")
-    with pytest.raises(BadManifest, match=r"is a folder, not a manifest\. Make one"):
+    with pytest.raises(BadManifest, match="is a folder, not a manifest; a manifest is a file"):
         read_manifest(tmp_path)
 
 
@@ -233,3 +234,48 @@ def test_rates_with_few_digits_mean_their_fraction() -> None:
     assert parse_rate("23.976") == parse_rate("23.98") == Fraction(24000, 1001)
     assert parse_rate("59.94") == Fraction(60000, 1001)
     assert parse_rate("25") == 25
+
+
+def test_rows_may_name_folders_globs_and_sequences(tmp_path: Path) -> None:
+    for name in (
+        "day/b.mp4",
+        "day/a.mov",
+        "day/notes.txt",
+        "day/deep/c.mp4",
+        "shot/x.0001.png",
+        "shot/x.0002.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"?")
+    rows = ["path,clip_id,actor,sequence_fps", "day,,Ada,", "day/**/c*,see,,", "shot,,,24"]
+    rows += ["shot/x.%04d.png,shot,,29.97", "shot/x.0001.png,,,", "gone.mp4,,,", "shot/x.####.png,,,"]
+    clips = read_manifest(manifest(tmp_path, "\n".join(rows))).clips
+    assert [(clip.row, clip.clip_id, clip.source) for clip in clips] == [
+        (1, "a", "day/a.mov"),
+        (1, "b", "day/b.mp4"),
+        (2, "see", "day/deep/c.mp4"),
+        (3, "x", "shot/x.%04d.png@24"),
+        (4, "shot", "shot/x.%04d.png@30000:1001"),
+        (5, "x.0001", "shot/x.0001.png"),
+        (6, "gone", "gone.mp4"),
+        (7, "x-2", "shot/x.%04d.png@25"),
+    ]
+    assert [clip.actor for clip in clips[:3]] == ["Ada", "Ada", None] and clips[0].extra == {}
+    assert all(Path(clip.path) == tmp_path / clip.source for clip in clips)
+
+
+def test_rows_that_stand_for_nothing_or_for_too_much_are_named(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(b"?")
+    rows = ["path,clip_id,sequence_fps", "none,,", "*.mp4,one,", "z*.mp4,,", "s.%03d.png,,", "*.png,,fast"]
+    with pytest.raises(BadManifest) as caught:
+        read_manifest(manifest(tmp_path, "\n".join(rows)))
+    for line in (
+        "row 1: path: none: no video and no image lies in this folder",
+        "row 2: clip_id 'one' is the name of one clip, and path stands for 2",
+        "row 3: path: z*.mp4: no video and no image matches",
+        "row 4: path: s.%03d.png: no image of this sequence is there",
+        "row 5: path: 'fast' is not a frame rate",
+    ):
+        assert line in str(caught.value)

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from facecap_batch.runs.planner import CalibrationItem, Item, SolveItem, WorkItem
 from facecap_batch.runs.worker import ClipWorker
@@ -39,6 +39,11 @@ class DyingWorker(ClipWorker):
         yield from super().work(item)
 
 
+def make_dying_worker(*arguments: Any) -> DyingWorker:
+    """What a process makes its worker with, in place of `process_executor.make_worker`."""
+    return DyingWorker(*arguments)
+
+
 class HangingWorker(DyingWorker):
     """The same for clips that hang."""
 
@@ -57,6 +62,11 @@ class GatedWorker(ClipWorker):
 
     def waits(self, item: Item) -> bool:
         return not isinstance(item, CalibrationItem) and not item.clip.clip_id.startswith("free")
+
+
+def make_gated_worker(*arguments: Any) -> GatedWorker:
+    """As `make_dying_worker`."""
+    return GatedWorker(*arguments)
 
 
 class GatedSolver(GatedWorker):

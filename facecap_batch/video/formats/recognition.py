@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from facecap_batch.storage.remote import is_uri
 
 HEAD_BYTES = 4096
-ENDS_BYTES = 4 * 2**20
+ENCRYPTED = "its pictures are encrypted; give the video without its copy protection"
 # Formats that cameras, browsers, phones, recorders, editors and archives write, by FFmpeg's names.
 FOOTAGE = frozenset(
     {
@@ -119,20 +119,15 @@ def explanation(source: str) -> str | None:
         return None
 
 
-def without_frames(
-    source: str, stream: Any, declared: int | None, start: Fraction | None, end: Fraction | None
-) -> str:
+def without_frames(source: str, declared: int | None, start: Fraction | None, end: Fraction | None) -> str:
     """Why no frame of a clip decodes, and what to do.
 
     Args:
         source: A path or URI.
-        stream: Its video stream, of PyAV.
         declared: Frames that the container declares, None where it declares none.
         start, end: The clip's range, seconds; None: the beginning and the end.
     """
     what = f"{source}: no frame can be decoded (the container declares {declared or 0})"
-    if _is_encrypted(source, stream):
-        return f"{what}: its pictures are encrypted; give the video without its copy protection"
     if why := explanation(source):
         return f"{what}: {why}"
     if start is None and end is None:
@@ -145,21 +140,6 @@ def without_frames(
 
 def _at(value: Fraction | None) -> str:
     return "its beginning or end" if value is None else f"{float(value):.3f} s"
-
-
-def _is_encrypted(source: str, stream: Any) -> bool:
-    """True for an mp4 whose pictures are encrypted (ISO 14496-12: a sample entry `encv` with its scheme)."""
-    if stream.codec_context.codec_tag == "encv":
-        return True
-    if is_uri(source):
-        return False
-    with Path(source).open("rb") as file:
-        size = file.seek(0, 2)
-        ends = b""
-        for at in (0, max(0, size - ENDS_BYTES)):  # the index lies at one of them
-            file.seek(at)
-            ends += file.read(ENDS_BYTES)
-    return b"encv" in ends and b"sinf" in ends
 
 
 def _of(file: BinaryIO) -> str | None:

@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
+from facecap_batch.errors import BadVideo
 from facecap_batch.video.container import as_fraction, formats, frame_rate, jumps_in_time, seconds
 from facecap_batch.video.damage import DamageLog
+from facecap_batch.video.formats.recognition import ENCRYPTED
 
 # A longer step of the clock is no pause. FFmpeg's limits: transport streams are cut and joined all the time,
 # every other container means what it says unless that is absurd.
@@ -69,6 +71,7 @@ class PacketStream:
         """The packets, and at the end the one without data that empties the decoder.
 
         Raises:
+            BadVideo: Its pictures are encrypted: what decodes of them is noise.
             av.error.FFmpegError, OSError: The container cannot be read.
         """
         while True:
@@ -83,6 +86,8 @@ class PacketStream:
                 )
                 continue
             if packet.size:
+                if packet.has_sidedata("encryption_info"):
+                    raise BadVideo(f"{self._log.source}: {ENCRYPTED}")
                 self._put_on_clock(packet)
                 self.hidden += bool(getattr(packet, "is_discard", False))
             yield packet

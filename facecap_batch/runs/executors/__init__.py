@@ -1,0 +1,1 @@
+"""What carries a run out: one worker process of this machine, or Ray."""

@@ -1,0 +1,1 @@
+"""Footage by name: files, folders, globs, image sequences and URIs to clips with ids."""
