@@ -12,40 +12,10 @@ from pathlib import Path
 import pytest
 
 from facecap_batch.errors import WorkerLost
-from facecap_batch.scheduling.messages import Listener, Outcome, Progress, Task, WorkerReady
+from facecap_batch.scheduling.messages import Outcome, Task
 from facecap_batch.scheduling.process_scheduler import ProcessScheduler
 from facecap_batch.scheduling.task_queue import Limits
-from tests.support.toy_workers import ToyWorker
-
-
-class EventRecorder(Listener):
-    """Remembers every event."""
-
-    def __init__(self) -> None:
-        self.started_keys: list[str] = []
-        self.retries: list[str] = []
-        self.heartbeats = 0
-        self.counts: list[int] = []
-        self.joined_workers: list[WorkerReady] = []
-        self.losses: list[tuple[WorkerReady | None, str, bool]] = []
-
-    def started(self, key: str, worker: WorkerReady) -> None:
-        self.started_keys.append(key)
-
-    def progress(self, key: str, progress: Progress) -> None:
-        self.heartbeats += 1
-
-    def retried(self, key: str, reason: str) -> None:
-        self.retries.append(key)
-
-    def workers(self, count: int) -> None:
-        self.counts.append(count)
-
-    def joined(self, worker: WorkerReady) -> None:
-        self.joined_workers.append(worker)
-
-    def lost(self, worker: WorkerReady | None, reason: str, node_died: bool) -> None:
-        self.losses.append((worker, reason, node_died))
+from tests.support.toy_workers import EventRecorder, ToyWorker
 
 
 def run_toys(
@@ -154,7 +124,7 @@ DRIVER = """
 import sys
 from facecap_batch.scheduling.messages import Listener, Task
 from facecap_batch.scheduling.process_scheduler import ProcessScheduler
-from tests.support.toy_workers import ToyWorker
+from tests.support.toy_workers import EventRecorder, ToyWorker
 class Say(Listener):
     def joined(self, worker): print(worker.pid, flush=True)
 list(ProcessScheduler(ToyWorker, Say()).run([Task("a", ("hang once", sys.argv[1]), 1)]))

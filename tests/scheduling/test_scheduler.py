@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import signal
 import time
 from pathlib import Path
 
@@ -13,88 +11,22 @@ import ray
 
 from facecap_batch.errors import WorkerLost
 from facecap_batch.scheduling.messages import (
-    Done,
-    Failed,
-    Listener,
     Outcome,
-    Progress,
     Task,
-    WorkerReady,
 )
-from facecap_batch.scheduling.scheduler import Limits, Scheduler
+from facecap_batch.scheduling.scheduler import Scheduler
+from facecap_batch.scheduling.task_queue import Limits
+from tests.support.toy_workers import EventRecorder, ToyWorker
 
 pytestmark = pytest.mark.usefixtures("ray_floor")
 
 
 @ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)
-class Toy:
-    """Opens, works and fails as its arguments order."""
+class Toy(ToyWorker):
+    """A toy on a node of Ray's."""
 
-    def __init__(self, opening: str = "") -> None:
-        self.opening = opening
-
-    def ready(self) -> WorkerReady:
-        if self.opening == "fails":
-            raise FileNotFoundError("no such engine")
-        if self.opening == "dies":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.opening == "hangs":
-            time.sleep(600)
-        return WorkerReady(ray.get_runtime_context().get_node_id(), os.getpid())
-
-    def work(self, payload: tuple[str, str]):
-        order, mark = payload
-        for frames in range(3):
-            yield Progress(frames)
-        first_time = not Path(mark).exists()
-        Path(mark).touch()
-        if order == "segfault":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if order == "die once" and first_time:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if order == "slow":
-            time.sleep(0.5)
-        if order == "hang once" and first_time:
-            time.sleep(600)
-        if order == "fail":
-            yield Failed("BadVideo", "not a video")
-            return
-        if order == "fail once" and first_time:
-            yield Failed("OSError", "the storage hiccups", retry=True)
-            return
-        if order == "bug":
-            raise ZeroDivisionError("oops")
-        yield Done((order, os.getpid()))
-
-
-class EventRecorder(Listener):
-    """Remembers every event."""
-
-    def __init__(self) -> None:
-        self.started_keys: list[str] = []
-        self.retries: list[str] = []
-        self.heartbeats = 0
-        self.counts: list[int] = []
-        self.joined_workers: list[WorkerReady] = []
-        self.losses: list[tuple[WorkerReady | None, str, bool]] = []
-
-    def started(self, key: str, worker: WorkerReady) -> None:
-        self.started_keys.append(key)
-
-    def progress(self, key: str, progress: Progress) -> None:
-        self.heartbeats += 1
-
-    def retried(self, key: str, reason: str) -> None:
-        self.retries.append(key)
-
-    def workers(self, count: int) -> None:
-        self.counts.append(count)
-
-    def joined(self, worker: WorkerReady) -> None:
-        self.joined_workers.append(worker)
-
-    def lost(self, worker: WorkerReady | None, reason: str, node_died: bool) -> None:
-        self.losses.append((worker, reason, node_died))
+    def node_id(self) -> str:
+        return str(ray.get_runtime_context().get_node_id())
 
 
 def run_toys(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from facecap_batch.scheduling.messages import Done, Failed, Progress, WorkerReady
+from facecap_batch.scheduling.messages import Done, Failed, Listener, Progress, WorkerReady
 
 
 class ToyWorker:
@@ -27,7 +27,10 @@ class ToyWorker:
             raise SystemExit(3)
         if self.opening == "hangs":
             time.sleep(600)
-        return WorkerReady("here", os.getpid())
+        return WorkerReady(self.node_id(), os.getpid())
+
+    def node_id(self) -> str:
+        return "here"
 
     def work(self, payload: tuple[str, str]) -> Iterator[Progress | Done | Failed]:
         order, mark = payload
@@ -39,6 +42,8 @@ class ToyWorker:
             die(signal.SIGSEGV)
         if order == "die once" and first_time:
             die(signal.SIGKILL)
+        if order == "slow":
+            time.sleep(0.5)
         if order == "hang once" and first_time:
             time.sleep(600)
         if order == "fail":
@@ -52,6 +57,36 @@ class ToyWorker:
         if order == "nothing":
             return
         yield Done((order, os.getpid()))
+
+
+class EventRecorder(Listener):
+    """Remembers every event."""
+
+    def __init__(self) -> None:
+        self.started_keys: list[str] = []
+        self.retries: list[str] = []
+        self.heartbeats = 0
+        self.counts: list[int] = []
+        self.joined_workers: list[WorkerReady] = []
+        self.losses: list[tuple[WorkerReady | None, str, bool]] = []
+
+    def started(self, key: str, worker: WorkerReady) -> None:
+        self.started_keys.append(key)
+
+    def progress(self, key: str, progress: Progress) -> None:
+        self.heartbeats += 1
+
+    def retried(self, key: str, reason: str) -> None:
+        self.retries.append(key)
+
+    def workers(self, count: int) -> None:
+        self.counts.append(count)
+
+    def joined(self, worker: WorkerReady) -> None:
+        self.joined_workers.append(worker)
+
+    def lost(self, worker: WorkerReady | None, reason: str, node_died: bool) -> None:
+        self.losses.append((worker, reason, node_died))
 
 
 def die(number: signal.Signals) -> None:
