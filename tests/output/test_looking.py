@@ -36,6 +36,7 @@ from facecap_batch.runs.retry import ManifestChanged, retry_run
 from facecap_batch.runs.run import RunSummary
 from facecap_batch.runs.start import resolve_run
 from facecap_batch.solve.settings import SolveSettings
+from tests.support.event_logs import lines
 from tests.support.local_ray import local_ray
 from tests.support.runs import results, rows, run_quietly, write_clips
 
@@ -68,23 +69,19 @@ def retry_quietly(output: Path, *clip_ids: str, **options: object) -> RunSummary
         return retry_run(RunOptions(output, workers=1, **options), clip_ids, PlainDisplay(nowhere))
 
 
-def logged(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def test_the_log_describes_a_run_line_by_line(folder: Path) -> None:
-    lines = logged(folder / "log.jsonl")
+    log = lines(folder / "log.jsonl")
     run = json.loads((folder / "out/run.json").read_text())
-    assert {line["run"] for line in lines} == {run["run_id"]}
-    assert [line["event"] for line in (lines[0], lines[-1])] == ["run_started", "run_ended"]
-    assert (lines[-1]["state"], lines[-1]["done"], lines[-1]["failed"]) == ("finished", 2, 1)
-    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
-    of_one = {line["event"]: line for line in lines if line.get("clip") == "one"}
+    assert {line["run"] for line in log} == {run["run_id"]}
+    assert [line["event"] for line in (log[0], log[-1])] == ["run_started", "run_ended"]
+    assert (log[-1]["state"], log[-1]["done"], log[-1]["failed"]) == ("finished", 2, 1)
+    assert [line["time"] for line in log] == sorted(line["time"] for line in log)
+    of_one = {line["event"]: line for line in log if line.get("clip") == "one"}
     assert set(of_one) == {"started", "ended", "done"} and of_one["done"]["frames"] == LENGTHS["one"]
-    joined = {(line["node"], line["pid"]) for line in lines if line["event"] == "worker_joined"}
+    joined = {(line["node"], line["pid"]) for line in log if line["event"] == "worker_joined"}
     assert (of_one["ended"]["node"], of_one["ended"]["pid"]) in joined
     assert of_one["ended"]["wall_s"] > 0
-    (failed,) = (line for line in lines if line["event"] == "failed")
+    (failed,) = (line for line in log if line["event"] == "failed")
     assert (failed["clip"], failed["error_type"]) == ("bad", "BadVideo") and "bad.mp4" in failed["error"]
 
 
@@ -194,7 +191,7 @@ def test_retry_does_the_failed_clips_and_no_others(folder: Path, config: RunConf
     assert (summary.exit_code, summary.kept) == (0, 2) and results(output) == after
     newer = [path.stem for path in output.rglob("*.fbx") if path.stat().st_mtime_ns > written[path]]
     assert newer == ["two"]
-    assert {line["clip"] for line in logged(tmp_path / "log.jsonl") if "clip" in line} == {"two"}
+    assert {line["clip"] for line in lines(tmp_path / "log.jsonl") if "clip" in line} == {"two"}
     assert run_quietly(folder / "manifest.csv", output, config).kept == 3
 
 

@@ -21,6 +21,7 @@ from facecap_batch.runs.executors.lengths import measured_seconds
 from facecap_batch.runs.planner import Plan, WorkItem
 from facecap_batch.runs.start import resolve_run
 from facecap_batch.solve.settings import SolveSettings
+from tests.support.event_logs import lines
 from tests.support.faulty_workers import make_dying_worker
 from tests.support.long_clips import CLOSED, pictures
 from tests.support.runs import results, rows, run_quietly, write_clips, write_manifest
@@ -51,8 +52,7 @@ def records(output: Path) -> list[dict[str, Any]]:
 def events(log: Path) -> list[tuple[Any, ...]]:
     """What the lines of a log say, sorted: records are published by threads, in no certain order."""
     names = ("event", "clip", "step", "attempts", "frames", "error_type", "error", "state", "done", "failed")
-    lines = map(json.loads, log.read_text().splitlines())
-    return sorted((tuple(line.get(name) for name in names) for line in lines), key=repr)
+    return sorted((tuple(line.get(name) for name in names) for line in lines(log)), key=repr)
 
 
 class TestChoice:
@@ -194,9 +194,9 @@ def test_an_ended_run_goes_on_where_it_was(config: RunConfig, tmp_path: Path, en
     driver = subprocess.Popen(
         [sys.executable, "-c", GATED, *map(str, arguments)], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
-    wait_until(lambda: log.exists() and '"started", "clip": "waits"' in log.read_text())
+    wait_until(lambda: any(line["clip"] == "waits" for line in lines(log, "started")))
     wait_until(lambda: (output / "ledger/free.json").exists())
-    worker = next(line["pid"] for line in map(json.loads, log.read_text().splitlines()) if "pid" in line)
+    worker = next(line["pid"] for line in lines(log) if "pid" in line)
     os.kill(driver.pid, end)
     _, words = driver.communicate(timeout=60)
     wait_until(lambda: not Path(f"/proc/{worker}").exists())

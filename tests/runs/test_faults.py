@@ -19,6 +19,7 @@ from facecap_batch.errors import OutputBusy
 from facecap_batch.output.status import status
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.scheduling import task_queue
+from tests.support.event_logs import lines
 from tests.support.faulty_workers import DyingWorker, HangingWorker
 from tests.support.local_ray import ROOT
 from tests.support.runs import half_written, results, rows, run_quietly, write_clips, write_manifest
@@ -45,10 +46,6 @@ def clean(manifest: Path, config: RunConfig, tmp_path_factory: pytest.TempPathFa
 
 def of_clips(found: dict[str, bytes], *clip_ids: str) -> dict[str, bytes]:
     return {name: data for name, data in found.items() if Path(name).stem in clip_ids}
-
-
-def lines(log: Path, *events: str) -> list[dict]:
-    return [line for line in map(json.loads, log.read_text().splitlines()) if line["event"] in events]
 
 
 def test_workers_that_segfault_or_are_killed(
@@ -144,7 +141,7 @@ def test_a_driver_that_is_killed_half_way(
     # Three are done, and both workers have another in their hands.
     deadline = time.monotonic() + 400
     while process.poll() is None and time.monotonic() < deadline:
-        if log.exists() and len(lines(log, "done")) == 3 and len(lines(log, "started")) == 5:
+        if len(lines(log, "done")) == 3 and len(lines(log, "started")) == 5:
             break
         time.sleep(0.05)
     assert (status(output).state, status(output).done) == ("running", 3)

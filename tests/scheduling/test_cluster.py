@@ -22,6 +22,7 @@ from ray.cluster_utils import Cluster
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.run import RunSummary
 from facecap_batch.scheduling.cluster import OBJECT_STORE_BYTES
+from tests.support.event_logs import lines
 from tests.support.faulty_workers import GatedWorker
 from tests.support.local_ray import ROOT, local_ray
 from tests.support.runs import half_written, results, rows, run_quietly, write_clips
@@ -36,11 +37,6 @@ def until(true: Callable[[], object]) -> None:
     while not true() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert true()
-
-
-def events(log: Path, *names: str) -> list[dict]:
-    lines = log.read_text().splitlines() if log.exists() else []
-    return [line for line in map(json.loads, lines) if line["event"] in names]
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +83,14 @@ def test_nodes_join_and_die_under_a_run(
     )
     run.start()
     try:
-        until(lambda: len(events(log, "started")) == 1)
+        until(lambda: len(lines(log, "started")) == 1)
         node = one_node.add_node(**NODE)
-        until(lambda: len(events(log, "started")) == 2)
-        assert events(log, "started")[1]["node"] == node.node_id
+        until(lambda: len(lines(log, "started")) == 2)
+        assert lines(log, "started")[1]["node"] == node.node_id
         one_node.remove_node(node, allow_graceful=False)
-        until(lambda: events(log, "retried"))
+        until(lambda: lines(log, "retried"))
         one_node.add_node(**NODE)
-        until(lambda: len(events(log, "worker_joined")) == 3)
+        until(lambda: len(lines(log, "worker_joined")) == 3)
     finally:
         gate.touch()
         run.join()
@@ -103,7 +99,7 @@ def test_nodes_join_and_die_under_a_run(
     report = json.loads((output / "run.json").read_text())
     assert (report["lost_workers"], report["lost_to_nodes"], report["retries"]) == (1, 1, 1)
     assert report["workers"] == 2 and sum(host["nodes"] for host in report["hosts"]) == 3
-    assert [line["node_died"] for line in events(log, "worker_lost")] == [True]
+    assert [line["node_died"] for line in lines(log, "worker_lost")] == [True]
     # Not the clip's fault: it counts as its first attempt.
     assert {row["attempts"] for row in rows(output).values()} == {1}
     assert results(output) == clean and not half_written(output)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.observers.progress import NoDisplay, PlainDisplay
 from facecap_batch.runs.retry import retry_run
 from tests.support.actor_runs import ADA, CLIPS, everything, solve_quietly, times, written
+from tests.support.event_logs import lines
 from tests.support.local_ray import ROOT
 from tests.support.runs import half_written, rows, run_quietly
 
@@ -108,12 +108,6 @@ def test_a_damaged_raw_table_fails_its_actor_and_nothing_is_lost(
     assert run_quietly(manifest, output, by_actor).exit_code == 0
     assert everything(output) == expected
     assert written(before, output, "raw") == {"ada-1"}
-
-
-def lines(log: Path, event: str) -> list[dict[str, str]]:
-    if not log.exists():
-        return []
-    return [line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == event]
 
 
 GATED = """
