@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from facecap_batch.training.optimisation import replicas
+
 MOMENTUM = 0.95
 WEIGHT_DECAY = 0.03
 # Five rounds of x -> a x + b x x' x + c x x' x x' x bring singular values from 0.001..1 to 0.7..1.2.
@@ -61,14 +63,22 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Move every weight that has a gradient; a `closure` is not called."""
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(weight)
-                momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-                direction = orthogonal(weight.grad.lerp(momentum, MOMENTUM).flatten(1))
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            for weight, direction in zip(weights, self._directions(weights), strict=True):
                 tall = max(1.0, direction.shape[0] / direction.shape[1]) ** 0.5
                 weight.mul_(1 - group["lr"] * WEIGHT_DECAY)
                 weight.add_(direction.view_as(weight), alpha=-group["lr"] * tall)
+
+    def _directions(self, weights: Sequence[nn.Parameter]) -> list[Tensor]:
+        """Where each of `weights` goes, float32 [R, C]. Every replica works out its share of them."""
+        directions = []
+        for number, weight in enumerate(weights):
+            gradient, state = weight.grad, self.state[weight]
+            assert gradient is not None
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(weight)
+            momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
+            ahead = gradient.lerp(momentum, MOMENTUM).flatten(1)
+            ours = number % replicas.count() == replicas.rank()
+            directions.append(orthogonal(ahead) if ours else torch.zeros_like(ahead))
+        return replicas.shared(directions)

@@ -1,15 +1,17 @@
 """Replicas: processes that train one network together, each on crops of its own.
 
-In: gradients. Out: their mean over all processes, and whether any of them was asked to stop. Started by
+In: gradients, and what each process has worked out of a common task. Out: means and sums over all processes,
+and whether any of them was asked to stop. Started by
 `torchrun`; a process alone is a group of one, to which all of this does nothing.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 
 def join() -> None:
@@ -35,6 +37,16 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def shared(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Sums over all processes of tensors [...] that have the same shapes in each."""
+    if count() == 1:
+        return list(tensors)
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    distributed.all_reduce(flat)
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+
+
 def averaged(module: nn.Module, stop: bool) -> bool:
     """Replace the gradients of `module` by their mean over all processes.
 
@@ -49,9 +61,7 @@ def averaged(module: nn.Module, stop: bool) -> bool:
         return stop
     gradients = [weight.grad for weight in module.parameters() if weight.grad is not None]
     asked = gradients[0].new_tensor([float(stop)])
-    flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), asked])
-    distributed.all_reduce(flat)
-    *means, asked = (flat / count()).split([*(gradient.numel() for gradient in gradients), 1])
-    for gradient, mean in zip(gradients, means, strict=True):
-        gradient.copy_(mean.view_as(gradient))
+    *sums, asked = shared([*gradients, asked])
+    for gradient, total in zip(gradients, sums, strict=True):
+        gradient.copy_(total / count())
     return bool(asked.item() > 0)
