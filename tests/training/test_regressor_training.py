@@ -24,9 +24,9 @@ from facecap_batch.errors import EngineMismatch
 from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_CHANNELS, RIGHT_CHANNELS
 from facecap_batch.training.networks.expression import Expression, Patches
 from facecap_batch.training.networks.face_regressor import FaceRegressor
-from facecap_batch.training.networks.locator import Locator, halve
+from facecap_batch.training.networks.locator import Locator, shrink
 from facecap_batch.training.networks.patches import cut, points_in_crop
-from facecap_batch.training.networks.sizes import DEFAULT, FAST, Design
+from facecap_batch.training.networks.sizes import DEFAULT, FAST, LARGE, Design
 from facecap_batch.training.regressor import augmentation, distillation, export
 from facecap_batch.training.regressor import batches as face_batches
 from facecap_batch.training.regressor.alignment import (
@@ -85,7 +85,7 @@ def patches_of(batch: FaceBatch, design: Design) -> list[torch.Tensor]:
     return cut(crop, true_alignment(batch).affines(design), [window.side for window in design.windows.each])
 
 
-@pytest.mark.parametrize("design", [DEFAULT, FAST])
+@pytest.mark.parametrize("design", [DEFAULT, FAST, LARGE])
 def test_patches_of_training_are_those_of_the_network(shard, design):
     """uint8 warps in training and the exported graph's gathering show the same pixels."""
     batch = batch_of(shard, 16)
@@ -142,7 +142,7 @@ def test_aligned_patches_turn_the_head_that_the_whole_crop_shows(shard):
     turn = torch.tensor([0.1, -0.2, 0.3])
     torch.nn.init.zeros_(whole.expression.turn_out[-1].weight)
     with torch.inference_mode():
-        head, *_ = whole.locator(halve(crop))
+        head, *_ = whole.locator(shrink(crop, whole.locator.side))
         whole.expression.turn_out[-1].bias.copy_(turn)
         outputs, *_ = whole(crop)
     torch.testing.assert_close(outputs[:, 51:54], head[:, :3] + turn)
@@ -175,13 +175,14 @@ def test_marks_lie_where_they_are_seen(shard):
     """A landmark drawn into the crop is at its place in the patch."""
     batch = batch_of(shard, 4)
     image = np.zeros_like(batch.image)
-    corner = ((batch.points[:, 45] + 1) * (dataset.CROP / 2) - 0.5).round().long().numpy()
-    for row, (x, y) in enumerate(corner):
-        image[row, y : y + 2, x : x + 2] = 255  # wide enough for the nearest pixel to hit it
+    size, fold = DEFAULT.crop, dataset.CROP // DEFAULT.crop
+    corner = ((batch.points[:, 45] + 1) * (size / 2) - 0.5).round().long().numpy() * fold
+    for row, (x, y) in enumerate(corner):  # two pixels: wide enough for the nearest one to hit them
+        image[row, y : y + 2 * fold, x : x + 2 * fold] = 255
     drawn = dataclasses.replace(batch, image=image)
     affine, side = true_alignment(batch).affines(DEFAULT)[0], DEFAULT.windows.eye.side
-    marks = marks_in_patch(batch.points, affine, side, dataset.CROP)
-    back = points_in_crop(marks, affine, side, dataset.CROP)
+    marks = marks_in_patch(batch.points, affine, side, size)
+    back = points_in_crop(marks, affine, side, size)
     torch.testing.assert_close(back, batch.points, atol=1e-4, rtol=0)
     for picture, (u, v) in zip(patches_of(drawn, DEFAULT)[0], marks[:, 45].numpy(), strict=True):
         y, x = divmod(int(picture[0].argmax()), side)
@@ -307,7 +308,7 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(folder, tmp_path):
             torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("design", [DEFAULT, FAST])
+@pytest.mark.parametrize("design", [DEFAULT, FAST, LARGE])
 def test_a_network_cuts_in_training_where_it_cuts_as_an_engine(shard, design):
     torch.manual_seed(0)
     whole = FaceRegressor(design).eval()
@@ -315,7 +316,7 @@ def test_a_network_cuts_in_training_where_it_cuts_as_an_engine(shard, design):
     alignment = OwnAlignment(whole)(batch)
     with torch.inference_mode():
         crops = torch.from_numpy(dataset.resized(batch.image, design.crop))
-        head, _, _ = whole.locator(halve(crops))
+        head, _, _ = whole.locator(shrink(crops, whole.locator.side))
         _, points, *_ = whole(crops)
     torch.testing.assert_close(alignment.head, head, atol=1e-3, rtol=0)
     torch.testing.assert_close(alignment.points, points, atol=2e-3, rtol=0)

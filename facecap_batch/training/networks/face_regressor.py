@@ -1,9 +1,9 @@
 """The default regressor: one network from a square face crop to 57 numbers, landmarks and presence.
 
-The locator sees the whole crop at half resolution and finds where the head is (pose, landmarks, scale). There
-the network cuts an upright patch of the face, in which the landmarks are found again, closer; where those lie
-it cuts both eyes and both sides of the lower face, and the expression half reads the coefficients in the
-patches and corrects the pose.
+The locator sees the whole crop and finds where the head is (pose, landmarks, scale). There the network cuts
+an upright patch of the face, in which the landmarks are found again, closer; where those lie it cuts both
+eyes and both sides of the lower face, and the expression half reads the coefficients in the patches and
+corrects the pose.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from facecap_batch.training.networks.expression import (
     Expression,
     Patches,
 )
-from facecap_batch.training.networks.locator import Locator, halve
+from facecap_batch.training.networks.locator import Locator, shrink
 from facecap_batch.training.networks.patches import (
     cut,
     face_affine,
@@ -43,7 +43,7 @@ class FaceRegressor(nn.Module):
         POINTS, 2] (crop units -1..1, v down), presence [B] (0..1), how much of the left eye, the right eye
         and the mouth is hidden behind something, [B, 3] (0..1), and the standard error of each coefficient,
         [B, 51]."""
-        head, rough, presence = self.locator(halve(crop))
+        head, rough, presence = self.locator(shrink(crop, self.locator.side))
         size, windows = self.design.crop, self.design.windows
         affine = face_affine(head, rough, windows.face, size)
         (face,) = cut(crop, [affine], [windows.face.side])

@@ -1,6 +1,6 @@
-"""The locator: a whole crop at half resolution to head pose, landmarks and presence.
+"""The locator: a whole crop to head pose, landmarks and presence.
 
-In: crops at half resolution. Out: head, landmarks, presence.
+In: crops, in as many pixels as its design has. Out: head, landmarks, presence.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from facecap_batch.training.networks.patch_network import PatchNetwork, learnt_i
 from facecap_batch.training.networks.sizes import DEFAULT, Design
 
 MEAN_LOG_WIDTH = 3.2  # ln of a crop's width in cm, where training starts from
-# Means of 2 x 2 pixels 0..255, scaled to a span of 2: kernel of a convolution.
-_HALVING = torch.eye(3)[:, :, None, None].repeat(1, 1, 2, 2) / (4 * 127.5)
 
 
 class Locator(nn.Module):
@@ -25,7 +23,7 @@ class Locator(nn.Module):
 
     def __init__(self, design: Design = DEFAULT) -> None:
         super().__init__()
-        self.side = design.crop // 2
+        self.side = design.locator_side
         self.crop = PatchNetwork(self.side, design.locator)
         self.head = nn.Linear(design.locator.features, 6)
         self.points = nn.Linear(design.locator.features, 2 * POINTS)
@@ -36,11 +34,11 @@ class Locator(nn.Module):
         with torch.no_grad():
             self.head.bias[5] = MEAN_LOG_WIDTH
 
-    def forward(self, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """half: float32 [B, 3, side, side], about -1..1. Returns head [B, 6] (yaw, pitch, roll in
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """image: float32 [B, 3, side, side], about -1..1. Returns head [B, 6] (yaw, pitch, roll in
         radians; u, v of the head's origin, crop units -1..1; ln of the crop's width in cm), points [B,
         POINTS, 2] (crop units) and presence logits [B]."""
-        hidden = learnt_in_bfloat16(self.crop, half)
+        hidden = learnt_in_bfloat16(self.crop, image)
         return (
             self.head(hidden),
             self.points(hidden).unflatten(1, (POINTS, 2)),
@@ -48,10 +46,14 @@ class Locator(nn.Module):
         )
 
 
-def halve(crop: Tensor) -> Tensor:
-    """uint8 [B, S, S, 3] to float32 [B, 3, S / 2, S / 2] in -1..1: means of 2 x 2 pixels.
+def shrink(crop: Tensor, side: int) -> Tensor:
+    """uint8 [B, S, S, 3] to float32 [B, 3, side, side] in -1..1: means of whole pixels; S is a multiple of
+    `side`.
 
-    A convolution does that and the change of range in one pass, twice as fast as pooling does.
+    A convolution takes means and changes the range in one pass, twice as fast as pooling does.
     """
-    weight, bias = _HALVING.to(crop.device), -torch.ones(3, device=crop.device)
-    return functional.conv2d(crop.permute(0, 3, 1, 2).float(), weight, bias, stride=2)
+    step, pixels = crop.shape[1] // side, crop.permute(0, 3, 1, 2).float()
+    if step == 1:
+        return pixels * (1 / 127.5) - 1
+    weight = torch.eye(3, device=crop.device)[:, :, None, None].repeat(1, 1, step, step) / (step**2 * 127.5)
+    return functional.conv2d(pixels, weight, -torch.ones(3, device=crop.device), stride=step)

@@ -75,7 +75,7 @@ class OwnAlignment:
         size, window = self._network.design.crop, self._network.design.windows.face
         crops = resized(batch.image, size)
         with torch.no_grad():
-            head, rough, _ = self._network.locator(_scaled(resized(crops, size // 2)))
+            head, rough, _ = self._network.locator(_scaled(resized(crops, self._network.locator.side)))
             affine = face_affine(head, rough, window, size)
             _, marks = self._network.expression.look(_scaled(warp(crops, affine, window.side)))
             return Alignment(head, rough, points_in_crop(marks[:, :, :2], affine, window.side, size))
