@@ -1,7 +1,7 @@
 """One connection to a live source: opened, or refused with the reason; its packets from a keyframe on.
 
-In: a `LiveSource`. Out: an open PyAV stream and its packets in decoding order, or `BadSource`; `ConnectionLost`
-where they end before the source says that it ends. Nothing is decoded.
+In: a `LiveSource`. Out: an open PyAV stream and its packets in decoding order, or `BadSource`;
+`ConnectionLost` where they end before the source says that it ends. Nothing is decoded.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class LiveConnection:
     @property
     def has_clock(self) -> bool:
         """False where the format knows no times: its pictures are shown when they come."""
-        return self._container.format.name != "mpjpeg"
+        return str(self._container.format.name) != "mpjpeg"
 
     def new_decoder(self) -> Any:
         """A PyAV decoder of this stream's packets, of its own."""
@@ -110,7 +110,7 @@ class LiveConnection:
         decoder.thread_count = 1
         return decoder
 
-    def packets(self) -> Iterator[av.Packet]:
+    def packets(self) -> Iterator[Any]:
         """Packets that can be decoded, in decoding order, until the source ends.
 
         Those before the first keyframe are left out, and those that are shown before it: they need pictures

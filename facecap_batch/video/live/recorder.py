@@ -70,8 +70,8 @@ class Recorder:
             if isinstance(error, OSError):
                 raise
             raise BadSource(
-                f"{connection.parameters.codec} cannot be kept in Matroska ({reason(error)}); have the sender "
-                "send H.264, for example"
+                f"{connection.parameters.codec} cannot be kept in Matroska ({reason(error)}); have the "
+                "sender send H.264, for example"
             ) from error
 
     def __enter__(self) -> Recorder:
@@ -82,7 +82,7 @@ class Recorder:
     ) -> None:
         self.close()
 
-    def add(self, packet: av.Packet, time: TakeTime) -> None:
+    def add(self, packet: Any, time: TakeTime) -> None:
         """Write a packet, which is the file's from now on; nothing once it is closed. Raises OSError."""
         with self._lock:
             if self._container is None:
@@ -139,7 +139,7 @@ class _Lossless:
             self._stream.codec_context.sample_aspect_ratio = aspect
         return self._stream
 
-    def encode(self, packet: av.Packet) -> list[Any]:
+    def encode(self, packet: Any) -> list[Any]:
         """The packets that one uncompressed picture becomes."""
         packets = []
         for frame in self._decoder.decode(packet):

@@ -1,9 +1,9 @@
 """The recording of a take: a thread that takes packets from a source and writes them to a file.
 
-In: a `LiveSource`, a file, when to stop. Out: the file, `RecordingState` while it grows, a `RecordedTake` at the
-end. The thread does nothing else, so whatever looks at the take meanwhile (a `PacketWatcher`) cannot cost it a
-packet. A dropped connection ends the take, or is made anew with growing waits; then the take goes on after a
-gap as long as the one that was.
+In: a `LiveSource`, a file, when to stop. Out: the file, `RecordingState` while it grows, a `RecordedTake` at
+the end. The thread does nothing else, so whatever looks at the take meanwhile (a `PacketWatcher`) cannot cost
+it a packet. A dropped connection ends the take, or is made anew with growing waits; then the take goes on
+after a gap as long as the one that was.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ FIRST_WAIT_S, MAX_WAIT_S = 0.5, 8.0  # before it is tried again; each wait is tw
 BLOCKED_S = 2.0  # a reader that waits for data is waited for this long; the file is closed without it
 LATE_S = 2.0  # of a source that is silent when the take's time is over
 RATE_S = 5.0  # the rate that is shown is that of so many seconds
+MIN_SPAN_S = 0.1  # of them
 
 Phase = Literal["connecting", "recording", "reconnecting"]
 
@@ -67,6 +68,10 @@ class RecordedTake:
     ended: str  # why it ended; empty: it was stopped
 
 
+class NothingRecorded(BadSource):
+    """A recording ended before a picture came."""
+
+
 class PacketWatcher(Protocol):
     """Sees the packets of a take; must return at once."""
 
@@ -74,7 +79,7 @@ class PacketWatcher(Protocol):
         """Packets from now on are those of a new connection; `decoder` (PyAV) takes copies of them."""
         ...
 
-    def packet(self, packet: av.Packet) -> None:
+    def packet(self, packet: Any) -> None:
         """The next packet, in decoding order: a copy, with the source's times."""
         ...
 
@@ -98,11 +103,12 @@ class RecordingSession:
         self._clock = TakeClock(source.is_paced)
         self._recorder: Recorder | None = None
         self._phase: Phase = "connecting"
-        self._arrivals: collections.deque[float] = collections.deque()
+        # Of the last RATE_S seconds: when packets came, by `time.monotonic`, and when they are decoded.
+        self._arrivals: collections.deque[tuple[float, float]] = collections.deque()
         self._left_out = self._connections = 0
         self._is_compressed = False
-        self._why, self._error = "", None
-        self._error: BaseException | None
+        self._why = ""
+        self._error: BaseException | None = None
 
     def start(self) -> None:
         """Connect and begin."""
@@ -115,21 +121,27 @@ class RecordingSession:
     def wait(self, seconds: float) -> bool:
         """Wait for at most `seconds`; True once nothing more will be recorded."""
         started_s, limit = self._clock.started_s, self._options.seconds
-        if limit is not None and started_s is not None and self._source.is_paced:
-            # Packets say when it is over; a source that is silent does not.
-            if time.monotonic() - started_s > limit + LATE_S:
-                self.stop()
+        if limit is None or started_s is None or not self._source.is_paced:
+            over_s = float("inf")
+        else:
+            over_s = started_s + limit + LATE_S
+        if time.monotonic() > over_s:  # packets say when it is over; a source that is silent does not
+            self.stop()
         return self._ended.wait(seconds) or self._stopping.is_set()
 
     def state(self) -> RecordingState:
         now = time.monotonic()
-        recent = [arrival for arrival in tuple(self._arrivals) if arrival > now - RATE_S]
-        passed_s = min(RATE_S, now - (self._clock.started_s or now))
+        recent = [arrival for arrival in tuple(self._arrivals) if arrival[0] > now - RATE_S]
+        fps = 0.0
+        if recent:
+            # What was buffered while the source was opened comes at once: its own times say how fast it was.
+            (first_s, first_dts_s), (_, last_dts_s) = recent[0], recent[-1]
+            fps = (len(recent) - 1) / max(now - first_s, last_dts_s - first_dts_s, MIN_SPAN_S)
         return RecordingState(
             self._phase,
             self._recorder.frames if self._recorder else 0,
             float(self._clock.end_s),
-            len(recent) / passed_s if passed_s > 0 else 0.0,
+            fps,
             self._clock.missing,
         )
 
@@ -137,7 +149,8 @@ class RecordingSession:
         """Close the file.
 
         Raises:
-            BadSource, BadVideo: There was nothing to record.
+            BadSource, BadVideo: The source cannot be recorded.
+            NothingRecorded: No picture came.
             OSError: The file cannot be written.
         """
         self._stopping.set()
@@ -149,7 +162,7 @@ class RecordingSession:
         frames = self._recorder.frames if self._recorder else 0
         if not frames:
             why = self._why or "it was stopped before a picture came"
-            raise BadSource(
+            raise NothingRecorded(
                 f"{self._source.label}: nothing was recorded: {why}"
                 + (f"; {self._left_out} packets came, and no keyframe" if self._left_out else "")
             )
@@ -210,7 +223,7 @@ class RecordingSession:
             self._left_out += connection.left_out
         return self._stopping.is_set()
 
-    def _keep(self, packet: av.Packet, recorder: Recorder) -> bool:
+    def _keep(self, packet: Any, recorder: Recorder) -> bool:
         """Write `packet`; False where the take ends before it."""
         now = time.monotonic()
         taken = self._clock.place(packet, now)
@@ -219,8 +232,8 @@ class RecordingSession:
             return False
         copy = _copy(packet) if self._watcher is not None else None
         recorder.add(packet, taken)
-        self._arrivals.append(now)
-        while self._arrivals[0] < now - RATE_S:
+        self._arrivals.append((now, float(taken.dts_s)))
+        while self._arrivals[0][0] < now - RATE_S:
             self._arrivals.popleft()
         if self._watcher is not None and copy is not None:
             self._watcher.packet(copy)
@@ -243,7 +256,7 @@ class RecordingSession:
         return None
 
 
-def _copy(packet: av.Packet) -> av.Packet:
+def _copy(packet: Any) -> Any:
     """A packet of the same data and times, of its own."""
     copy = av.Packet(bytes(packet))
     copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base

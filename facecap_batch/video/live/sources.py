@@ -91,7 +91,9 @@ KINDS = {
         "firewall holds it back",
         UDP_OPTIONS,
     ),
-    "tcp": SourceKind("a stream over TCP", STREAMED, ("tcp",), "check host and port, and that the sender runs"),
+    "tcp": SourceKind(
+        "a stream over TCP", STREAMED, ("tcp",), "check host and port, and that the sender runs"
+    ),
 }
 PIPE = SourceKind(
     "a stream on standard input",
@@ -112,8 +114,8 @@ def find_source(text: str) -> LiveSource:
     """The live source that `text` names.
 
     Args:
-        text: ``-``, ``/dev/video0`` (or ``v4l2:/dev/video0``, either with ``?video_size=1280x720`` and the like
-            behind it), or a URL with a scheme of `KINDS`.
+        text: ``-``; ``/dev/video0`` or ``v4l2:/dev/video0``, either with ``?video_size=1280x720`` and the like
+            behind it; or a URL with a scheme of `KINDS`.
 
     Raises:
         BadSource: It is none; the message holds no credentials.
@@ -142,8 +144,8 @@ def _device(text: str) -> LiveSource:
     unknown = sorted(set(options) - set(DEVICE_OPTIONS))
     if unknown:
         raise BadSource(
-            f"{path}: {', '.join(unknown)} cannot be asked of a device; it takes {', '.join(DEVICE_OPTIONS)}, "
-            f"for example {path}?video_size=1280x720&framerate=30&input_format=mjpeg"
+            f"{path}: {', '.join(unknown)} cannot be asked of a device; it takes "
+            f"{', '.join(DEVICE_OPTIONS)}, for example {path}?video_size=1280x720&framerate=30&input_format=mjpeg"
         )
     try:
         is_device = stat.S_ISCHR(Path(path).stat().st_mode)

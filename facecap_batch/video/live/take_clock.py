@@ -1,9 +1,9 @@
 """The times of a take: one clock from its first frame on, whatever the source's clock does.
 
 In: packets with the times of their source, and when each came. Out: times of the take, seconds from its first
-frame. A connection keeps the source's steps exactly, pauses included. A new connection, and a clock that falls
-or runs away, goes on where this machine's clock says: the gap stays a gap. Frames that are missing by the
-source's own times are counted.
+frame. A connection keeps the source's steps exactly, pauses included. A new connection, and a clock that
+falls or runs away, goes on where this machine's clock says: the gap stays a gap. Frames that are missing by
+the source's own times are counted.
 """
 
 from __future__ import annotations
