@@ -10,6 +10,7 @@ import dataclasses
 import errno
 import os
 import select
+import socket
 import sys
 import threading
 import time
@@ -125,7 +126,7 @@ class LiveConnection:
             try:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
-                raise ConnectionLost(self._silent() if _timed_out(error) else reason(error)) from error
+                raise ConnectionLost(self._why_lost(error)) from None
             if packet is None:
                 return
             if not packet.size:
@@ -179,7 +180,16 @@ class LiveConnection:
             return "another program uses it"
         if isinstance(error, av.error.InvalidDataError):
             return "what comes is no video stream of a kind that is taken"
+        if _is_broken_off(error):
+            if not _is_known(self._source.host):
+                return f"there is no host {self._source.host}"
+            return "it ended, and what came is no video stream of a kind that is taken"
         return reason(error)
+
+    def _why_lost(self, error: BaseException) -> str:
+        if _timed_out(error):
+            return self._silent()
+        return "the other side closed it" if _is_broken_off(error) else reason(error)
 
     def _silent(self) -> str:
         return f"nothing came for {self._timeout_s:g} s"
@@ -200,6 +210,20 @@ class _Pipe:
             if time.monotonic() - silent_since > self._timeout_s:
                 raise TimeoutError(errno.ETIMEDOUT, "nothing comes")
         return b""
+
+
+def _is_broken_off(error: BaseException) -> bool:
+    """Whether data broke off; of HTTP without a length FFmpeg cannot tell that from an end."""
+    return isinstance(error, OSError) and error.errno == errno.EIO
+
+
+def _is_known(host: str) -> bool:
+    """Whether `host` has an address; true for a source without one."""
+    try:
+        socket.getaddrinfo(host or None, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _timed_out(error: BaseException) -> bool:

@@ -51,6 +51,7 @@ class LiveSource:
     stem: str  # what names of clips begin with
     # What FFmpeg opens; None: standard input.
     address: str | None = dataclasses.field(repr=False)
+    host: str = ""  # that serves it; empty: this machine
     # It runs by the clock on the wall, and can be opened again; a pipe does neither.
     is_paced: bool = True
     options: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of FFmpeg, beside the kind's
@@ -114,8 +115,8 @@ def find_source(text: str) -> LiveSource:
     """The live source that `text` names.
 
     Args:
-        text: ``-``; ``/dev/video0`` or ``v4l2:/dev/video0``, either with ``?video_size=1280x720`` and the like
-            behind it; or a URL with a scheme of `KINDS`.
+        text: ``-``; ``/dev/video0`` or ``v4l2:/dev/video0``, either with ``?video_size=1280x720`` or the
+            like behind it; or a URL with a scheme of `KINDS`.
 
     Raises:
         BadSource: It is none; the message holds no credentials.
@@ -145,7 +146,7 @@ def _device(text: str) -> LiveSource:
     if unknown:
         raise BadSource(
             f"{path}: {', '.join(unknown)} cannot be asked of a device; it takes "
-            f"{', '.join(DEVICE_OPTIONS)}, for example {path}?video_size=1280x720&framerate=30&input_format=mjpeg"
+            f"{', '.join(DEVICE_OPTIONS)}, for example {path}?video_size=1280x720&framerate=30"
         )
     try:
         is_device = stat.S_ISCHR(Path(path).stat().st_mode)
@@ -166,4 +167,4 @@ def _stream(text: str, kind: SourceKind) -> LiveSource:
     path = parts.path
     if kind is _RTMP:  # its last part may be the key of the stream
         path = f"{path.rpartition('/')[0]}/…"
-    return LiveSource(kind, f"{scheme}://{place}{path}", host or scheme, text)
+    return LiveSource(kind, f"{scheme}://{place}{path}", host or scheme, text, host or "")
