@@ -68,28 +68,29 @@ def record_take(
         display: Of the run.
 
     Returns:
-        How the run ended. Its clip is done, or the video is kept and was named on the way.
+        How the run ended. However it ends, the clip is done, or what was recorded is kept, and the command
+        that goes on with it was shown.
 
     Raises:
         BadSource, BadVideo: The source cannot be recorded.
         PortTaken: The preview's port is in use.
-        OutputNotWritable: There is no room for the recording; what there is of it was named.
+        OutputNotWritable: There is no room for the recording.
         KeyboardInterrupt: It was stopped before a picture came, or for a second time.
-        As `start_run`, once the take is recorded and was named.
+        As `start_run`.
     """
     line = RecordingLine(quiet=options.quiet)
     for path in unfinished(files.output):
         line.say(f"{path}: a recording that was never finished; {run_command(path, files.output)} does it")
-    take = _recorded(source, files, options, config, line)
-    line.say(_summary(source, take))
-    summary = None
+    is_done = False
     try:
+        line.say(_summary(source, _recorded(source, files, options, config, line)))
         summary = start_run(named_clips([str(files.video)], SearchOptions()), config, run_options, display)
+        is_done = summary.exit_code == 0
     finally:
-        is_done = summary is not None and summary.exit_code == 0
-        if not is_done:
-            line.say(f"the recording is kept: {run_command(files.video, files.output)} goes on with it")
-    if not options.save_video and is_done:
+        for path in (files.recording, files.video):
+            if not is_done and path.exists():
+                line.say(f"the recording is kept: {run_command(path, files.output)} makes its tables")
+    if is_done and not options.save_video:
         files.video.unlink()
         with contextlib.suppress(OSError):  # it holds other recordings
             files.video.parent.rmdir()
@@ -128,14 +129,10 @@ def _recorded(
                 raise KeyboardInterrupt from error
             raise
         except (OSError, av.error.FFmpegError) as error:
-            line.say(_where(files))
             raise OutputNotWritable(
                 f"{files.recording}: cannot be written: {reason(error)}; free space, or choose "
                 "another --output"
             ) from error
-        except KeyboardInterrupt:
-            line.say(_where(files))
-            raise
     return take
 
 
@@ -160,11 +157,6 @@ def _stopped_by_signals(session: RecordingSession) -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _where(files: TakeFiles) -> str:
-    path = files.recording if files.recording.exists() else files.video
-    return f"what was recorded lies at {path}: {run_command(path, files.output)} makes its tables"
 
 
 def _summary(source: LiveSource, take: RecordedTake) -> str:

@@ -73,7 +73,7 @@ def http_server(answer: Answer) -> Iterator[str]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            with contextlib.suppress(OSError):  # who listened has gone
+            with contextlib.suppress(OSError, av.error.FFmpegError):  # who listened has gone
                 answer(self)
 
         def log_message(self, *_: object) -> None:

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -23,7 +24,7 @@ from facecap_batch.video.container import frame_rate
 from facecap_batch.video.live.connection import ConnectionLost, LiveConnection
 from facecap_batch.video.live.recorder import Recorder
 from facecap_batch.video.live.sources import LiveSource
-from facecap_batch.video.live.take_clock import TakeClock
+from facecap_batch.video.live.take_clock import REORDERED, TakeClock, TakeTime
 
 RECONNECT_S = 120.0  # a connection that stays away for longer ends the take
 FIRST_WAIT_S, MAX_WAIT_S = 0.5, 8.0  # before it is tried again; each wait is twice the one before
@@ -105,6 +106,7 @@ class RecordingSession:
         self._phase: Phase = "connecting"
         # Of the last RATE_S seconds: when packets came, by `time.monotonic`, and when they are decoded.
         self._arrivals: collections.deque[tuple[float, float]] = collections.deque()
+        self._shown_until_s = Fraction(0)  # of the take: when the last frame that is kept is shown
         self._left_out = self._connections = 0
         self._is_compressed = False
         self._why = ""
@@ -212,10 +214,18 @@ class RecordingSession:
         self._clock.connect(1 / frame_rate(connection.stream), connection.has_clock)
         if self._watcher is not None:
             self._watcher.connected(connection.new_decoder())
+        late = 0  # packets since the take was over
         try:
             for packet in connection.packets():
-                if self._stopping.is_set() or not self._keep(packet, recorder):
+                now = time.monotonic()
+                taken = self._clock.place(packet, now)
+                late += late > 0 or self._is_over(taken)
+                if not late:
+                    self._keep(packet, taken, now, recorder)
+                elif taken.dts_s >= self._shown_until_s or late > REORDERED:
                     return True
+                elif taken.pts_s < self._shown_until_s:
+                    self._keep(packet, taken, now, recorder)  # it is shown before a frame that is kept
             self._why = "the stream ended"
         except ConnectionLost as error:
             self._why = f"the connection was lost: {error}"
@@ -223,13 +233,14 @@ class RecordingSession:
             self._left_out += connection.left_out
         return self._stopping.is_set()
 
-    def _keep(self, packet: Any, recorder: Recorder) -> bool:
-        """Write `packet`; False where the take ends before it."""
-        now = time.monotonic()
-        taken = self._clock.place(packet, now)
-        if self._options.seconds is not None and taken.dts_s >= self._options.seconds:
-            self._why = ""
-            return False
+    def _is_over(self, taken: TakeTime) -> bool:
+        """Whether the take ends before a packet of this time."""
+        limit = self._options.seconds
+        return self._stopping.is_set() or (limit is not None and taken.dts_s >= limit)
+
+    def _keep(self, packet: Any, taken: TakeTime, now: float, recorder: Recorder) -> None:
+        """Write a packet that came at `now`."""
+        self._shown_until_s = max(self._shown_until_s, taken.pts_s)
         copy = _copy(packet) if self._watcher is not None else None
         recorder.add(packet, taken)
         self._arrivals.append((now, float(taken.dts_s)))
@@ -237,7 +248,6 @@ class RecordingSession:
             self._arrivals.popleft()
         if self._watcher is not None and copy is not None:
             self._watcher.packet(copy)
-        return True
 
     def _reconnect(self) -> LiveConnection | None:
         """A new connection; None where none is to be made, or none can be made in time."""
@@ -260,4 +270,5 @@ def _copy(packet: Any) -> Any:
     """A packet of the same data and times, of its own."""
     copy = av.Packet(bytes(packet))
     copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+    copy.is_keyframe = packet.is_keyframe
     return copy

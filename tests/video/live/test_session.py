@@ -137,8 +137,10 @@ class TestNothingIsLost:
 
             def connected(self, decoder: av.VideoCodecContext) -> None:
                 self.decoder = decoder
+                self.keyframes: list[bool] = []
 
             def packet(self, packet: av.Packet) -> None:
+                self.keyframes.append(packet.is_keyframe)
                 self.frames += len(self.decoder.decode(packet))
 
         watcher = Watcher()
@@ -150,6 +152,7 @@ class TestNothingIsLost:
                 pass
             session.finish()
         assert watcher.frames + len(watcher.decoder.decode(None)) == FRAMES
+        assert watcher.keyframes == [number % 10 == 0 for number in range(FRAMES)]
         assert payloads(tmp_path / "kept.mkv") == payloads(take)
 
 
@@ -196,6 +199,19 @@ class TestTheEnd:
             taken = record(address, tmp_path / "kept.mkv", seconds=1.0)
         assert (taken.frames, taken.ended) == (FPS, "")
         assert numbers(tmp_path / "kept.mkv") == list(range(FPS))
+
+    @pytest.mark.parametrize("form", ["matroska", "mpegts"])
+    @pytest.mark.parametrize("seconds", [0.84, 0.88, 0.92, 0.96, 1.0])
+    def test_no_frame_is_missing_before_the_last(
+        self, take: Path, form: str, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A take may end between a frame and those that are shown before it and come after it."""
+        sent = remux(take, tmp_path / f"sent.{ {'matroska': 'mkv', 'mpegts': 'ts'}[form] }", lambda *_: None)
+        with sent.open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            taken = record("-", tmp_path / "kept.mkv", seconds=seconds)
+        assert numbers(tmp_path / "kept.mkv") == list(range(taken.frames))
+        assert taken.frames >= seconds * FPS
 
     def test_when_it_is_stopped(self, plain: Path, tmp_path: Path) -> None:
         with http_server(streaming(plain)) as address:

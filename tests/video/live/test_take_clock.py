@@ -28,7 +28,7 @@ def connected(is_paced: bool = True, has_clock: bool = True) -> TakeClock:
 def placed(
     clock: TakeClock, stamps: Sequence[tuple[int | None, int | None]], at_s: float = 100.0
 ) -> list[int]:
-    """Times of presentation, ms, of packets with these pts and dts that come at their own pace from `at_s` on."""
+    """Times of presentation, ms, of packets with these pts and dts that come at their pace from `at_s` on."""
     return [
         round(1000 * clock.place(packet(*stamp), at_s + number / 25).pts_s)
         for number, stamp in enumerate(stamps)
