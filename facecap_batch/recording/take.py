@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import av
 
-from facecap_batch.errors import OutputNotWritable
+from facecap_batch.errors import BadSource, BadVideo, OutputNotWritable
 from facecap_batch.recording.line import RecordingLine, describe
 from facecap_batch.recording.live_look import LiveLook
 from facecap_batch.recording.preview_page import PreviewPage
@@ -101,30 +101,30 @@ def _recorded(
     source: LiveSource, files: TakeFiles, options: TakeOptions, config: RunConfig, line: RecordingLine
 ) -> RecordedTake:
     """Record until the end and give the video its final name. Raises as `record_take`."""
-    page = None if options.preview_port is None else PreviewPage(options.preview_port)
     with contextlib.ExitStack() as closing:
+        page = None if options.preview_port is None else PreviewPage(options.preview_port)
         if page is not None:
             closing.callback(page.close)
         look = LiveLook(lambda: open_engines(config), page.show if page else None)
         closing.callback(look.close)
         session = RecordingSession(source, files.recording, options.session, look)
+        stopped = closing.enter_context(_stopped_by_signals(session))
         line.say(f"recording {source.label} as {files.clip_id}; Ctrl-C ends the take")
         if page is not None:
             line.say(f"preview: {page.url}")
+        session.start()
+        while not session.wait(LINE_EVERY_S):
+            text = describe(session.state(), look.sight())
+            line.show(text)
+            if page is not None:
+                page.tell(text)
+        line.close()
         try:
-            with _stopped_by_signals(session) as stopped:
-                session.start()
-                while not session.wait(LINE_EVERY_S):
-                    text = describe(session.state(), look.sight())
-                    line.show(text)
-                    if page is not None:
-                        page.tell(text)
-                line.close()
-                take = session.finish()
-                files.publish()
-        except NothingRecorded as error:
+            take = session.finish()
+            files.publish()
+        except (BadSource, BadVideo) as error:
             files.recording.unlink(missing_ok=True)
-            if stopped.is_set():
+            if isinstance(error, NothingRecorded) and stopped.is_set():
                 line.say(str(error))
                 raise KeyboardInterrupt from error
             raise

@@ -21,7 +21,7 @@ from facecap_batch.recording.take_files import STALE_S, unfinished
 from tests.support.commands import call
 from tests.support.runs import half_written, results, rows
 from tests.support.streams import FPS, begin, http_server, pipe_of, streaming
-from tests.support.videos import numbers, write_video
+from tests.support.videos import flip_bytes, numbers, picture, write_video
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 40
