@@ -22,7 +22,7 @@ import av
 from facecap_batch.errors import BadSource, FacecapError
 from facecap_batch.video.container import frame_rate
 from facecap_batch.video.live.connection import ConnectionLost, LiveConnection
-from facecap_batch.video.live.recorder import Recorder
+from facecap_batch.video.live.recorder import TIME_BASE, Recorder
 from facecap_batch.video.live.sources import LiveSource
 from facecap_batch.video.live.take_clock import REORDERED, TakeClock, TakeTime
 
@@ -81,7 +81,7 @@ class PacketWatcher(Protocol):
         ...
 
     def packet(self, packet: Any) -> None:
-        """The next packet, in decoding order: a copy, with the source's times."""
+        """The next packet, in decoding order: a copy, with the times of the take."""
         ...
 
 
@@ -241,7 +241,7 @@ class RecordingSession:
     def _keep(self, packet: Any, taken: TakeTime, now: float, recorder: Recorder) -> None:
         """Write a packet that came at `now`."""
         self._shown_until_s = max(self._shown_until_s, taken.pts_s)
-        copy = _copy(packet) if self._watcher is not None else None
+        copy = _copy(packet, taken) if self._watcher is not None else None
         recorder.add(packet, taken)
         self._arrivals.append((now, float(taken.dts_s)))
         while self._arrivals[0][0] < now - RATE_S:
@@ -266,9 +266,10 @@ class RecordingSession:
         return None
 
 
-def _copy(packet: Any) -> Any:
-    """A packet of the same data and times, of its own."""
+def _copy(packet: Any, taken: TakeTime) -> Any:
+    """A packet of the same data, of its own, with the times of the take."""
     copy = av.Packet(bytes(packet))
-    copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+    copy.time_base = TIME_BASE
+    copy.pts, copy.dts = round(taken.pts_s / TIME_BASE), round(taken.dts_s / TIME_BASE)
     copy.is_keyframe = packet.is_keyframe
     return copy
