@@ -24,6 +24,7 @@ from facecap_batch.video.container import reason, video_stream
 from facecap_batch.video.live.sources import DEVICE, LiveSource
 
 POLL_S = 0.2  # how often a pipe that is silent looks whether to stop
+UNKNOWN = "what came is no video stream of a kind that is taken"
 RAW_CODECS = ("rawvideo", "wrapped_avframe")
 
 
@@ -147,8 +148,7 @@ class LiveConnection:
         source = self._source
         options = {**source.kind.options, **source.options}
         options["format_whitelist"] = ",".join(source.kind.formats)
-        if source.kind.protocols:
-            options["protocol_whitelist"] = ",".join(source.kind.protocols)
+        options["protocol_whitelist"] = ",".join(source.kind.protocols)
         address: Any = source.address
         if address is None:
             address = _Pipe(sys.stdin.fileno(), self._timeout_s, stopping)
@@ -157,7 +157,7 @@ class LiveConnection:
                 address,
                 format=source.kind.demuxer,
                 timeout=(self._timeout_s, self._timeout_s),
-                options=options,
+                container_options=options,  # `options` are the streams', too: PyAV below 18 crashes with FLV
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise BadSource(
@@ -179,11 +179,11 @@ class LiveConnection:
         if isinstance(error, OSError) and error.errno == errno.EBUSY:
             return "another program uses it"
         if isinstance(error, av.error.InvalidDataError):
-            return "what comes is no video stream of a kind that is taken"
+            return UNKNOWN
         if _is_broken_off(error):
             if not _is_known(self._source.host):
                 return f"there is no host {self._source.host}"
-            return "it ended, and what came is no video stream of a kind that is taken"
+            return f"it ended, and {UNKNOWN}"
         return reason(error)
 
     def _why_lost(self, error: BaseException) -> str:

@@ -63,7 +63,7 @@ class Recorder:
             if self._encoder is not None:
                 self._stream = self._encoder.add_to(self._container)
             else:
-                self._stream = self._container.add_stream_from_template(connection.stream)
+                self._stream = self._container.add_stream_from_template(connection.stream, opaque=True)
                 self._container.start_encoding()
         except (ValueError, av.error.FFmpegError) as error:
             self.close()

@@ -91,6 +91,7 @@ KINDS = {
         "check that the sender sends an MPEG transport stream to this address and port, and that no "
         "firewall holds it back",
         UDP_OPTIONS,
+        demuxer="mpegts",
     ),
     "tcp": SourceKind(
         "a stream over TCP", STREAMED, ("tcp",), "check host and port, and that the sender runs"
@@ -99,7 +100,7 @@ KINDS = {
 PIPE = SourceKind(
     "a stream on standard input",
     STREAMED,
-    (),
+    ("none",),  # which is the name of no protocol
     "pipe a stream into it, for example: ffmpeg -i … -c copy -f matroska - | facecap-batch record -",
 )
 DEVICE = SourceKind(
