@@ -19,7 +19,7 @@ import pytest
 from facecap_batch.engines.sets import EngineSet
 from facecap_batch.recording.take_files import STALE_S, unfinished
 from tests.support.commands import call
-from tests.support.runs import half_written, results, rows
+from tests.support.runs import half_written, results, rows, small_disk
 from tests.support.streams import FPS, begin, http_server, pipe_of, streaming
 from tests.support.videos import flip_bytes, numbers, picture, write_video
 
@@ -176,13 +176,31 @@ def test_a_recording_that_was_killed_is_named_and_can_be_run(
     assert left.exists()
 
 
-def test_a_take_whose_clip_fails_keeps_its_video(
-    capsys: pytest.CaptureFixture[str], random_engines: EngineSet, tmp_path: Path
-) -> None:
+@pytest.fixture
+def noisy(tmp_path: Path) -> Path:
+    """A stream that takes room: 20 frames, some 3 kB each."""
     noise = np.random.default_rng(0).integers(-40, 40, (20, 96, 128, 3))
     pictures = [np.clip(picture(n) + noise[n], 0, 255).astype(np.uint8) for n in range(20)]
-    whole = write_video(tmp_path / "whole.ts", pictures, FPS, options={"bf": "0"})
-    damaged = flip_bytes(whole, tmp_path / "damaged.ts")
+    return write_video(tmp_path / "noisy.ts", pictures, FPS, options={"bf": "0", "g": "5"})
+
+
+def test_a_full_disk_keeps_what_was_written(
+    capsys: pytest.CaptureFixture[str], random_engines: EngineSet, noisy: Path, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", 40_000) as disk, http_server(streaming(noisy, "mpegts")) as address:
+        where = ["-o", disk, "--name", "t"]
+        code, _, error = call(capsys, "record", address, *where, *engines_of(random_engines))
+        left = disk / "videos" / ".recording-t.mkv"
+        assert code == 2 and f"{left}: cannot be written: No space left on device; free space" in error
+        assert f"the recording is kept: facecap-batch run {left} --output {disk} makes its tables" in error
+        kept = numbers(left, damage="keep")
+        assert kept == list(range(len(kept))) and kept
+
+
+def test_a_take_whose_clip_fails_keeps_its_video(
+    capsys: pytest.CaptureFixture[str], random_engines: EngineSet, noisy: Path, tmp_path: Path
+) -> None:
+    damaged = flip_bytes(noisy, tmp_path / "damaged.ts")
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
         begin(handler)

@@ -129,6 +129,33 @@ def _is_bound(port: int) -> bool:
 
 
 @contextlib.contextmanager
+def tcp_server(path: Path, form: str) -> Iterator[str]:
+    """A video sent to the first who connects; yields the address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def send() -> None:
+            with contextlib.suppress(OSError, av.error.FFmpegError):
+                connection, _ = listening.accept()
+                with connection, connection.makefile("wb", buffering=0) as file:
+                    send_paced(path, file.write, form)
+
+        threading.Thread(target=send, daemon=True).start()
+        yield f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def write_hls(path: Path, folder: Path) -> None:
+    """``list.m3u8`` and its transport streams of a second each."""
+    folder.mkdir()
+    options = {"hls_time": "1", "hls_list_size": "0"}
+    with av.open(str(path)) as source, av.open(str(folder / "list.m3u8"), "w", options=options) as target:
+        copy = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                target.mux(packet)
+
+
+@contextlib.contextmanager
 def rtsp_server(path: Path) -> Iterator[str]:
     """An RTSP server (RFC 2326) that sends an H.264 video to whoever plays it, in the same connection."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -33,7 +33,9 @@ from tests.support.streams import (
     rtsp_server,
     send_paced,
     streaming,
+    tcp_server,
     udp_sender,
+    write_hls,
 )
 from tests.support.videos import container_pts, numbers, picture, remux, write_audio, write_video
 
@@ -95,6 +97,22 @@ class TestNothingIsLost:
     def test_over_rtsp(self, plain: Path, tmp_path: Path) -> None:
         with rtsp_server(plain) as address:
             taken = record(address, tmp_path / "kept.mkv", timeout_s=2.0)
+        assert_whole(tmp_path / "kept.mkv", plain, taken)
+
+    def test_over_tcp(self, plain: Path, tmp_path: Path) -> None:
+        with tcp_server(plain, "mpegts") as address:
+            taken = record(address, tmp_path / "kept.mkv")
+        assert_whole(tmp_path / "kept.mkv", plain, taken)
+
+    def test_as_hls(self, plain: Path, tmp_path: Path) -> None:
+        write_hls(plain, tmp_path / "hls")
+
+        def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+            begin(handler)
+            handler.wfile.write((tmp_path / "hls" / Path(handler.path).name).read_bytes())
+
+        with http_server(answer) as address:
+            taken = record(f"{address}/list.m3u8", tmp_path / "kept.mkv")
         assert_whole(tmp_path / "kept.mkv", plain, taken)
 
     @pytest.mark.parametrize("form", ["matroska", "mpegts", "flv", "h264"])
