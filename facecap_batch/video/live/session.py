@@ -106,7 +106,8 @@ class RecordingSession:
         self._phase: Phase = "connecting"
         # Of the last RATE_S seconds: when packets came, by `time.monotonic`, and when they are decoded.
         self._arrivals: collections.deque[tuple[float, float]] = collections.deque()
-        self._shown_until_s = Fraction(0)  # of the take: when the last frame that is kept is shown
+        self._last_pts_s = Fraction(0)  # of the take: when the last frame that is kept is shown
+        self._frame_s = Fraction(0)  # from one frame to the next, as the stream declares it
         self._left_out = self._connections = 0
         self._is_compressed = False
         self._why = ""
@@ -142,7 +143,7 @@ class RecordingSession:
         return RecordingState(
             self._phase,
             self._recorder.frames if self._recorder else 0,
-            float(self._clock.end_s),
+            self._seconds(),
             fps,
             self._clock.missing,
         )
@@ -170,13 +171,17 @@ class RecordingSession:
             )
         return RecordedTake(
             frames,
-            float(self._clock.end_s),
+            self._seconds(),
             self._clock.missing,
             self._left_out,
             self._connections,
             self._is_compressed,
             self._why,
         )
+
+    def _seconds(self) -> float:
+        """Of the take: until when its last frame is shown."""
+        return float(self._last_pts_s + self._frame_s)
 
     # --- the thread -----------------------------------------------------------------------------------------
 
@@ -189,12 +194,12 @@ class RecordingSession:
             self._ended.set()
 
     def _record_all(self) -> None:
-        connection: LiveConnection | None = self._connect()
-        assert connection is not None
-        parameters = connection.parameters
-        self._is_compressed = connection.is_raw
-        with Recorder(self._path, connection) as recorder:
+        first = self._connect()
+        parameters = first.parameters
+        self._is_compressed = first.is_raw
+        with Recorder(self._path, first) as recorder:
             self._recorder = recorder
+            connection: LiveConnection | None = first
             while connection is not None:
                 with contextlib.closing(connection):
                     is_over = self._record(connection, recorder)
@@ -210,8 +215,9 @@ class RecordingSession:
     def _record(self, connection: LiveConnection, recorder: Recorder) -> bool:
         """Record one connection to its end; True where the take is over with it."""
         self._connections += 1
-        self._phase = "recording"
-        self._clock.connect(1 / frame_rate(connection.stream), connection.has_clock)
+        self._phase, self._why = "recording", ""
+        self._frame_s = 1 / frame_rate(connection.stream)
+        self._clock.connect(self._frame_s, connection.has_clock)
         if self._watcher is not None:
             self._watcher.connected(connection.new_decoder())
         late = 0  # packets since the take was over
@@ -219,13 +225,14 @@ class RecordingSession:
             for packet in connection.packets():
                 now = time.monotonic()
                 taken = self._clock.place(packet, now)
-                late += late > 0 or self._is_over(taken)
-                if not late:
+                if not late and not self._is_over(taken):
                     self._keep(packet, taken, now, recorder)
-                elif taken.dts_s >= self._shown_until_s or late > REORDERED:
+                    continue
+                late += 1
+                if taken.dts_s >= self._last_pts_s or late > REORDERED:
                     return True
-                elif taken.pts_s < self._shown_until_s:
-                    self._keep(packet, taken, now, recorder)  # it is shown before a frame that is kept
+                if taken.pts_s < self._last_pts_s:  # it is shown before a frame that is kept
+                    self._keep(packet, taken, now, recorder)
             self._why = "the stream ended"
         except ConnectionLost as error:
             self._why = f"the connection was lost: {error}"
@@ -240,7 +247,7 @@ class RecordingSession:
 
     def _keep(self, packet: Any, taken: TakeTime, now: float, recorder: Recorder) -> None:
         """Write a packet that came at `now`."""
-        self._shown_until_s = max(self._shown_until_s, taken.pts_s)
+        self._last_pts_s = max(self._last_pts_s, taken.pts_s)
         copy = _copy(packet, taken) if self._watcher is not None else None
         recorder.add(packet, taken)
         self._arrivals.append((now, float(taken.dts_s)))
