@@ -14,6 +14,7 @@ import pytest
 from facecap_batch.video.live.session import RecordingSession, SessionOptions
 from facecap_batch.video.live.sources import find_source
 from tests.support.recordings import FRAMES, STEP_MS, assert_whole, plain_video, record, times_ms
+from tests.support.rtmp import rtmp_server
 from tests.support.streams import (
     FPS,
     begin,
@@ -57,6 +58,12 @@ class TestNothingIsLost:
         with rtsp_server(plain) as address:
             taken = record(address, tmp_path / "kept.mkv", timeout_s=2.0)
         assert_whole(tmp_path / "kept.mkv", plain, taken)
+
+    def test_over_rtmp(self, take: Path, tmp_path: Path) -> None:
+        with rtmp_server(take) as address:
+            assert find_source(address).label == address.replace("secret", "…")
+            taken = record(address, tmp_path / "kept.mkv")
+        assert_whole(tmp_path / "kept.mkv", take, taken)
 
     def test_over_tcp(self, plain: Path, tmp_path: Path) -> None:
         with tcp_server(plain, "mpegts") as address:
