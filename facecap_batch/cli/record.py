@@ -5,6 +5,7 @@ In: options. Out: an output folder, a summary line, an exit code. Nothing heavy 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -188,4 +189,5 @@ def record(
         preview_port if show_preview else None,
         quiet,
     )
-    conclude(record_take(live, files, options, config, run_options, make_display(quiet)), folder)
+    display = partial(make_display, quiet)
+    conclude(record_take(live, files, options, config, run_options, display), folder)

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import av
 
@@ -56,7 +56,7 @@ def record_take(
     options: TakeOptions,
     config: RunConfig,
     run_options: RunOptions,
-    display: Display,
+    make_display: Callable[[], Display],
 ) -> RunSummary:
     """Record a take until it is stopped (SIGINT or SIGTERM in the main thread) or ends, then run it.
 
@@ -65,7 +65,7 @@ def record_take(
         files: Where the take goes.
         options: How it is recorded.
         config, run_options: Of the run; `run_options.output` is `files.output`.
-        display: Of the run.
+        make_display: The display of the run, which a terminal shows once the take is recorded.
 
     Returns:
         How the run ended. However it ends, the clip is done, or what was recorded is kept, and the command
@@ -84,7 +84,8 @@ def record_take(
     is_done = False
     try:
         line.say(_summary(source, _recorded(source, files, options, config, line)))
-        summary = start_run(named_clips([str(files.video)], SearchOptions()), config, run_options, display)
+        clip = named_clips([str(files.video)], SearchOptions())
+        summary = start_run(clip, config, run_options, make_display())
         is_done = summary.exit_code == 0
     finally:
         for path in (files.recording, files.video):

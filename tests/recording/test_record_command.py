@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -130,6 +133,34 @@ def test_ctrl_c_ends_the_take_and_makes_its_tables(
     assert kept == list(range(len(kept))) and 0 < len(kept) < 250
     assert rows(tmp_path)["t"]["frames"] == len(kept)
     assert f"{len(kept)} frames\n" in recording.text  # nothing was odd about its end
+
+
+def test_a_terminal_shows_one_line_and_then_the_runs_bar(
+    random_engines: EngineSet, take: Path, tmp_path: Path
+) -> None:
+    ours, theirs = pty.openpty()
+    with http_server(streaming(take, "mpegts")) as address, os.fdopen(ours, "rb", buffering=0) as terminal:
+        command = [sys.executable, "-m", "facecap_batch", "record", address, "-o", tmp_path]
+        process = subprocess.Popen(
+            [*map(str, command), *map(str, engines_of(random_engines))],
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=ROOT,
+            env={**os.environ, "COLUMNS": "60"},
+        )
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal is closed when the last who has it open ends
+            while more := terminal.read(4096):
+                shown += more
+        assert process.wait() == 0, shown.decode()
+    before, _, after = shown.decode().partition("recorded 0:02")
+    lines = [line.partition("\r\n")[0] for line in before.split("\r\x1b[2K")]
+    rewritten = [line for line in lines if " frames, " in line]
+    assert any(line.startswith("recording 0:0") and " fps, " in line for line in rewritten)
+    assert all(len(line) < 60 for line in rewritten)
+    assert "starting" not in before and "1/1 clips" in after
 
 
 def test_a_second_ctrl_c_leaves_and_says_how_to_go_on(
