@@ -38,7 +38,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_video(tmp_path_factory.mktemp("endless") / "endless.ts", 250, FPS, options={"g": "10"})
+    return write_video(tmp_path_factory.mktemp("endless") / "endless.ts", 600, FPS, options={"g": "10"})
 
 
 class Recording:
@@ -77,9 +77,13 @@ class Recording:
 
 def wait_for_bytes(folder: Path) -> Path:
     """The recording in `folder` once there is something in it."""
-    while not (found := [path for path in folder.glob("videos/.recording-*") if path.stat().st_size > 4000]):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for path in folder.glob("videos/.recording-*"):
+            if path.stat().st_size > 4000:
+                return path
         time.sleep(0.05)
-    return found[0]
+    raise AssertionError("nothing was recorded")
 
 
 def engines_of(random_engines: EngineSet) -> list[object]:
@@ -130,7 +134,7 @@ def test_ctrl_c_ends_the_take_and_makes_its_tables(
         recording.process.send_signal(signal.SIGINT)
         assert recording.end() == 0, recording.text
     kept = numbers(tmp_path / "videos" / "t.mkv")
-    assert kept == list(range(len(kept))) and 0 < len(kept) < 250
+    assert kept == list(range(len(kept))) and 0 < len(kept) < 600
     assert rows(tmp_path)["t"]["frames"] == len(kept)
     assert f"{len(kept)} frames\n" in recording.text  # nothing was odd about its end
 

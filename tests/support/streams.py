@@ -208,16 +208,18 @@ def _send_rtp(connection: socket.socket, path: Path) -> None:
     """FFmpeg packs RTP into datagrams; each is framed (RFC 2326, 10.12) and sent on."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as packed:
         packed.bind(("127.0.0.1", 0))
-        packed.settimeout(1.0)
+        packed.settimeout(0.3)
         port = packed.getsockname()[1]
         address = f"rtp://127.0.0.1:{port}?rtcpport={free_port(socket.SOCK_DGRAM)}&pkt_size=1200"
         sender = threading.Thread(target=send_paced, args=(path, address, "rtp"), daemon=True)
         sender.start()
-        with contextlib.suppress(TimeoutError):
-            while True:
-                packet = packed.recv(2048)
-                connection.sendall(b"$\x00" + len(packet).to_bytes(2, "big") + packet)
-        sender.join()
+        is_sending = True
+        while is_sending:
+            is_sending = sender.is_alive()
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    packet = packed.recv(2048)
+                    connection.sendall(b"$\x00" + len(packet).to_bytes(2, "big") + packet)
 
 
 @contextlib.contextmanager

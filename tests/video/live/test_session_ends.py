@@ -126,7 +126,7 @@ class Interrupted:
 
 class TestReconnect:
     def test_the_gap_stays_a_gap(self, plain: Path, tmp_path: Path) -> None:
-        server = Interrupted(plain, plain, away_s=1.2)
+        server = Interrupted(plain, plain, away_s=2.5)
         with http_server(server) as address:
             session = RecordingSession(
                 find_source(address), tmp_path / "kept.mkv", SessionOptions(timeout_s=5, reconnect=True)
@@ -140,7 +140,7 @@ class TestReconnect:
         steps = np.diff(times_ms(tmp_path / "kept.mkv"))
         gap_ms = int(steps[FRAMES - 1])
         assert set(np.delete(steps, FRAMES - 1)) == {STEP_MS}
-        assert 0.5 * 1200 < gap_ms < 20000
+        assert 1000 < gap_ms < 30000  # both connections take a while to open
         assert taken.seconds == pytest.approx((2 * FRAMES - 1) / FPS + (gap_ms - STEP_MS) / 1000 + 1 / FPS)
         assert taken.missing == 0
         assert numbers(tmp_path / "kept.mkv") == 2 * list(range(FRAMES))
