@@ -35,7 +35,7 @@ class RecordingLine:
     """Shows the line."""
 
     def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
-        """`stream`: None: standard error."""
+        """`stream`: None: standard error. `quiet`: only what `say` is given is shown."""
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._is_terminal = self._stream.isatty()
@@ -51,6 +51,11 @@ class RecordingLine:
         elif time.monotonic() - self._shown_at >= PLAIN_EVERY_S:
             self._shown_at = time.monotonic()
             print(text, file=self._stream, flush=True)
+
+    def note(self, text: str) -> None:
+        """A remark that stays, and that whoever wants quiet does not need."""
+        if not self._quiet:
+            self.say(text)
 
     def say(self, text: str) -> None:
         """A remark that stays."""

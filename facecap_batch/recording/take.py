@@ -47,7 +47,7 @@ class TakeOptions:
     session: SessionOptions = dataclasses.field(default_factory=SessionOptions)
     save_video: bool = False  # keep the video once its clip is done
     preview_port: int | None = None  # None: no preview; 0: a port that is free
-    quiet: bool = False  # no line while it is recorded
+    quiet: bool = False  # show problems and the preview's address only
 
 
 def record_take(
@@ -83,7 +83,7 @@ def record_take(
         line.say(f"{path}: a recording that was never finished; {run_command(path, files.output)} does it")
     is_done = False
     try:
-        line.say(_summary(source, _recorded(source, files, options, config, line)))
+        line.note(_summary(source, _recorded(source, files, options, config, line)))
         clip = named_clips([str(files.video)], SearchOptions())
         summary = start_run(clip, config, run_options, make_display())
         is_done = summary.exit_code == 0
@@ -110,7 +110,7 @@ def _recorded(
         closing.callback(look.close)
         session = RecordingSession(source, files.recording, options.session, look)
         stopped = closing.enter_context(_stopped_by_signals(session))
-        line.say(f"recording {source.label} as {files.clip_id}; Ctrl-C ends the take")
+        line.note(f"recording {source.label} as {files.clip_id}; Ctrl-C ends the take")
         if page is not None:
             line.say(f"preview: {page.url}")
         session.start()

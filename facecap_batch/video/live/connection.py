@@ -40,11 +40,14 @@ class StreamParameters:
     width: int  # pixels, as coded
     height: int  # pixels, as coded
     extradata: bytes  # the codec's headers
+    pixel_format: str = ""  # of pictures that come uncompressed
 
     @staticmethod
     def of(stream: Any) -> StreamParameters:
         context = stream.codec_context
-        return StreamParameters(context.name, context.width, context.height, bytes(context.extradata or b""))
+        pixel_format = str(context.pix_fmt) if context.name in RAW_CODECS else ""
+        extradata = bytes(context.extradata or b"")
+        return StreamParameters(context.name, context.width, context.height, extradata, pixel_format)
 
     def difference(self, other: StreamParameters) -> str:
         """What `other` has differently, for a message; empty where nothing is."""
@@ -53,6 +56,8 @@ class StreamParameters:
                 f"{other.codec} of {other.width}x{other.height} instead of {self.codec} of "
                 f"{self.width}x{self.height}"
             )
+        if self.pixel_format != other.pixel_format:
+            return f"pixels in {other.pixel_format} instead of {self.pixel_format}"
         return "other settings of the codec" if self.extradata != other.extradata else ""
 
 

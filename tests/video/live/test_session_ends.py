@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.server
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from facecap_batch.errors import BadSource, NoVideoStream
+from facecap_batch.video.live.connection import StreamParameters
 from facecap_batch.video.live.session import NothingRecorded, RecordingSession, SessionOptions
 from facecap_batch.video.live.sources import find_source
 from tests.support.recordings import FRAMES, PLAIN, STEP_MS, assert_whole, plain_video, record, times_ms
@@ -165,6 +167,12 @@ class TestReconnect:
             taken = record(address, tmp_path / "kept.mkv", reconnect=True)
         assert taken.ended == f"the stream came back with {difference}, which is another take"
         assert_whole(tmp_path / "kept.mkv", plain, taken)
+
+    def test_uncompressed_pictures_of_another_kind_are_another_take(self) -> None:
+        parameters = StreamParameters("rawvideo", 128, 96, b"", "yuv420p")
+        other = dataclasses.replace(parameters, pixel_format="yuv422p")
+        assert parameters.difference(parameters) == ""
+        assert parameters.difference(other) == "pixels in yuv422p instead of yuv420p"
 
     def test_it_gives_up(self, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("facecap_batch.video.live.session.RECONNECT_S", 0.2)
