@@ -146,7 +146,7 @@ def test_pictures_are_skipped_while_one_is_looked_at(take: Path) -> None:
 def test_where_decoding_falls_behind_it_goes_on_with_a_keyframe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_look, "MAX_WAITING", 5)
+    monkeypatch.setattr(live_look, "MAX_WAITING", 6)
     opened = threading.Event()
 
     def open_engines() -> FaceCapture:
@@ -160,7 +160,7 @@ def test_where_decoding_falls_behind_it_goes_on_with_a_keyframe(
             look.connected(decoder)
         look.packet(packet)
     waiting = [packet.pts for _, packet in look._waiting]
-    # 0 to 4 were full; 10 to 14 as well; from 20 on all fit.
+    # 0 to 5 were full, and so were 10 to 15; what comes then has to wait for a keyframe.
     assert waiting == [round(1000 * n / 30) for n in range(20, 25)]
     assert look.sight().skipped == 20
     opened.set()
