@@ -29,7 +29,6 @@ UNWRITTEN_S = 1
 OPTIONS = {
     "cluster_time_limit": str(1000 * UNWRITTEN_S),  # milliseconds
     "flush_packets": "1",
-    "avoid_negative_ts": "disabled",  # the first frame is shown at 0, though decoded before
 }
 FFV1_OPTIONS = {"level": "3", "g": "1", "slices": "4", "slicecrc": "1"}
 # Pixel formats that FFV1 does not know, and those that hold the same samples in another order.
