@@ -35,6 +35,10 @@ class NoVideoStream(BadVideo):
     """The file opens but holds no video stream."""
 
 
+class BadSource(FacecapError):
+    """A live source cannot be recorded. The message names it, without credentials, and what to do."""
+
+
 class DecoderUnavailable(FacecapError):
     """Decoding on a GPU was asked for by name and cannot be done here."""
 

@@ -57,6 +57,11 @@ class FaceCapture:
         self._metadata = {**engine_metadata(self._engines), **(metadata or {})}
 
     @property
+    def context(self) -> CaptureContext:
+        """Both networks and the settings, for who looks at single frames."""
+        return self._context
+
+    @property
     def backend(self) -> str:
         """The backend that runs the regressor."""
         return self._engines[1].backend

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from facecap_batch import __version__
-from facecap_batch.cli import checks, engines, folder, run
+from facecap_batch.cli import checks, engines, folder, record, run
 from facecap_batch.errors import FacecapError
 
 PROGRAM = "facecap-batch"
@@ -21,7 +21,7 @@ WRONG, INTERRUPTED = 2, 130
 
 RUN_PANEL, FOLDER_PANEL, MACHINE_PANEL = "Run", "Output folders", "This machine and its engines"
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    RUN_PANEL: (run.run, run.retry, run.solve),
+    RUN_PANEL: (run.run, record.record, run.retry, run.solve),
     FOLDER_PANEL: (folder.status, folder.query, folder.preview, folder.export, folder.compact),
     MACHINE_PANEL: (checks.doctor, checks.verify, checks.bench),
 }

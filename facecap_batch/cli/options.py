@@ -14,6 +14,7 @@ from facecap_batch.cli.choices import Backend, Hwaccel, choice_option
 from facecap_batch.cli.completion import clip_ids, engine_sets
 
 FOOTAGE_PANEL = "Footage"
+RECORDING_PANEL = "Recording"
 ENGINES_PANEL = "Engines"
 WORK_PANEL = "Where and how the work is done"
 CAPTURE_PANEL = "Capture"
@@ -70,6 +71,26 @@ BackendNames = Annotated[
         panel=ENGINES_PANEL,
         leave_out=(Backend.auto,),
         show_default=False,
+    ),
+]
+RequireCertificate = Annotated[
+    bool,
+    typer.Option(
+        "--require-certificate",
+        help="Use only backends that `verify` has certified.",
+        rich_help_panel=ENGINES_PANEL,
+    ),
+]
+DetectEvery = Annotated[
+    int,
+    typer.Option(min=1, help="Frames from one detection to the next.", rich_help_panel=CAPTURE_PANEL),
+]
+KeepDamaged = Annotated[
+    bool,
+    typer.Option(
+        "--keep-damaged",
+        help="Keep what decodes of damaged videos instead of failing them.",
+        rich_help_panel=CAPTURE_PANEL,
     ),
 ]
 Workers = Annotated[

@@ -13,8 +13,6 @@ import typer
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.cli.choices import Backend, Calibrate, Hwaccel, choice_option
 from facecap_batch.cli.options import (
-    CAPTURE_PANEL,
-    ENGINES_PANEL,
     FOOTAGE_PANEL,
     RERUN_PANEL,
     SOLVE_PANEL,
@@ -25,11 +23,14 @@ from facecap_batch.cli.options import (
     Cpus,
     DecodeThreads,
     Decoding,
+    DetectEvery,
     Engines,
     Gpus,
+    KeepDamaged,
     LogJson,
     Output,
     Quiet,
+    RequireCertificate,
     Workers,
 )
 from facecap_batch.runs.config import RunOptions
@@ -139,26 +140,9 @@ def run(
     ] = False,
     engines: Engines = "default",
     backend: BackendName = Backend.auto,
-    require_certificate: Annotated[
-        bool,
-        typer.Option(
-            "--require-certificate",
-            help="Use only backends that `verify` has certified.",
-            rich_help_panel=ENGINES_PANEL,
-        ),
-    ] = False,
-    detect_every: Annotated[
-        int,
-        typer.Option(min=1, help="Frames from one detection to the next.", rich_help_panel=CAPTURE_PANEL),
-    ] = CaptureSettings.detect_every,
-    keep_damaged: Annotated[
-        bool,
-        typer.Option(
-            "--keep-damaged",
-            help="Keep what decodes of damaged videos instead of failing them.",
-            rich_help_panel=CAPTURE_PANEL,
-        ),
-    ] = False,
+    require_certificate: RequireCertificate = False,
+    detect_every: DetectEvery = CaptureSettings.detect_every,
+    keep_damaged: KeepDamaged = False,
     hwaccel: Decoding = Hwaccel.none,
     no_solve: NoSolve = False,
     max_gap: MaxGap = SolveSettings.max_gap_s,

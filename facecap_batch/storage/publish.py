@@ -50,15 +50,20 @@ def published(path: StoragePath) -> Iterator[Path]:
         yield temporary
 
 
+def publish_file(temporary: Path, path: Path) -> None:
+    """Give a whole local file its final name, in the same folder; raises OSError."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
 @contextlib.contextmanager
 def _renamed(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name[-40:]}")
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        publish_file(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()

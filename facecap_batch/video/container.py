@@ -229,7 +229,8 @@ def _address(source: str) -> Any:
             raise BadVideo(f"{source}: there is no such file; check the path in the manifest")
         if not path.is_file():
             raise BadVideo(
-                f"{source}: is a pipe or a device, not a file: it cannot be read twice; record it to a file"
+                f"{source}: is a pipe or a device, not a file: it cannot be read twice; facecap-batch record "
+                "takes live sources"
             )
         if path.stat().st_size == 0:
             raise BadVideo(f"{source}: the file is empty; copy it again")

@@ -42,10 +42,16 @@ HEAVY = ("torch", "ray", "cv2", "av", "numpy", "pyarrow", "onnxruntime", "duckdb
         "import facecap_batch.cli.app",
         *(
             f"from facecap_batch.cli.app import main\ntry: main({arguments})\nexcept SystemExit: pass"
-            for arguments in (["--help"], ["run", "--help"], ["verify", "-h"], ["engines", "import", "-h"])
+            for arguments in (
+                ["--help"],
+                ["run", "--help"],
+                ["record", "-h"],
+                ["verify", "-h"],
+                ["engines", "import", "-h"],
+            )
         ),
     ],
-    ids=["package", "command line", "help", "run", "verify", "engines import"],
+    ids=["package", "command line", "help", "run", "record", "verify", "engines import"],
 )
 def test_help_imports_nothing_heavy(code: str) -> None:
     check = f"{code}\nimport sys\nprint([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
@@ -58,6 +64,7 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
     assert code == 0
     for name in (
         "run",
+        "record",
         "solve",
         "status",
         "query",

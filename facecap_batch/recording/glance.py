@@ -1,0 +1,87 @@
+"""One look at one picture: its faces, and the main one's coefficients as far as this picture alone tells.
+
+In: a frame. Out: a `Glance`; an annotated image where one is wanted. Nothing is tracked or smoothed: what is
+seen live is a check of light, framing and movement, and the tables are made from the whole take.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from facecap_batch.capturing.context import CaptureContext
+from facecap_batch.capturing.crop_reader import CropReader
+from facecap_batch.capturing.subject import subject_table
+from facecap_batch.capturing.tracker import TrackedBox
+from facecap_batch.coefficients import ClipInfo, CoefficientTable
+from facecap_batch.exporting.overlay import Panel, annotate
+from facecap_batch.video.frame import Frame
+from facecap_batch.video.orientation import display_orientation
+from facecap_batch.video.scaling import FrameScalers
+
+MAX_FACES = 4  # that are read in one picture
+TIME_BASE = Fraction(1, 1000)  # of the times that are drawn
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Glance:
+    """What one picture shows."""
+
+    faces: int
+    frame: Frame
+    table: CoefficientTable  # one row: the main face
+
+
+class Glancer:
+    """Looks at the pictures of one stream."""
+
+    def __init__(self, context: CaptureContext) -> None:
+        self._context = context
+        self._scalers = FrameScalers()
+
+    def look(self, coded: Any, number: int, time_s: float) -> Glance:
+        """Find and read the faces of a picture.
+
+        Args:
+            coded: A PyAV frame as the decoder left it.
+            number: Of the picture, to be drawn.
+            time_s: Seconds of the take, to be drawn.
+        """
+        context = self._context
+        frame = Frame(0, round(time_s / TIME_BASE), coded, display_orientation(coded), self._scalers)
+        image, scale = frame.small(context.detector.size)
+        found = [face.scaled(1 / scale) for face in context.detector.detect([image])[0]]
+        reader = CropReader(context, context.settings.regress_batch)
+        for track, face in enumerate(found[:MAX_FACES]):
+            reader.add(frame, TrackedBox(track, face.box.astype(np.float64), face.score))
+        reader.finish()
+        readings = reader.readings.take()
+        regressor = context.regressor
+        info = ClipInfo("live", "live", frame.width, frame.height, Fraction(25), TIME_BASE, 0, True)
+        table = subject_table(
+            info,
+            np.array([frame.pts], np.int64),
+            readings,
+            regressor.presence_threshold,
+            regressor.head_frame,
+            regressor.extra_names,
+        )
+        faces = int((readings["presence"] >= regressor.presence_threshold).sum())
+        return Glance(faces, frame, table.replace(frame_index=np.array([number], np.int32)))
+
+
+class GlancePainter:
+    """Draws what a glance showed, with the bars of `preview` beside it."""
+
+    def __init__(self, height: int) -> None:
+        """`height`: pixels, of the image."""
+        self._height = height
+        self._panel = Panel(height)
+
+    def draw(self, glance: Glance) -> np.ndarray:
+        """uint8 [height, W, 3] RGB."""
+        drawn = annotate(glance.frame.rgb(), glance.table, 0, self._height)
+        return np.hstack([drawn, self._panel.draw(glance.table, 0)])
