@@ -61,7 +61,7 @@ class CaptureContext:
         """Both engines with what `settings` (None: the defaults) say of their use. Raises EngineMismatch."""
         settings = settings or CaptureSettings()
         return CaptureContext(
-            Detector(detector, settings.detect_batch, settings.min_score),
+            Detector(detector, settings.detect_batch, settings.min_score, settings.detected_faces),
             Regressor(regressor, settings.regress_batch),
             settings,
             timer or NoTimer(),

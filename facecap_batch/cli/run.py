@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.capturing.settings import CaptureSettings, Faces, faces_from
 from facecap_batch.cli.choices import Backend, Calibrate, Hwaccel, choice_option
 from facecap_batch.cli.options import (
     CAPTURE_PANEL,
@@ -159,6 +159,15 @@ def run(
             rich_help_panel=CAPTURE_PANEL,
         ),
     ] = False,
+    faces: Annotated[
+        str,
+        typer.Option(
+            metavar="all|N",
+            help="People that become tracks: the N most important, or all. 1: the main subject alone. With "
+            "more, shots are found, too.",
+            rich_help_panel=CAPTURE_PANEL,
+        ),
+    ] = str(CaptureSettings.faces),
     hwaccel: Decoding = Hwaccel.none,
     no_solve: NoSolve = False,
     max_gap: MaxGap = SolveSettings.max_gap_s,
@@ -238,6 +247,7 @@ def run(
         engines,
         backend.value,
         CaptureSettings(
+            faces=_faces(faces),
             detect_every=detect_every,
             damage="keep" if keep_damaged else "refuse",
             decode_threads=threads,
@@ -269,6 +279,14 @@ def run(
         segment_s=segment_seconds,
     )
     conclude(start_run(clips, config, options, make_display(quiet)), folder)
+
+
+def _faces(text: str) -> Faces:
+    """How many people are wanted; raises typer.BadParameter."""
+    try:
+        return faces_from(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--faces") from error
 
 
 def _rate(fps: str | None) -> Fraction | None:

@@ -117,6 +117,8 @@ class Record:
     attempts: int = 1
     frames: int = 0
     frames_with_face: int = 0  # the main subject's face was found
+    people: int | None = None  # tracks with a face; None where the main subject alone was looked for
+    shots: int | None = None  # None where they were not looked for
     seconds: float = 0.0  # of video
     fps: float = 0.0  # average rate of the video
     backend: str = ""

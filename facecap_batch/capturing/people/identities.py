@@ -1,0 +1,163 @@
+"""Which tracks are one person: across absences and cuts, by looks.
+
+In: the readings of every track and what its tracker knows of it. Out: people, the main subject first, each
+with the readings that show that person. A track that is never sure is no face, and one that reads the same
+head as another is none of its own. Tracks are joined nearest looks first, as long as the mean looks agree and
+no two of a person were seen at one time. Everything is decided at the end of a clip, from the same numbers
+whether it was captured in one piece or in segments.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from facecap_batch.capturing.detector import iou
+from facecap_batch.capturing.people.appearance import SAME_LOOK, look_distance
+from facecap_batch.capturing.people.matcher import Sighting
+from facecap_batch.capturing.subject import SURE_ONCE
+from facecap_batch.capturing.tracker import importance
+
+# Of the frames of a track: read with the same head as a heavier one in more than this share, it is a double.
+DOUBLE_SHARE = 0.5
+# Crops overlap (intersection over union) by this much where they show one head.
+SAME_HEAD = 0.5
+# A face that is found where another was lost in the same shot may look less alike: looks count by this much.
+SAME_PLACE = 0.3  # overlap of the boxes (intersection over union)
+SAME_PLACE_FACTOR = 0.7
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Person:
+    """One person of a clip."""
+
+    rows: np.ndarray  # int64 [R], of the readings that show the person, by rising frames, one a frame
+    weight: float  # sum of `importance`
+
+
+def people_of(readings: np.ndarray, present: np.ndarray, sightings: Iterable[Sighting]) -> list[Person]:
+    """The people of a clip, the main subject first: the person of most importance, then the others by it.
+
+    Args:
+        readings: `readings.row_type` [R].
+        present: bool [R], readings in which the regressor saw a face.
+        sightings: Of every track.
+    """
+    sure = readings["detector_score"].astype(np.float64) * readings["presence"]
+    weight = importance(readings["box"].astype(np.float64), sure)
+    tracks = _without_doubles(_faces(readings, present, sure, weight, sightings), readings)
+    people = []
+    for group in _joined(tracks):
+        rows = np.concatenate([track.rows for track in group])
+        # Where two tracks of one person meet, both may have been read in a few frames: the surer one counts.
+        order = np.lexsort((rows, -sure[rows], readings["frame"][rows]))
+        rows = rows[order]
+        first = np.diff(readings["frame"][rows], prepend=-1) > 0
+        people.append(Person(rows[first], float(weight[rows[first]].sum())))
+    return sorted(people, key=lambda person: (-person.weight, int(person.rows[0])))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _FaceTrack:
+    """A track that shows a face."""
+
+    sighting: Sighting
+    rows: np.ndarray  # int64 [R], of readings in which the regressor saw it, by rising frames
+    weight: float
+
+
+def _faces(
+    readings: np.ndarray,
+    present: np.ndarray,
+    sure: np.ndarray,
+    weight: np.ndarray,
+    sightings: Iterable[Sighting],
+) -> list[_FaceTrack]:
+    """The tracks that are sure of a face once, the heaviest first."""
+    rows = np.flatnonzero(present)
+    rows = rows[np.argsort(readings["track"][rows], kind="stable")]
+    edges = np.flatnonzero(np.diff(readings["track"][rows])) + 1
+    rows_of = {int(readings["track"][part[0]]): part for part in np.split(rows, edges) if len(part)}
+    found = [
+        _FaceTrack(sighting, rows_of[sighting.track], float(weight[rows_of[sighting.track]].sum()))
+        for sighting in sightings
+        if sighting.track in rows_of and sure[rows_of[sighting.track]].max() >= SURE_ONCE
+    ]
+    return sorted(found, key=lambda track: (-track.weight, track.sighting.track))
+
+
+def _without_doubles(tracks: Sequence[_FaceTrack], readings: np.ndarray) -> list[_FaceTrack]:
+    """`tracks`, the heaviest first, without those that read the head of a heavier one."""
+    kept: list[_FaceTrack] = []
+    for track in tracks:
+        if not any(_is_double(track, other, readings) for other in kept):
+            kept.append(track)
+    return kept
+
+
+def _is_double(track: _FaceTrack, other: _FaceTrack, readings: np.ndarray) -> bool:
+    """True where `other` reads the head of `track` in most of its frames."""
+    if not _meet(track.sighting, other.sighting):
+        return False
+    frames, of_other = readings["frame"][track.rows], readings["frame"][other.rows]
+    _, here, there = np.intersect1d(frames, of_other, assume_unique=True, return_indices=True)
+    first, second = (
+        np.column_stack([rect[:, :2], rect[:, :2] + rect[:, 2:]])
+        for rect in (readings["crop_rect"][track.rows[here]], readings["crop_rect"][other.rows[there]])
+    )
+    overlaps = [iou(a, b[None])[0] for a, b in zip(first, second, strict=True)]
+    return float(np.sum(np.array(overlaps) >= SAME_HEAD)) > DOUBLE_SHARE * len(frames)
+
+
+def _meet(first: Sighting, second: Sighting) -> bool:
+    """True where two tracks were seen at one time."""
+    return first.first_time <= second.last_time and second.first_time <= first.last_time
+
+
+def _joined(tracks: Sequence[_FaceTrack]) -> list[list[_FaceTrack]]:
+    """Groups of tracks that are one person each."""
+    pairs = sorted(
+        (distance, a, b)
+        for a in range(len(tracks))
+        for b in range(a + 1, len(tracks))
+        if not _meet(tracks[a].sighting, tracks[b].sighting)
+        and (distance := _unlike(tracks[a].sighting, tracks[b].sighting)) < SAME_LOOK
+    )
+    group_of = {number: [number] for number in range(len(tracks))}
+    for _, a, b in pairs:
+        first, second = group_of[a], group_of[b]
+        if first is second or not _agree(
+            [tracks[k].sighting for k in first], [tracks[k].sighting for k in second]
+        ):
+            continue
+        first += second
+        group_of.update(dict.fromkeys(second, first))
+    groups = {id(group): group for group in group_of.values()}
+    return [[tracks[number] for number in sorted(group)] for group in groups.values()]
+
+
+def _agree(first: Sequence[Sighting], second: Sequence[Sighting]) -> bool:
+    """True where two groups may be one person: never seen at one time, and alike on average."""
+    if any(_meet(a, b) for a in first for b in second):
+        return False
+    if len(first) == len(second) == 1:
+        return True
+    return look_distance(_mean_look(first), _mean_look(second)) < SAME_LOOK
+
+
+def _mean_look(group: Sequence[Sighting]) -> np.ndarray:
+    mean: np.ndarray = np.sum([sighting.look_sum for sighting in group], axis=0) / sum(
+        sighting.look_weight for sighting in group
+    )
+    return mean
+
+
+def _unlike(first: Sighting, second: Sighting) -> float:
+    """Distance of two looks, less where one face was found where the other was lost."""
+    distance = look_distance(first.look(), second.look())
+    early, late = sorted((first, second), key=lambda sighting: sighting.first_time)
+    if early.shot == late.shot and iou(early.last_box, late.first_box[None])[0] >= SAME_PLACE:
+        distance *= SAME_PLACE_FACTOR
+    return distance
