@@ -1,9 +1,9 @@
 """How a face looks: the colours of hair, face and clothes, coarse enough to be the same in the next shot.
 
-In: the small image that the detector was given, and a face's box in it. Out: a look, a vector whose distance
-from another is small where both show one person. It needs no network and no landmarks. It is blind to the
-shape of a face: people with the same hair, skin and clothes look alike, and one person in another light looks
-like somebody else (`docs/people.md` holds the measured limits).
+In: the small image that the detector was given, and a face's box in it. Out: a look; and the mean of many,
+and how far two are apart, which is little where both show one person. It needs no network and no landmarks.
+It is blind to the shape of a face: people with the same hair, skin and clothes look alike, and one person in
+another light looks like somebody else (`docs/people.md` holds the measured limits).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 # Distance, in units of 8-bit CIELAB, below which two mean looks are of one person. Of ten people in 15 clips,
 # halves of a clip and clips of one person lie 4 to 18 apart, different people 19 and more.
 SAME_LOOK = 18.0
+# Of the cells, by weight: with fewer in common two looks cannot be compared.
+MIN_COMMON = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,46 +34,89 @@ class _Region:
 
 
 # Hair and face; the corners of a wider rectangle would be background. Then what is worn below the neck.
-_REGIONS = (_Region(-0.45, -0.9, 0.45, 0.6, 5, 7, 1.0), _Region(-0.5, 0.8, 0.5, 1.3, 4, 2, 0.7))
-LOOK_SIZE = 3 * sum(region.columns * region.rows for region in _REGIONS)
+_REGIONS = (_Region(-0.45, -0.9, 0.45, 0.6, 5, 7, 1.0), _Region(-0.5, 0.8, 0.5, 1.3, 4, 2, 0.5))
+# float64 [CELLS]: what a cell counts.
+_WEIGHTS = np.concatenate(
+    [
+        np.full(region.columns * region.rows, region.weight / (region.columns * region.rows))
+        for region in _REGIONS
+    ]
+)
+CELLS = len(_WEIGHTS)
 
 
 def look_of(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     """The look of one face.
 
     Args:
-        image: uint8 [h, w, 3] RGB; beyond it its edge is repeated.
+        image: uint8 [h, w, 3] RGB.
         box: float [4], x0 y0 x1 y1, pixels of `image`.
 
     Returns:
-        float32 [LOOK_SIZE]: the mean colour of each cell in 8-bit CIELAB, scaled so that the Euclidean
-        distance of two looks is the root mean square difference of their cells.
+        float32 [CELLS, 3]: the mean colour of each cell in 8-bit CIELAB; NaN for cells outside the image.
     """
-    middle_x, middle_y = float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2
+    middle = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
     side = float(max(box[2] - box[0], box[3] - box[1]))
-    parts = []
-    for region in _REGIONS:
-        cells = cv2.resize(
-            image[
-                np.ix_(
-                    _pixels(middle_y + region.top * side, middle_y + region.bottom * side, image.shape[0]),
-                    _pixels(middle_x + region.left * side, middle_x + region.right * side, image.shape[1]),
-                )
-            ],
-            (region.columns, region.rows),
-            interpolation=cv2.INTER_AREA,
-        )
-        colours = cv2.cvtColor(cells, cv2.COLOR_RGB2LAB).astype(np.float32)
-        parts.append(colours.ravel() * np.float32(region.weight / np.sqrt(colours.size)))
-    return np.concatenate(parts)
+    return np.concatenate([_colours(image, middle, side, region) for region in _REGIONS])
 
 
-def look_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """How unlike two looks are, 0 for the same; compare with SAME_LOOK."""
-    return float(np.linalg.norm(first - second))
+def _colours(image: np.ndarray, middle: tuple[float, float], side: float, region: _Region) -> np.ndarray:
+    """float32 [rows * columns, 3]: the colours of the cells of a region."""
+    x = _pixels(middle[0] + region.left * side, middle[0] + region.right * side)
+    y = _pixels(middle[1] + region.top * side, middle[1] + region.bottom * side)
+    height, width = image.shape[:2]
+    patch = image[np.ix_(np.clip(y, 0, height - 1), np.clip(x, 0, width - 1))]
+    size = (region.columns, region.rows)
+    cells = cv2.resize(patch, size, interpolation=cv2.INTER_AREA)
+    colours = cv2.cvtColor(cells, cv2.COLOR_RGB2LAB).astype(np.float32)
+    inside = np.outer((y >= 0) & (y < height), (x >= 0) & (x < width)).astype(np.float32)
+    colours[cv2.resize(inside, size, interpolation=cv2.INTER_AREA) < 0.5] = np.nan
+    return colours.reshape(-1, 3)
 
 
-def _pixels(start: float, stop: float, count: int) -> np.ndarray:
-    """Indices of the pixels from `start` to `stop`, at least one, those outside 0..count at its edge."""
+def _pixels(start: float, stop: float) -> np.ndarray:
+    """Indices of the pixels from `start` to `stop`, at least one."""
     first = round(start)
-    return np.clip(np.arange(first, max(first + 1, round(stop))), 0, count - 1)
+    return np.arange(first, max(first + 1, round(stop)))
+
+
+class MeanLook:
+    """The mean of many looks of one face, cell by cell."""
+
+    def __init__(self) -> None:
+        self._sum = np.zeros((CELLS, 3))
+        self._weight = np.zeros((CELLS, 1))  # 0: the cell was never inside the image
+
+    def add(self, look: np.ndarray, weight: float) -> None:
+        """Count `look`, float32 [CELLS, 3], with a weight above 0."""
+        known = np.isfinite(look)
+        self._sum += weight * np.where(known, look, 0.0)
+        self._weight += weight * known[:, :1]
+
+    def merge(self, other: MeanLook) -> None:
+        """Count everything that `other` counts."""
+        self._sum += other._sum
+        self._weight += other._weight
+
+    def value(self) -> np.ndarray:
+        """float64 [CELLS, 3]; NaN where nothing is known."""
+        known = self._weight > 0
+        return np.where(known, self._sum / np.where(known, self._weight, 1.0), np.nan)
+
+
+def look_distances(look: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How far a look is apart from others; compare with SAME_LOOK.
+
+    Args:
+        look: float [CELLS, 3].
+        others: float [N, CELLS, 3].
+
+    Returns:
+        float64 [N]: the weighted root mean square difference of the cells that both know, 0 for the same
+        look; infinite where these are too few to tell.
+    """
+    squares = np.square(others - look).mean(axis=2)
+    weights = np.where(np.isfinite(squares), _WEIGHTS, 0.0)
+    common = weights.sum(axis=1)
+    mean = (np.nan_to_num(squares) * weights).sum(axis=1) / np.maximum(common, 1e-9)
+    return np.where(common < MIN_COMMON * _WEIGHTS.sum(), np.inf, np.sqrt(mean * _WEIGHTS.sum()))

@@ -1,10 +1,10 @@
 """Which tracks are one person: across absences and cuts, by looks.
 
 In: the readings of every track and what its tracker knows of it. Out: people, the main subject first, each
-with the readings that show that person. A track that is never sure is no face, and one that reads the same
-head as another is none of its own. Tracks are joined nearest looks first, as long as the mean looks agree and
-no two of a person were seen at one time. Everything is decided at the end of a clip, from the same numbers
-whether it was captured in one piece or in segments.
+with the readings that show that person. A track that is never sure is no face, one that reads the same head
+as another is none of its own, and what shows for a moment only is nobody. Tracks are joined nearest looks
+first, as long as the mean looks agree and no two of a person were seen at one time. Everything is decided at
+the end of a clip, from the same numbers whether it was captured in one piece or in segments.
 """
 
 from __future__ import annotations
@@ -15,18 +15,26 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from facecap_batch.capturing.detector import iou
-from facecap_batch.capturing.people.appearance import SAME_LOOK, look_distance
+from facecap_batch.capturing.people.appearance import SAME_LOOK, MeanLook, look_distances
 from facecap_batch.capturing.people.matcher import Sighting
 from facecap_batch.capturing.subject import SURE_ONCE
 from facecap_batch.capturing.tracker import importance
 
 # Of the frames of a track: read with the same head as a heavier one in more than this share, it is a double.
 DOUBLE_SHARE = 0.5
+# Of what shows in fewer frames, and in a smaller share of its shots, most is no face: two that pass each
+# other look like one in between.
+BRIEF_FRAMES = 8
+BRIEF_SHARE = 0.5
 # Crops overlap (intersection over union) by this much where they show one head.
 SAME_HEAD = 0.5
 # A face that is found where another was lost in the same shot may look less alike: looks count by this much.
 SAME_PLACE = 0.3  # overlap of the boxes (intersection over union)
 SAME_PLACE_FACTOR = 0.7
+# Looks that are farther apart than SAME_LOOK, but not than this, are one person's where everyone else who
+# could be meant is so many times as far.
+CLEAR_LOOK = 27.0
+CLEAR_RATIO = 1.8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,13 +45,16 @@ class Person:
     weight: float  # sum of `importance`
 
 
-def people_of(readings: np.ndarray, present: np.ndarray, sightings: Iterable[Sighting]) -> list[Person]:
+def people_of(
+    readings: np.ndarray, present: np.ndarray, sightings: Iterable[Sighting], shot: np.ndarray
+) -> list[Person]:
     """The people of a clip, the main subject first: the person of most importance, then the others by it.
 
     Args:
         readings: `readings.row_type` [R].
         present: bool [R], readings in which the regressor saw a face.
         sightings: Of every track.
+        shot: int [N], number of each frame's shot.
     """
     sure = readings["detector_score"].astype(np.float64) * readings["presence"]
     weight = importance(readings["box"].astype(np.float64), sure)
@@ -56,7 +67,8 @@ def people_of(readings: np.ndarray, present: np.ndarray, sightings: Iterable[Sig
         rows = rows[order]
         first = np.diff(readings["frame"][rows], prepend=-1) > 0
         people.append(Person(rows[first], float(weight[rows[first]].sum())))
-    return sorted(people, key=lambda person: (-person.weight, int(person.rows[0])))
+    people.sort(key=lambda person: (-person.weight, int(person.rows[0])))
+    return [person for person in people if not _is_brief(readings["frame"][person.rows], shot)]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -111,6 +123,12 @@ def _is_double(track: _FaceTrack, other: _FaceTrack, readings: np.ndarray) -> bo
     return float(np.sum(np.array(overlaps) >= SAME_HEAD)) > DOUBLE_SHARE * len(frames)
 
 
+def _is_brief(frames: np.ndarray, shot: np.ndarray) -> bool:
+    """True for a face that shows in too few frames to be somebody."""
+    of_shots = int(np.isin(shot, shot[frames]).sum())
+    return len(frames) < min(BRIEF_FRAMES, BRIEF_SHARE * of_shots)
+
+
 def _meet(first: Sighting, second: Sighting) -> bool:
     """True where two tracks were seen at one time."""
     return first.first_time <= second.last_time and second.first_time <= first.last_time
@@ -118,46 +136,51 @@ def _meet(first: Sighting, second: Sighting) -> bool:
 
 def _joined(tracks: Sequence[_FaceTrack]) -> list[list[_FaceTrack]]:
     """Groups of tracks that are one person each."""
+    seen = [track.sighting for track in tracks]
+    meet = np.array([[_meet(first, second) for second in seen] for first in seen], bool)
+    np.fill_diagonal(meet, False)
+    apart = _apart(seen)
     pairs = sorted(
-        (distance, a, b)
-        for a in range(len(tracks))
-        for b in range(a + 1, len(tracks))
-        if not _meet(tracks[a].sighting, tracks[b].sighting)
-        and (distance := _unlike(tracks[a].sighting, tracks[b].sighting)) < SAME_LOOK
+        (float(apart[a, b]), int(a), int(b))
+        for a, b in np.argwhere(np.triu(~meet & (apart < CLEAR_LOOK), 1))
+        if apart[a, b] < _limit(int(a), int(b), apart, meet)
     )
     group_of = {number: [number] for number in range(len(tracks))}
     for _, a, b in pairs:
         first, second = group_of[a], group_of[b]
-        if first is second or not _agree(
-            [tracks[k].sighting for k in first], [tracks[k].sighting for k in second]
-        ):
+        if first is second or meet[np.ix_(first, second)].any():
             continue
-        first += second
-        group_of.update(dict.fromkeys(second, first))
+        means = (_mean_look([seen[number] for number in group]) for group in (first, second))
+        if look_distances(next(means), next(means)[None])[0] < _limit(a, b, apart, meet):
+            first += second
+            group_of.update(dict.fromkeys(second, first))
     groups = {id(group): group for group in group_of.values()}
     return [[tracks[number] for number in sorted(group)] for group in groups.values()]
 
 
-def _agree(first: Sequence[Sighting], second: Sequence[Sighting]) -> bool:
-    """True where two groups may be one person: never seen at one time, and alike on average."""
-    if any(_meet(a, b) for a in first for b in second):
-        return False
-    if len(first) == len(second) == 1:
-        return True
-    return look_distance(_mean_look(first), _mean_look(second)) < SAME_LOOK
+def _limit(a: int, b: int, apart: np.ndarray, meet: np.ndarray) -> float:
+    """How far apart the looks of tracks `a` and `b` may be: farther where nobody else could be meant.
+
+    Whoever was seen together with one of them is not that person.
+    """
+    rivals = np.concatenate([apart[a][meet[b]], apart[b][meet[a]]])
+    clear = len(rivals) and rivals.min() > CLEAR_RATIO * apart[a, b]
+    return CLEAR_LOOK if clear else SAME_LOOK
 
 
 def _mean_look(group: Sequence[Sighting]) -> np.ndarray:
-    mean: np.ndarray = np.sum([sighting.look_sum for sighting in group], axis=0) / sum(
-        sighting.look_weight for sighting in group
-    )
-    return mean
+    mean = MeanLook()
+    for sighting in group:
+        mean.merge(sighting.look)
+    return mean.value()
 
 
-def _unlike(first: Sighting, second: Sighting) -> float:
-    """Distance of two looks, less where one face was found where the other was lost."""
-    distance = look_distance(first.look(), second.look())
-    early, late = sorted((first, second), key=lambda sighting: sighting.first_time)
-    if early.shot == late.shot and iou(early.last_box, late.first_box[None])[0] >= SAME_PLACE:
-        distance *= SAME_PLACE_FACTOR
-    return distance
+def _apart(seen: Sequence[Sighting]) -> np.ndarray:
+    """float64 [T, T]: distances of looks, less where one face was found where the other was lost."""
+    looks = np.array([sighting.look.value() for sighting in seen])
+    apart = np.array([look_distances(look, looks) for look in looks]).reshape(len(seen), len(seen))
+    for a, b in np.argwhere(np.triu(apart < SAME_LOOK / SAME_PLACE_FACTOR, 1)):
+        early, late = sorted((seen[a], seen[b]), key=lambda sighting: sighting.first_time)
+        if early.shot == late.shot and iou(early.last_box, late.first_box[None])[0] >= SAME_PLACE:
+            apart[a, b] = apart[b, a] = SAME_PLACE_FACTOR * apart[a, b]
+    return apart

@@ -14,14 +14,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from facecap_batch.capturing.detector import Detection, iou
-from facecap_batch.capturing.people.appearance import SAME_LOOK, look_distance
+from facecap_batch.capturing.people.appearance import SAME_LOOK, MeanLook, look_distances
 from facecap_batch.capturing.people.assignment import assign
 from facecap_batch.capturing.tracker import Track, motion_cost
 
-# What a difference of SAME_LOOK costs, in face sizes of motion: as much as a face moves between detections.
-LOOK_WEIGHT = 1.0
-# A pair that costs more is none. A face that was seen last time seldom costs more than 1.
+# A pair that costs more is none. Costs are face sizes of motion; a difference of SAME_LOOK costs 1, about
+# what a fast face moves between detections. A face that is where it was going to be is not lost for its look
+# alone, which changes at the edge of the picture and behind a hand.
 MAX_COST = 2.0
+MAX_LOOK_COST = 1.6
 # Looks this far apart, in SAME_LOOK, are somebody else's once the face was lost: a hand in front of a face
 # changes its look as much, but then it is still found.
 LOST_LOOK = 1.5
@@ -39,13 +40,7 @@ class Sighting:
     first_box: np.ndarray  # float32 [4], pixels of the upright frame
     last_time: int
     last_box: np.ndarray
-    look_sum: np.ndarray  # float64 [LOOK_SIZE], of weighted looks
-    look_weight: float
-
-    def look(self) -> np.ndarray:
-        """float64 [LOOK_SIZE]: the mean look."""
-        mean: np.ndarray = self.look_sum / self.look_weight
-        return mean
+    look: MeanLook
 
 
 class PeopleMatcher:
@@ -61,42 +56,40 @@ class PeopleMatcher:
 
     def match(self, tracks: Sequence[Track], step: int, detections: Sequence[Detection]) -> dict[int, int]:
         self._time += 1
-        costs = np.array(
-            [[self._cost(track, step, detection) for detection in detections] for track in tracks], np.float64
-        ).reshape(len(tracks), len(detections))
+        if not tracks or not detections:
+            return {}
+        looks = np.array([_look(detection) for detection in detections])
+        costs = np.array([self._costs(track, step, detections, looks) for track in tracks])
         return {tracks[row].identity: column for row, column in assign(costs, MAX_COST).items()}
 
     def added(self, track: Track, detections: Sequence[Detection], number: int) -> None:
         detection = detections[number]
         others = [other.box for column, other in enumerate(detections) if column != number]
         covered = bool(others) and bool((iou(detection.box, np.array(others)) > 0).any())
-        weight = COVERED_WEIGHT if covered else 1.0
-        look = weight * _look(detection).astype(np.float64)
         known = self.sightings.get(track.identity)
         if known is None:
-            self.sightings[track.identity] = Sighting(
+            known = self.sightings[track.identity] = Sighting(
                 track=track.identity,
                 shot=self._shot,
                 first_time=self._time,
                 first_box=detection.box,
                 last_time=self._time,
                 last_box=detection.box,
-                look_sum=look,
-                look_weight=weight,
+                look=MeanLook(),
             )
-            return
         known.last_time, known.last_box = self._time, detection.box
-        known.look_sum += look
-        known.look_weight += weight
+        known.look.add(_look(detection), COVERED_WEIGHT if covered else 1.0)
 
-    def _cost(self, track: Track, step: int, detection: Detection) -> float:
-        moved = motion_cost(track, step, detection)
-        if moved is None:
-            return np.inf
-        unlike = look_distance(self.sightings[track.identity].look(), _look(detection)) / SAME_LOOK
-        if track.steps[-1] < step - 1 and unlike > LOST_LOOK:
-            return np.inf
-        return moved + LOOK_WEIGHT * unlike
+    def _costs(
+        self, track: Track, step: int, detections: Sequence[Detection], looks: np.ndarray
+    ) -> np.ndarray:
+        """float64 [D]: the cost of each detection showing the track; infinite where it cannot."""
+        moved = [motion_cost(track, step, detection) for detection in detections]
+        unlike = look_distances(self.sightings[track.identity].look.value(), looks) / SAME_LOOK
+        somebody_else = np.isfinite(unlike) & (unlike > LOST_LOOK) & (track.steps[-1] < step - 1)
+        looks_cost = np.minimum(np.where(np.isfinite(unlike), unlike, 1.0), MAX_LOOK_COST)
+        costs = np.array([np.inf if cost is None else cost for cost in moved]) + looks_cost
+        return np.where(somebody_else, np.inf, costs)
 
 
 def _look(detection: Detection) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Where the picture is cut: the first frame of every shot but the first.
 
-In: the small images of detected frames, and, where two of them differ so much that a cut may lie between, the
-frames around. Out: cuts. The picture is cut before a frame where nothing after it looks like anything before
-it (so a flash, after which the picture comes back, is none) and where the step to it is large against the
-steps around it (so a fast pan is none). In most clips nothing but thumbnails of the detector's images is
-compared. A cut is known one detection later, and depends on the frames of three intervals alone.
+In: the small images of detected frames, and, where two of them differ so much that a cut may lie between,
+the frames around. Out: cuts. The picture is cut before a frame where nothing after it looks like anything
+before it (so a flash, after which the picture comes back, is none) and where the step to it stands out from
+the steps before and after it (so a fast pan is none). In most clips nothing but thumbnails of the detector's
+images is compared. A cut is known one detection later, and depends on the frames of three intervals alone.
 
 Why not PySceneDetect: it decodes the video itself, or wants every frame in BGR, and `AdaptiveDetector` looks
 at steps alone, so it takes both ends of a flash for cuts. What it compares with is the same: the steps
@@ -25,8 +25,10 @@ THUMBNAIL = 32  # pixels, longer side
 # Mean difference of the pixels of two thumbnails, 0..255, from which they may be of two shots. A face that
 # fills half of the picture and moves away changes it by about as much.
 MIN_DIFFERENCE = 12.0
-# The step across a cut against the mean of those around it.
-MIN_RATIO = 3.0
+# The step across a cut against the largest of so many before it and after it. Things that start to move or
+# pan change step by step.
+MIN_RATIO = 2.5
+NEIGHBOURS = 3
 
 
 def change_of(cuts: Sequence[int]) -> ShotChange | None:
@@ -91,10 +93,9 @@ def cuts_in(thumbnails: np.ndarray) -> list[int]:
     steps = np.diagonal(apart, 1)
     found = []
     for cut in range(1, count):
-        step = steps[cut - 1]
-        around = np.delete(steps, cut - 1)
-        usual = around[around < step].mean() if (around < step).any() else 0.0
-        if apart[:cut, cut:].min() >= MIN_DIFFERENCE and step >= MIN_RATIO * usual:
+        before, after = steps[max(0, cut - 1 - NEIGHBOURS) : cut - 1], steps[cut : cut + NEIGHBOURS]
+        usual = max(before.max(initial=0.0), after.max(initial=0.0))
+        if apart[:cut, cut:].min() >= MIN_DIFFERENCE and steps[cut - 1] >= MIN_RATIO * usual:
             found.append(cut)
     return found
 

@@ -42,11 +42,11 @@ def clip_tables(
     if not context.settings.several:
         return (subject_table(info, pts, readings, regressor),)
     present = readings["presence"] >= regressor.presence_threshold
-    people = people_of(readings, present, everyone.sightings)
+    shot = np.searchsorted(everyone.cuts, np.arange(len(pts)), side="right").astype(np.int16)
+    people = people_of(readings, present, everyone.sightings, shot)
     rows_of = [person.rows for person in people] or [np.zeros(0, np.int64)]
     if isinstance(faces, int):
         rows_of = rows_of[:faces]
-    shot = np.searchsorted(everyone.cuts, np.arange(len(pts)), side="right").astype(np.int16)
     tables = (
         track_table(info, pts, readings, rows, regressor).replace(track=track, shot=shot)
         for track, rows in enumerate(rows_of)
