@@ -24,9 +24,8 @@ import numpy as np
 
 from facecap_batch.capturing.context import CaptureContext
 from facecap_batch.capturing.crop_reader import CropReader
-from facecap_batch.capturing.detector import FOLLOW_SHARE, Detection
+from facecap_batch.capturing.detector import Detection
 from facecap_batch.capturing.orientation import OrientationWatcher
-from facecap_batch.capturing.people.appearance import look_of
 from facecap_batch.capturing.people.matcher import PeopleMatcher
 from facecap_batch.capturing.people.shots import ShotFinder, change_of
 from facecap_batch.capturing.people.tables import Everyone
@@ -64,7 +63,7 @@ class DetectedFrame:
     """What the detector found in one frame."""
 
     frame_index: int
-    image: np.ndarray  # uint8 [h, w, 3] RGB, the small image that the detector was given
+    image: np.ndarray  # uint8 [h, w, 3] RGB, the small image that was looked at
     scale: float  # small pixels per pixel of the upright frame
     faces: list[Detection]  # best first, pixels of the small image
 
@@ -245,21 +244,16 @@ class CapturePass:
     def _begin_interval(self, frame: Frame) -> None:
         self._intervals.append([frame])
         with self._context.timer.during("small pictures"):
-            image, scale = frame.small(self._context.detector.size)
+            image, scale = frame.small(self._context.finder.image_side)
         self._to_detect.append((frame.index, image, scale))
         self._observer.before_detection(frame)
 
     def _detect(self) -> int:
         """Give the waiting images to the detector; emit every interval whose boxes are now settled."""
         waiting, self._to_detect = self._to_detect, []
-        detector = self._context.detector
         with self._context.timer.during("detect"):
-            found = detector.detect(
-                [image for _, image, _ in waiting], detector.score_threshold * FOLLOW_SHARE
-            )
+            found = self._context.finder.find([image for _, image, _ in waiting])
         for (index, image, scale), faces in zip(waiting, found, strict=True):
-            if self._matcher is not None:
-                faces = [dataclasses.replace(face, look=look_of(image, face.box)) for face in faces]
             if rotation := self._record(DetectedFrame(index, image, scale, faces)):
                 return rotation
             if self._tracker.steps > self._emitted + LOOKAHEAD:
@@ -297,7 +291,7 @@ class CapturePass:
         return Tracker(self._context.detector.score_threshold, first_track, self._matcher)
 
     def _new_shots(self) -> ShotFinder | None:
-        return ShotFinder(self._context.detector.size) if self._settings.several else None
+        return ShotFinder(self._context.finder.image_side) if self._settings.several else None
 
     def _emit(self) -> None:
         """Cut the crops of the oldest interval and release its frames."""

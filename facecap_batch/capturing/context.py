@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Literal, Protocol
 
 from facecap_batch.capturing.detector import Detector
+from facecap_batch.capturing.people.finder import CloseFaceFinder, FaceFinder
 from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.clip import Clip
@@ -47,6 +48,7 @@ class CaptureContext:
     """Both networks, how they are used, and who keeps the time."""
 
     detector: Detector
+    finder: FaceFinder
     regressor: Regressor
     settings: CaptureSettings
     timer: StageTimer
@@ -60,8 +62,10 @@ class CaptureContext:
     ) -> CaptureContext:
         """Both engines with what `settings` (None: the defaults) say of their use. Raises EngineMismatch."""
         settings = settings or CaptureSettings()
+        faces = Detector(detector, settings.detect_batch, settings.min_score, settings.detected_faces)
         return CaptureContext(
-            Detector(detector, settings.detect_batch, settings.min_score, settings.detected_faces),
+            faces,
+            CloseFaceFinder(faces) if settings.several else FaceFinder(faces),
             Regressor(regressor, settings.regress_batch),
             settings,
             timer or NoTimer(),

@@ -96,7 +96,8 @@ class FaceCapture:
                     pts = capture_pass.pts()
                     info = clip_info(clip, video.info, pts, rotation)
                     everyone = capture_pass.everyone()
-                    tables = clip_tables(context, info, pts, capture_pass.take_readings(), everyone)
+                    readings = capture_pass.take_readings()
+                    tables = clip_tables(context.settings, context.regressor, info, pts, readings, everyone)
                     return self._described(clip, tables, video.notes)
             rotation, watcher = needed, None
 

@@ -142,8 +142,7 @@ def test_the_default_engines_on_a_speaking_face(tmp_path: Path) -> None:
 
 
 def film(count: int = COUNT) -> list[np.ndarray]:
-    """Three shots of two discs that pass each other; one leaves and returns, in the middle shot there is a third
-    one, and a flash."""
+    """Three shots of two discs that pass each other; one goes and returns, a third is in the middle shot."""
     shown = []
     for k in range(count):
         shot = 0 if k < 95 else 1 if k < 170 else 2

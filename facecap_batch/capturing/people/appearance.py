@@ -1,6 +1,6 @@
 """How a face looks: the colours of hair, face and clothes, coarse enough to be the same in the next shot.
 
-In: the small image that the detector was given, and a face's box in it. Out: a look; and the mean of many,
+In: the small image that faces were found in, and a face's box in it. Out: a look; and the mean of many,
 and how far two are apart, which is little where both show one person. It needs no network and no landmarks.
 It is blind to the shape of a face: people with the same hair, skin and clothes look alike, and one person in
 another light looks like somebody else (`docs/people.md` holds the measured limits).

@@ -33,8 +33,8 @@ SAME_PLACE = 0.3  # overlap of the boxes (intersection over union)
 SAME_PLACE_FACTOR = 0.7
 # Looks that are farther apart than SAME_LOOK, but not than this, are one person's where everyone else who
 # could be meant is so many times as far.
-CLEAR_LOOK = 27.0
-CLEAR_RATIO = 1.8
+CLEAR_LOOK = 23.0
+CLEAR_RATIO = 1.25
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -138,34 +138,31 @@ def _joined(tracks: Sequence[_FaceTrack]) -> list[list[_FaceTrack]]:
     """Groups of tracks that are one person each."""
     seen = [track.sighting for track in tracks]
     meet = np.array([[_meet(first, second) for second in seen] for first in seen], bool)
-    np.fill_diagonal(meet, False)
     apart = _apart(seen)
-    pairs = sorted(
-        (float(apart[a, b]), int(a), int(b))
-        for a, b in np.argwhere(np.triu(~meet & (apart < CLEAR_LOOK), 1))
-        if apart[a, b] < _limit(int(a), int(b), apart, meet)
-    )
-    group_of = {number: [number] for number in range(len(tracks))}
-    for _, a, b in pairs:
-        first, second = group_of[a], group_of[b]
+    pairs = np.argwhere(np.triu(~meet & (apart < CLEAR_LOOK), 1)).tolist()
+    groups = [[number] for number in range(len(tracks))]
+    for a, b in sorted(pairs, key=lambda pair: (apart[pair[0], pair[1]], pair)):
+        first, second = (next(group for group in groups if number in group) for number in (a, b))
         if first is second or meet[np.ix_(first, second)].any():
             continue
-        means = (_mean_look([seen[number] for number in group]) for group in (first, second))
-        if look_distances(next(means), next(means)[None])[0] < _limit(a, b, apart, meet):
+        looks = [_mean_look([seen[number] for number in group]) for group in (first, second)]
+        distance = max(apart[a, b], look_distances(looks[0], looks[1][None])[0])
+        if distance < SAME_LOOK or (distance < CLEAR_LOOK and _is_clear(a, b, groups, apart, meet)):
             first += second
-            group_of.update(dict.fromkeys(second, first))
-    groups = {id(group): group for group in group_of.values()}
-    return [[tracks[number] for number in sorted(group)] for group in groups.values()]
+            groups.remove(second)
+    return [[tracks[number] for number in sorted(group)] for group in groups]
 
 
-def _limit(a: int, b: int, apart: np.ndarray, meet: np.ndarray) -> float:
-    """How far apart the looks of tracks `a` and `b` may be: farther where nobody else could be meant.
-
-    Whoever was seen together with one of them is not that person.
-    """
-    rivals = np.concatenate([apart[a][meet[b]], apart[b][meet[a]]])
-    clear = len(rivals) and rivals.min() > CLEAR_RATIO * apart[a, b]
-    return CLEAR_LOOK if clear else SAME_LOOK
+def _is_clear(a: int, b: int, groups: Sequence[Sequence[int]], apart: np.ndarray, meet: np.ndarray) -> bool:
+    """True where neither of two tracks could as well be somebody else who was not seen together with it."""
+    for track, other in ((a, b), (b, a)):
+        own = next(group for group in groups if track in group)
+        for group in groups:
+            if group is own or other in group or meet[np.ix_(own, group)].any():
+                continue
+            if apart[track][list(group)].min() < CLEAR_RATIO * apart[a, b]:
+                return False
+    return True
 
 
 def _mean_look(group: Sequence[Sighting]) -> np.ndarray:

@@ -39,9 +39,9 @@ def change_of(cuts: Sequence[int]) -> ShotChange | None:
 class ShotFinder:
     """Finds the cuts of a clip; give it every detected frame, in order."""
 
-    def __init__(self, detector_size: int) -> None:
-        """`detector_size`: longest side of the small images, pixels."""
-        self._detector_size = detector_size
+    def __init__(self, image_side: int) -> None:
+        """`image_side`: longer side of the small images, pixels."""
+        self._image_side = image_side
         self._detected: list[int] = []  # the newest detected frames, four at most
         self._thumbnails: list[np.ndarray] = []  # theirs
 
@@ -50,7 +50,7 @@ class ShotFinder:
 
         Args:
             frame_index: Its number.
-            image: uint8 [h, w, 3] RGB, as the detector is given it.
+            image: uint8 [h, w, 3] RGB, as faces are looked for in it.
             held: Frames in order; at least those from three detections before up to this one.
 
         Returns:
@@ -70,7 +70,7 @@ class ShotFinder:
             return ()
         first, last = self._detected[max(0, number - 1)], self._detected[-1]
         window = [frame for frame in held if first <= frame.index <= last]
-        thumbnails = [_thumbnail(frame.small(self._detector_size)[0]) for frame in window]
+        thumbnails = [_thumbnail(frame.small(self._image_side)[0]) for frame in window]
         return tuple(
             window[at].index
             for at in cuts_in(np.array(thumbnails))

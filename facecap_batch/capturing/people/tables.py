@@ -11,9 +11,10 @@ import dataclasses
 
 import numpy as np
 
-from facecap_batch.capturing.context import CaptureContext
 from facecap_batch.capturing.people.identities import people_of
 from facecap_batch.capturing.people.matcher import Sighting
+from facecap_batch.capturing.regressor import Regressor
+from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.capturing.subject import subject_table, track_table
 from facecap_batch.coefficients import ClipInfo, CoefficientTable
 
@@ -27,26 +28,31 @@ class Everyone:
 
 
 def clip_tables(
-    context: CaptureContext, info: ClipInfo, pts: np.ndarray, readings: np.ndarray, everyone: Everyone
+    settings: CaptureSettings,
+    regressor: Regressor,
+    info: ClipInfo,
+    pts: np.ndarray,
+    readings: np.ndarray,
+    everyone: Everyone,
 ) -> tuple[CoefficientTable, ...]:
     """The tables of the people who are wanted, at least that of the main subject, found or not.
 
     Args:
-        context: The settings, and the regressor of the readings.
+        settings: How many people are wanted.
+        regressor: That read them.
         info: Of the clip.
         pts: int64 [N], of every frame.
         readings: `readings.row_type` [R].
         everyone: The tracks of the readings, and the shots; only used where several people are wanted.
     """
-    regressor, faces = context.regressor, context.settings.faces
-    if not context.settings.several:
+    if not settings.several:
         return (subject_table(info, pts, readings, regressor),)
     present = readings["presence"] >= regressor.presence_threshold
     shot = np.searchsorted(everyone.cuts, np.arange(len(pts)), side="right").astype(np.int16)
     people = people_of(readings, present, everyone.sightings, shot)
     rows_of = [person.rows for person in people] or [np.zeros(0, np.int64)]
-    if isinstance(faces, int):
-        rows_of = rows_of[:faces]
+    if isinstance(settings.faces, int):
+        rows_of = rows_of[: settings.faces]
     tables = (
         track_table(info, pts, readings, rows, regressor).replace(track=track, shot=shot)
         for track, rows in enumerate(rows_of)

@@ -97,7 +97,8 @@ def join(
         raise CannotJoin("the file has changed")
     pts = np.array(sequence.pts, np.int64)
     tables = clip_tables(
-        context,
+        context.settings,
+        context.regressor,
         clip_info(clip, info, pts, plan.rotation_degrees),
         pts,
         sequence.readings.take(),
