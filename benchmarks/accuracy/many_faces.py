@@ -4,7 +4,7 @@
 
 CLIPS are videos of one person each, or folders of them. Each is captured alone; those that show a face in
 nearly every frame become performers: head and shoulders, played to and fro. A clip that is needed twice is
-mirrored the second time, with red and blue exchanged, and stands for somebody else.
+mirrored the second time, in a cold light, and stands for somebody else.
 
 For each number of people a clip of three shots is made. In the first, two people cross over and back, one
 before the other, and one of them leaves the picture and returns; after each of the two cuts everyone is in
@@ -55,6 +55,7 @@ MIN_FRAMES = 50
 COVERED = 0.1  # of a face's box: more of it hidden, and the face is not expected to be found
 SAME_FACE = 0.4  # intersection over union of two boxes of one face
 SIZES = (1.0, 0.8, 1.0)  # of everybody's square, in each shot
+OTHER_LIGHT = (0.6, 0.8, 0.95)  # red, green, blue of a clip that is used twice
 BACKGROUNDS = ((52, 60, 70), (120, 100, 84), (200, 205, 198))
 
 
@@ -65,7 +66,7 @@ class Footage:
     name: str
     frames: list[np.ndarray]  # uint8 [H, W, 3]
     square: tuple[float, float, float]  # left, top and side of head and shoulders, pixels
-    other: bool = False  # mirrored, red and blue exchanged
+    other: bool = False  # mirrored and in another light
 
     def pictures(self, side: int) -> list[np.ndarray]:
         """Head and shoulders, uint8 [side, side, 3] each."""
@@ -76,7 +77,7 @@ class Footage:
             cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
             for frame in self.frames
         )
-        return [np.ascontiguousarray(each[:, ::-1, ::-1]) if self.other else each for each in shown]
+        return [(each[:, ::-1] * OTHER_LIGHT).astype(np.uint8) if self.other else each for each in shown]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,15 +117,19 @@ def footage(paths: Sequence[Path], engines: OpenEngines) -> list[Footage]:
     return [*found, *others]
 
 
-def performers(people: Sequence[Footage], folder: Path, engines: OpenEngines) -> list[Performer]:
-    """Everyone in the size that so many have in the picture, captured alone."""
-    side = full_side(len(people))
-    found = []
-    for number, person in enumerate(people):
+def performers(people: Sequence[Footage], count: int, folder: Path, engines: OpenEngines) -> list[Performer]:
+    """The first so many who are found alone in the size that they have in the picture."""
+    side = full_side(count)
+    found: list[Performer] = []
+    for person in people:
         pictures = person.pictures(side)
-        path = write(folder / f"alone{len(people)}-{number}.mkv", pictures)
-        found.append(Performer(person.name, pictures, facecap_batch.capture(path, engines=engines)))
-    return found
+        path = write(folder / f"alone{count}-{len(found)}.mkv", pictures)
+        alone = facecap_batch.capture(path, engines=engines)
+        if alone.raw.face_found.mean() >= MIN_FOUND:
+            found.append(Performer(person.name, pictures, alone))
+        if len(found) == count:
+            return found
+    raise SystemExit(f"these clips give {len(found)} people of {side} pixels, not {count}")
 
 
 def write(path: Path, pictures: Sequence[np.ndarray]) -> Path:
@@ -322,17 +327,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary, facecap_batch.open_engines(backend=BACKEND) as engines:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        people = footage(paths, engines)[: max(options.people)]
-        print(f"performers: {', '.join(person.name for person in people)}", flush=True)
-        compose(performers(people[:1], folder, engines), options.seconds, folder / "one.mkv")
+        people = footage(paths, engines)
+        compose(performers(people, 1, folder, engines), options.seconds, folder / "one.mkv")
         one = measured(folder / "one.mkv", "1")
         print(f" 1 of 1: {one['fps']:.0f} fps, {one['mib']:.0f} MiB", flush=True)
         for count in options.people:
             path = folder / f"people{count}.mkv"
-            cast = performers(people[:count], folder, engines)
+            cast = performers(people, count, folder, engines)
             truth = compose(cast, options.seconds, path)
             taken = facecap_batch.capture(path, faces="all", backend=BACKEND)
-            print(f"{count:2} people: {judge(taken, truth, cast)}", flush=True)
+            print(f"{count:2} people: {', '.join(performer.name for performer in cast)}")
+            print(f"{'':10} {judge(taken, truth, cast)}", flush=True)
             several = measured(path, "all")
             print(
                 f"{'':10} {several['fps']:.0f} fps, {several['mib']:.0f} MiB: "

@@ -131,7 +131,9 @@ def _is_brief(frames: np.ndarray, shot: np.ndarray) -> bool:
 
 def _meet(first: Sighting, second: Sighting) -> bool:
     """True where two tracks were seen at one time."""
-    return first.first_time <= second.last_time and second.first_time <= first.last_time
+    if first.times[-1] < second.times[0] or second.times[-1] < first.times[0]:
+        return False
+    return not set(first.times).isdisjoint(second.times)
 
 
 def _joined(tracks: Sequence[_FaceTrack]) -> list[list[_FaceTrack]]:
@@ -177,7 +179,7 @@ def _apart(seen: Sequence[Sighting]) -> np.ndarray:
     looks = np.array([sighting.look.value() for sighting in seen])
     apart = np.array([look_distances(look, looks) for look in looks]).reshape(len(seen), len(seen))
     for a, b in np.argwhere(np.triu(apart < SAME_LOOK / SAME_PLACE_FACTOR, 1)):
-        early, late = sorted((seen[a], seen[b]), key=lambda sighting: sighting.first_time)
+        early, late = sorted((seen[a], seen[b]), key=lambda sighting: sighting.times[0])
         if early.shot == late.shot and iou(early.last_box, late.first_box[None])[0] >= SAME_PLACE:
             apart[a, b] = apart[b, a] = SAME_PLACE_FACTOR * apart[a, b]
     return apart

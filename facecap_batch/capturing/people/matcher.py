@@ -36,9 +36,8 @@ class Sighting:
 
     track: int
     shot: int
-    first_time: int  # number of the detection that saw it first, in the whole clip
+    times: list[int]  # numbers of the detections that saw it, in the whole clip, rising
     first_box: np.ndarray  # float32 [4], pixels of the upright frame
-    last_time: int
     last_box: np.ndarray
     look: MeanLook
 
@@ -71,13 +70,13 @@ class PeopleMatcher:
             known = self.sightings[track.identity] = Sighting(
                 track=track.identity,
                 shot=self._shot,
-                first_time=self._time,
+                times=[],
                 first_box=detection.box,
-                last_time=self._time,
                 last_box=detection.box,
                 look=MeanLook(),
             )
-        known.last_time, known.last_box = self._time, detection.box
+        known.times.append(self._time)
+        known.last_box = detection.box
         known.look.add(_look(detection), COVERED_WEIGHT if covered else 1.0)
 
     def _costs(
