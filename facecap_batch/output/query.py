@@ -134,13 +134,11 @@ def _may_mix_columns(folder: StoragePath) -> bool:
     all without, so that all have the same columns. Others lie side by side until every clip was done again.
     """
     try:
-        rows = pq.read_table(arrow_source(folder / CLIPS_NAME), columns=["regressor_sha256", "shots"])
+        columns = {"regressor_sha256", "shots"} & set(pq.read_schema(arrow_source(folder / CLIPS_NAME)).names)
+        rows = pq.read_table(arrow_source(folder / CLIPS_NAME), columns=sorted(columns))
     except (OSError, pa.ArrowException):
         return True
-    kinds = {
-        (regressor, shots is None)
-        for regressor, shots in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True)
-    }
+    kinds = {(row["regressor_sha256"], row.get("shots") is None) for row in rows.to_pylist()}
     return len(kinds) != 1 or any(regressor is None for regressor, _ in kinds)
 
 
