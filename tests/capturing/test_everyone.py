@@ -21,6 +21,7 @@ from facecap_batch.coefficients import (
     with_rows_of,
     write_tracks,
 )
+from facecap_batch.solve.actors import ActorStatistics
 from facecap_batch.solve.people import solve_tracks
 from tests.support.discs import DiscDetector, DiscRegressor
 from tests.support.people import crowd
@@ -147,6 +148,15 @@ def test_nothing_is_smoothed_or_filled_across_a_cut(tmp_path: Path) -> None:
     lost = tracks[1].replace(face_found=tracks[1].face_found & ~np.isin(tracks[1].frame_index, range(57, 63)))
     _, filled = solve_tracks([tracks[0], lost])
     assert not np.isfinite(filled.box[57:63]).any()
+
+
+def test_the_actor_is_the_main_subject_alone(tmp_path: Path) -> None:
+    tracks = taken(film(tmp_path), faces=2)
+    statistics = ActorStatistics("Ada")
+    statistics.add(tracks[0])
+    by_card, by_actor = (solve_tracks(tracks, None, actor) for actor in (None, statistics.calibration()))
+    np.testing.assert_array_equal(by_card[1].coefficients, by_actor[1].coefficients)
+    assert "calibration" in by_actor[1].metadata["solve"]
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "33", "many", "1.5", ""])

@@ -23,6 +23,7 @@ from facecap_batch.output.query import query
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.footage.naming import default_clip_id
 from facecap_batch.runs.manifest import read_manifest
+from tests.support.commands import call
 from tests.support.long_clips import CLOSED
 from tests.support.runs import make_config_of, results, rows, run_quietly, write_manifest
 from tests.support.videos import picture, write_video
@@ -173,6 +174,15 @@ def test_no_clip_is_named_like_somebody_in_another(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path, [{"path": "a.mp4", "clip_id": "take.Track12"}])
     with pytest.raises(BadManifest, match=r"take.Track12.*ends in .track and a number"):
         read_manifest(manifest)
+
+
+@pytest.mark.parametrize("faces", ["0", "40", "some"])
+def test_numbers_of_faces_that_are_refused(
+    faces: str, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, errors = call(capsys, "run", manifest, "--output", tmp_path / "out", "--faces", faces)
+    assert code == 2 and "--faces" in errors and "1 to 32 or 'all'" in errors
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_face_has_the_fingerprint_of_versions_that_knew_no_others() -> None:

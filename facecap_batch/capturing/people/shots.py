@@ -13,6 +13,7 @@ around.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import cv2
@@ -69,13 +70,18 @@ class ShotFinder:
         if number < 0 or _difference(self._thumbnails[number], self._thumbnails[number + 1]) < MIN_DIFFERENCE:
             return ()
         first, last = self._detected[max(0, number - 1)], self._detected[-1]
+        start, stop = self._detected[number], self._detected[number + 1]
         window = [frame for frame in held if first <= frame.index <= last]
-        thumbnails = [_thumbnail(frame.small(self._image_side)[0]) for frame in window]
-        return tuple(
-            window[at].index
-            for at in cuts_in(np.array(thumbnails))
-            if self._detected[number] < window[at].index <= self._detected[number + 1]
-        )
+        between = self._pictures(frame for frame in window if start <= frame.index <= stop)
+        if all(_difference(*pair) < MIN_DIFFERENCE for pair in itertools.pairwise(between)):
+            return ()
+        before = self._pictures(frame for frame in window if frame.index < start)
+        after = self._pictures(frame for frame in window if frame.index > stop)
+        cuts = (window[at].index for at in cuts_in(np.array([*before, *between, *after])))
+        return tuple(cut for cut in cuts if start < cut <= stop)
+
+    def _pictures(self, frames: Iterable[Frame]) -> list[np.ndarray]:
+        return [_thumbnail(frame.small(self._image_side)[0]) for frame in frames]
 
 
 def cuts_in(thumbnails: np.ndarray) -> list[int]:
