@@ -35,7 +35,7 @@ class Detection:
 
     box: np.ndarray  # float32 [4], x0 y0 x1 y1, pixels of the image given
     score: float  # 0..1
-    # float32 [L, 3], how the face looks (see `people.appearance`); None where faces are not told apart.
+    # float32, how the face looks (see `people.appearance`); None where faces are not told apart.
     look: np.ndarray | None = None
 
     def scaled(self, factor: float) -> Detection:

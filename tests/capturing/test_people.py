@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facecap_batch.capturing.detector import Detection, Detector
-from facecap_batch.capturing.people.appearance import CELLS, SAME_LOOK, MeanLook, look_distances, look_of
+from facecap_batch.capturing.people.appearance import LOOK_SHAPE, SAME_LOOK, MeanLook, look_distances, look_of
 from facecap_batch.capturing.people.assignment import assign
 from facecap_batch.capturing.people.finder import CloseFaceFinder
 from facecap_batch.capturing.people.identities import BRIEF_FRAMES, people_of
@@ -66,21 +66,21 @@ def test_a_person_looks_the_same_elsewhere_and_in_another_size() -> None:
 
 def test_what_is_outside_the_picture_does_not_count() -> None:
     whole, cut_off = look(40), look(40, x=5)
-    assert np.isfinite(whole).all() and 0 < np.isnan(cut_off[:, 0]).sum() < CELLS
+    assert np.isfinite(whole).all() and 0 < np.isnan(cut_off[0, :, 0]).sum() < LOOK_SHAPE[1]
     assert look_distances(whole, cut_off[None])[0] < SAME_LOOK / 2
-    little = np.full((CELLS, 3), np.nan)
-    little[:5] = whole[:5]
+    little = np.full(LOOK_SHAPE, np.nan)
+    little[:, :5] = whole[:, :5]
     assert np.isinf(look_distances(whole, little[None])[0])
 
 
 def test_a_mean_look_is_that_of_what_was_known() -> None:
     mean, other = MeanLook(), MeanLook()
-    first, second = np.full((CELLS, 3), 10.0), np.full((CELLS, 3), 40.0)
-    second[0] = np.nan
+    first, second = np.full(LOOK_SHAPE, 10.0), np.full(LOOK_SHAPE, 40.0)
+    second[:, 0] = np.nan
     mean.add(first, 1.0)
     other.add(second, 2.0)
     mean.merge(other)
-    np.testing.assert_allclose(mean.value()[:2], [[10.0] * 3, [30.0] * 3])
+    np.testing.assert_allclose(mean.value()[1, :2], [[10.0] * 3, [30.0] * 3])
     assert np.isnan(MeanLook().value()).all()
 
 
@@ -154,7 +154,7 @@ def test_large_faces_cost_one_look() -> None:
 
 def sighting(track: int, times: range, shade: float, shot: int = 0, x: float = 0.0) -> Sighting:
     mean = MeanLook()
-    mean.add(np.full((CELLS, 3), shade), 1.0)
+    mean.add(np.full(LOOK_SHAPE, shade), 1.0)
     box = np.array([x, 0, x + 40, 40], np.float32)
     return Sighting(track, shot, list(times), box, box, mean)
 
@@ -217,7 +217,7 @@ def test_what_shows_for_a_moment_is_nobody_and_a_still_is_somebody() -> None:
 
 def test_people_who_pass_before_one_another_keep_their_tracks() -> None:
     """The one behind is lost for two detections, and both turn back: speed alone would exchange them."""
-    looks = np.array([np.full((CELLS, 3), 50.0), np.full((CELLS, 3), 200.0)], np.float32)
+    looks = np.array([np.full(LOOK_SHAPE, 50.0), np.full(LOOK_SHAPE, 200.0)], np.float32)
     tracker = Tracker(0.5, matcher=PeopleMatcher())
     for step in range(12):
         x = np.array([100 - 10 * abs(step - 6), 100 + 10 * abs(step - 6)])

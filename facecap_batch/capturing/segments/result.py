@@ -30,7 +30,7 @@ class SegmentResult:
     face_at: np.ndarray  # int32 [F], rising, 0..D-1
     face_boxes: np.ndarray  # float32 [F, 4], pixels of the upright frame
     face_scores: np.ndarray  # float64 [F]
-    face_looks: np.ndarray  # float32 [F, L, 3], as `Detection.look`; [0, 0, 3] where not told apart
+    face_looks: np.ndarray  # float32 [F, ...], as `Detection.look`; none where faces are not told apart
     sample_at: np.ndarray  # int64 [S], numbers of detections as `OrientationWatcher.observe` counts them
     samples: np.ndarray  # uint8 [S, h, w, 3] RGB, the small images of these detections
     sample_boxes: np.ndarray  # float32 [S, 4], the best face there, pixels of the small image

@@ -108,7 +108,7 @@ class _SegmentRecorder:
             face_at=np.array([at for at, _ in faces], np.int32),
             face_boxes=np.array([face.box for _, face in faces], np.float32).reshape(-1, 4),
             face_scores=np.array([face.score for _, face in faces], np.float64),
-            face_looks=np.array(looks, np.float32) if looks else np.zeros((0, 0, 3), np.float32),
+            face_looks=np.array(looks, np.float32) if looks else np.zeros(0, np.float32),
             sample_at=np.array([number for number, _ in self._samples], np.int64),
             samples=np.array(images, np.uint8) if images else np.zeros((0, 0, 0, 3), np.uint8),
             sample_boxes=np.array([np.zeros(4) if face is None else face.box for face in best], np.float32),
