@@ -170,3 +170,9 @@ def test_numbers_of_faces() -> None:
     for wrong in (0, 33, "some"):
         with pytest.raises(ValueError, match="faces must be"):
             CaptureSettings(faces=wrong)  # type: ignore[arg-type]
+
+
+def test_a_clip_without_faces_has_its_main_subject_all_the_same(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "nobody.mkv", [crowd()] * 9, codec="ffv1", pixel_format="bgr0")
+    (table,) = taken(path, faces="all")
+    assert len(table) == 9 and not table.face_found.any() and table.shot is not None
