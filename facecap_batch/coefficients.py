@@ -1,13 +1,16 @@
 """The one place that knows the 57 column names, the table of a clip and its Parquet schema.
 
-`CoefficientTable` is what flows from capture to solve and from solve to the exporters; `write_parquet` and
-`read_parquet` are its only persistent form, the same for ``raw/`` and ``coefficients/``.
+`CoefficientTable`, one track of a clip, is what flows from capture to solve and from solve to the exporters.
+`write_tracks` and `read_tracks` are its only persistent form, the same for ``raw/`` and ``coefficients/``:
+all tracks of a clip in one file, one after the other, so that one can be read without the others.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -48,6 +51,9 @@ SCHEMA = pa.schema(
         *(pa.field(name, pa.float32()) for name in BOX_NAMES + OUTPUT_NAMES),
     ]
 )
+
+# Last column of a table whose clip was captured with several faces, int16: the shot that the frame is of.
+SHOT_NAME = "shot"
 
 # Whether a coefficient is of lids, gaze or brows: bool for each of ARKIT_NAMES.
 UPPER_FACE = tuple(name.startswith(("eye", "brow")) for name in ARKIT_NAMES)
@@ -92,8 +98,10 @@ class ClipInfo:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CoefficientTable:
-    """One track of one clip: one row for every decoded frame, found or not.
+    """One track of one clip.
 
+    The main subject, track 0, has one row for every decoded frame, found or not; another person has them from
+    the first frame in which that face was found to the last.
     Rows in which nothing is known hold NaN in `box`, `score`, `coefficients`, `head`, `extra` and `spread`
     (null in Parquet); where a part of the face is hidden, the coefficients that depend on it do
     (REGION_CHANNELS).
@@ -113,6 +121,7 @@ class CoefficientTable:
     extra: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))  # [N, E]
     # float32 [N, 51], standard error of each coefficient; [N, 0] where the regressor does not say, or solved.
     spread: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    shot: np.ndarray | None = None  # int16 [N], number of the frame's shot, from 0; None: not looked for
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)  # engines, hashes, licence ...
 
     def __post_init__(self) -> None:
@@ -132,6 +141,7 @@ class CoefficientTable:
             "head": (rows, len(HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES)),
             "extra": (rows, len(self.extra_names)),
             "spread": (rows, len(self.spread_names)),
+            **({} if self.shot is None else {SHOT_NAME: (rows,)}),
         }
         wrong = [
             f"{name} is {list(getattr(self, name).shape)}, not {list(shape)}"
@@ -148,6 +158,11 @@ class CoefficientTable:
         return len(self.frame_index)
 
     @property
+    def name(self) -> str:
+        """Name of the track's files and of its animation: that of the clip, or of the person in it."""
+        return track_name(self.info.clip_id, self.track)
+
+    @property
     def spread_names(self) -> tuple[str, ...]:
         """Names of the columns of `spread`."""
         return SPREAD_NAMES if self.spread.shape[1] else ()
@@ -161,6 +176,62 @@ class CoefficientTable:
         """A table with other values in the fields named; raises ValueError where they do not fit the rest."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
+    def rows(self, start: int, stop: int) -> CoefficientTable:
+        """The rows from `start` to before `stop`."""
+        part = slice(start, stop)
+        return self.replace(
+            **{name: getattr(self, name)[part] for name in ROW_FIELDS},
+            shot=None if self.shot is None else self.shot[part],
+        )
+
+
+# Fields of a table with an item for each row, but for `shot`, which not every table has.
+ROW_FIELDS = (
+    "frame_index", "pts", "face_found", "score", "box", "coefficients", "head", "extra", "spread",
+)  # fmt: skip
+
+
+def track_name(clip_id: str, track: int) -> str:
+    """``take1`` for the main subject of a clip, ``take1.track2`` for track 2; no `clip_id` ends like that."""
+    return f"{clip_id}.track{track}" if track else clip_id
+
+
+def joined_rows(parts: Sequence[CoefficientTable]) -> CoefficientTable:
+    """The rows of `parts`, of one track, one after the other; everything else is that of the first."""
+    if len(parts) == 1:
+        return parts[0]
+    shots = [part.shot for part in parts if part.shot is not None]
+    return parts[0].replace(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in ROW_FIELDS},
+        shot=np.concatenate(shots) if shots else None,
+    )
+
+
+def with_rows_of(table: CoefficientTable, main: CoefficientTable) -> CoefficientTable:
+    """`table` with a row for every frame of `main`, of the same clip; frames it has no row for hold nothing.
+
+    Exports of all tracks of a clip so begin and end together.
+    """
+    if len(table) == len(main):
+        return table
+    at = np.searchsorted(main.frame_index, table.frame_index)
+
+    def spread_out(values: np.ndarray) -> np.ndarray:
+        whole = np.full((len(main), *values.shape[1:]), np.nan, np.float32)
+        whole[at] = values
+        return whole
+
+    found = np.zeros(len(main), bool)
+    found[at] = table.face_found
+    floats = ("score", "box", "coefficients", "head", "extra", "spread")
+    return table.replace(
+        frame_index=main.frame_index,
+        pts=main.pts,
+        face_found=found,
+        shot=main.shot,
+        **{name: spread_out(getattr(table, name)) for name in floats},
+    )
+
 
 def _nullable(values: np.ndarray) -> pa.Array:
     values = np.ascontiguousarray(values, dtype=np.float32)
@@ -168,8 +239,8 @@ def _nullable(values: np.ndarray) -> pa.Array:
 
 
 def to_arrow(table: CoefficientTable) -> pa.Table:
-    """The table as Arrow: the columns of SCHEMA, the regressor's own behind them, then the spread; NaN
-    becomes null, metadata become those of the schema."""
+    """The table as Arrow: the columns of SCHEMA, the regressor's own behind them, then the spread, then the
+    shot; NaN becomes null, metadata become those of the schema."""
     n = len(table)
     clip_ids = pa.DictionaryArray.from_arrays(
         pa.array(np.zeros(n, np.int32)), pa.array([table.info.clip_id], pa.string())
@@ -185,6 +256,8 @@ def to_arrow(table: CoefficientTable) -> pa.Table:
     ]
     for block in (table.box, table.coefficients, table.head, table.extra, table.spread):
         columns += [_nullable(block[:, column]) for column in range(block.shape[1])]
+    if table.shot is not None:
+        columns.append(pa.array(table.shot.astype(np.int16)))
     info = table.info
     metadata = {
         **table.metadata,
@@ -204,13 +277,28 @@ def to_arrow(table: CoefficientTable) -> pa.Table:
             sort_keys=True,
         ),
     }
-    further = (pa.field(name, pa.float32()) for name in (*table.extra_names, *table.spread_names))
+    further = [pa.field(name, pa.float32()) for name in (*table.extra_names, *table.spread_names)]
+    if table.shot is not None:
+        further.append(pa.field(SHOT_NAME, pa.int16(), nullable=False))
     schema = pa.schema([*SCHEMA, *further], metadata)
     return pa.Table.from_arrays(columns, schema=schema)
 
 
 def from_arrow(arrow: pa.Table) -> CoefficientTable:
-    """The inverse of `to_arrow` for a table of one clip and one track."""
+    """The inverse of `to_arrow`: the first track of a clip that `arrow` holds rows of."""
+    return tracks_from_arrow(arrow)[0]
+
+
+def tracks_from_arrow(arrow: pa.Table) -> tuple[CoefficientTable, ...]:
+    """Every track of a clip, in the order of the rows, each of whose tracks stand together."""
+    track = arrow["track"].to_numpy()
+    edges = [0, *(np.flatnonzero(np.diff(track)) + 1).tolist(), len(track)]
+    return tuple(
+        _track_from_arrow(arrow.slice(start, stop - start)) for start, stop in itertools.pairwise(edges)
+    )
+
+
+def _track_from_arrow(arrow: pa.Table) -> CoefficientTable:
     metadata = {key.decode(): value.decode() for key, value in (arrow.schema.metadata or {}).items()}
     clip = json.loads(metadata.pop("clip"))
     info = ClipInfo(
@@ -225,7 +313,7 @@ def from_arrow(arrow: pa.Table) -> CoefficientTable:
         columns = [np.asarray(arrow[name].to_numpy(), np.float32) for name in names]
         return np.stack(columns, axis=1) if columns else np.zeros((len(arrow), 0), np.float32)
 
-    known = {*SCHEMA.names, *SPREAD_NAMES}
+    known = {*SCHEMA.names, *SPREAD_NAMES, SHOT_NAME}
     extra_names = tuple(name for name in arrow.column_names if name not in known)
     spread_names = SPREAD_NAMES if SPREAD_NAMES[0] in arrow.column_names else ()
 
@@ -242,16 +330,39 @@ def from_arrow(arrow: pa.Table) -> CoefficientTable:
         extra_names=extra_names,
         extra=block(extra_names),
         spread=block(spread_names),
+        shot=arrow[SHOT_NAME].to_numpy() if SHOT_NAME in arrow.column_names else None,
         metadata=metadata,
     )
 
 
-def write_parquet(table: CoefficientTable, path: StoragePath) -> None:
-    """Publish `table` at `path`, compressed with zstd, the same bytes for the same table; raises OSError."""
+def write_tracks(tables: Sequence[CoefficientTable], path: StoragePath) -> None:
+    """Publish the tracks of a clip at `path`, compressed with zstd, the same bytes for the same tables.
+
+    Args:
+        tables: All tracks by number, at least one; the file's metadata are those of the first.
+        path: Where the file goes.
+
+    Raises:
+        OSError: `path` cannot be written.
+    """
     with published(path) as temporary:
-        pq.write_table(to_arrow(table), temporary, compression="zstd")
+        first = to_arrow(tables[0])
+        with pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer:
+            writer.write_table(first)
+            for table in tables[1:]:
+                writer.write_table(to_arrow(table.replace(metadata=tables[0].metadata)))
+
+
+def write_parquet(table: CoefficientTable, path: StoragePath) -> None:
+    """Publish `table` alone at `path`, as `write_tracks`; raises OSError."""
+    write_tracks([table], path)
+
+
+def read_tracks(path: StoragePath) -> tuple[CoefficientTable, ...]:
+    """The tracks in a file that `write_tracks` wrote, by number; raises OSError."""
+    return tracks_from_arrow(pq.read_table(arrow_source(path)))
 
 
 def read_parquet(path: StoragePath) -> CoefficientTable:
-    """The table in a file that `write_parquet` wrote; raises OSError."""
-    return from_arrow(pq.read_table(arrow_source(path)))
+    """The main subject's table in a file that `write_tracks` wrote; raises OSError."""
+    return read_tracks(path)[0]

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from facecap_batch.capturing.pipeline import FaceCapture
-from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.capturing.settings import CaptureSettings, Faces, with_faces
 from facecap_batch.clip import Clip, resolve_source
-from facecap_batch.coefficients import CoefficientTable, to_arrow, write_parquet
+from facecap_batch.coefficients import CoefficientTable, to_arrow, with_rows_of, write_tracks
 from facecap_batch.errors import FacecapError
 from facecap_batch.exporting.formats import EXPORTERS
-from facecap_batch.output.compact_index import read_clip, table_name
+from facecap_batch.output.compact_index import read_clip_tracks, table_name
 from facecap_batch.output.exports import NotExportable, UnknownClip, UnknownFormat
-from facecap_batch.runs.clip_steps import final_table, lone_calibration, with_capture_fingerprint
+from facecap_batch.runs.clip_steps import final_tables, lone_calibration, with_capture_fingerprint
 from facecap_batch.runs.config import RunConfig, make_config
 from facecap_batch.runs.footage.naming import default_clip_id
 from facecap_batch.runs.opened_engines import open_engines as open_configured
@@ -42,12 +42,26 @@ class EnginesClosed(FacecapError):
     """Engines were used after the `with` block that opened them."""
 
 
+class UnknownTrack(FacecapError):
+    """A track that a clip does not have."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Capture:
-    """One captured clip: its final and its raw table."""
+    """One captured clip: the final and the raw table of every person, the main subject first."""
 
-    final: CoefficientTable  # solved: gaps filled, smoothed, blinks closed
-    raw: CoefficientTable  # the networks' outputs, frame by frame
+    final_tracks: tuple[CoefficientTable, ...]  # solved: gaps filled, smoothed, blinks closed
+    raw_tracks: tuple[CoefficientTable, ...]  # the networks' outputs, frame by frame
+
+    @property
+    def final(self) -> CoefficientTable:
+        """The main subject's final table."""
+        return self.final_tracks[0]
+
+    @property
+    def raw(self) -> CoefficientTable:
+        """The main subject's raw table."""
+        return self.raw_tracks[0]
 
     @property
     def clip_id(self) -> str:
@@ -59,15 +73,13 @@ class Capture:
         """What was odd about the video file; empty if nothing was."""
         return tuple(self.raw.metadata.get("notes", "").splitlines())
 
-    def table(self, which: Which = "final") -> CoefficientTable:
-        """The table as arrays: "final" or "raw"."""
-        if which not in ("final", "raw"):
-            raise ValueError(f"which must be 'final' or 'raw', not {which!r}")
-        return self.final if which == "final" else self.raw
+    def table(self, which: Which = "final", track: int = 0) -> CoefficientTable:
+        """The table of one person as arrays: "final" or "raw". Raises UnknownTrack."""
+        return _of_track(self._tracks(which), track)
 
     def to_arrow(self, which: Which = "final") -> pa.Table:
-        """One row per frame in the columns of ``coefficients/*.parquet``; NaN becomes null."""
-        return to_arrow(self.table(which))
+        """One row per frame and person in the columns of ``coefficients/*.parquet``; NaN becomes null."""
+        return pa.concat_tables([to_arrow(table) for table in self._tracks(which)])
 
     def to_pandas(self, which: Which = "final") -> pandas.DataFrame:
         """As `to_arrow`, as a data frame. Raises ImportError where pandas is not installed."""
@@ -84,17 +96,19 @@ class Capture:
             path: Local path or URI; its folder is created.
             which: The table to write.
         """
-        write_parquet(self.table(which), storage_path(path))
+        write_tracks(self._tracks(which), storage_path(path))
         return path
 
-    def export(self, path: str | Path, format: str | None = None) -> Path | str:
-        """Write the final animation; return `path`.
+    def export(self, path: str | Path, format: str | None = None, track: int = 0) -> Path | str:
+        """Write the final animation of one person; return `path`.
 
         Args:
             path: Local path or URI; its folder is created.
             format: "fbx" or "livelink"; None: by the suffix of `path`, .fbx or .csv.
+            track: Number of the person; the animations of all begin and end with the clip.
 
         Raises:
+            UnknownTrack: There is no such person.
             UnknownFormat: There is no such format, or none with this suffix.
             NotExportable: The format cannot hold the clip.
         """
@@ -106,10 +120,25 @@ class Capture:
             raise UnknownFormat(f"{path}: no such export format; there are: {known}")
         write, _ = EXPORTERS[format]
         try:
-            write(self.final, target)
+            write(with_rows_of(self.table("final", track), self.final), target)
         except ValueError as error:
             raise NotExportable(f"{self.clip_id} as {format}: {error}") from error
         return path
+
+    def _tracks(self, which: Which) -> tuple[CoefficientTable, ...]:
+        if which not in ("final", "raw"):
+            raise ValueError(f"which must be 'final' or 'raw', not {which!r}")
+        return self.final_tracks if which == "final" else self.raw_tracks
+
+
+def _of_track(tables: tuple[CoefficientTable, ...], track: int) -> CoefficientTable:
+    for table in tables:
+        if table.track == track:
+            return table
+    raise UnknownTrack(
+        f"clip {tables[0].info.clip_id!r} has no track {track}; it has {len(tables)}, from 0 on (capture "
+        "it with `faces` for more)"
+    )
 
 
 class OpenEngines:
@@ -127,8 +156,8 @@ class OpenEngines:
         if self._face_capture is None:
             raise EnginesClosed("these engines are closed; capture inside the with block of open_engines")
         config = dataclasses.replace(self._config, solve=solve or self._config.solve)
-        raw = with_capture_fingerprint(self._face_capture.capture(clip, progress), config)
-        return Capture(final=final_table(raw, config, lone_calibration(raw, clip, config)), raw=raw)
+        raw = with_capture_fingerprint(self._face_capture.capture_tracks(clip, progress), config)
+        return Capture(final_tables(raw, config, lone_calibration(raw[0], clip, config)), raw)
 
     def close(self) -> None:
         """Let the engines go."""
@@ -177,6 +206,7 @@ def capture(
     clip_id: str | None = None,
     actor: str | None = None,
     timecode: str | None = None,
+    faces: Faces | None = None,
     settings: CaptureSettings | None = None,
     solve: SolveSettings | None = None,
     progress: Callable[[int], None] | None = None,
@@ -195,24 +225,28 @@ def capture(
         clip_id: Name of the clip and of the animation's take; None: the stem of `path`.
         actor: Recorded in the tables. Where `solve` calibrates by actor: on this clip alone.
         timecode: Of the first frame, as HH:MM:SS:FF; recorded, and used by exports that have a timecode.
+        faces: People that become tracks: a number, or "all"; None: as `settings` say, by default 1.
         settings: Of the capture; None: the defaults.
         solve: Settings of the solve; None: the defaults.
         progress: Called with the number of frames finished so far.
 
     Returns:
-        The final and the raw table.
+        The final and the raw tables.
 
     Raises:
         BadVideo, NoVideoStream: The file cannot be decoded, or holds no video.
         EngineError, BackendUnavailable: As `open_engines`.
-        ValueError: A time, the range or the timecode makes no sense, or `backend` or `settings` are given
-            beside open engines, which have theirs.
+        ValueError: A time, the range or the timecode makes no sense, or `backend`, `faces` or `settings` are
+            given beside open engines, which have theirs.
     """
     clip = _clip(path, start, end, clip_id, actor, timecode)
     if isinstance(engines, OpenEngines):
-        if backend != "auto" or settings is not None:
-            raise ValueError("backend and settings belong to open_engines when engines are open already")
+        if backend != "auto" or settings is not None or faces is not None:
+            raise ValueError(
+                "backend, faces and settings belong to open_engines when engines are open already"
+            )
         return engines.capture(clip, solve, progress)
+    settings = with_faces(settings, faces)
     with open_engines(engines, backend=backend, settings=settings) as opened:
         return opened.capture(clip, solve, progress)
 
@@ -229,11 +263,11 @@ def read(output: str | Path, clip_id: str) -> Capture:
     """
     folder = storage_path(output)
     try:
-        final = read_clip(folder, table_name("coefficients", clip_id))
-        raw = read_clip(folder, table_name("raw", clip_id))
+        final = read_clip_tracks(folder, table_name("coefficients", clip_id))
+        raw = read_clip_tracks(folder, table_name("raw", clip_id))
     except FileNotFoundError as error:
         raise UnknownClip(f"{output} holds no tables of clip {clip_id!r}: {error}") from error
-    return Capture(final=final, raw=raw)
+    return Capture(final, raw)
 
 
 def _clip(

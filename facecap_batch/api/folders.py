@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.capturing.settings import CaptureSettings, Faces, with_faces
 from facecap_batch.output import query as queries
 from facecap_batch.output import status as statuses
 from facecap_batch.output.exports import ExportedClip, export_clips, preview_clips
@@ -38,6 +38,7 @@ def run(
     engines: str | Path = "default",
     backend: str = "auto",
     require_certificate: bool = False,
+    faces: Faces | None = None,
     settings: CaptureSettings | None = None,
     solve: SolveSettings | None = None,
     workers: int | None = RunOptions.workers,
@@ -64,6 +65,7 @@ def run(
         engines: Name or folder of an engine set.
         backend: "auto", or a backend by name.
         require_certificate: Use only backends that `verify` has certified.
+        faces: People of a clip that become tracks: a number, or "all"; None: as `settings` say, by default 1.
         settings: Of the captures; None: the defaults, with decode threads that suit the workers.
         solve: Settings of the solve; None: the defaults.
         workers: Processes; None: one for a small job, else as many as CPUs (or shares of GPUs) and memory
@@ -98,7 +100,7 @@ def run(
     config = make_config(
         str(engines),
         backend,
-        settings or CaptureSettings(decode_threads=threads),
+        with_faces(settings or CaptureSettings(decode_threads=threads), faces),
         solve,
         require_certificate,
     )
@@ -143,7 +145,7 @@ def export(
     to: str | Path | None = None,
     clip_ids: Sequence[str] = (),
 ) -> list[ExportedClip]:
-    """Write the animation of clips in a format, one file a clip.
+    """Write the animation of clips in a format, one file for each person of a clip.
 
     Args:
         output: Local path or URI of an output folder.
@@ -152,7 +154,8 @@ def export(
         clip_ids: The clips, each of which must be done; empty: all that are done.
 
     Returns:
-        For each clip its file, or its `error`: one bad clip does not keep the others from being written.
+        For each person of each clip its file, or the clip's `error`: one bad clip does not keep the others
+        from being written.
 
     Raises:
         NoRun, UnknownClip, UnknownFormat: Before a file is written.

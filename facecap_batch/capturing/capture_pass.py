@@ -5,6 +5,9 @@ once; every n-th is shown to the detector as a small image; once two more detect
 gives its boxes, crops are cut from its full-resolution pixels, and it is released. The frames held at any
 time are bounded by `CaptureSettings.held_bytes`.
 
+Where several people are wanted, the pass also notes how every face looks and where the picture is cut. A cut
+is known one detection later, so tracker and boxes wait for one detection more.
+
 A `PassObserver` sees what the pass sees; a segment is captured by the same pass, over a `PassRange`.
 """
 
@@ -12,21 +15,30 @@ from __future__ import annotations
 
 import array
 import dataclasses
+import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from facecap_batch.capturing.context import CaptureContext
 from facecap_batch.capturing.crop_reader import CropReader
-from facecap_batch.capturing.detector import FOLLOW_SHARE, Detection
+from facecap_batch.capturing.detector import Detection
 from facecap_batch.capturing.orientation import OrientationWatcher
+from facecap_batch.capturing.people.matcher import PeopleMatcher
+from facecap_batch.capturing.people.shots import ShotFinder, change_of
+from facecap_batch.capturing.people.tables import Everyone
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.video.decoder import Video
 from facecap_batch.video.frame import Frame
 from facecap_batch.video.orientation import Orientation
+
+
+def lookahead(settings: CaptureSettings) -> int:
+    """Detections after a frame that its boxes may depend on."""
+    return LOOKAHEAD + 1 if settings.several else LOOKAHEAD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +52,7 @@ class BatchingLimits:
     def of(settings: CaptureSettings, frame_bytes: int) -> BatchingLimits:
         """Detect more often, and regress sooner, where only few frames of `frame_bytes` may be held."""
         frames = max(1, settings.held_bytes // max(1, frame_bytes))
-        waiting = frames * 3 // 4 // (LOOKAHEAD + 1 + settings.detect_batch)
+        waiting = frames * 3 // 4 // (lookahead(settings) + 1 + settings.detect_batch)
         return BatchingLimits(
             max(1, min(settings.detect_every, waiting)), max(1, min(settings.regress_batch, frames // 4))
         )
@@ -51,7 +63,7 @@ class DetectedFrame:
     """What the detector found in one frame."""
 
     frame_index: int
-    image: np.ndarray  # uint8 [h, w, 3] RGB, the small image that the detector was given
+    image: np.ndarray  # uint8 [h, w, 3] RGB, the small image that was looked at
     scale: float  # small pixels per pixel of the upright frame
     faces: list[Detection]  # best first, pixels of the small image
 
@@ -128,7 +140,11 @@ class CapturePass:
         self._rotation_degrees = rotation_degrees
         self._watcher, self._progress = orientation_watcher, progress
         self._range, self._observer = frames or PassRange(), observer or NoObserver()
-        self._tracker = Tracker(context.detector.score_threshold)
+        self._matcher = PeopleMatcher() if context.settings.several else None
+        self._tracker = self._new_tracker(0)
+        self._shots = self._new_shots()
+        self._undecided: list[Detection] | None = None  # the newest faces, before which may be a cut
+        self._cuts = array.array("q")  # first frames of shots
         self._intervals: deque[list[Frame]] = deque()  # each begins with a detected frame
         self._emitted = 0  # number of the first interval in `_intervals`
         self._watched = 0  # detections that the watcher has seen
@@ -159,6 +175,11 @@ class CapturePass:
         """int64 [N]: pts of every frame decoded."""
         return np.array(self._pts, np.int64)
 
+    def everyone(self) -> Everyone:
+        """The tracks and the cuts of the frames so far; nothing where people are not told apart."""
+        sightings = () if self._matcher is None else tuple(self._matcher.sightings.values())
+        return Everyone(sightings, np.array(self._cuts, np.int64))
+
     def take_readings(self) -> np.ndarray:
         """Every face read, `readings.row_type` [R]; to be called once, after `run`."""
         return self._crops.readings.take()
@@ -171,10 +192,16 @@ class CapturePass:
                 rotation = self._watcher.decide()
         if rotation:
             return rotation
-        while self._intervals:
-            self._emit()
+        self._settle()
         self._crops.finish()
         return 0
+
+    def _settle(self) -> None:
+        """No more detections follow that the frames held depend on: emit them all."""
+        if self._shots is not None:
+            self._follow(self._shots.finish(self._held()))
+        while self._intervals:
+            self._emit()
 
     def _detect_last(self) -> int:
         """Detect the last frame held, so that nothing is extrapolated, and all that wait; return as `run`."""
@@ -188,9 +215,9 @@ class CapturePass:
         if self._view is not None:
             if rotation := self._detect_last():
                 return rotation
-            while self._intervals:
-                self._emit()
-            self._tracker = Tracker(self._context.detector.score_threshold, self._tracker.next_track)
+            self._settle()
+            self._tracker = self._new_tracker(self._tracker.next_track)
+            self._shots = self._new_shots()
             self._emitted = 0
         self._view = frame.view
         return 0
@@ -217,18 +244,15 @@ class CapturePass:
     def _begin_interval(self, frame: Frame) -> None:
         self._intervals.append([frame])
         with self._context.timer.during("small pictures"):
-            image, scale = frame.small(self._context.detector.size)
+            image, scale = frame.small(self._context.finder.image_side)
         self._to_detect.append((frame.index, image, scale))
         self._observer.before_detection(frame)
 
     def _detect(self) -> int:
         """Give the waiting images to the detector; emit every interval whose boxes are now settled."""
         waiting, self._to_detect = self._to_detect, []
-        detector = self._context.detector
         with self._context.timer.during("detect"):
-            found = detector.detect(
-                [image for _, image, _ in waiting], detector.score_threshold * FOLLOW_SHARE
-            )
+            found = self._context.finder.find([image for _, image, _ in waiting])
         for (index, image, scale), faces in zip(waiting, found, strict=True):
             if rotation := self._record(DetectedFrame(index, image, scale, faces)):
                 return rotation
@@ -245,8 +269,29 @@ class CapturePass:
             self._watched += 1
             if rotation:
                 return rotation
-        self._tracker.update(detected.in_frame())
+        if self._shots is None:
+            self._tracker.update(detected.in_frame())
+            return 0
+        self._follow(self._shots.add(detected.frame_index, detected.image, self._held()))
+        self._undecided = detected.in_frame()
         return 0
+
+    def _follow(self, cuts: Sequence[int]) -> None:
+        """Give the tracker the detection that is undecided, before which are `cuts`."""
+        if self._undecided is None:
+            return
+        faces, self._undecided = self._undecided, None
+        self._cuts.extend(cuts)
+        self._tracker.update(faces, change_of(cuts))
+
+    def _held(self) -> Iterator[Frame]:
+        return itertools.chain.from_iterable(self._intervals)
+
+    def _new_tracker(self, first_track: int) -> Tracker:
+        return Tracker(self._context.appear_score, first_track, self._matcher)
+
+    def _new_shots(self) -> ShotFinder | None:
+        return ShotFinder(self._context.finder.image_side) if self._settings.several else None
 
     def _emit(self) -> None:
         """Cut the crops of the oldest interval and release its frames."""
@@ -254,7 +299,7 @@ class CapturePass:
         first = frames[0].index
         following = self._intervals[0][0].index if self._intervals else first
         boxes_of = self._tracker.boxes_between(
-            self._emitted, [frame.index for frame in frames], first, following, self._settings.max_faces
+            self._emitted, [frame.index for frame in frames], first, following, self._settings.tracked_faces
         )
         self._emitted += 1
         for frame, boxes in zip(frames, boxes_of, strict=True):

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Literal, Protocol
 
-from facecap_batch.capturing.detector import Detector
+from facecap_batch.capturing.detector import FOLLOW_SHARE, Detector
+from facecap_batch.capturing.people.finder import CloseFaceFinder, FaceFinder
 from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.clip import Clip
@@ -47,6 +48,7 @@ class CaptureContext:
     """Both networks, how they are used, and who keeps the time."""
 
     detector: Detector
+    finder: FaceFinder
     regressor: Regressor
     settings: CaptureSettings
     timer: StageTimer
@@ -60,12 +62,24 @@ class CaptureContext:
     ) -> CaptureContext:
         """Both engines with what `settings` (None: the defaults) say of their use. Raises EngineMismatch."""
         settings = settings or CaptureSettings()
+        faces = Detector(detector, settings.detect_batch, settings.min_score, settings.detected_faces)
         return CaptureContext(
-            Detector(detector, settings.detect_batch, settings.min_score),
+            faces,
+            CloseFaceFinder(faces) if settings.several else FaceFinder(faces),
             Regressor(regressor, settings.regress_batch),
             settings,
             timer or NoTimer(),
         )
+
+    @property
+    def appear_score(self) -> float:
+        """Score of a detection from which a face is followed, 0..1.
+
+        Where several people are wanted, faint ones are, too: who is never sure is nobody at the end
+        (`people`).
+        """
+        share = FOLLOW_SHARE if self.settings.several else 1.0
+        return self.detector.score_threshold * share
 
     def open_video(self, clip: Clip, start: Fraction | None = None, first_index: int = 0) -> Video:
         """The frames of `clip` from `start` on, the first one numbered `first_index`.

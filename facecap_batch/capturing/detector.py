@@ -23,7 +23,10 @@ DEFAULT_SCORE_THRESHOLD = 0.5
 FOLLOW_SHARE = 0.5
 DEFAULT_NMS_IOU = 0.3
 DEFAULT_TOP_K = 16
-_CANDIDATES = 400  # boxes that enter non-maximum suppression
+# Boxes that enter non-maximum suppression: at least so many, and so many for each face that may be found. A
+# face has some twenty of them above the threshold.
+_CANDIDATES = 400
+_CANDIDATES_PER_FACE = 25
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,21 +35,26 @@ class Detection:
 
     box: np.ndarray  # float32 [4], x0 y0 x1 y1, pixels of the image given
     score: float  # 0..1
+    # float32, how the face looks (see `people.appearance`); None where faces are not told apart.
+    look: np.ndarray | None = None
 
     def scaled(self, factor: float) -> Detection:
         """The same face in an image `factor` times as large."""
-        return Detection(self.box * np.float32(factor), self.score)
+        return Detection(self.box * np.float32(factor), self.score, self.look)
 
 
 class Detector:
     """A detector engine with what comes before and after it."""
 
-    def __init__(self, engine: Engine, batch: int = 1, score_threshold: float | None = None) -> None:
+    def __init__(
+        self, engine: Engine, batch: int = 1, score_threshold: float | None = None, min_top_k: int = 1
+    ) -> None:
         """
         Args:
             engine: Open engine of a detector.
             batch: Images per call of the engine; what is found in one does not depend on the others.
             score_threshold: What counts as a face, 0..1; None: as the card says.
+            min_top_k: Faces in one image that are not too many, where the card allows fewer.
         """
         card = engine.card
         self.engine = engine
@@ -56,7 +64,8 @@ class Detector:
             score_threshold = float(card.postprocess.get("score_threshold", DEFAULT_SCORE_THRESHOLD))
         self.score_threshold = score_threshold
         self.nms_iou = float(card.postprocess.get("nms_iou", DEFAULT_NMS_IOU))
-        self.top_k = int(card.postprocess.get("top_k", DEFAULT_TOP_K))
+        self.top_k = max(min_top_k, int(card.postprocess.get("top_k", DEFAULT_TOP_K)))
+        self._candidates = max(_CANDIDATES, _CANDIDATES_PER_FACE * min_top_k)
 
     def detect(self, images: Sequence[np.ndarray], min_score: float | None = None) -> list[list[Detection]]:
         """Faces in each of `images`, best first.
@@ -86,7 +95,7 @@ class Detector:
         if len(kept) == 0:
             return []
         # Stable: equal scores keep the order of the priors on every machine.
-        kept = kept[np.argsort(-scores[kept], kind="stable")][:_CANDIDATES]
+        kept = kept[np.argsort(-scores[kept], kind="stable")][: self._candidates]
         faces = boxes[kept].astype(np.float32) / np.float32(scale)
         height, width = image.shape[:2]
         # A box may lie partly outside; one whose centre does is a response to the padding.

@@ -1,10 +1,11 @@
 """Capture: a clip to its raw table. Plain Python; knows nothing of Ray, workers or folders.
 
-In: a clip and two open engines. Out: a `CoefficientTable` with one row for every decoded frame, whose
-metadata name what made it. What is kept of a clip for its whole length are about 300 bytes per frame and
-face; which face is the subject is decided at the end (`subject`). Only a clip that turns out to lie on its
-side is decoded again from its beginning. A long clip can be captured in segments instead, with the same
-result bit for bit: `plan_segments`, `capture_segment` for each, `join`.
+In: a clip and two open engines. Out: a `CoefficientTable` for each person who is wanted (by default one),
+the main subject's with one row for every decoded frame; their metadata name what made them. What is kept of
+a clip for its whole length are about 300 bytes per frame and face; which face is whose is decided at the end
+(`subject`, `people`). Only a clip that turns out to lie on its side is decoded again from its beginning. A
+long clip can be captured in segments instead, with the same result bit for bit: `plan_segments`,
+`capture_segment` for each, `join`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from facecap_batch.capturing.capture_pass import CapturePass
 from facecap_batch.capturing.clip_info import clip_info
 from facecap_batch.capturing.context import CaptureContext, StageTimer
 from facecap_batch.capturing.orientation import OrientationWatcher
+from facecap_batch.capturing.people.tables import clip_tables
 from facecap_batch.capturing.segments.join import join
 from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
 from facecap_batch.capturing.segments.result import SegmentResult
 from facecap_batch.capturing.segments.segment import capture_segment
 from facecap_batch.capturing.segments.survey import plan_segments
 from facecap_batch.capturing.settings import CaptureSettings
-from facecap_batch.capturing.subject import subject_table
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.engines.batching import Engine
@@ -67,14 +68,19 @@ class FaceCapture:
         return self._engines[1].backend
 
     def capture(self, clip: Clip, progress: Progress | None = None) -> CoefficientTable:
-        """Raw table of the main subject of `clip`.
+        """Raw table of the main subject of `clip`: the first of `capture_tracks`."""
+        return self.capture_tracks(clip, progress)[0]
+
+    def capture_tracks(self, clip: Clip, progress: Progress | None = None) -> tuple[CoefficientTable, ...]:
+        """Raw tables of the people in `clip`, as many as the settings want, the main subject first.
 
         Args:
             clip: What to capture.
             progress: Called with the number of frames finished so far, about every `detect_every` frames.
 
         Returns:
-            One row per frame. `score` is the detector's (interpolated) times the regressor's presence; rows
+            Of the main subject one row per frame, of others the frames between their first and their last
+            one. `score` is the detector's (interpolated) times the regressor's presence; rows
             in which the subject was not seen hold NaN, as do the coefficients of hidden parts of the face.
             The metadata hold the engines, the regressor's gains, and `notes`: what was odd about the file,
             one a line, empty if nothing was.
@@ -94,15 +100,10 @@ class FaceCapture:
                 if not needed:
                     pts = capture_pass.pts()
                     info = clip_info(clip, video.info, pts, rotation)
-                    table = subject_table(
-                        info,
-                        pts,
-                        capture_pass.take_readings(),
-                        context.regressor.presence_threshold,
-                        context.regressor.head_frame,
-                        context.regressor.extra_names,
-                    )
-                    return self._described(clip, table, video.notes)
+                    everyone = capture_pass.everyone()
+                    readings = capture_pass.take_readings()
+                    tables = clip_tables(context.settings, context.regressor, info, pts, readings, everyone)
+                    return self._described(clip, tables, video.notes)
             rotation, watcher = needed, None
 
     def plan_segments(
@@ -123,8 +124,8 @@ class FaceCapture:
         plan: SegmentPlan,
         results: Iterable[SegmentResult],
         progress: Progress | None = None,
-    ) -> CoefficientTable:
-        """Raw table of `clip` from the results of all its segments, as `capture` gives it.
+    ) -> tuple[CoefficientTable, ...]:
+        """Raw tables of `clip` from the results of all its segments, as `capture_tracks` gives them.
 
         The metadata name the backends that captured the segments. See `join.join`.
 
@@ -134,23 +135,22 @@ class FaceCapture:
         joined = join(self._context, clip, plan, results, progress)
         roles = (f"{engine.card.role}_backend" for engine in self._engines)
         return self._described(
-            clip, joined.table, joined.notes, dict(zip(roles, joined.backends, strict=True))
+            clip, joined.tables, joined.notes, dict(zip(roles, joined.backends, strict=True))
         )
 
     def _described(
         self,
         clip: Clip,
-        table: CoefficientTable,
+        tables: Iterable[CoefficientTable],
         notes: Iterable[str],
         backends: Mapping[str, str] | None = None,
-    ) -> CoefficientTable:
-        """`table` with metadata that say what it was made from and with."""
+    ) -> tuple[CoefficientTable, ...]:
+        """`tables` with metadata that say what they were made from and with."""
         of_clip = {"actor": clip.actor or "", "timecode": clip.timecode or ""}
-        return table.replace(
-            metadata={
-                "notes": "\n".join(notes),
-                **self._metadata,
-                **(backends or {}),
-                **{name: value for name, value in of_clip.items() if value},
-            }
-        )
+        metadata = {
+            "notes": "\n".join(notes),
+            **self._metadata,
+            **(backends or {}),
+            **{name: value for name, value in of_clip.items() if value},
+        }
+        return tuple(table.replace(metadata=metadata) for table in tables)

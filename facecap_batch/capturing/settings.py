@@ -7,7 +7,7 @@ of a run reads it on machines that never open a video.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from facecap_batch.video.options import Damage, HardwareDecoding
@@ -17,11 +17,35 @@ if TYPE_CHECKING:
 # again. `tests/runs/test_revisions.py` fails where results changed and this did not.
 CAPTURE_REVISION = 1
 
+ALL: Literal["all"] = "all"
+Faces: TypeAlias = int | Literal["all"]
+# Faces in one frame that are read where everyone is wanted: it bounds the time and the memory of a frame.
+# Where there are more, most are too small for the regressor.
+MAX_FACES = 32
+
+# Tracks read beside those that are wanted: who weighs most is known at the end only.
+SPARE_FACES = 1
+
+
+def faces_from(text: str) -> Faces:
+    """How many people are wanted, from text: a number, or "all". Raises ValueError."""
+    if text.strip().lower() == ALL:
+        return ALL
+    if not text.strip().isdecimal() or not 1 <= int(text) <= MAX_FACES:
+        raise ValueError(f"faces must be a number from 1 to {MAX_FACES} or 'all', not {text!r}")
+    return int(text)
+
+
+def with_faces(settings: CaptureSettings | None, faces: Faces | None) -> CaptureSettings | None:
+    """`settings` (None: the defaults) for `faces` people (None: as they are). Raises ValueError."""
+    return settings if faces is None else dataclasses.replace(settings or CaptureSettings(), faces=faces)
+
 
 @dataclasses.dataclass(frozen=True)
 class CaptureSettings:
     """What decides the raw table, apart from the engines."""
 
+    faces: Faces = 1  # people that become tracks: the main subject alone, the n heaviest, or all
     detect_every: int = 6  # frames from one detection to the next
     detect_batch: int = 1  # images per call of the detector; 1 holds the fewest frames
     regress_batch: int = 8  # crops per call of the regressor
@@ -35,6 +59,8 @@ class CaptureSettings:
     held_bytes: int = 256 * 1024 * 1024  # of decoded frames waiting for their boxes
 
     def __post_init__(self) -> None:
+        if self.faces != ALL and (not isinstance(self.faces, int) or not 1 <= self.faces <= MAX_FACES):
+            raise ValueError(f"faces must be 1..{MAX_FACES} or {ALL!r}, not {self.faces!r}")
         for name in ("detect_every", "detect_batch", "regress_batch", "max_faces", "held_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -44,3 +70,20 @@ class CaptureSettings:
             raise ValueError(f"hwaccel must be 'none', 'auto' or 'cuda', not {self.hwaccel!r}")
         if self.damage not in ("refuse", "keep"):
             raise ValueError(f"damage must be 'refuse' or 'keep', not {self.damage!r}")
+
+    @property
+    def several(self) -> bool:
+        """True where people are told apart and shots are looked for."""
+        return self.faces != 1
+
+    @property
+    def tracked_faces(self) -> int:
+        """Tracks read per frame, at most. More than `faces`, who are chosen at the end."""
+        if not isinstance(self.faces, int):
+            return MAX_FACES
+        return max(self.max_faces, self.faces + SPARE_FACES) if self.several else self.max_faces
+
+    @property
+    def detected_faces(self) -> int:
+        """Faces in one image that are not too many for the detector; 1 leaves that to its card."""
+        return min(MAX_FACES, 2 * self.tracked_faces) if self.several else 1

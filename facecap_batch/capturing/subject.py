@@ -4,13 +4,14 @@ In: the readings of every track, frame by frame. Out: one `CoefficientTable`. A 
 face. The heaviest of the others (face area times squared score, summed over the frames in which the
 regressor saw it) is the subject; lighter tracks join it where it is not there, heaviest first, if they are
 not seen beside it for long: a face that was lost and found, or a cut to another shot. The other people of a
-shot are left out.
+shot are left out. Where several people are wanted, `people` tells them apart instead.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.capturing.tracker import importance
 from facecap_batch.coefficients import REGION_CHANNELS, ClipInfo, CoefficientTable
 from facecap_batch.geometry import head_columns, unwrap
@@ -62,12 +63,7 @@ def main_subject(readings: np.ndarray, present: np.ndarray, count: int) -> np.nd
 
 
 def subject_table(
-    info: ClipInfo,
-    pts: np.ndarray,
-    readings: np.ndarray,
-    presence_threshold: float,
-    head_frame: str = "crop",
-    extra_names: tuple[str, ...] = (),
+    info: ClipInfo, pts: np.ndarray, readings: np.ndarray, regressor: Regressor
 ) -> CoefficientTable:
     """The table of the main subject: one row per frame, NaN where it was not seen.
 
@@ -75,15 +71,28 @@ def subject_table(
         info: Of the clip.
         pts: int64 [N], of every frame.
         readings: `readings.row_type` [R].
-        presence_threshold: Presence from which the regressor is taken to see a face, 0..1.
-        head_frame: Of the regressor's card: what the columns of `pose` are relative to.
-        extra_names: Names of the columns of `extra`.
+        regressor: That read them.
+    """
+    present = readings["presence"] >= regressor.presence_threshold
+    rows = main_subject(readings, present, len(pts))
+    return track_table(info, pts, readings, rows[rows >= 0], regressor)
+
+
+def track_table(
+    info: ClipInfo, pts: np.ndarray, readings: np.ndarray, rows: np.ndarray, regressor: Regressor
+) -> CoefficientTable:
+    """The table of one face: one row per frame, NaN where it was not seen.
+
+    Args:
+        info: Of the clip.
+        pts: int64 [N], of every frame.
+        readings: `readings.row_type` [R].
+        rows: int64 [S], the readings that show the face, by rising frames, one a frame.
+        regressor: That read them.
     """
     count = len(pts)
-    present = readings["presence"] >= presence_threshold
-    rows = main_subject(readings, present, count)
-    found = rows >= 0
-    rows = rows[found]
+    found = np.zeros(count, bool)
+    found[readings["frame"][rows]] = True
     coefficients, spread = readings["coefficients"][rows], readings["spread"][rows]
     for region, channels in enumerate(REGION_CHANNELS):
         hidden = np.ix_(readings["hidden"][rows, region], channels)
@@ -97,7 +106,7 @@ def subject_table(
         return whole
 
     head = readings["pose"][rows]
-    if head_frame == "crop":
+    if regressor.head_frame == "crop":
         sizes = readings["image_size"][rows]
         width, height = np.where(sizes > 0, sizes, (info.width, info.height)).T
         head = head_columns(readings["crop_rect"][rows], head[:, :3], head[:, 3:], width, height)
@@ -111,7 +120,7 @@ def subject_table(
         box=in_all_frames(readings["box"][rows]),
         coefficients=in_all_frames(coefficients),
         head=in_all_frames(head),
-        extra_names=extra_names,
+        extra_names=regressor.extra_names,
         extra=in_all_frames(readings["extra"][rows]),
         spread=in_all_frames(spread),
     )

@@ -8,12 +8,16 @@ Longer losses leave no box, never a stale one; a face found again nearby continu
 
 A frame's boxes depend on the detections up to `LOOKAHEAD` after it and on nothing later, so a clip of any
 length is followed in bounded memory and the same boxes come out however frames are batched.
+
+Which face goes to which track is decided by a `Matcher`. Where the picture is known to be cut, every track
+ends and none is continued.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -58,6 +62,8 @@ class Track:
         self.scores: list[float] = []
         self.best_score = 0.0
         self.weight = 0.0  # sum of `importance`, square pixels
+        self.first_frame = 0  # first frame of its shot, as far as that is known
+        self.end_frame: int | None = None  # first frame of the next shot; None: none is known
 
     def add(self, step: int, detection: Detection) -> None:
         box = detection.box.astype(np.float64)
@@ -66,6 +72,10 @@ class Track:
         self.scores.append(detection.score)
         self.best_score = max(self.best_score, detection.score)
         self.weight += float(importance(box, detection.score))
+
+    def may_be_in(self, frame: int) -> bool:
+        """False for frames of another shot."""
+        return frame >= self.first_frame and (self.end_frame is None or frame < self.end_frame)
 
     def seen(self, step: int) -> int | None:
         """Index in `boxes` of detection number `step`, None where the face was not found in it."""
@@ -92,16 +102,65 @@ class Track:
             del self.steps[0], self.boxes[0], self.scores[0]
 
 
+@dataclasses.dataclass(frozen=True)
+class ShotChange:
+    """Where the picture is cut between two detections."""
+
+    end: int  # first frame that is not of the earlier detection's shot
+    begin: int  # first frame of the later detection's shot; later than `end` where a short shot lies between
+
+
+class Matcher(Protocol):
+    """Decides which face goes to which track."""
+
+    def match(self, tracks: Sequence[Track], step: int, detections: Sequence[Detection]) -> dict[int, int]:
+        """Number of a track -> index of the detection that shows it, of those that go together."""
+        ...
+
+    def added(self, track: Track, detections: Sequence[Detection], number: int) -> None:
+        """Detection `number` of one frame was added to `track`, an old or a new one."""
+        ...
+
+    def cut(self) -> None:
+        """The next detections are of another shot."""
+        ...
+
+
+class NearestMatcher:
+    """The nearest pair goes together, then the nearest of the rest, and so on."""
+
+    def match(self, tracks: Sequence[Track], step: int, detections: Sequence[Detection]) -> dict[int, int]:
+        pairs = sorted(
+            (cost, track.identity, number)
+            for track in tracks
+            for number, detection in enumerate(detections)
+            if (cost := motion_cost(track, step, detection)) is not None
+        )
+        taken: dict[int, int] = {}
+        for _, identity, number in pairs:
+            if identity not in taken and number not in taken.values():
+                taken[identity] = number
+        return taken
+
+    def added(self, track: Track, detections: Sequence[Detection], number: int) -> None:
+        return
+
+    def cut(self) -> None:
+        return
+
+
 class Tracker:
     """Follows every face of a clip. Detections come in by `update`, boxes go out by `boxes_between`."""
 
-    def __init__(self, appear_score: float, first_track: int = 0) -> None:
+    def __init__(self, appear_score: float, first_track: int = 0, matcher: Matcher | None = None) -> None:
         """
         Args:
             appear_score: A face must be this sure once for its track to count, 0..1.
             first_track: Number of the first track.
+            matcher: None: by distance alone.
         """
         self._appear_score = appear_score
+        self._matcher = matcher or NearestMatcher()
         self._alive: list[Track] = []
         self._ended: list[Track] = []  # kept while boxes may still be needed
         self._count = first_track
@@ -112,36 +171,39 @@ class Tracker:
         """Number that the next new face will get."""
         return self._count
 
-    def update(self, detections: Sequence[Detection]) -> None:
-        """Take the detections of the next detected frame, best first."""
+    def update(self, detections: Sequence[Detection], change: ShotChange | None = None) -> None:
+        """Take the detections of the next detected frame, best first.
+
+        `change`: where the picture is cut since the detections before; None: it is not.
+        """
         step = self.steps
         self.steps += 1
-        free = list(range(len(detections)))
-        pairs = sorted(
-            (cost, track.identity, number)
-            for track in self._alive
-            for number in free
-            if (cost := _cost(track, step, detections[number])) is not None
-        )
-        taken: dict[int, int] = {}
-        for _, identity, number in pairs:
-            if identity not in taken and number in free:
-                taken[identity] = number
-                free.remove(number)
+        if change is not None:
+            self._matcher.cut()
+            for track in self._alive:
+                track.end_frame = change.end
+            self._ended += self._alive
+            self._alive = []
+        taken = self._matcher.match(self._alive, step, detections)
         for track in self._alive:
             if track.identity in taken:
-                track.add(step, detections[taken[track.identity]])
-        for number in free:
+                self._add(track, step, detections, taken[track.identity])
+        for number in sorted(set(range(len(detections))) - set(taken.values())):
             if detections[number].score >= self._appear_score:
                 track = Track(self._count)
+                track.first_frame = 0 if change is None else change.begin
                 self._count += 1
-                track.add(step, detections[number])
+                self._add(track, step, detections, number)
                 self._alive.append(track)
         self._ended = [t for t in self._ended if t.steps[-1] >= step - LOOKAHEAD - 2]
         self._ended += [t for t in self._alive if step - t.steps[-1] > MAX_MISSED]
         self._alive = [t for t in self._alive if step - t.steps[-1] <= MAX_MISSED]
         for track in self._alive:
             track.forget_before(step - LOOKAHEAD - 3)
+
+    def _add(self, track: Track, step: int, detections: Sequence[Detection], number: int) -> None:
+        track.add(step, detections[number])
+        self._matcher.added(track, detections, number)
 
     def boxes_between(
         self, step: int, frames: Sequence[int], first: int, last: int, most: int
@@ -156,9 +218,12 @@ class Tracker:
             most: How many tracks, at most.
         """
         tracks = sorted(self._alive + self._ended, key=lambda t: (-t.weight, t.identity))
-        paths = [path for track in tracks if (path := _Path.of(track, step)) is not None][:most]
+        paths = [(track, path) for track in tracks if (path := _Path.of(track, step)) is not None]
         length = max(1, last - first)
-        return [[path.at((frame - first) / length) for path in paths] for frame in frames]
+        return [
+            [path.at((frame - first) / length) for track, path in paths if track.may_be_in(frame)][:most]
+            for frame in frames
+        ]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -210,7 +275,7 @@ def _center(box: np.ndarray) -> np.ndarray:
     return center
 
 
-def _cost(track: Track, step: int, detection: Detection) -> float | None:
+def motion_cost(track: Track, step: int, detection: Detection) -> float | None:
     """How unlike the track `detection` is, 0 for the same box; None where it cannot be the same face."""
     last, box = track.boxes[-1], detection.box.astype(np.float64)
     size0, size1 = np.sqrt(np.prod(last[2:] - last[:2])), np.sqrt(np.prod(box[2:] - box[:2]))

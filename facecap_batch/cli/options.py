@@ -1,6 +1,7 @@
 """Options that several commands share, and the headings under which ``--help`` lists them.
 
-In: nothing. Out: annotated types for the parameters of commands. Nothing heavy is imported here.
+In: nothing. Out: annotated types for the parameters of commands, and what some of them mean. Nothing heavy is
+imported here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from facecap_batch.capturing.settings import Faces, faces_from
 from facecap_batch.cli.choices import Backend, Hwaccel, choice_option
 from facecap_batch.cli.completion import clip_ids, engine_sets
 
@@ -85,6 +87,15 @@ DetectEvery = Annotated[
     int,
     typer.Option(min=1, help="Frames from one detection to the next.", rich_help_panel=CAPTURE_PANEL),
 ]
+FacesWanted = Annotated[
+    str,
+    typer.Option(
+        metavar="all|N",
+        help="People that become tracks: the N most important, or all. 1: the main subject alone. With "
+        "more, shots are found, too.",
+        rich_help_panel=CAPTURE_PANEL,
+    ),
+]
 KeepDamaged = Annotated[
     bool,
     typer.Option(
@@ -157,3 +168,11 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print failures and the result only.", rich_help_panel=REPORT_PANEL),
 ]
+
+
+def faces_wanted(text: str) -> Faces:
+    """How many people are wanted; raises typer.BadParameter."""
+    try:
+        return faces_from(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--faces") from error

@@ -19,11 +19,13 @@ from facecap_batch.cli.options import (
     Decoding,
     DetectEvery,
     Engines,
+    FacesWanted,
     KeepDamaged,
     LogJson,
     Quiet,
     RequireCertificate,
     Workers,
+    faces_wanted,
 )
 from facecap_batch.cli.run import (
     Amplitude,
@@ -121,6 +123,7 @@ def record(
     require_certificate: RequireCertificate = False,
     detect_every: DetectEvery = CaptureSettings.detect_every,
     keep_damaged: KeepDamaged = False,
+    faces: FacesWanted = str(CaptureSettings.faces),
     hwaccel: Decoding = Hwaccel.none,
     no_solve: NoSolve = False,
     max_gap: MaxGap = SolveSettings.max_gap_s,
@@ -163,6 +166,7 @@ def record(
         engines,
         backend.value,
         CaptureSettings(
+            faces=faces_wanted(faces),
             detect_every=detect_every,
             damage="keep" if keep_damaged else "refuse",
             decode_threads=threads,

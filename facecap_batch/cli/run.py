@@ -25,6 +25,7 @@ from facecap_batch.cli.options import (
     Decoding,
     DetectEvery,
     Engines,
+    FacesWanted,
     Gpus,
     KeepDamaged,
     LogJson,
@@ -32,6 +33,7 @@ from facecap_batch.cli.options import (
     Quiet,
     RequireCertificate,
     Workers,
+    faces_wanted,
 )
 from facecap_batch.runs.config import RunOptions
 from facecap_batch.solve.settings import SolveSettings
@@ -143,6 +145,7 @@ def run(
     require_certificate: RequireCertificate = False,
     detect_every: DetectEvery = CaptureSettings.detect_every,
     keep_damaged: KeepDamaged = False,
+    faces: FacesWanted = str(CaptureSettings.faces),
     hwaccel: Decoding = Hwaccel.none,
     no_solve: NoSolve = False,
     max_gap: MaxGap = SolveSettings.max_gap_s,
@@ -222,6 +225,7 @@ def run(
         engines,
         backend.value,
         CaptureSettings(
+            faces=faces_wanted(faces),
             detect_every=detect_every,
             damage="keep" if keep_damaged else "refuse",
             decode_threads=threads,

@@ -1,10 +1,13 @@
-"""What a preview draws over a frame: the face box, the head's axes, the frame's number and time, the
+"""What a preview draws over a frame: face boxes, the axes of heads, the frame's number and time, the
 coefficients.
 
-In: an upright image and one row of a `CoefficientTable`. Out: an image. Nothing is read or written here.
+In: an upright image and one row of a `CoefficientTable` of every person in it. Out: an image. Nothing is
+read or written here.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -28,14 +31,22 @@ _LABEL_WIDTH = 132
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def annotate(image: np.ndarray, table: CoefficientTable, row: int, height: int) -> np.ndarray:
-    """Draw box, axes and caption of a row over its frame.
+def annotate(
+    image: np.ndarray,
+    table: CoefficientTable,
+    row: int,
+    height: int,
+    others: Sequence[tuple[CoefficientTable, int]] | None = None,
+) -> np.ndarray:
+    """Draw box, axes and caption of a row over its frame, and the boxes and axes of other people.
 
     Args:
         image: uint8 [H, W, 3] RGB, upright, of the size that `table`'s boxes refer to.
         table: the clip.
         row: the frame's row in `table`.
         height: pixels, of the result.
+        others: of the other people in the frame, table and row; then everyone's number is drawn, too. None:
+            of a clip in which nobody else was looked for.
 
     Returns:
         uint8 [height, W, 3] RGB, W even: the frame scaled to `height`.
@@ -46,18 +57,44 @@ def annotate(image: np.ndarray, table: CoefficientTable, row: int, height: int) 
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     drawn = cv2.resize(image, (width, height), interpolation=interpolation)
     known = bool(np.isfinite(table.box[row]).all())
-    colour = SEEN if table.face_found[row] else FILLED if known else LOST
-    thick = max(1, height // 360)
-    if known:
-        x0, y0, x1, y1 = (round(float(edge) * scale) for edge in table.box[row])
-        cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, thick, cv2.LINE_AA)
-    if np.isfinite(table.head[row]).all():
-        long_side = max(source_width, source_height) * scale
-        _draw_axes(drawn, table.head[row].astype(np.float64), long_side, thick)
+    for person, at in ((table, row), *(others or ())):
+        _draw_person(drawn, person, at, scale, max(source_width, source_height) * scale)
+        if others is not None:
+            _draw_number(drawn, person, at, scale)
     if not known:
-        cv2.rectangle(drawn, (0, 0), (width - 1, height - 1), LOST, 2 * thick)
-    _draw_caption(drawn, _caption(table, row, known), colour)
+        cv2.rectangle(drawn, (0, 0), (width - 1, height - 1), LOST, 2 * _thick(height))
+    _draw_caption(drawn, _caption(table, row, known), _colour(table, row))
     return drawn
+
+
+def _colour(table: CoefficientTable, row: int) -> tuple[int, int, int]:
+    known = bool(np.isfinite(table.box[row]).all())
+    return SEEN if table.face_found[row] else FILLED if known else LOST
+
+
+def _thick(height: int) -> int:
+    return max(1, height // 360)
+
+
+def _draw_person(
+    image: np.ndarray, table: CoefficientTable, row: int, scale: float, long_side: float
+) -> None:
+    """Draw box and axes of one person; `long_side`: of the image, pixels."""
+    thick = _thick(image.shape[0])
+    if np.isfinite(table.box[row]).all():
+        x0, y0, x1, y1 = (round(float(edge) * scale) for edge in table.box[row])
+        cv2.rectangle(image, (x0, y0), (x1, y1), _colour(table, row), thick, cv2.LINE_AA)
+    if np.isfinite(table.head[row]).all():
+        _draw_axes(image, table.head[row].astype(np.float64), long_side, thick)
+
+
+def _draw_number(image: np.ndarray, table: CoefficientTable, row: int, scale: float) -> None:
+    """Draw the number of a person at the box's lower left corner."""
+    if np.isfinite(table.box[row]).all():
+        at = round(float(table.box[row, 0]) * scale) + 3, round(float(table.box[row, 3]) * scale) - 4
+        size = image.shape[0] / 900 + 0.2
+        cv2.putText(image, str(table.track), at, _FONT, size, GROUND, 4, cv2.LINE_AA)
+        cv2.putText(image, str(table.track), at, _FONT, size, _colour(table, row), 1, cv2.LINE_AA)
 
 
 def _caption(table: CoefficientTable, row: int, known: bool) -> str:

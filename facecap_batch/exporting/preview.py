@@ -3,7 +3,8 @@
 In: a coefficient table (final or raw) and the video that it came from. Out, by the suffix of the output: a
 video of every frame with bars beside it (.mp4, .mov, .mkv), one sheet of frames spread over the clip (.png,
 .jpg), or, without a suffix, a folder with one image per frame. Frames are matched to rows by their PTS, so a
-table of a time range or of a variable-rate clip meets its own frames.
+table of a time range or of a variable-rate clip meets its own frames. Where a table holds several people,
+all are drawn with their numbers; the bars are the main subject's.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import av
 import cv2
 import numpy as np
 
-from facecap_batch.coefficients import CoefficientTable, read_parquet
+from facecap_batch.coefficients import CoefficientTable, read_parquet, read_tracks
 from facecap_batch.errors import FacecapError
 from facecap_batch.exporting.overlay import GROUND, Panel, annotate
 from facecap_batch.storage.publish import StoragePath, published, storage_path
@@ -71,7 +72,8 @@ def preview(
         BadVideo: the video cannot be opened.
         OSError: the output cannot be written.
     """
-    table = read_parquet(storage_path(table_path))
+    tracks = read_tracks(storage_path(table_path))
+    table = tracks[0]
     raw = None if raw_path is None else read_parquet(storage_path(raw_path))
     if raw is not None and not np.array_equal(raw.pts, table.pts):
         raise BadPreview(f"{raw_path} is not the raw table of {table_path}: their frames differ")
@@ -83,14 +85,14 @@ def preview(
     output = storage_path(output)
     suffix = output.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
-        images = _with_panel(video_path, table, raw, range(0, len(table), every), height)
+        images = _with_panel(video_path, tracks, raw, range(0, len(table), every), height)
         drawn = _write_video(output, table, images, progress)
     elif suffix in IMAGE_SUFFIXES:
         spread = np.linspace(0, max(len(table) - 1, 0), min(sheet_frames, len(table)))
         rows = np.unique(spread.round().astype(int)).tolist()
-        drawn = _write_sheet(output, _annotated(video_path, table, rows, SHEET_CELL_HEIGHT), progress)
+        drawn = _write_sheet(output, _annotated(video_path, tracks, rows, SHEET_CELL_HEIGHT), progress)
     elif not suffix:
-        images = _with_panel(video_path, table, raw, range(0, len(table), every), height)
+        images = _with_panel(video_path, tracks, raw, range(0, len(table), every), height)
         drawn = _write_folder(output, table, images, progress)
     else:
         known = " ".join((*VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
@@ -159,13 +161,21 @@ def _start_of(video_path: str | Path, table: CoefficientTable, rows: Sequence[in
 
 
 def _annotated(
-    video_path: str | Path, table: CoefficientTable, rows: Sequence[int], height: int
+    video_path: str | Path, tracks: Sequence[CoefficientTable], rows: Sequence[int], height: int
 ) -> Iterator[RowImage]:
+    table = tracks[0]
     width: int | None = None
     for row, image in matched_frames(video_path, table, rows):
-        drawn = annotate(image, table, row, height)
+        others = None if table.shot is None else _others(tracks, int(table.frame_index[row]))
+        drawn = annotate(image, table, row, height, others)
         width = drawn.shape[1] if width is None else width
         yield row, _letterboxed(drawn, width)
+
+
+def _others(tracks: Sequence[CoefficientTable], frame: int) -> list[tuple[CoefficientTable, int]]:
+    """Table and row of everyone but the main subject who has one for a frame."""
+    rows = ((table, frame - int(table.frame_index[0])) for table in tracks[1:])
+    return [(table, row) for table, row in rows if 0 <= row < len(table)]
 
 
 def _same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
@@ -187,15 +197,15 @@ def _letterboxed(image: np.ndarray, width: int) -> np.ndarray:
 
 def _with_panel(
     video_path: str | Path,
-    table: CoefficientTable,
+    tracks: Sequence[CoefficientTable],
     raw: CoefficientTable | None,
     rows: Sequence[int],
     height: int,
 ) -> Iterator[RowImage]:
     height -= height % 2  # 4:2:0 video has even sides
     panel = Panel(height)
-    for row, image in _annotated(video_path, table, rows, height):
-        yield row, np.hstack([image, panel.draw(table, row, raw)])
+    for row, image in _annotated(video_path, tracks, rows, height):
+        yield row, np.hstack([image, panel.draw(tracks[0], row, raw)])
 
 
 def _write_video(

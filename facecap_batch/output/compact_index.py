@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from facecap_batch.coefficients import CoefficientTable, from_arrow, read_parquet, write_parquet
+from facecap_batch.coefficients import CoefficientTable, read_tracks, tracks_from_arrow, write_tracks
 from facecap_batch.errors import FacecapError
 from facecap_batch.storage.publish import StoragePath, arrow_source, published
 
@@ -155,7 +155,12 @@ def find(output: StoragePath, name: str) -> Entry:
 
 
 def read_clip(output: StoragePath, name: str) -> CoefficientTable:
-    """The table of a clip, from its small file or from the compact file that holds it.
+    """The table of a clip's main subject, the first of `read_clip_tracks`."""
+    return read_clip_tracks(output, name)[0]
+
+
+def read_clip_tracks(output: StoragePath, name: str) -> tuple[CoefficientTable, ...]:
+    """The tables of a clip's tracks, from its small file or from the compact file that holds them.
 
     Args:
         output: the folder of a run.
@@ -165,10 +170,10 @@ def read_clip(output: StoragePath, name: str) -> CoefficientTable:
         FileNotFoundError: neither holds it.
     """
     try:
-        return read_parquet(output / name)
+        return read_tracks(output / name)
     except FileNotFoundError:
         entry = find(output, name)
-        return from_arrow(CompactReader(output).table(entry))
+        return tracks_from_arrow(CompactReader(output).table(entry))
 
 
 @contextlib.contextmanager
@@ -178,7 +183,7 @@ def table_file(output: StoragePath, name: str) -> Iterator[StoragePath]:
         yield output / name
         return
     with tempfile.TemporaryDirectory(prefix="facecap-") as folder:
-        write_parquet(read_clip(output, name), Path(folder) / "table.parquet")
+        write_tracks(read_clip_tracks(output, name), Path(folder) / "table.parquet")
         yield Path(folder) / "table.parquet"
 
 

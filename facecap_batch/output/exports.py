@@ -1,7 +1,7 @@
 """More files from a finished folder: exports in another format, previews.
 
-In: an output folder, which clips. Out: files, one per clip, published complete, and for every clip what
-became of it: a clip that cannot be exported does not keep the others from it.
+In: an output folder, which clips. Out: files, one per clip or person, published complete, and for every clip
+what became of it: a clip that cannot be exported does not keep the others from it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 import pyarrow as pa
 
 from facecap_batch.clip import resolve_source
+from facecap_batch.coefficients import with_rows_of
 from facecap_batch.errors import FacecapError, is_full
 from facecap_batch.exporting.formats import EXPORTERS
-from facecap_batch.output.compact_index import read_clip, table_file, table_name
+from facecap_batch.output.compact_index import read_clip_tracks, table_file, table_name
 from facecap_batch.output.ledger import DONE, Ledger
 from facecap_batch.output.reports import clips_of, read_reports
 from facecap_batch.storage.publish import StoragePath, storage_path
@@ -34,17 +35,20 @@ class UnknownFormat(FacecapError):
 
 @dataclasses.dataclass(frozen=True)
 class ExportedClip:
-    """What became of one clip: a file or an error."""
+    """What became of one person of a clip: a file; or of a clip: an error."""
 
     clip_id: str
     path: StoragePath | None = None  # the file; None where there is an error
     error: FacecapError | None = None
+    track: int = 0
 
 
 def export_clips(
     output: StoragePath, clip_ids: Sequence[str], folder: StoragePath, format: str
 ) -> Iterator[ExportedClip]:
     """Write clips of a finished run in another format, as ``folder/<clip_id><suffix>``.
+
+    Further people of a clip become ``folder/<clip_id>.track1<suffix>`` and so on, as long as the clip.
 
     Args:
         output: the folder of the run.
@@ -53,7 +57,7 @@ def export_clips(
         format: a name in `exporting.formats.EXPORTERS`.
 
     Returns:
-        One result per clip, in the order of the manifest, each made when it is asked for.
+        One result per person and clip, in the order of the manifest, each made when it is asked for.
 
     Raises:
         NoRun, UnknownClip, UnknownFormat: before a file is written.
@@ -63,8 +67,12 @@ def export_clips(
         raise UnknownFormat(f"no export format {format!r}; there are: {', '.join(EXPORTERS)}")
     write, suffix = EXPORTERS[format]
 
-    def export(clip_id: str, path: StoragePath) -> None:
-        write(read_clip(output, table_name("coefficients", clip_id)), path)
+    def export(clip_id: str) -> Iterator[tuple[int, StoragePath]]:
+        tracks = read_clip_tracks(output, table_name("coefficients", clip_id))
+        for table in tracks:
+            path = folder / f"{table.name}{suffix}"
+            write(with_rows_of(table, tracks[0]), path)
+            yield table.track, path
 
     return _each(done_clips(output, clip_ids), folder, suffix, export)
 
@@ -94,12 +102,14 @@ def preview_clips(
 
     sources = video_paths(output)
 
-    def draw(clip_id: str, path: StoragePath) -> None:
+    def draw(clip_id: str) -> Iterator[tuple[int, StoragePath]]:
+        path = folder / f"{clip_id}{suffix}"
         with (
             table_file(output, table_name("coefficients", clip_id)) as table,
             table_file(output, table_name("raw", clip_id)) as raw,
         ):
             preview(table, sources[clip_id], path, raw_path=raw, height=height)
+        yield 0, path
 
     return _each(done_clips(output, clip_ids), folder, suffix, draw)
 
@@ -116,21 +126,22 @@ def video_paths(output: StoragePath) -> dict[str, str]:
 
 
 def _each(
-    clip_ids: Sequence[str], folder: StoragePath, suffix: str, make: Callable[[str, StoragePath], None]
+    clip_ids: Sequence[str],
+    folder: StoragePath,
+    suffix: str,
+    make: Callable[[str], Iterator[tuple[int, StoragePath]]],
 ) -> Iterator[ExportedClip]:
-    """Make the file of every clip; an error stays with its clip."""
+    """Make the files of every clip (`make` gives their tracks and paths); an error stays with its clip."""
     for clip_id in clip_ids:
-        path = folder / f"{clip_id}{suffix}"
         try:
-            make(clip_id, path)
+            for track, path in make(clip_id):
+                yield ExportedClip(clip_id, path, track=track)
         except FacecapError as error:
             yield ExportedClip(clip_id, error=error)
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:  # a damaged or foreign table
             if isinstance(error, OSError) and is_full(error):
                 raise  # the next clip has no room either
-            yield ExportedClip(clip_id, error=_not_exportable(path, error))
-        else:
-            yield ExportedClip(clip_id, path)
+            yield ExportedClip(clip_id, error=_not_exportable(folder / f"{clip_id}{suffix}", error))
 
 
 def _not_exportable(path: StoragePath, error: Exception) -> NotExportable:

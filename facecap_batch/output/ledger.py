@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from facecap_batch.storage.remote_video import RemoteInput, look_up
 
 FOLDER = "ledger"
 DONE, FAILED = "done", "failed"
+_OF_TRACK = re.compile(r"\.track\d+\.fbx$")
 CAPTURED = "captured"  # the raw table is there, the rest is not made yet: neither done nor failed
 
 
@@ -117,6 +119,8 @@ class Record:
     attempts: int = 1
     frames: int = 0
     frames_with_face: int = 0  # the main subject's face was found
+    people: int | None = None  # tracks with a face; None where the main subject alone was looked for
+    shots: int | None = None  # None where they were not looked for
     seconds: float = 0.0  # of video
     fps: float = 0.0  # average rate of the video
     backend: str = ""
@@ -133,6 +137,10 @@ class Record:
     def shows_no_face(self) -> bool:
         """True for a clip that is done although no face was found in any frame."""
         return self.status == DONE and self.frames_with_face == 0
+
+    def left_over(self, following: Record) -> list[str]:
+        """Animations of further people that the record which follows this one does not have any more."""
+        return [name for name in self.outputs if _OF_TRACK.search(name) and name not in following.outputs]
 
     @property
     def raw(self) -> Mapping[str, int]:

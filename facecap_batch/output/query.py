@@ -1,9 +1,9 @@
 """SQL over an output folder.
 
 In: the folder of a run and a query. Out: an Arrow table. The query sees the views ``coefficients`` and
-``raw`` (all clips; the columns of `coefficients.SCHEMA`, then the regressor's own) and ``clips`` (one row
-per manifest row). Nothing is copied: DuckDB reads the Parquet files in place, compact ones where there are,
-and only the columns that the query names; behind a URI it does so through fsspec.
+``raw`` (all clips and tracks; the columns of `coefficients.SCHEMA`, then the regressor's own, then `shot`)
+and ``clips`` (one row per manifest row). Nothing is copied: DuckDB reads the Parquet files in place, compact
+ones where there are, and only the columns that the query names; behind a URI it does so through fsspec.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def query(folder: str | StoragePath, sql: str) -> pa.Table:
     try:
         return _answer(connect(folder), sql)
     except _ColumnProblem as error:
-        if not _may_mix_regressors(folder):
+        if not _may_mix_columns(folder):
             raise BadQuery(str(error)) from error
     try:
         return _answer(connect(folder, mixed=True), sql)
@@ -129,16 +129,17 @@ def _known_columns(connection: duckdb.DuckDBPyConnection) -> str:
     return "\n".join(f"{' and '.join(views)}: {', '.join(names)}" for names, views in alike.items() if names)
 
 
-def _may_mix_regressors(folder: StoragePath) -> bool:
-    """False where every table of the folder is known to come from one regressor, so that all have the same
-    columns. Tables of two lie side by side until a rerun has done every clip again.
+def _may_mix_columns(folder: StoragePath) -> bool:
+    """False where every table of the folder is known to come from one regressor, and all with their shots or
+    all without, so that all have the same columns. Others lie side by side until every clip was done again.
     """
     try:
-        rows = pq.read_table(arrow_source(folder / CLIPS_NAME), columns=["regressor_sha256"])
+        columns = {"regressor_sha256", "shots"} & set(pq.read_schema(arrow_source(folder / CLIPS_NAME)).names)
+        rows = pq.read_table(arrow_source(folder / CLIPS_NAME), columns=sorted(columns))
     except (OSError, pa.ArrowException):
         return True
-    regressors = set(rows["regressor_sha256"].to_pylist())
-    return len(regressors) != 1 or None in regressors
+    kinds = {(row["regressor_sha256"], row.get("shots") is None) for row in rows.to_pylist()}
+    return len(kinds) != 1 or any(regressor is None for regressor, _ in kinds)
 
 
 def connect(folder: str | StoragePath, mixed: bool = False) -> duckdb.DuckDBPyConnection:

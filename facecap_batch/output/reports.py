@@ -46,6 +46,8 @@ SCHEMA = pa.schema(
         pa.field("note", pa.string()),  # what is unusual about a clip that is done
         pa.field("error_type", pa.string()),
         pa.field("error", pa.string()),
+        pa.field("people", pa.int32()),  # tracks with a face; null where one alone was wanted
+        pa.field("shots", pa.int32()),  # null where they were not looked for
     ]
 )
 
@@ -95,6 +97,8 @@ def _row(clip: Clip, record: Record | None) -> dict[str, Any]:
             "backend": record.backend,
             "wall_s": record.wall_s,
             "note": record.note or None,
+            "people": record.people,
+            "shots": record.shots,
         }
     elif record.status == FAILED:
         row |= {"error_type": record.error_type, "error": record.error}

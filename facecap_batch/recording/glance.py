@@ -59,17 +59,9 @@ class Glancer:
             reader.add(frame, TrackedBox(track, face.box.astype(np.float64), face.score))
         reader.finish()
         readings = reader.readings.take()
-        regressor = context.regressor
         info = ClipInfo("live", "live", frame.width, frame.height, Fraction(25), TIME_BASE, 0, True)
-        table = subject_table(
-            info,
-            np.array([frame.pts], np.int64),
-            readings,
-            regressor.presence_threshold,
-            regressor.head_frame,
-            regressor.extra_names,
-        )
-        faces = int((readings["presence"] >= regressor.presence_threshold).sum())
+        table = subject_table(info, np.array([frame.pts], np.int64), readings, context.regressor)
+        faces = int((readings["presence"] >= context.regressor.presence_threshold).sum())
         return Glance(faces, frame, table.replace(frame_index=np.array([number], np.int32)))
 
 

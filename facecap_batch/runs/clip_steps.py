@@ -12,7 +12,7 @@ import dataclasses
 import datetime
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,9 @@ import numpy as np
 from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.clip import Clip
-from facecap_batch.coefficients import CoefficientTable, write_parquet
+from facecap_batch.coefficients import CoefficientTable, with_rows_of, write_tracks
 from facecap_batch.errors import FacecapError, InputNotReadable, OutputNotWritable, is_permanent
-from facecap_batch.output.compact_index import read_clip, size_of
+from facecap_batch.output.compact_index import read_clip_tracks, size_of, table_name
 from facecap_batch.output.ledger import CAPTURED, DONE, Record
 from facecap_batch.output.segment_store import SegmentRecord
 from facecap_batch.runs.actors.plan import is_calibrated_by_actor
@@ -31,7 +31,7 @@ from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.planner import CalibrationItem, Item, JoinItem, SegmentItem, SolveItem, WorkItem
 from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment
 from facecap_batch.solve.actors import ActorCalibration, ActorStatistics
-from facecap_batch.solve.solver import solve_table
+from facecap_batch.solve.people import solve_tracks
 from facecap_batch.storage.publish import StoragePath, writing
 
 # The files are written all the same: one FBX per clip is what pipelines count on.
@@ -64,52 +64,61 @@ def process(
             return joined
         raw = with_capture_fingerprint(joined, config)
     elif isinstance(item, SolveItem) or item.reuse_raw:
-        raw = read_clip(output, output_names(item.clip.clip_id)["raw"])
+        raw = read_clip_tracks(output, output_names(item.clip.clip_id)["raw"])
     else:
         cuts = cuts_of(item, config, output, engines(), progress, segment_s) if segment_s else None
         if cuts is not None and cuts.segments:
             return cuts
-        raw = with_capture_fingerprint(engines().capture(item.clip, progress), config)
+        raw = with_capture_fingerprint(engines().capture_tracks(item.clip, progress), config)
     names = output_names(item.clip.clip_id)
     if isinstance(item, JoinItem) or (isinstance(item, WorkItem) and not item.reuse_raw):
         with writing(output / names["raw"]) as path:
-            write_parquet(raw, path)
+            write_tracks(raw, path)
     waits = calibration is None and is_calibrated_by_actor(item.clip, config)
     if waits:
-        names = {"raw": names["raw"]}
+        files = [names["raw"]]
     else:
-        _publish_final(final_table(raw, config, calibration), names, output)
+        files = [names["raw"], *_publish_final(final_tables(raw, config, calibration), names, output)]
     return dataclasses.replace(
         _record(item, config, raw),
         status=CAPTURED if waits else DONE,
         calibration="" if calibration is None else calibration.digest(),
-        outputs={name: size_of(output, name) for name in names.values()},
+        outputs={name: size_of(output, name) for name in files},
         wall_s=round(time.monotonic() - started, 3),
         finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
 
 
-def _publish_final(final: CoefficientTable, names: dict[str, str], output: StoragePath) -> None:
-    """Write what is made of the solved table."""
+def _publish_final(
+    final: Sequence[CoefficientTable], names: dict[str, str], output: StoragePath
+) -> list[str]:
+    """Write what is made of the solved tables; return the names of the files."""
     from facecap_batch.exporting.fbx.writer import write_fbx
 
     with writing(output / names["coefficients"]) as path:
-        write_parquet(final, path)
-    with writing(output / names["fbx"]) as path:
-        write_fbx(final, path)
+        write_tracks(final, path)
+    animations = [f"fbx/{table.name}.fbx" for table in final]
+    for table, name in zip(final, animations, strict=True):
+        with writing(output / name) as path:
+            write_fbx(with_rows_of(table, final[0]), path)
+    return [names["coefficients"], *animations]
 
 
-def with_capture_fingerprint(raw: CoefficientTable, config: RunConfig) -> CoefficientTable:
-    """A raw table as it is written: with the digest of the configuration that it was captured under."""
-    return raw.replace(metadata={**raw.metadata, "capture_fingerprint": config.capture_fingerprint()})
+def with_capture_fingerprint(
+    raw: Sequence[CoefficientTable], config: RunConfig
+) -> tuple[CoefficientTable, ...]:
+    """Raw tables as they are written: with the digest of the configuration that they were captured under."""
+    added = {"capture_fingerprint": config.capture_fingerprint()}
+    return tuple(table.replace(metadata={**table.metadata, **added}) for table in raw)
 
 
-def final_table(
-    raw: CoefficientTable, config: RunConfig, actor: ActorCalibration | None = None
-) -> CoefficientTable:
-    """The solved table as it is written: with the digest of the whole configuration."""
-    final = solve_table(raw, config.solve, actor)
-    return final.replace(metadata={**final.metadata, "fingerprint": config.fingerprint()})
+def final_tables(
+    raw: Sequence[CoefficientTable], config: RunConfig, actor: ActorCalibration | None = None
+) -> tuple[CoefficientTable, ...]:
+    """The solved tables as they are written: with the digest of the whole configuration."""
+    added = {"fingerprint": config.fingerprint()}
+    final = solve_tracks(raw, config.solve, actor)
+    return tuple(table.replace(metadata={**table.metadata, **added}) for table in final)
 
 
 def lone_calibration(raw: CoefficientTable, clip: Clip, config: RunConfig) -> ActorCalibration | None:
@@ -122,16 +131,15 @@ def lone_calibration(raw: CoefficientTable, clip: Clip, config: RunConfig) -> Ac
 
 
 def output_names(clip_id: str) -> dict[str, str]:
-    """Kind -> the clip's file, relative to the output folder."""
-    return {
-        "raw": f"raw/{clip_id}.parquet",
-        "coefficients": f"coefficients/{clip_id}.parquet",
-        "fbx": f"fbx/{clip_id}.fbx",
-    }
+    """Kind -> the clip's table, relative to the output folder."""
+    return {kind: table_name(kind, clip_id) for kind in ("raw", "coefficients")}
 
 
-def _record(item: WorkItem | JoinItem | SolveItem, config: RunConfig, raw: CoefficientTable) -> Record:
-    """What the raw table and the configuration decide of the record."""
+def _record(
+    item: WorkItem | JoinItem | SolveItem, config: RunConfig, tracks: Sequence[CoefficientTable]
+) -> Record:
+    """What the raw tables and the configuration decide of the record."""
+    raw = tracks[0]
     fps = raw.info.fps
     # The last frame lasts as long as the average one.
     span = int(raw.pts[-1] - raw.pts[0]) * raw.info.time_base if len(raw) else 0
@@ -143,6 +151,8 @@ def _record(item: WorkItem | JoinItem | SolveItem, config: RunConfig, raw: Coeff
         fingerprint=config.fingerprint(),
         frames=len(raw),
         frames_with_face=int(np.count_nonzero(raw.face_found)),
+        people=None if raw.shot is None else sum(bool(table.face_found.any()) for table in tracks),
+        shots=None if raw.shot is None else int(raw.shot.max(initial=0)) + 1,
         seconds=float(span + (1 / fps if fps else 0)),
         fps=float(fps),
         backend=raw.metadata.get("regressor_backend", ""),

@@ -78,6 +78,8 @@ class RunConfig:
 
         capture = dataclasses.asdict(self.capture)
         del capture["decode_threads"]  # any number of them decodes the same images
+        if not self.capture.several:
+            del capture["faces"]  # tables of the main subject alone are those of versions that knew no others
         description = {
             "capture_revision": CAPTURE_REVISION,
             "engines": dict(self.engine_hashes),

@@ -108,12 +108,19 @@ class RunRecords(Listener):
         if after is not None:
             concurrent.futures.wait([after])
         try:
+            self._remove_left_over(record)
             self._ledger.put(record)
         except OSError as error:
             return _unpublished(record, error) if record.status == DONE else record
         if was_cut and record.status != FAILED:
             SegmentFolder(self._ledger.output, record.clip_id).remove()
         return record
+
+    def _remove_left_over(self, record: Record) -> None:
+        """Remove what was made of people whom the clip does not have any more. Raises OSError."""
+        before = self._ledger.get(record.clip_id) if record.status != FAILED else None
+        for name in before.left_over(record) if before is not None else ():
+            (self._ledger.output / name).unlink(missing_ok=True)
 
 
 def _unpublished(record: Record, error: OSError) -> Record:

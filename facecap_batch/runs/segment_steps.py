@@ -62,8 +62,8 @@ def do_join(
     output: StoragePath,
     face_capture: FaceCapture,
     progress: Callable[[int], None] | None,
-) -> CoefficientTable | SegmentPlan:
-    """The clip's raw table; other cuts where its segments do not make one."""
+) -> tuple[CoefficientTable, ...] | SegmentPlan:
+    """The clip's raw tables; other cuts where its segments do not make one."""
     folder = SegmentFolder(output, item.clip.clip_id)
     try:
         results = (folder.result(segment.number) for segment in item.cuts.segments)

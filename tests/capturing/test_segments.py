@@ -38,8 +38,12 @@ class Captured:
 
     plan: SegmentPlan
     results: list[SegmentResult]
-    table: CoefficientTable
+    tables: tuple[CoefficientTable, ...]
     read: int  # crops that the join read
+
+    @property
+    def table(self) -> CoefficientTable:
+        return self.tables[0]
 
 
 def disc_capture(settings: CaptureSettings | None = None) -> FaceCapture:
@@ -58,12 +62,12 @@ def in_segments(
         results = [face_capture.capture_segment(clip, plan, segment) for segment in plan.segments]
         before = getattr(regressor, "crops", 0)
         try:
-            table = face_capture.join(clip, plan, results)
+            tables = face_capture.join(clip, plan, results)
         except CannotJoin as reason:
             assert reason.rotation_degrees
             plan = plan.rotated(reason.rotation_degrees)
             continue
-        return Captured(plan, results, table, getattr(regressor, "crops", 0) - before)
+        return Captured(plan, results, tables, getattr(regressor, "crops", 0) - before)
 
 
 def assert_same(cut_table: CoefficientTable, whole: CoefficientTable) -> None:
@@ -79,7 +83,8 @@ def assert_same(cut_table: CoefficientTable, whole: CoefficientTable) -> None:
 
 def assert_cuts_are_invisible(clip: Clip, settings: CaptureSettings | None = None, **how: object) -> Captured:
     captured = in_segments(clip, settings, **how)  # type: ignore[arg-type]
-    assert_same(captured.table, disc_capture(settings).capture(clip))
+    for cut_table, whole in zip(captured.tables, disc_capture(settings).capture_tracks(clip), strict=True):
+        assert_same(cut_table, whole)
     return captured
 
 
@@ -134,6 +139,32 @@ def test_the_default_engines_on_a_speaking_face(tmp_path: Path) -> None:
     whole = FaceCapture(detector, regressor).capture(clip)
     assert whole.face_found.mean() > 0.9
     assert_same(captured.table, whole)
+
+
+def film(count: int = COUNT) -> list[np.ndarray]:
+    """Three shots of two discs that pass each other; one goes and returns, a third is in the middle shot."""
+    shown = []
+    for k in range(count):
+        shot = 0 if k < 95 else 1 if k < 170 else 2
+        slide = 40 * np.sin(k / 12)
+        discs = [(80 + slide, 40 + 5 * shot, 14.0), (80 - slide, 84 - 5 * shot, 11.0)]
+        if 30 <= k < 75:
+            discs.pop()
+        if shot == 1:
+            discs.append((20.0, 20.0, 9.0))
+        shown.append(scene(WIDTH, HEIGHT, *discs, shade=(120, 200, 60)[shot] if k not in (50, 51) else 255))
+    return shown
+
+
+@pytest.mark.parametrize("faces", [2, "all"])
+@pytest.mark.parametrize("segment_s", [1.0, 2.0])
+def test_everyone_and_every_shot(faces: int | str, segment_s: float, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", film(), **CLOSED)  # type: ignore[arg-type]
+    settings = CaptureSettings(faces=faces)  # type: ignore[arg-type]
+    captured = assert_cuts_are_invisible(Clip("clip", str(path)), settings, segment_s=segment_s)
+    assert len(captured.plan.segments) >= 3
+    assert len(captured.tables) >= 2 and captured.table.shot is not None
+    assert (np.flatnonzero(np.diff(captured.table.shot)) + 1).tolist() == [95, 170]
 
 
 def test_an_edit_list_and_a_range(tmp_path: Path) -> None:

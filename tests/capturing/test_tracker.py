@@ -9,11 +9,12 @@ import numpy as np
 
 from facecap_batch.capturing.detector import Detection
 from facecap_batch.capturing.readings import ReadingBuffer, fill
-from facecap_batch.capturing.regressor import OutputSizes, RegressorOutput
+from facecap_batch.capturing.regressor import OutputSizes, Regressor, RegressorOutput
 from facecap_batch.capturing.subject import main_subject, subject_table
 from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.coefficients import ARKIT_NAMES, ClipInfo
 from facecap_batch.video.frame import Crop
+from tests.support.discs import DiscRegressor
 
 EVERY = 6
 
@@ -188,7 +189,7 @@ def test_coefficients_of_hidden_parts_are_not_said() -> None:
     given = readings((range(0, 4), 80.0))
     given["hidden"][2] = [True, False, True]  # the left eye and the mouth
     info = ClipInfo("c", "c.mp4", 640, 480, Fraction(30), Fraction(1, 30), 0, False)
-    table = subject_table(info, np.arange(4), given, presence_threshold=0.5)
+    table = subject_table(info, np.arange(4), given, Regressor(DiscRegressor()))
     assert table.face_found.all() and np.isfinite(table.head).all()
     unsaid = {ARKIT_NAMES[k] for k in np.flatnonzero(np.isnan(table.coefficients[2]))}
     assert {"eyeBlinkLeft", "browDownLeft", "jawOpen", "mouthSmileRight", "cheekPuff"} <= unsaid

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facecap_batch.coefficients import ClipInfo, CoefficientTable, write_parquet
+from facecap_batch.coefficients import ClipInfo, CoefficientTable, write_parquet, write_tracks
 from facecap_batch.exporting import preview as preview_module
 from facecap_batch.exporting.preview import BadPreview, matched_frames, preview
 from facecap_batch.storage.publish import TEMPORARY_PREFIX
@@ -187,3 +187,19 @@ def test_impossible_arguments_are_refused(video: Path, tmp_path: Path, wrong: di
 def test_unknown_output_is_refused(video: Path, tmp_path: Path):
     with pytest.raises(BadPreview, match="suffix"):
         preview(written(tmp_path, table()), video, tmp_path / "p.gif")
+
+
+def test_everyone_is_drawn_with_a_number(video: Path, tmp_path: Path) -> None:
+    """The second person where there is a row, in the frames between first and last."""
+    shot = np.zeros(FRAMES, np.int16)
+    main = table().replace(shot=shot)
+    other = main.replace(track=1, box=main.box - np.float32([50, 20, 50, 20])).rows(6, 12)
+    write_tracks([main, other], tmp_path / "both.parquet")
+    write_tracks([main], tmp_path / "one.parquet")
+    assert preview(tmp_path / "both.parquet", video, tmp_path / "both", height=HEIGHT) == FRAMES
+    assert preview(tmp_path / "one.parquet", video, tmp_path / "one", height=HEIGHT) == FRAMES
+    corner = np.s_[8:62, 8:58]  # around the other's box
+    for number in range(FRAMES):
+        both, one = (cv2.imread(str(tmp_path / name / f"{number:06d}.jpg")) for name in ("both", "one"))
+        apart = np.abs(both[corner].astype(int) - one[corner].astype(int)).max()
+        assert (apart > 60) == (6 <= number < 12)

@@ -1,11 +1,11 @@
-"""Segments to the raw table of their clip, bit for bit as if the clip had never been cut.
+"""Segments to the raw tables of their clip, bit for bit as if the clip had never been cut.
 
-In: a clip, its plan, the results of all segments in order. Out: a `CoefficientTable`. One tracker goes over
+In: a clip, its plan, the results of all segments in order. Out: `CoefficientTable`s. One tracker goes over
 the detections of the whole clip, as it would have without cuts; where it expects a face exactly where the
 tracker of the segment did, the segment's reading is taken. The few faces for which that is not so (a track
 that was followed into the segment by faint detections only, a crowd) are read here, from the video. The
-rotation of the clip is decided from the same images as without cuts, and which face is the subject, as ever,
-at the end.
+rotation of the clip is decided from the same images as without cuts, and which face is whose, as ever, at the
+end. How faces look, and where the picture changes from shot to shot, comes with the segments.
 
 Nothing is taken on trust: neighbouring segments must have decoded the same frames, pixel by pixel, where they
 overlap, and all together as many frames as there are. What does not fit is `CannotJoin`.
@@ -14,24 +14,27 @@ overlap, and all together as many frames as there are. What does not fit is `Can
 from __future__ import annotations
 
 import array
+import bisect
 import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from facecap_batch.capturing.capture_pass import BatchingLimits
+from facecap_batch.capturing.capture_pass import BatchingLimits, lookahead
 from facecap_batch.capturing.clip_info import clip_info
 from facecap_batch.capturing.context import CaptureContext
 from facecap_batch.capturing.crop_reader import CropReader
 from facecap_batch.capturing.detector import Detection
 from facecap_batch.capturing.orientation import OrientationWatcher
+from facecap_batch.capturing.people.matcher import PeopleMatcher
+from facecap_batch.capturing.people.shots import change_of
+from facecap_batch.capturing.people.tables import Everyone, clip_tables
 from facecap_batch.capturing.readings import READ, ReadingBuffer
 from facecap_batch.capturing.segments.cut_points import WARM_UP
 from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
 from facecap_batch.capturing.segments.result import CannotJoin, SegmentResult
 from facecap_batch.capturing.segments.segment import open_segment
-from facecap_batch.capturing.subject import subject_table
 from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox, Tracker
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable
@@ -40,9 +43,9 @@ from facecap_batch.video.damage import add_note
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Joined:
-    """The raw table of a clip, and what its segments were made with."""
+    """The raw tables of a clip, and what its segments were made with."""
 
-    table: CoefficientTable  # its metadata not filled in yet
+    tables: tuple[CoefficientTable, ...]  # their metadata not filled in yet
     notes: tuple[str, ...]  # what was odd about the file
     backends: tuple[str, str]  # of detector and regressor; several are joined by a plus
 
@@ -54,7 +57,7 @@ def join(
     results: Iterable[SegmentResult],
     progress: Callable[[int], None] | None = None,
 ) -> Joined:
-    """Raw table of the main subject of `clip`.
+    """Raw tables of the people in `clip`.
 
     Args:
         context: Networks and settings.
@@ -93,17 +96,17 @@ def join(
     if repr(info) != video_info:
         raise CannotJoin("the file has changed")
     pts = np.array(sequence.pts, np.int64)
-    table = subject_table(
+    tables = clip_tables(
+        context.settings,
+        context.regressor,
         clip_info(clip, info, pts, plan.rotation_degrees),
         pts,
         sequence.readings.take(),
-        context.regressor.presence_threshold,
-        context.regressor.head_frame,
-        context.regressor.extra_names,
+        sequence.everyone(),
     )
     detectors, regressors = zip(*backends, strict=True)
     return Joined(
-        table,
+        tables,
         tuple(notes),
         ("+".join(sorted(set(detectors))), "+".join(sorted(set(regressors)))),
     )
@@ -131,8 +134,11 @@ class _Sequence:
     """The whole clip's tracker, and its readings taken from those of the segments."""
 
     def __init__(self, context: CaptureContext, plan: SegmentPlan) -> None:
-        self._plan, self._max_faces = plan, context.settings.max_faces
-        self._tracker = Tracker(context.detector.score_threshold)
+        self._plan, self._settings = plan, context.settings
+        self._matcher = PeopleMatcher() if context.settings.several else None
+        self._tracker = Tracker(context.appear_score, matcher=self._matcher)
+        self._cuts = array.array("q")  # first frames of shots
+        self._decided = 0  # of `_cuts`, those that the tracker knows
         self._detected: list[int] = []  # frame of each detection
         self._emitted = 0  # detections whose frames have their rows
         self._before: SegmentResult | None = None
@@ -152,9 +158,12 @@ class _Sequence:
         self.pts.extend(result.pts[segment.first - segment.preroll_start : last].tolist())
         keys = zip(result.rows["frame"].tolist(), map(bytes, result.boxes), strict=True)
         self._known.append(_Known(segment, result.rows, {key: row for row, key in enumerate(keys)}))
+        self._cuts.extend(cut for cut in result.cuts.tolist() if segment.is_core(cut))
         for index, faces in _detections(result, segment):
             self._detected.append(index)
-            self._tracker.update(faces)
+            before = self._decided
+            self._decided = bisect.bisect_right(self._cuts, index)
+            self._tracker.update(faces, change_of(self._cuts[before : self._decided]))
             if self._tracker.steps > self._emitted + LOOKAHEAD:
                 self._emit()
 
@@ -165,10 +174,15 @@ class _Sequence:
         while self._emitted < len(self._detected):
             self._emit()
 
+    def everyone(self) -> Everyone:
+        """The tracks and the cuts of the whole clip; nothing where people are not told apart."""
+        sightings = () if self._matcher is None else tuple(self._matcher.sightings.values())
+        return Everyone(sightings, np.array(self._cuts, np.int64))
+
     def _compare(self, before: SegmentResult, result: SegmentResult, segment: Segment) -> None:
         """Neighbours must have decoded the same frames where they overlap."""
         offset = segment.preroll_start - self._plan.segments[before.number].preroll_start
-        shared = (WARM_UP + LOOKAHEAD - 1) * self._plan.detect_every + 1
+        shared = (WARM_UP + lookahead(self._settings) - 1) * self._plan.detect_every + 1
         if len(before.pts) != offset + shared or not np.array_equal(before.pts[offset:], result.pts[:shared]):
             raise CannotJoin(f"segments {before.number} and {result.number} number their frames differently")
         here = result.detected < segment.preroll_start + shared
@@ -184,7 +198,7 @@ class _Sequence:
         last = self._emitted == len(self._detected)
         following = first if last else self._detected[self._emitted]
         frames = [first] if last else range(first, following)
-        boxes_of = self._tracker.boxes_between(number, frames, first, following, self._max_faces)
+        boxes_of = self._tracker.boxes_between(number, frames, first, following, self._settings.tracked_faces)
         while self._known[0].segment.end is not None and first >= self._known[0].segment.end:
             self._known.popleft()
         known = self._known[0]
@@ -204,7 +218,17 @@ def _detections(result: SegmentResult, segment: Segment) -> Iterator[tuple[int, 
     for at, index in enumerate(result.detected.tolist()):
         if segment.is_core(index):
             faces = range(starts[at], starts[at + 1])
-            yield index, [Detection(result.face_boxes[k], float(result.face_scores[k])) for k in faces]
+            yield (
+                index,
+                [
+                    Detection(
+                        result.face_boxes[k],
+                        float(result.face_scores[k]),
+                        result.face_looks[k] if len(result.face_looks) else None,
+                    )
+                    for k in faces
+                ],
+            )
 
 
 def _read_missing(

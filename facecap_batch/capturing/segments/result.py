@@ -15,7 +15,8 @@ import numpy as np
 class SegmentResult:
     """What one segment yields.
 
-    N frames decoded, D of them detected, F faces in these, S samples for the orientation, R crops read.
+    N frames decoded, D of them detected, F faces in these, S samples for the orientation, R crops read, C
+    shots that begin.
     """
 
     number: int
@@ -29,12 +30,14 @@ class SegmentResult:
     face_at: np.ndarray  # int32 [F], rising, 0..D-1
     face_boxes: np.ndarray  # float32 [F, 4], pixels of the upright frame
     face_scores: np.ndarray  # float64 [F]
+    face_looks: np.ndarray  # float32 [F, ...], as `Detection.look`; none where faces are not told apart
     sample_at: np.ndarray  # int64 [S], numbers of detections as `OrientationWatcher.observe` counts them
     samples: np.ndarray  # uint8 [S, h, w, 3] RGB, the small images of these detections
     sample_boxes: np.ndarray  # float32 [S, 4], the best face there, pixels of the small image
     sample_scores: np.ndarray  # float64 [S], its score; NaN where there is none
     rows: np.ndarray  # readings.row_type [R], of the core frames
     boxes: np.ndarray  # float64 [R, 4], the boxes of `rows` unrounded
+    cuts: np.ndarray  # int64 [C], rising, first frames of shots; none where they are not looked for
 
 
 class CannotJoin(Exception):

@@ -14,14 +14,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from facecap_batch.capturing.capture_pass import CapturePass, DetectedFrame, PassRange
+from facecap_batch.capturing.capture_pass import CapturePass, DetectedFrame, PassRange, lookahead
 from facecap_batch.capturing.context import CaptureContext
 from facecap_batch.capturing.detector import Detection
 from facecap_batch.capturing.orientation import sample_stride
 from facecap_batch.capturing.segments.cut_points import WARM_UP
 from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
 from facecap_batch.capturing.segments.result import SegmentResult
-from facecap_batch.capturing.tracker import LOOKAHEAD, TrackedBox
+from facecap_batch.capturing.tracker import TrackedBox
 from facecap_batch.clip import Clip
 from facecap_batch.video.decoder import Video
 from facecap_batch.video.frame import Frame
@@ -41,8 +41,9 @@ def capture_segment(
 ) -> SegmentResult:
     """Decode `segment` of `clip` with its surroundings, detect and read. Raises BadVideo."""
     # The boxes of the last core frame depend on no later detection.
-    last = None if segment.end is None else segment.end + (LOOKAHEAD - 1) * plan.detect_every
-    recorder = _SegmentRecorder(plan, segment)
+    after = lookahead(context.settings)
+    last = None if segment.end is None else segment.end + (after - 1) * plan.detect_every
+    recorder = _SegmentRecorder(plan, segment, after)
     capture_pass = CapturePass(
         context,
         plan.rotation_degrees,
@@ -59,8 +60,9 @@ def capture_segment(
 class _SegmentRecorder:
     """Keeps of a pass through a segment what the join needs besides the readings."""
 
-    def __init__(self, plan: SegmentPlan, segment: Segment) -> None:
-        self._plan, self._segment = plan, segment
+    def __init__(self, plan: SegmentPlan, segment: Segment, lookahead: int) -> None:
+        """`lookahead`: detections after a frame that its boxes may depend on."""
+        self._plan, self._segment, self._lookahead = plan, segment, lookahead
         self._detected: list[tuple[int, list[Detection]]] = []  # frame, faces in its pixels
         self._digests: list[int] = []
         self._samples: list[tuple[int, DetectedFrame]] = []
@@ -82,13 +84,14 @@ class _SegmentRecorder:
     def _is_shared(self, index: int) -> bool:
         """True for frames that a neighbour decodes, too."""
         segment, every = self._segment, self._plan.detect_every
-        with_earlier = segment.number > 0 and index < segment.first + LOOKAHEAD * every
+        with_earlier = segment.number > 0 and index < segment.first + self._lookahead * every
         with_later = segment.end is not None and index >= segment.end - WARM_UP * every
         return with_earlier or with_later
 
     def result(self, video: Video, capture_pass: CapturePass, backends: tuple[str, str]) -> SegmentResult:
         """Everything that was found, once the pass has run through `video`."""
         faces = [(at, face) for at, (_, found) in enumerate(self._detected) for face in found]
+        looks = [face.look for _, face in faces if face.look is not None]
         if not video.steady:  # it will not be joined, and its samples may have several shapes
             self._samples = []
         best = [max(sample.faces, key=lambda face: face.score, default=None) for _, sample in self._samples]
@@ -105,10 +108,12 @@ class _SegmentRecorder:
             face_at=np.array([at for at, _ in faces], np.int32),
             face_boxes=np.array([face.box for _, face in faces], np.float32).reshape(-1, 4),
             face_scores=np.array([face.score for _, face in faces], np.float64),
+            face_looks=np.array(looks, np.float32) if looks else np.zeros(0, np.float32),
             sample_at=np.array([number for number, _ in self._samples], np.int64),
             samples=np.array(images, np.uint8) if images else np.zeros((0, 0, 0, 3), np.uint8),
             sample_boxes=np.array([np.zeros(4) if face is None else face.box for face in best], np.float32),
             sample_scores=np.array([np.nan if face is None else face.score for face in best], np.float64),
             rows=capture_pass.take_readings(),
             boxes=np.array(self._boxes, np.float64).reshape(-1, 4),
+            cuts=capture_pass.everyone().cuts,
         )

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from facecap_batch.capturing.capture_pass import BatchingLimits
 from facecap_batch.capturing.context import CaptureContext
-from facecap_batch.capturing.detector import FOLLOW_SHARE
 from facecap_batch.capturing.orientation import SAMPLES, OrientationWatcher
 from facecap_batch.capturing.segments.cut_points import cut, may_be_long, packet_times
 from facecap_batch.capturing.segments.plan import SegmentPlan
@@ -57,9 +56,9 @@ def plan_segments(
 
 def _first_look(context: CaptureContext, video: Video) -> tuple[int, int, bool]:
     """Frames between detections; the rotation as far as the first detections show it, and whether they do."""
-    detector, settings = context.detector, context.settings
+    settings = context.settings
     detect_every = settings.detect_every
-    watcher = OrientationWatcher(detector, context.regressor)
+    watcher = OrientationWatcher(context.detector, context.regressor)
     for frame in video.frames():
         if frame.index == 0:
             detect_every = BatchingLimits.of(settings, frame.nbytes).detect_every
@@ -68,8 +67,8 @@ def _first_look(context: CaptureContext, video: Video) -> tuple[int, int, bool]:
         if frame.index % detect_every:
             continue
         number = frame.index // detect_every
-        image, _ = frame.small(detector.size)
-        (faces,) = detector.detect([image], detector.score_threshold * FOLLOW_SHARE)
+        image, _ = frame.small(context.finder.image_side)
+        (faces,) = context.finder.find([image])
         rotation = watcher.observe(number, image, faces)
         if watcher.settled:
             return detect_every, rotation, True

@@ -40,7 +40,7 @@ def _header(table: CoefficientTable) -> Node:
         "MetaData",
         children=[
             node("Version", 100),
-            node("Title", table.info.clip_id),
+            node("Title", table.name),
             node("Subject", "facial animation"),
             node("Author", ""),
             node("Keywords", "ARKit blendshapes"),
@@ -57,8 +57,8 @@ def _header(table: CoefficientTable) -> Node:
             node("Version", 100),
             meta,
             properties(
-                ("DocumentUrl", "KString", "Url", "", f"{table.info.clip_id}.fbx"),
-                ("SrcDocumentUrl", "KString", "Url", "", f"{table.info.clip_id}.fbx"),
+                ("DocumentUrl", "KString", "Url", "", f"{table.name}.fbx"),
+                ("SrcDocumentUrl", "KString", "Url", "", f"{table.name}.fbx"),
                 ("Original", "Compound", "", ""),
                 ("Original|ApplicationName", "KString", "", "", CREATOR),
                 ("LastSaved", "Compound", "", ""),
@@ -165,7 +165,7 @@ def _takes(take: str, motion: Motion) -> Node:
 def fbx_bytes(table: CoefficientTable) -> bytes:
     """The whole FBX file of `table`; the same bytes for the same table."""
     scene, motion = head_scene(table.extra_names), clip_motion(table)
-    take = table.info.clip_id or "take"
+    take = table.name or "take"
     objects, connections = animation(motion, scene, take)
     objects = [*scene.objects, *objects]
     return binary.document(

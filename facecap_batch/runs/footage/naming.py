@@ -23,6 +23,9 @@ MAX_CLIP_ID_BYTES = 200
 _ROOM_FOR_NUMBERS = 12  # bytes
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+# What the files of further people of a clip end in (`coefficients.track_name`): no id does, so that
+# `take.track1` is never a clip beside the clip `take`.
+_TRACK = re.compile(r"\.(track\d+)$", re.IGNORECASE)
 _BETWEEN = " ._-"  # what stands between the name of a sequence and its numbers
 
 
@@ -59,7 +62,7 @@ def unique_id(name: str, taken: set[str]) -> str:
     """`name` as an id that is not in `taken` (casefolded ids), where it is added."""
     name = _UNSAFE.sub("_", unicodedata.normalize("NFC", name)).strip(". ")
     data = name.encode("utf-8", "replace")[: MAX_CLIP_ID_BYTES - _ROOM_FOR_NUMBERS]
-    name = data.decode("utf-8", "ignore").strip() or "clip"
+    name = _TRACK.sub(r"-\1", data.decode("utf-8", "ignore").strip()) or "clip"
     if _RESERVED.fullmatch(name):
         name = f"clip-{name}"
     candidate, count = name, 1
@@ -76,6 +79,8 @@ def why_unsafe(clip_id: str) -> str | None:
         return 'it holds a slash, a control character or one of <>:"|?*'
     if clip_id[0] == "." or clip_id[-1] in ". ":
         return "it begins with a dot or ends with a dot or space"
+    if _TRACK.search(clip_id):
+        return "it ends in .track and a number, as the files of further people of a clip do"
     if _RESERVED.fullmatch(clip_id):
         return "the name is reserved on Windows"
     try:

@@ -12,7 +12,7 @@ from facecap_batch.coefficients import read_parquet
 from facecap_batch.output.actors import read_actors
 from facecap_batch.output.compaction import compact
 from facecap_batch.output.ledger import Ledger
-from facecap_batch.runs.clip_steps import final_table
+from facecap_batch.runs.clip_steps import final_tables
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.solve.actors import ActorStatistics
 from facecap_batch.solve.settings import SolveSettings
@@ -38,15 +38,15 @@ def test_clips_are_solved_with_what_all_raw_tables_of_their_actor_show(
     ledger = Ledger(output)
     for name in CLIPS:
         calibration = calibrations.get(row(name)["actor"])
-        final = final_table(raw[name], by_actor, calibration)
+        final = final_tables([raw[name]], by_actor, calibration)[0]
         found = read_parquet(output / f"coefficients/{name}.parquet")
         assert final.coefficients.tobytes() == found.coefficients.tobytes()
         assert final.metadata == found.metadata
         record = ledger.get(name)
         assert record is not None
         assert record.calibration == (calibration.digest() if calibration else "")
-    assert final_table(raw["ada-1"], by_actor, expected).coefficients.tobytes() != (
-        final_table(raw["ada-1"], config).coefficients.tobytes()
+    assert final_tables([raw["ada-1"]], by_actor, expected)[0].coefficients.tobytes() != (
+        final_tables([raw["ada-1"]], config)[0].coefficients.tobytes()
     )
 
 
