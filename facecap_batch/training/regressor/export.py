@@ -77,8 +77,8 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
         rest={name: round(float(value), 3) for name, value in zip(ARKIT_NAMES, rest, strict=True)},
         architecture={"network": "FaceRegressor", "parameters": sum(p.numel() for p in network.parameters())},
         training={
-            "data": "rendered people only: ICT-FaceKit (MIT), MakeHuman's head, shapes, skins and brows (CC0), "
-            "takes of coefficients (MIT), procedures",
+            "data": "rendered people only: ICT-FaceKit (MIT), MakeHuman's head, shapes, skins and brows "
+            "(CC0), takes of coefficients (MIT), procedures",
             "runs": runs,
         },
         quality={
