@@ -27,7 +27,8 @@ def coarse(tmp_path_factory: pytest.TempPathFactory) -> EngineSet:
     folder = tmp_path_factory.mktemp("int8")
     cards = load_set("default")
     quantise(cards.detector, [np.stack(synthetic_images(8, seed=1))] * 2, folder)
-    quantise(cards.regressor, [np.stack(synthetic_crops(8, 192, seed=k)) for k in range(4)], folder)
+    size = cards.regressor.input.size
+    quantise(cards.regressor, [np.stack(synthetic_crops(8, size, seed=k)) for k in range(4)], folder)
     return load_set(folder)
 
 
