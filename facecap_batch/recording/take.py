@@ -50,6 +50,49 @@ class TakeOptions:
     quiet: bool = False  # show problems and the preview's address only
 
 
+class _Ending:
+    """What SIGINT and SIGTERM do: the first one that comes while a take is recorded ends it in good order,
+    every other one raises KeyboardInterrupt.
+
+    Attributes:
+        is_asked: Whether the take was to be ended.
+    """
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        self._session: RecordingSession | None = None
+
+    @contextlib.contextmanager
+    def by_signals(self) -> Iterator[_Ending]:
+        """Take both signals, in the main thread; also where whoever started the process ignores them."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {
+            number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def of(self, session: RecordingSession) -> Iterator[None]:
+        """`session` is what is recorded."""
+        self._session = session
+        try:
+            yield
+        finally:
+            self._session = None
+
+    def _signalled(self, *_: object) -> None:
+        if self._session is None or self.is_asked:
+            raise KeyboardInterrupt
+        self.is_asked = True
+        self._session.stop()
+
+
 def record_take(
     source: LiveSource,
     files: TakeFiles,
@@ -82,15 +125,16 @@ def record_take(
     for path in unfinished(files.output):
         line.say(f"{path}: a recording that was never finished; {run_command(path, files.output)} does it")
     is_done = False
-    try:
-        line.note(_summary(source, _recorded(source, files, options, config, line)))
-        clip = named_clips([str(files.video)], SearchOptions())
-        summary = start_run(clip, config, run_options, make_display())
-        is_done = summary.exit_code == 0
-    finally:
-        for path in (files.recording, files.video):
-            if not is_done and path.exists():
-                line.say(f"the recording is kept: {run_command(path, files.output)} makes its tables")
+    with _Ending().by_signals() as ending:
+        try:
+            line.note(_summary(source, _recorded(source, files, options, config, line, ending)))
+            clip = named_clips([str(files.video)], SearchOptions())
+            summary = start_run(clip, config, run_options, make_display())
+            is_done = summary.exit_code == 0
+        finally:
+            for path in (files.recording, files.video):
+                if not is_done and path.exists():
+                    line.say(f"the recording is kept: {run_command(path, files.output)} makes its tables")
     if is_done and not options.save_video:
         files.video.unlink()
         with contextlib.suppress(OSError):  # it holds other recordings
@@ -99,7 +143,12 @@ def record_take(
 
 
 def _recorded(
-    source: LiveSource, files: TakeFiles, options: TakeOptions, config: RunConfig, line: RecordingLine
+    source: LiveSource,
+    files: TakeFiles,
+    options: TakeOptions,
+    config: RunConfig,
+    line: RecordingLine,
+    ending: _Ending,
 ) -> RecordedTake:
     """Record until the end and give the video its final name. Raises as `record_take`."""
     with contextlib.ExitStack() as closing:
@@ -109,7 +158,7 @@ def _recorded(
         look = LiveLook(lambda: open_engines(config), page.show if page else None)
         closing.callback(look.close)
         session = RecordingSession(source, files.recording, options.session, look)
-        stopped = closing.enter_context(_stopped_by_signals(session))
+        closing.enter_context(ending.of(session))
         line.note(f"recording {source.label} as {files.clip_id}; Ctrl-C ends the take")
         if page is not None:
             line.say(f"preview: {page.url}")
@@ -125,7 +174,7 @@ def _recorded(
             files.publish()
         except (BadSource, BadVideo) as error:
             files.recording.unlink(missing_ok=True)
-            if isinstance(error, NothingRecorded) and stopped.is_set():
+            if isinstance(error, NothingRecorded) and ending.is_asked:
                 line.say(str(error))
                 raise KeyboardInterrupt from error
             raise
@@ -135,29 +184,6 @@ def _recorded(
                 "another --output"
             ) from error
     return take
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(session: RecordingSession) -> Iterator[threading.Event]:
-    """The first SIGINT or SIGTERM ends the take in good order and is noted; the next raises
-    KeyboardInterrupt."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-
-    def stop(*_: object) -> None:
-        if stopped.is_set():
-            raise KeyboardInterrupt
-        stopped.set()
-        session.stop()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _summary(source: LiveSource, take: RecordedTake) -> str:

@@ -192,6 +192,6 @@ def test_the_rows_of_a_sequence_are_those_of_its_video(random_engines: EngineSet
     plan = capture.plan_segments(clip, 2.0, "key")
     assert plan is not None and len(plan.segments) > 1
     parts = [capture.capture_segment(clip, plan.only(segment), segment) for segment in plan.segments]
-    joined = capture.join(clip, plan, iter(parts))
+    (joined,) = capture.join(clip, plan, iter(parts))
     np.testing.assert_array_equal(joined.coefficients, table.coefficients)
     np.testing.assert_array_equal(joined.pts, table.pts)
