@@ -92,10 +92,10 @@ def main(
     cards = load_set(engines)
     crops = crops_of(calibration, CROPS)
     images = images_of(crops, IMAGES, cards.detector.input.size)
-    regressed = resized(crops, cards.regressor.input.size)
+    regressor_crops = resized(crops, cards.regressor.input.size)
     made = [
         quantise(card, [items[k : k + BATCH] for k in range(0, len(items), BATCH)], output)
-        for card, items in ((cards.detector, images), (cards.regressor, regressed))
+        for card, items in ((cards.detector, images), (cards.regressor, regressor_crops))
     ]
     for card, original in zip(made, cards.cards, strict=True):
         figures: dict[str, object] = {"times_faster_at_batch": times_faster(card, original)}

@@ -13,7 +13,7 @@ import pytest
 
 from facecap_batch.video.live.session import RecordingSession, SessionOptions
 from facecap_batch.video.live.sources import find_source
-from tests.support.recordings import FRAMES, STEP_MS, assert_whole, plain_video, record, times_ms
+from tests.support.recordings import FRAMES, STEP_MS, assert_whole, record, times_ms
 from tests.support.rtmp import rtmp_server
 from tests.support.streams import (
     FPS,
@@ -28,18 +28,6 @@ from tests.support.streams import (
     write_hls,
 )
 from tests.support.videos import numbers, remux, write_video
-
-
-@pytest.fixture(scope="module")
-def take(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """H.264 with B-frames."""
-    path = tmp_path_factory.mktemp("take") / "take.mkv"
-    return write_video(path, FRAMES, FPS, options={"bf": "2", "g": "10"})
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return plain_video(tmp_path_factory.mktemp("plain"))
 
 
 class TestNothingIsLost:

@@ -19,7 +19,7 @@ from facecap_batch.errors import BadSource, NoVideoStream
 from facecap_batch.video.live.connection import StreamParameters
 from facecap_batch.video.live.session import NothingRecorded, RecordingSession, SessionOptions
 from facecap_batch.video.live.sources import find_source
-from tests.support.recordings import FRAMES, PLAIN, STEP_MS, assert_whole, plain_video, record, times_ms
+from tests.support.recordings import FRAMES, PLAIN, STEP_MS, assert_whole, record, times_ms
 from tests.support.streams import (
     FPS,
     begin,
@@ -29,18 +29,6 @@ from tests.support.streams import (
     streaming,
 )
 from tests.support.videos import numbers, picture, remux, write_audio, write_video
-
-
-@pytest.fixture(scope="module")
-def take(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """H.264 with B-frames."""
-    path = tmp_path_factory.mktemp("take") / "take.mkv"
-    return write_video(path, FRAMES, FPS, options={"bf": "2", "g": "10"})
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return plain_video(tmp_path_factory.mktemp("plain"))
 
 
 class TestTheEnd:
