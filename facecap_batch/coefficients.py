@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from facecap_batch.numerals import exact
 from facecap_batch.storage.publish import StoragePath, arrow_source, published
 
 # Apple's ARFaceAnchor.BlendShapeLocation order without tongueOut; left and right are the subject's.
@@ -302,8 +303,8 @@ def _track_from_arrow(arrow: pa.Table) -> CoefficientTable:
     metadata = {key.decode(): value.decode() for key, value in (arrow.schema.metadata or {}).items()}
     clip = json.loads(metadata.pop("clip"))
     info = ClipInfo(
-        fps=Fraction(metadata.pop("fps")),
-        time_base=Fraction(metadata.pop("time_base")),
+        fps=exact(metadata.pop("fps")),
+        time_base=exact(metadata.pop("time_base")),
         rotation=int(metadata.pop("rotation")),
         **clip,
     )

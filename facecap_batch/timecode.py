@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-_SECONDS = re.compile(r"\d+(\.\d*)?|\.\d+")
-_SMALL_EXPONENT = re.compile(r"\d+(\.\d+)?[eE][+-]?\d{1,2}")
-_CLOCK = re.compile(r"(?:(\d{1,3}):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
-_FRAMES = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)([:;])(\d{2,3})")
+from facecap_batch.numerals import MAX_LENGTH, exact, shown
+
+_SECONDS = re.compile(r"(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
+_CLOCK = re.compile(r"(?:(\d{1,3}):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)", re.ASCII)
+_FRAMES = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)([:;])(\d{2,3})", re.ASCII)
 _NTSC = {Fraction(nominal * 1000, 1001) for nominal in (24, 30, 48, 60, 120)}
 HELP = "write seconds (12.5), HH:MM:SS(.fff), or HH:MM:SS:FF with a timecode_fps column"
 
@@ -23,22 +24,22 @@ def parse_rate(text: str) -> Fraction:
         ValueError: `text` is none, or beyond 1 to 1000.
     """
     try:
-        rate = Fraction(text.strip())
-    except (ValueError, ZeroDivisionError) as error:
-        raise ValueError(f"{text!r} is not a frame rate (25, 29.97, 30000/1001)") from error
+        rate = exact(text)
+    except ValueError as error:
+        raise ValueError(f"{shown(text)} is not a frame rate (25, 29.97, 30000/1001)") from error
+    if not 1 <= rate <= 1000:
+        raise ValueError(f"{shown(text)} is not a frame rate (25, 29.97, 30000/1001)")
     for ntsc in _NTSC:
         # 23.98, 23.976 and 23.976024 all mean 24000/1001.
         if abs(rate - ntsc) < Fraction(5, 1000):
             return ntsc
-    if not 1 <= rate <= 1000:
-        raise ValueError(f"{text!r} is not a frame rate (25, 29.97, 30000/1001)")
     return rate
 
 
 def is_time(text: str) -> bool:
     """True where `text` has one of the forms that `parse_time` knows, at whatever rate."""
     text = text.strip()
-    return any(form.fullmatch(text) for form in (_SECONDS, _SMALL_EXPONENT, _CLOCK, _FRAMES))
+    return len(text) <= MAX_LENGTH and any(form.fullmatch(text) for form in (_SECONDS, _CLOCK, _FRAMES))
 
 
 def parse_time(text: str, rate: str | None = None) -> Fraction:
@@ -52,15 +53,16 @@ def parse_time(text: str, rate: str | None = None) -> Fraction:
         ValueError: `text` is no such time; the message names what is accepted.
     """
     text = text.strip()
-    if _SECONDS.fullmatch(text) or _SMALL_EXPONENT.fullmatch(text):
-        return Fraction(text)
+    if not is_time(text):
+        raise ValueError(f"{shown(text)} is not a time; {HELP}")
+    if _SECONDS.fullmatch(text):
+        return exact(text)
     clock = _CLOCK.fullmatch(text)
     if clock:
         hours, minutes, seconds = clock.groups()
-        return int(hours or 0) * 3600 + int(minutes) * 60 + Fraction(seconds)
+        return int(hours or 0) * 3600 + int(minutes) * 60 + exact(seconds)
     frames = _FRAMES.fullmatch(text)
-    if not frames:
-        raise ValueError(f"{text!r} is not a time; {HELP}")
+    assert frames is not None  # the last of the forms of `is_time`
     if not rate:
         raise ValueError(f"{text!r} counts frames but the row has no timecode_fps; {HELP}")
     return _from_frames(frames, parse_rate(rate))

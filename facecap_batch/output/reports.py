@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from facecap_batch import __version__, machine
 from facecap_batch.clip import Clip
 from facecap_batch.errors import FacecapError
+from facecap_batch.numerals import exact
 from facecap_batch.output.ledger import DONE, FAILED, Record
 from facecap_batch.storage.publish import StoragePath, arrow_source, publish_bytes, published
 
@@ -111,8 +111,8 @@ def clips_of(rows: Sequence[Mapping[str, Any]]) -> list[Clip]:
         Clip(
             clip_id=row["clip_id"],
             path=row["path"],
-            start=None if row["start"] is None else Fraction(row["start"]),
-            end=None if row["end"] is None else Fraction(row["end"]),
+            start=None if row["start"] is None else exact(row["start"]),
+            end=None if row["end"] is None else exact(row["end"]),
             actor=row["actor"],
             timecode=row["timecode"],
             extra={name: value or "" for name, value in row.items() if name not in SCHEMA.names},

@@ -16,7 +16,6 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import numpy as np
 
 from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
 from facecap_batch.capturing.segments.result import CannotJoin, SegmentResult
+from facecap_batch.numerals import exact
 from facecap_batch.storage.publish import StoragePath, publish_bytes, published
 from facecap_batch.storage.remote import RemotePath
 
@@ -152,7 +152,7 @@ def _remove(folder: StoragePath) -> None:
 
 def _plan_from(data: dict[str, Any]) -> SegmentPlan:
     segments = [
-        Segment(**{**fields, "start": None if fields["start"] is None else Fraction(fields["start"])})
+        Segment(**{**fields, "start": None if fields["start"] is None else exact(fields["start"])})
         for fields in data["segments"]
     ]
     return SegmentPlan(**{**data, "segments": tuple(segments)})

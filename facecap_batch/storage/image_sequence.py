@@ -25,8 +25,9 @@ IMAGE_SUFFIXES = frozenset(
 )
 DEFAULT_RATE = Fraction(25)  # images per second, where none is given
 MIN_IMAGES = 2  # fewer are no sequence
+MAX_DIGITS = 18  # of an image's number: times count from it with 64 bits
 _NAME = re.compile(r"(?P<prefix>[^%]*)%(?:0(?P<digits>\d))?d(?P<ending>[^%@]*)(?:@(?P<rate>[\d.:]+))?")
-_NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)(?P<ending>\D*\.[^.\d][^.]*)")
+_NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>[0-9]+)(?P<ending>\D*\.[^.\d][^.]*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,7 @@ class ImageSequence:
         if not name.startswith(self.prefix) or not name.endswith(self.ending):
             return None
         text = name[len(self.prefix) : len(name) - len(self.ending)]
-        if not (text.isascii() and text.isdigit()) or len(text) < self.digits:
+        if not (text.isascii() and text.isdigit()) or not self.digits <= len(text) <= MAX_DIGITS:
             return None
         zeros_too_many = text.startswith("0") and len(text) > max(self.digits, 1)
         return None if zeros_too_many else int(text)
@@ -127,7 +128,7 @@ _Key = tuple[str, str, str, int]  # folder, prefix, ending, digits
 def _split(path: str) -> tuple[str, re.Match[str]] | None:
     folder, name = os.path.split(path)
     match = _NUMBERED.fullmatch(name) if is_image(name) and "%" not in name and "@" not in name else None
-    return None if match is None else (folder, match)
+    return None if match is None or len(match["number"]) > MAX_DIGITS else (folder, match)
 
 
 def _zero_filled(path: str) -> _Key | None:

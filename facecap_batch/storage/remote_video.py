@@ -29,7 +29,7 @@ from facecap_batch.storage.remote import RemotePath
 BLOCK_BYTES = 4 * 2**20  # large enough that a request's latency (tens of ms) is a small part of it
 MAX_BLOCKS = 12
 COPY_BYTES = 2**20  # at a time
-# What FFmpeg opens by itself. Playlists (HLS, DASH) name their pieces relative to it.
+# What FFmpeg opens by itself.
 FFMPEG_SCHEMES = frozenset({"http", "https", "rtmp", "rtmps", "rtsp", "rtp", "srt", "tcp", "udp", "tls"})
 # Errors that pass are FFmpeg's to retry there: seconds of pause double up to the last.
 HTTP_OPTIONS = {

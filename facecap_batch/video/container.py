@@ -16,11 +16,14 @@ import av
 import av.logging
 
 from facecap_batch.errors import BadVideo, DecoderUnavailable, NoVideoStream
+from facecap_batch.numerals import shown
 from facecap_batch.storage.image_sequence import sequence_of
 from facecap_batch.storage.remote import is_uri
 from facecap_batch.storage.remote_video import ffmpeg_options, open_remote
+from facecap_batch.timecode import parse_time
 from facecap_batch.video import nvdec
-from facecap_batch.video.formats.recognition import explanation, is_footage
+from facecap_batch.video.formats.allowed import allowance_of
+from facecap_batch.video.formats.recognition import explanation
 from facecap_batch.video.image_sequence import ImageContainer
 from facecap_batch.video.options import HardwareDecoding
 
@@ -34,6 +37,7 @@ _ARBITRARY_ORIGIN = {"mpegts", "mpeg"}
 _METADATA_OPTIONS: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
+MAX_PTS = 2**62  # FFmpeg computes with 64 bits, and adds margins
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
 _ATTACHED_PICTURE = 1024  # AV_DISPOSITION_ATTACHED_PIC: the cover of an audio file is no video
 
@@ -53,7 +57,10 @@ def open_container(source: str, hwaccel: HardwareDecoding = "none") -> Any:
         InputNotReadable: The storage of a URI refuses or does not answer.
         StorageUnavailable: The library for a URI is missing.
     """
-    sequence = sequence_of(source)
+    try:
+        sequence = sequence_of(source)
+    except ValueError as error:
+        raise BadVideo(f"{source}: {error}; write the images per second behind the @") from error
     if sequence is not None:
         return ImageContainer(sequence)
     gpu_error: BaseException | None = None
@@ -82,20 +89,19 @@ def _open(source: str, accelerator: dict[str, Any]) -> Any:
             **_METADATA_OPTIONS,
             timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
             buffer_size=BUFFER_BYTES,
-            options=ffmpeg_options(source),
+            container_options={**ffmpeg_options(source), **allowance_of(address).options()},
             **accelerator,
         )
     except BaseException as error:
         if not isinstance(address, str):
             address.close()
+        if isinstance(error, av.error.ArgumentError):  # also what FFmpeg says of a format that is not allowed
+            why = explanation(source) or "it is damaged at its beginning, or of a format that footage has not"
+            raise NoVideoStream(f"{source}: holds no video stream: {why}; give a video of a face") from error
         if isinstance(error, (av.error.FFmpegError, OSError, ValueError)):
             why = explanation(source) or f"{reason(error)}; play it, or copy or export it again"
             raise BadVideo(f"{source}: cannot be opened as a video: {why}") from error
         raise
-    if not is_footage(container.format.name):
-        close_container(container)
-        why = explanation(source) or f"its format ({container.format.name}) is none that footage comes in"
-        raise NoVideoStream(f"{source}: holds no video stream: {why}; give a video of a face")
     return container
 
 
@@ -114,6 +120,20 @@ def opened(source: str) -> Iterator[Any]:
         yield container
     finally:
         close_container(container)
+
+
+def seek(container: Any, stream: Any, pts: int) -> bool:
+    """Go to the keyframe at or before `pts`, units of the time base; False where that cannot be done.
+
+    Raises nothing for any number: a range may begin where no clock of a container reaches.
+    """
+    if abs(pts) > MAX_PTS:
+        return False
+    try:
+        container.seek(pts, stream=stream, backward=True, any_frame=False)
+    except (av.error.FFmpegError, OSError):
+        return False
+    return True
 
 
 def video_stream(container: Any, source: str) -> Any:
@@ -182,13 +202,23 @@ def declared_end(container: Any, stream: Any) -> Fraction | None:
     if "avi" in names and stream.frames:
         return int(stream.start_time or 0) * time_base + int(stream.frames) / frame_rate(stream)
     if "matroska" in names:
-        tag = _clock(stream.metadata.get("DURATION", ""))
-        if tag is not None:
-            return tag
+        text = stream.metadata.get("DURATION", "")
+        if text and not odd_duration(stream):
+            return parse_time(text)
         # The duration of the file is that of its longest stream.
         alone = len(container.streams) == 1
         return Fraction(container.duration, 1_000_000) if alone and container.duration else None
     return None
+
+
+def odd_duration(stream: Any) -> str:
+    """The text of the stream's tag DURATION, in quotes, where it is no time; else empty."""
+    text = stream.metadata.get("DURATION", "")
+    try:
+        parse_time(text or "0")
+    except ValueError:
+        return shown(text)
+    return ""
 
 
 def as_fraction(value: Any) -> Fraction | None:
@@ -237,13 +267,3 @@ def _address(source: str) -> Any:
     except (OSError, ValueError) as error:
         raise BadVideo(f"{source}: cannot be read: {error}") from error
     return f"file:{source}"
-
-
-def _clock(text: str) -> Fraction | None:
-    """Seconds of ``HH:MM:SS.fraction``."""
-    parts = text.split(":")
-    try:
-        hours, minutes, seconds = (Fraction(part) for part in parts)
-    except ValueError:
-        return None
-    return 3600 * hours + 60 * minutes + seconds

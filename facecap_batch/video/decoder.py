@@ -26,9 +26,11 @@ from facecap_batch.video.container import (
     declared_frames,
     frame_rate,
     jumps_in_time,
+    odd_duration,
     open_container,
     reason,
     seconds,
+    seek,
     time_origin,
     video_stream,
 )
@@ -243,6 +245,8 @@ class Video:
             rest = self._from_start_by_one()
             first = next(rest, None)
         declared = declared_frames(self._container, self._stream)
+        if tag := odd_duration(self._stream):
+            self._damage.note_steady(f"the tag DURATION is no time and is ignored: {tag}")
         if first is None:
             raise BadVideo(without_frames(self.source, declared, self._start, self._end))
         _, coded, orientation = first
@@ -289,9 +293,7 @@ class Video:
         return not jumps_in_time(self._container) or runs_on(self.source)
 
     def _seek(self, pts: int) -> bool:
-        try:
-            self._container.seek(pts, stream=self._stream, backward=True, any_frame=False)
-        except (av.error.FFmpegError, OSError):
+        if not seek(self._container, self._stream, pts):
             return False
         self._packets = self._new_packets()
         return True

@@ -23,6 +23,7 @@ import av
 
 from facecap_batch.errors import BadVideo
 from facecap_batch.storage.image_sequence import ImageFile, ImageSequence
+from facecap_batch.video.formats.allowed import IMAGE_FILE
 
 MIN_DECODERS = 2  # threads, however few the decoder is to have: what else a worker does takes one core
 # How far threads decode ahead. A capture takes frames in bursts, some 50 between two looks of the networks.
@@ -185,17 +186,14 @@ class ImageContainer:
     def _codec(self, file: ImageFile) -> str:
         """What decodes the sequence: the codec of its first image, whatever its suffix says."""
         try:
-            with av.open(f"file:{file.path}") as container:
-                # FFmpeg opens text, too, and paints it.
-                if "image2" in container.format.name or container.format.name.endswith("_pipe"):
-                    next(container.decode(video=0))
-                    return str(container.streams.video[0].codec_context.name)
-                cause: Exception | None = None
+            with av.open(f"file:{file.path}", container_options=IMAGE_FILE.options()) as container:
+                next(container.decode(video=0))
+                return str(container.streams.video[0].codec_context.name)
         except (av.error.FFmpegError, OSError, ValueError, IndexError, StopIteration) as error:
-            cause = error
-        raise BadVideo(
-            f"{self.source}: {Path(file.path).name} is no image that can be read; copy it again, or remove it"
-        ) from cause
+            raise BadVideo(
+                f"{self.source}: {Path(file.path).name} is no image that can be read; copy it again, or "
+                "remove it"
+            ) from error
 
     def _check_size(self, frame: av.VideoFrame, file: ImageFile) -> None:
         size = (frame.width, frame.height)

@@ -1,8 +1,8 @@
 """Seeded mutations of inputs, as bit rot, broken transfers and people with bad intent make them.
 
 In: valid inputs as bytes, or as JSON values, and a seed. Out: `Mutation`s, the same ones for the same seed.
-What holds numbers in binary (containers) is hurt by `BYTES`; text that others parse (manifests, records, cards)
-by `BYTES` and `TEXT`, and by `changed_value`, which keeps the text valid and changes what it says.
+What holds numbers in binary (containers) is hurt by `BYTES`; text that others parse (manifests, records,
+cards) by `BYTES` and `TEXT`, and by `changed_value`, which keeps the text valid and changes what it says.
 """
 
 from __future__ import annotations

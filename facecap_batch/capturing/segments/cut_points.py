@@ -31,6 +31,7 @@ from facecap_batch.video.container import (
     declared_frames,
     jumps_in_time,
     opened,
+    seek,
     time_origin,
     video_stream,
 )
@@ -131,7 +132,7 @@ def _seek_before(container: Any, stream: Any, first: int | None, time_base: Frac
     """Seek to some packets before those of the frame with pts `first`; None: the container's beginning."""
     seek_to = 0 if first is None else first - int(LIST_EARLIER_S / time_base)
     if seek_to > 0:
-        container.seek(seek_to, stream=stream, backward=True, any_frame=False)
+        seek(container, stream, seek_to)
 
 
 def cut(clip: Clip, times: PacketTimes, detect_every: int, segment_s: float) -> tuple[Segment, ...]:
@@ -183,8 +184,9 @@ def _lands(container: Any, stream: Any, times: PacketTimes, preroll_start: int, 
     wanted = int(times.pts[preroll_start])
     for margin in SEEK_MARGINS_S:
         seek_to = wanted - int(margin / times.time_base)
+        if not seek(container, stream, seek_to):
+            return False
         try:
-            container.seek(seek_to, stream=stream, backward=True, any_frame=False)
             # A transport stream is entered anywhere; decoders wait for the next keyframe.
             packet = next((packet for packet in container.demux(stream) if packet.is_keyframe), None)
         except (av.error.FFmpegError, OSError):

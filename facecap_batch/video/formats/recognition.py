@@ -1,8 +1,7 @@
-"""Which of FFmpeg's formats are footage, and what a file is that cannot be decoded.
+"""What a file is that cannot be decoded.
 
-In: the name of a format; a path and its first bytes. Out: whether the format is taken; a sentence that says
-what the file is and what to do. FFmpeg also opens text (painted as a terminal would), playlists, subtitles,
-game archives and test sources: a file that is one of these in a manifest is a mistake.
+In: a path and its first bytes. Out: a sentence that says what the file is and what to do. Text, playlists and
+subtitles under the name of a video are mistakes, or traps.
 """
 
 from __future__ import annotations
@@ -15,90 +14,8 @@ from facecap_batch.storage.remote import is_uri
 
 HEAD_BYTES = 4096
 ENCRYPTED = "its pictures are encrypted; give the video without its copy protection"
-# Formats that cameras, browsers, phones, recorders, editors and archives write, by FFmpeg's names.
-FOOTAGE = frozenset(
-    {
-        *(
-            "3g2",
-            "3gp",
-            "asf",
-            "asf_o",
-            "avi",
-            "dash",
-            "dhav",
-            "dv",
-            "f4v",
-            "flv",
-            "gxf",
-            "hls",
-            "ivf",
-            "ivr",
-        ),
-        *(
-            "kux",
-            "live_flv",
-            "lmlm4",
-            "m4a",
-            "m4v",
-            "matroska",
-            "mj2",
-            "mods",
-            "mov",
-            "mp4",
-            "mpeg",
-            "mpegts",
-        ),
-        *(
-            "mpegtsraw",
-            "mtv",
-            "mv",
-            "mxf",
-            "mxg",
-            "nsv",
-            "nut",
-            "nuv",
-            "ogg",
-            "pva",
-            "r3d",
-            "rm",
-            "ser",
-            "swf",
-        ),
-        *("ty", "viv", "vivo", "webm", "wtv", "xmv"),
-        # Streams without a container.
-        *(
-            "av1",
-            "avs2",
-            "avs3",
-            "cavsvideo",
-            "cine",
-            "dirac",
-            "dnxhd",
-            "evc",
-            "h261",
-            "h263",
-            "h264",
-            "hevc",
-        ),
-        *("ingenient", "ipmovie", "mjpeg", "mjpeg_2000", "mpegvideo", "mpjpeg", "obu", "rawvideo", "smjpeg"),
-        *("v210", "v210x", "vc1", "vc1test", "vvc", "yuv4mpegpipe"),
-        # From a network.
-        *("rtp", "rtsp", "sdp"),
-    }
-)
-# Still images and animations; FFmpeg reads a single one as a video of one frame.
-IMAGES = frozenset({"apng", "gif", "ico", "image2", "image2pipe", "jpegxl_anim", "webp"})
-IMAGE_SUFFIX = "_pipe"  # jpeg_pipe, png_pipe, ...
-
-
-def is_footage(format_name: str) -> bool:
-    """True for a format in which footage comes.
-
-    Args:
-        format_name: As FFmpeg has it; several names of one format are joined by commas.
-    """
-    names = set(format_name.split(","))
-    return bool(names & (FOOTAGE | IMAGES)) or any(name.endswith(IMAGE_SUFFIX) for name in names)
+# How playlists begin, and drawings and lists in XML.
+_PLAYLISTS = (b"#extm3u", b"ffconcat version", b"[playlist]", b"[reference]", b"v=0\r\n", b"v=0\n")
 
 
 def explanation(source: str) -> str | None:
@@ -147,6 +64,11 @@ def _of(file: BinaryIO) -> str | None:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"version https://git-lfs"):
         return "it is a pointer of Git LFS and not the video; fetch the video with `git lfs pull`"
+    if text.startswith(_PLAYLISTS) or b"<mpd" in text or b"<asx" in text:
+        return (
+            "it is a playlist, which names other files and is none; list the videos themselves, one a row "
+            "(facecap-batch record takes live streams)"
+        )
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
         return (
             "it is a web page under the name of a video, such as an error or a sign-in page; download the "

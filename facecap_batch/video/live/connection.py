@@ -152,8 +152,7 @@ class LiveConnection:
     def _open(self, stopping: threading.Event) -> Any:
         source = self._source
         options = {**source.kind.options, **source.options}
-        options["format_whitelist"] = ",".join(source.kind.formats)
-        options["protocol_whitelist"] = ",".join(source.kind.protocols)
+        options |= source.kind.allowance.options()
         address: Any = source.address
         if address is None:
             address = _Pipe(sys.stdin.fileno(), self._timeout_s, stopping)

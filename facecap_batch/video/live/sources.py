@@ -1,8 +1,8 @@
 """Which live sources there are, and how each is opened: the list of what may be recorded.
 
 In: the text that a user gives. Out: a `LiveSource`, or `BadSource`. FFmpeg would open far more than streams
-(files, playlists of files, test sources), so each kind names its formats and protocols, and FFmpeg is given
-no others. What a URL holds beside host and path (user, password, query) is given to FFmpeg and shown nowhere.
+(files, playlists of files, test sources), so each kind names what is allowed for it, and FFmpeg is held to
+that. What a URL holds beside host and path (user, password, query) is given to FFmpeg and shown nowhere.
 """
 
 from __future__ import annotations
@@ -15,14 +15,11 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from facecap_batch.errors import BadSource
+from facecap_batch.video.formats import allowed
+from facecap_batch.video.formats.allowed import Allowance
 
 STANDARD_INPUT = "-"
 DEVICE_PREFIX = "v4l2:"
-# Formats that can be read from front to end while they are written, by FFmpeg's names.
-STREAMED = (
-    *("asf", "av1", "avi", "dv", "flv", "h264", "hevc", "ivf", "live_flv", "m4v", "matroska", "mjpeg", "mov"),
-    *("mpeg", "mpegts", "mpegvideo", "mpjpeg", "nut", "obu", "ogg", "yuv4mpegpipe"),
-)
 # What V4L2 may be asked for, behind a "?": FFmpeg's names.
 DEVICE_OPTIONS = ("framerate", "input_format", "video_size")
 # The kernel's buffer for datagrams (as far as net.core.rmem_max allows) and FFmpeg's own behind it, which a
@@ -35,8 +32,7 @@ class SourceKind:
     """How sources of one kind are opened."""
 
     what: str  # for messages
-    formats: tuple[str, ...]  # FFmpeg's names of the formats that may come
-    protocols: tuple[str, ...]  # FFmpeg's names of the protocols that may be used
+    allowance: Allowance  # the formats that may come, and the protocols that may be used
     advice: str  # what to do where nothing can be opened
     options: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of FFmpeg
     demuxer: str | None = None  # None: FFmpeg finds it out
@@ -59,22 +55,19 @@ class LiveSource:
 
 _RTSP = SourceKind(
     "an RTSP stream",
-    ("rtsp",),
-    ("rtsp", "rtp", "srtp", "tcp", "tls", "udp"),
+    allowed.RTSP,
     "check host, port and path, and that the camera is on",
     {"rtsp_flags": "prefer_tcp"},  # over UDP packets get lost
 )
 _RTMP = SourceKind(
     "an RTMP stream",
-    ("flv", "live_flv"),
-    ("rtmp", "rtmps", "tcp", "tls"),
+    allowed.RTMP,
     "check host, application and stream name, and that somebody publishes",
     {"rtmp_live": "live"},
 )
 _HTTP = SourceKind(
     "an HTTP stream",
-    (*STREAMED, "hls"),
-    ("http", "https", "httpproxy", "tcp", "tls", "crypto"),
+    allowed.LIVE_WEB,
     "open the address in a player to see what the server gives",
 )
 KINDS = {
@@ -86,27 +79,22 @@ KINDS = {
     "https": _HTTP,
     "udp": SourceKind(
         "a stream over UDP",
-        ("mpegts",),
-        ("udp",),
+        allowed.UDP,
         "check that the sender sends an MPEG transport stream to this address and port, and that no "
         "firewall holds it back",
         UDP_OPTIONS,
         demuxer="mpegts",
     ),
-    "tcp": SourceKind(
-        "a stream over TCP", STREAMED, ("tcp",), "check host and port, and that the sender runs"
-    ),
+    "tcp": SourceKind("a stream over TCP", allowed.TCP, "check host and port, and that the sender runs"),
 }
 PIPE = SourceKind(
     "a stream on standard input",
-    STREAMED,
-    ("none",),  # which is the name of no protocol
+    allowed.PIPE,
     "pipe a stream into it, for example: ffmpeg -i … -c copy -f matroska - | facecap-batch record -",
 )
 DEVICE = SourceKind(
     "a V4L2 device",
-    ("v4l2", "video4linux2"),
-    ("file",),
+    allowed.DEVICE,
     "ls /dev/video* lists the cameras, and v4l2-ctl --list-formats-ext what each can do",
     demuxer="v4l2",
 )

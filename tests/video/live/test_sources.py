@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from facecap_batch.errors import BadSource
-from facecap_batch.video.formats.recognition import FOOTAGE
+from facecap_batch.video.formats.allowed import FILES, STREAMED
 from facecap_batch.video.live.connection import LiveConnection
-from facecap_batch.video.live.sources import DEVICE, KINDS, PIPE, STREAMED, find_source
+from facecap_batch.video.live.sources import DEVICE, KINDS, PIPE, find_source
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_standard_input_cannot_be_opened_again(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_no_kind_may_open_files_or_lists_of_files() -> None:
-    assert set(STREAMED) <= FOOTAGE
+    assert set(STREAMED) <= set(FILES)
     for kind in (*KINDS.values(), PIPE):
-        assert not {"file", "pipe", "fd", "concat", "subfile", "data"} & set(kind.protocols)
-        assert not {"concat", "dash", "image2", "lavfi", "sdp", "tty"} & set(kind.formats)
+        assert not {"file", "pipe", "fd", "concat", "subfile", "data"} & set(kind.allowance.protocols)
+        assert not {"concat", "dash", "image2", "lavfi", "sdp", "tty"} & set(kind.allowance.formats)
 
 
 @pytest.mark.parametrize(
