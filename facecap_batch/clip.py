@@ -50,4 +50,4 @@ def resolve_source(source: str, folder: StoragePath) -> str:
     """
     if source.startswith("file://"):
         return unquote(urlsplit(source).path)
-    return source if is_uri(source) or Path(source).is_absolute() else str(folder / source)
+    return source if is_uri(source) or source.startswith("/") else str(folder / source)

@@ -287,7 +287,7 @@ def _clip(
         raise ValueError(f"timecode: {timecode!r} is not a timecode (HH:MM:SS:FF)")
     located = resolve_source(source, Path.cwd())
     return Clip(
-        clip_id=clip_id or default_clip_id(located, set()),
+        clip_id=clip_id or default_clip_id(located),
         path=located,
         start=begin,
         end=stop,

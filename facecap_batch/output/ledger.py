@@ -52,18 +52,13 @@ class InputIdentity:
 
 
 def identify(clip: Clip) -> InputIdentity:
-    """The identity of a clip's file as it is now. A missing file has one too, so that its arrival is noticed.
-
-    Raises StorageUnavailable for a URI that cannot be used here.
-    """
+    """The identity of a clip's file as it is now. One that is missing has one too, so that its arrival is
+    noticed."""
     return identify_all([clip])[0]
 
 
 def identify_all(clips: Sequence[Clip]) -> list[InputIdentity]:
-    """`identify` for many clips, in their order: files behind URIs are looked up together.
-
-    Raises StorageUnavailable.
-    """
+    """`identify` for many clips, in their order: files behind URIs are looked up together."""
     uris = [clip.path for clip in clips if is_uri(clip.path)]
     known = look_up(uris) if uris else {}
     return [_identity(clip, known.get(clip.path)) for clip in clips]

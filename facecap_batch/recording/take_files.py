@@ -14,7 +14,7 @@ from pathlib import Path
 
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.reports import NoRun, read_reports
-from facecap_batch.runs.footage.naming import unique_id
+from facecap_batch.runs.footage.naming import UsedIds, safe_id
 from facecap_batch.storage.publish import StoragePath, not_writable, publish_file
 from facecap_batch.video.live.recorder import SUFFIX
 
@@ -61,10 +61,10 @@ def take_files(output: StoragePath, name: str | None, stem: str) -> TakeFiles:
     output = output.absolute()
     taken = _taken(output)
     if name is None:
-        name = unique_id(f"{stem}-{datetime.datetime.now():%Y%m%d-%H%M%S}", taken)
-    elif name != (safe := unique_id(name, set())):
+        name = taken.claim(f"{stem}-{datetime.datetime.now():%Y%m%d-%H%M%S}")
+    elif name != (safe := safe_id(name)):
         raise BadTake(f"--name {name}: cannot be the name of a file everywhere; {safe} can")
-    elif name.casefold() in taken:
+    elif name in taken:
         raise BadTake(f"--name {name}: {output} has a clip of this name; choose another")
     folder = output / FOLDER
     files = TakeFiles(name, output, folder / f"{HIDDEN_PREFIX}{name}{SUFFIX}", folder / f"{name}{SUFFIX}")
@@ -89,8 +89,8 @@ def run_command(video: Path, output: Path) -> str:
     return f"facecap-batch run {shlex.quote(str(video))} --output {shlex.quote(str(output))}"
 
 
-def _taken(output: Path) -> set[str]:
-    """Casefolded ids of the clips in a folder, recordings among them. Raises BadTake."""
+def _taken(output: Path) -> UsedIds:
+    """The ids of the clips in a folder, recordings among them. Raises BadTake."""
     try:
         last_run, rows = read_reports(output)
     except NoRun:
@@ -100,4 +100,4 @@ def _taken(output: Path) -> set[str]:
             f"{output} belongs to the manifest {last_run['manifest']}; choose another --output for recordings"
         )
     videos = [path.stem.removeprefix(HIDDEN_PREFIX) for path in (output / FOLDER).glob(f"*{SUFFIX}")]
-    return {name.casefold() for name in (*videos, *(row["clip_id"] for row in rows))}
+    return UsedIds((*videos, *(row["clip_id"] for row in rows)))

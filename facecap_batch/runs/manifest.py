@@ -13,21 +13,24 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from facecap_batch.clip import Clip, resolve_source
-from facecap_batch.errors import BadManifest
-from facecap_batch.runs.footage.manifest_rows import READERS, Row, read_rows
-from facecap_batch.runs.footage.naming import clip_ids, unique_id, why_unsafe
+from facecap_batch.errors import BadManifest, StorageUnavailable
+from facecap_batch.runs.footage.manifest_rows import KNOWN_COLUMNS, READERS, Row, read_rows
+from facecap_batch.runs.footage.naming import UsedIds, clip_ids, file_key, why_unsafe
 from facecap_batch.runs.footage.search import Footage, NoFootage, SearchOptions, find_footage, is_searched
 from facecap_batch.storage.publish import StoragePath, storage_path
 from facecap_batch.storage.remote import is_uri
+from facecap_batch.storage.remote_video import why_no_address
+from facecap_batch.text import printable, why_no_text
 from facecap_batch.timecode import is_time, parse_rate, parse_time
 
-KNOWN_COLUMNS = ("path", "clip_id", "start", "end", "actor", "timecode", "timecode_fps", "sequence_fps")
 MAX_LISTED_ROWS = 1000
+MAX_CLIPS = 10_000_000  # of one manifest: rows that name folders can make many times their number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +73,8 @@ def manifest_of(names: Iterable[str | Path], options: SearchOptions | None = Non
         options: How they are understood; None: the defaults.
 
     Raises:
-        NoFootage: A name stands for nothing, or there is none.
+        NoFootage: A name stands for nothing, or cannot be kept, or there is none.
+        StorageUnavailable: Nothing here reads a URI.
     """
     given = [str(name) for name in names]
     if not all(given):
@@ -78,6 +82,9 @@ def manifest_of(names: Iterable[str | Path], options: SearchOptions | None = Non
     if not given:
         raise NoFootage("no videos were given; name at least one")
     footage = find_footage(given, Path.cwd(), options)
+    for each in footage:
+        _check_address(each.path)
+    _check_names(footage)
     ids = clip_ids(footage)
     clips = (Clip(clip_id, each.path) for clip_id, each in zip(ids, footage, strict=True))
     return Manifest("", tuple(dataclasses.replace(clip, row=row) for row, clip in enumerate(clips, 1)))
@@ -112,13 +119,15 @@ def named_clips(names: Sequence[str], options: SearchOptions) -> Manifest:
 
 def _clips(rows: Sequence[Row], folder: StoragePath, name: str, problems: list[str]) -> tuple[Clip, ...]:
     """The clips of `rows`; raises BadManifest with `problems` and those of the rows."""
-    taken = _explicit_ids(rows, problems)
-    clips = []
+    ids = _explicit_ids(rows, problems)
+    clips: list[Clip] = []
     for number, row in enumerate(rows, 1):
         if row is not None:
-            clips += _clips_of(number, row, folder, taken, problems)
+            clips += _clips_of(number, row, folder, ids, problems)
+        if len(clips) > MAX_CLIPS:
+            raise BadManifest(f"{name}: more than {MAX_CLIPS} clips up to row {number}; split the manifest")
     if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems[:MAX_LISTED_ROWS])
+        listed = "\n".join(f"  {printable(problem)}" for problem in problems[:MAX_LISTED_ROWS])
         more = len(problems) - MAX_LISTED_ROWS
         rest = f"\n  … and {more} more" if more > 0 else ""
         raise BadManifest(f"{name}: nothing was run, {len(problems)} problem(s):\n{listed}{rest}")
@@ -126,16 +135,20 @@ def _clips(rows: Sequence[Row], folder: StoragePath, name: str, problems: list[s
 
 
 def _clips_of(
-    number: int, row: dict[str, str], folder: StoragePath, taken: set[str], problems: list[str]
+    number: int, row: dict[str, str], folder: StoragePath, used: UsedIds, problems: list[str]
 ) -> list[Clip]:
     """The clips of a row: one, but for a folder, a glob and the like."""
     found: list[str] = []
     source = row.get("path", "")
+    located = ""
     footage: list[Footage] = []
     try:
-        footage = _footage(source, row.get("sequence_fps", ""), folder)
-    except (NoFootage, ValueError) as error:
+        located = resolve_source(source, folder)
+        footage = _footage(source, located, row.get("sequence_fps", ""), folder)
+    except (NoFootage, StorageUnavailable, ValueError) as error:
         found.append(f"path: {error}" if source else "path is empty")
+    except OSError as error:
+        found.append(f"path: {source}: {error.strerror or error}")
     times: dict[str, Fraction | None] = {}
     for name in ("start", "end"):
         try:
@@ -147,7 +160,8 @@ def _clips_of(
         found.append(f"end ({row['end']}) is not after start ({row.get('start') or '0'})")
     if row.get("timecode") and not is_time(row["timecode"]):
         found.append(f"timecode: {row['timecode']!r} is not a timecode (HH:MM:SS:FF)")
-    clip_id = row.get("clip_id", "")
+    clip_id = unicodedata.normalize("NFC", row.get("clip_id", ""))
+    extra = {name: value for name, value in row.items() if name not in KNOWN_COLUMNS}
     if clip_id:
         reason = why_unsafe(clip_id)
         if reason:
@@ -157,7 +171,7 @@ def _clips_of(
     if found:
         problems += [f"row {number}: {problem}" for problem in found]
         return []
-    ids = [clip_id] if clip_id else [unique_id(name, taken) for name in clip_ids(footage)]
+    ids = [clip_id] if clip_id else [used.claim(name) for name in clip_ids(footage)]
     return [
         Clip(
             clip_id=own_id,
@@ -166,26 +180,29 @@ def _clips_of(
             end=end,
             actor=row.get("actor") or None,
             timecode=row.get("timecode") or None,
-            extra={name: value for name, value in row.items() if name not in KNOWN_COLUMNS},
+            extra=extra,
             row=number,
-            source=source
-            if len(footage) == 1 and not is_searched(source, folder)
-            else _below(each.path, folder),
+            source=source if each.path == located else _below(each.path, folder),
         )
         for own_id, each in zip(ids, footage, strict=True)
     ]
 
 
-def _footage(source: str, rate: str, folder: StoragePath) -> list[Footage]:
+def _footage(source: str, located: str, rate: str, folder: StoragePath) -> list[Footage]:
     """What a row's path stands for. A video that is missing is found: it fails when its turn comes.
 
-    Raises NoFootage, or ValueError where the path is empty or the rate is none.
+    Raises NoFootage, StorageUnavailable, OSError, or ValueError where the path is empty or the rate is none.
     """
     if not source:
         raise ValueError("it is empty")
-    if not is_searched(source, folder):
-        return [Footage(resolve_source(source, folder))]
-    return find_footage([source], folder, SearchOptions(rate=parse_rate(rate) if rate else None))
+    if not located:
+        raise ValueError(f"{source}: names no file; write file:///folder/name.mp4, or the path alone")
+    _check_address(located)
+    if not is_searched(source, located):
+        return [Footage(located)]
+    found = find_footage([source], folder, SearchOptions(rate=parse_rate(rate) if rate else None))
+    _check_names(found)
+    return found
 
 
 def _below(path: str, folder: StoragePath) -> str:
@@ -196,14 +213,30 @@ def _below(path: str, folder: StoragePath) -> str:
     return path if relative.startswith("..") else relative
 
 
-def _explicit_ids(rows: Sequence[Row], problems: list[str]) -> set[str]:
-    """Casefolded explicit ids; two that differ in case only would be one file on some file systems."""
+def _check_address(path: str) -> None:
+    """Raise StorageUnavailable where `path` is a URI that nothing here can ever read."""
+    reason = why_no_address(path) if is_uri(path) else None
+    if reason:
+        raise StorageUnavailable(reason)
+
+
+def _check_names(footage: Iterable[Footage]) -> None:
+    """Raise NoFootage where the name of a file cannot be kept in tables."""
+    for each in footage:
+        reason = why_no_text(each.path)
+        if reason:
+            shown = each.path.encode("utf-8", "backslashreplace").decode()
+            raise NoFootage(f"{shown}: the name cannot be kept: {reason}; rename the file")
+
+
+def _explicit_ids(rows: Sequence[Row], problems: list[str]) -> UsedIds:
+    """The ids that rows give; two that some file system would take for one are a problem of the second."""
     first: dict[str, int] = {}
     for number, row in enumerate(rows, 1):
         clip_id = row.get("clip_id", "") if row else ""
         if not clip_id:
             continue
-        earlier = first.setdefault(clip_id.casefold(), number)
+        earlier = first.setdefault(file_key(clip_id), number)
         if earlier != number:
             problems.append(f"row {number}: clip_id {clip_id!r} is already used by row {earlier}")
-    return set(first)
+    return UsedIds(first)

@@ -11,6 +11,7 @@ environment (``AWS_*``), the machine's role, fsspec's own configuration files.
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import os
 from collections.abc import Callable
@@ -69,6 +70,22 @@ def open_storage(uri: str) -> tuple[Any, str]:
     except Exception as error:
         raise as_os_error(uri, error) from error
     return system, str(path)
+
+
+@functools.lru_cache(maxsize=256)
+def why_no_library(scheme: str) -> str | None:
+    """Why no library here reads what lies behind `scheme`; None where one does. No storage is asked."""
+    try:
+        from fsspec import get_filesystem_class
+    except ImportError:
+        return f"needs fsspec, which is not installed: {INSTALL_LINE}"
+    try:
+        get_filesystem_class(scheme)
+    except ImportError as error:
+        return f"{error}; for S3 and HTTP: {INSTALL_LINE}"
+    except ValueError as error:
+        return f"{error}; is the address right?"
+    return None
 
 
 def with_retries(uri: str, call: Callable[[], Result]) -> Result:

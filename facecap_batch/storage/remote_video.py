@@ -20,9 +20,10 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from facecap_batch.errors import BadVideo, InputNotReadable, StorageUnavailable
-from facecap_batch.storage.connection import as_os_error, open_storage, with_retries
+from facecap_batch.storage.connection import as_os_error, open_storage, why_no_library, with_retries
 from facecap_batch.storage.publish import explaining_full_folder
 from facecap_batch.storage.remote import RemotePath
 
@@ -205,14 +206,22 @@ def _copied(file: RemoteFile) -> IO[bytes]:
         raise
 
 
+def why_no_address(uri: str) -> str | None:
+    """Why nothing here can ever read `uri`, whatever lies behind it; None where something may."""
+    try:
+        urlsplit(uri).port  # noqa: B018 - reading it is the check
+    except ValueError as error:
+        return f"{uri}: is no address: {error}"
+    scheme = uri.partition("://")[0]
+    reason = None if scheme in FFMPEG_SCHEMES else why_no_library(scheme)
+    return reason and f"{uri}: {reason}"
+
+
 def look_up(uris: Iterable[str]) -> dict[str, RemoteInput]:
     """Size and version of every URI; `UNKNOWN` where it is missing or nobody answers.
 
     A clip whose input is unknown fails by itself later, and alone. Folders with many of the URIs are listed,
-    the others are asked for side by side.
-
-    Raises:
-        StorageUnavailable: The storage's library is missing, or its address is wrong.
+    the others are asked for side by side. Whether libraries are there is the business of `why_no_address`.
     """
     by_folder: dict[str, list[str]] = collections.defaultdict(list)
     for uri in dict.fromkeys(uris):
@@ -233,7 +242,7 @@ def _listed(folder: str, uris: list[str]) -> dict[str, RemoteInput]:
     try:
         system, path = open_storage(folder)
         entries = with_retries(folder, lambda: system.ls(path, detail=True))
-    except OSError:
+    except (StorageUnavailable, OSError):
         return {}
     by_name = {entry["name"].rpartition("/")[2]: _input(entry) for entry in entries}
     return {uri: by_name.get(uri.rpartition("/")[2], UNKNOWN) for uri in uris}
@@ -244,11 +253,7 @@ def _asked(uri: str) -> RemoteInput:
     try:
         about = _asked_once(uri) if by_ffmpeg else RemotePath(uri).information()
         return _input(about)
-    except StorageUnavailable:
-        if by_ffmpeg:  # which needs no fsspec
-            return UNKNOWN
-        raise
-    except OSError:
+    except (StorageUnavailable, OSError):  # FFmpeg needs no fsspec
         return UNKNOWN
 
 

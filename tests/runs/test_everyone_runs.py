@@ -170,7 +170,7 @@ def test_folders_of_both_kinds_answer_queries(
 
 
 def test_no_clip_is_named_like_somebody_in_another(tmp_path: Path) -> None:
-    assert default_clip_id("take.track1.mp4", set()) == "take-track1"
+    assert default_clip_id("take.track1.mp4") == "take-track1"
     manifest = write_manifest(tmp_path, [{"path": "a.mp4", "clip_id": "take.Track12"}])
     with pytest.raises(BadManifest, match=r"take.Track12.*ends in .track and a number"):
         read_manifest(manifest)

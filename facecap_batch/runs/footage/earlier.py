@@ -14,7 +14,7 @@ from typing import Any
 from facecap_batch.clip import Clip
 from facecap_batch.output.ledger import DONE, Ledger, Record
 from facecap_batch.output.reports import clips_of
-from facecap_batch.runs.footage.naming import unique_id
+from facecap_batch.runs.footage.naming import UsedIds
 
 Rows = Sequence[Mapping[str, Any]]  # of ``clips.parquet``
 
@@ -27,10 +27,9 @@ def with_known_ids(clips: Sequence[Clip], rows: Rows) -> tuple[Clip, ...]:
         rows: Of the folder.
     """
     known = {row["path"]: row["clip_id"] for row in rows}
-    taken = {clip_id.casefold() for clip_id in known.values()}
+    used = UsedIds(known.values())
     return tuple(
-        dataclasses.replace(clip, clip_id=known.get(clip.path) or unique_id(clip.clip_id, taken))
-        for clip in clips
+        dataclasses.replace(clip, clip_id=known.get(clip.path) or used.claim(clip.clip_id)) for clip in clips
     )
 
 

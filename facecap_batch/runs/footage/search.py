@@ -90,22 +90,22 @@ def find_footage(
     return list(found.values()) if options.stills else _with_sequences(list(found.values()), options)
 
 
-def is_searched(name: str, folder: StoragePath) -> bool:
+def is_searched(name: str, located: str) -> bool:
     """Whether what a row of a manifest names is no single file: a folder, a glob or an image sequence.
 
     A glob of a manifest holds a ``*``: the other wildcards stand in names of files, too, and a file that is
     missing is its clip's own failure. Behind a URI a folder ends with a slash, for asking the storage about
     every row would take too long.
     """
-    located = resolve_source(name, folder)
     if is_uri(located):
         searched = "*" in located or located.endswith("/")
         return searched and located.partition("://")[0] not in FFMPEG_SCHEMES
     has_star = "*" in name
     looks_like_file = Path(name).suffix.lower() in VIDEO_SUFFIXES and not has_star
-    if looks_like_file or Path(located).is_file():
+    # A name that no file can have, and one that may not be looked at, are the clip's own failure.
+    if looks_like_file or os.path.isfile(located):  # noqa: PTH113
         return False
-    return has_star or Path(located).is_dir() or _sequence(located, SearchOptions()) is not None
+    return has_star or os.path.isdir(located) or _sequence(located, SearchOptions()) is not None  # noqa: PTH112
 
 
 def is_glob(name: str) -> bool:
