@@ -20,7 +20,8 @@ from pathlib import Path
 
 from facecap_batch.clip import Clip, resolve_source
 from facecap_batch.errors import BadManifest, StorageUnavailable
-from facecap_batch.runs.footage.manifest_rows import KNOWN_COLUMNS, READERS, Row, read_rows
+from facecap_batch.runs.footage.manifest_columns import KNOWN_COLUMNS, Row
+from facecap_batch.runs.footage.manifest_rows import READERS, read_rows
 from facecap_batch.runs.footage.naming import UsedIds, clip_ids, file_key, why_unsafe
 from facecap_batch.runs.footage.search import Footage, NoFootage, SearchOptions, find_footage, is_searched
 from facecap_batch.storage.publish import StoragePath, storage_path

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from facecap_batch.errors import BadManifest
-from facecap_batch.runs.footage.manifest_rows import MAX_COLUMNS, MAX_TEXT
+from facecap_batch.runs.footage.manifest_columns import MAX_COLUMNS, MAX_TEXT
 from facecap_batch.runs.manifest import manifest_of, read_manifest
 from facecap_batch.text import printable
 

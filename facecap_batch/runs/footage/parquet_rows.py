@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facecap_batch.errors import BadManifest
-from facecap_batch.runs.footage.manifest_rows import (
+from facecap_batch.runs.footage.manifest_columns import (
     KNOWN_COLUMNS,
     MAX_BYTES,
     Row,
