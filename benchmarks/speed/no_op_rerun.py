@@ -26,7 +26,8 @@ COMMAND = [sys.executable, "-c", "from facecap_batch.cli.app import main; main()
 
 def finished_folder(folder: Path, clips: int) -> tuple[Path, Path]:
     """(manifest, output folder) of a run that has done `clips` clips."""
-    from facecap_batch.output.ledger import DONE, Ledger, Record, as_bytes, identify
+    from facecap_batch.output.input_identity import identify
+    from facecap_batch.output.ledger import DONE, Ledger, Record, as_bytes
     from facecap_batch.runs.clip_steps import output_names
     from facecap_batch.runs.config import make_config
     from facecap_batch.runs.manifest import read_manifest
@@ -44,7 +45,7 @@ def finished_folder(folder: Path, clips: int) -> tuple[Path, Path]:
     capture_fingerprint, fingerprint = config.capture_fingerprint(), config.fingerprint()
     for clip in read_manifest(manifest).clips:
         outputs = {}
-        for name in output_names(clip.clip_id).values():
+        for name in (*output_names(clip.clip_id).values(), f"fbx/{clip.clip_id}.fbx"):
             (output / name).write_bytes(b"done")
             outputs[name] = 4
         record = Record(

@@ -63,7 +63,7 @@ class SimulatedWorker(ClipWorker):
         frames = np.random.default_rng(0).integers(0, 255, (4, 360, 640, 3), np.uint8)
         yield Progress(len(frames))
         outputs = {}
-        for name in output_names(item.clip.clip_id).values():
+        for name in (*output_names(item.clip.clip_id).values(), f"fbx/{item.clip.clip_id}.fbx"):
             publish_bytes(self.output / name, frames[0, 0].tobytes())
             outputs[name] = frames[0, 0].nbytes
         yield Done(

@@ -7,10 +7,9 @@ of a run reads it on machines that never open a video.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from facecap_batch.video.options import Damage, HardwareDecoding
+from facecap_batch.video.options import Damage, HardwareDecoding
 
 # Part of the fingerprint of every raw table. Raise it with every change of code that changes what the raw
 # table of any clip holds (decoding, detection, tracking, crops, batches): folders made before are then done

@@ -8,18 +8,22 @@ written when a run begins and when it ends, so that every folder describes itsel
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from fractions import Fraction
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import AfterValidator
 
 from facecap_batch import __version__, machine
 from facecap_batch.clip import Clip
 from facecap_batch.errors import FacecapError
-from facecap_batch.numerals import exact
 from facecap_batch.output.ledger import DONE, FAILED, Record
+from facecap_batch.storage.documents import Amount, BadDocument, Count, document_bytes, excerpt, parsed
 from facecap_batch.storage.publish import StoragePath, arrow_source, publish_bytes, published
 
 CLIPS_NAME, RUN_NAME = "clips.parquet", "run.json"
@@ -111,8 +115,8 @@ def clips_of(rows: Sequence[Mapping[str, Any]]) -> list[Clip]:
         Clip(
             clip_id=row["clip_id"],
             path=row["path"],
-            start=None if row["start"] is None else exact(row["start"]),
-            end=None if row["end"] is None else exact(row["end"]),
+            start=None if row["start"] is None else Fraction(row["start"]),
+            end=None if row["end"] is None else Fraction(row["end"]),
             actor=row["actor"],
             timecode=row["timecode"],
             extra={name: value or "" for name, value in row.items() if name not in SCHEMA.names},
@@ -124,6 +128,22 @@ def clips_of(rows: Sequence[Mapping[str, Any]]) -> list[Clip]:
 
 class NoRun(FacecapError):
     """The folder is not the output folder of a run."""
+
+
+class BadReports(NoRun):
+    """The reports of a run are damaged. The message names the file and what to do."""
+
+
+# Columns that came after the first version.
+_LATER = ("people", "shots", "note")
+_REPAIR = "run the manifest again: both reports are then written anew, and what is done is kept"
+
+
+def _time_with_zone(text: str) -> str:
+    """Raises ValueError unless `text` is a time as reports have it."""
+    if datetime.datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a time without its zone")
+    return text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -177,6 +197,37 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
+@excerpt
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Readable:
+    """Of ``run.json``, what anybody reads again. Fields with defaults were not there in every version."""
+
+    state: Literal["running", "finished", "interrupted", "broken"]
+    manifest: str
+    fingerprint: str
+    capture_fingerprint: str
+    config: Any  # the runs floor checks it
+    started_at: Annotated[str, AfterValidator(_time_with_zone)]
+    finished_at: Annotated[str, AfterValidator(_time_with_zone)] | None = None
+    elapsed_s: Amount | None = None
+    run_id: str = ""
+    executor: str = ""
+    tool_version: str = ""
+    workers: Count = 0
+    clips: Count = 0
+    done: Count = 0
+    failed: Count = 0
+    pending: Count = 0
+    kept: Count = 0
+    frames: Count = 0
+    video_s: Amount = 0.0
+    errors: dict[str, Count] = dataclasses.field(default_factory=dict)
+    retries: Count = 0
+    lost_workers: Count = 0
+    lost_to_nodes: Count = 0
+    hosts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
 def read_reports(output: StoragePath) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Read the reports of a run.
 
@@ -185,15 +236,42 @@ def read_reports(output: StoragePath) -> tuple[dict[str, Any], list[dict[str, An
         manifest's own.
 
     Raises:
-        NoRun: one of them is missing or damaged.
+        NoRun: one of them is missing.
+        BadReports: one of them is damaged.
     """
     try:
-        run = json.loads((output / RUN_NAME).read_bytes())
-        rows = pq.read_table(arrow_source(output / CLIPS_NAME)).to_pylist()
+        content = document_bytes(output / RUN_NAME)
+        parsed(_Readable, content, output / RUN_NAME)
+        table = pq.read_table(arrow_source(output / CLIPS_NAME))
+        if problem := _table_problem(table):
+            raise BadDocument(f"{output / CLIPS_NAME}: {problem}")
+        return json.loads(content), table.to_pylist()
     except FileNotFoundError as error:
         raise NoRun(
             f"{output} is not the output folder of a run: it has no {RUN_NAME}/{CLIPS_NAME}"
         ) from error
-    except (OSError, ValueError) as error:
-        raise NoRun(f"{output}: the reports cannot be read: {error}") from error
-    return run, rows
+    except BadDocument as error:
+        raise BadReports(f"{error}; {_REPAIR}") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise BadReports(f"{output}: the reports cannot be read: {error}; {_REPAIR}") from error
+
+
+def _table_problem(table: pa.Table) -> str:
+    """What is wrong with a ``clips.parquet``; earlier versions lacked the last columns."""
+    names = table.column_names
+    if len(set(names)) < len(names):
+        return "two columns have one name"
+    for field in SCHEMA:
+        if field.name not in names:
+            if field.name in _LATER:
+                continue
+            return f"the column {field.name} is missing"
+        column = table[field.name]
+        if column.type != field.type or (not field.nullable and column.null_count):
+            return f"the column {field.name} holds something else"
+    for name in ("start", "end", "seconds", "fps"):
+        if not pc.all(pc.is_finite(table[name].drop_null()), min_count=0).as_py():
+            return f"a value of the column {name} is not finite"
+    if not set(table["status"].to_pylist()) <= {DONE, FAILED, PENDING}:
+        return "the column status holds something else"
+    return ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -22,7 +23,8 @@ from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable, with_rows_of, write_tracks
 from facecap_batch.errors import FacecapError, InputNotReadable, OutputNotWritable, is_permanent
-from facecap_batch.output.compact_index import read_clip_tracks, size_of, table_name
+from facecap_batch.output.compact_index import size_of, table_name
+from facecap_batch.output.integrity import FileState, publish_with_state, read_sound_tracks
 from facecap_batch.output.ledger import CAPTURED, DONE, Record
 from facecap_batch.output.segment_store import SegmentRecord
 from facecap_batch.runs.actors.plan import is_calibrated_by_actor
@@ -32,7 +34,7 @@ from facecap_batch.runs.planner import CalibrationItem, Item, JoinItem, SegmentI
 from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment
 from facecap_batch.solve.actors import ActorCalibration, ActorStatistics
 from facecap_batch.solve.people import solve_tracks
-from facecap_batch.storage.publish import StoragePath, writing
+from facecap_batch.storage.publish import StoragePath
 
 # The files are written all the same: one FBX per clip is what pipelines count on.
 NO_FACE = "no face was found in any frame: nothing moves in the FBX"
@@ -58,32 +60,33 @@ def process(
     if isinstance(item, CalibrationItem):
         return do_calibration(item, output, progress)
     calibration = item.calibration if isinstance(item, SolveItem) else None
+    names = output_names(item.clip.clip_id)
     if isinstance(item, JoinItem):
         joined = do_join(item, output, engines(), progress)
         if isinstance(joined, SegmentPlan):
             return joined
         raw = with_capture_fingerprint(joined, config)
     elif isinstance(item, SolveItem) or item.reuse_raw:
-        raw = read_clip_tracks(output, output_names(item.clip.clip_id)["raw"])
+        raw = read_sound_tracks(output, names["raw"], item.raw_checksum or None)
     else:
         cuts = cuts_of(item, config, output, engines(), progress, segment_s) if segment_s else None
         if cuts is not None and cuts.segments:
             return cuts
         raw = with_capture_fingerprint(engines().capture_tracks(item.clip, progress), config)
-    names = output_names(item.clip.clip_id)
     if isinstance(item, JoinItem) or (isinstance(item, WorkItem) and not item.reuse_raw):
-        with writing(output / names["raw"]) as path:
-            write_tracks(raw, path)
-    waits = calibration is None and is_calibrated_by_actor(item.clip, config)
-    if waits:
-        files = [names["raw"]]
+        written = publish_with_state(output / names["raw"], functools.partial(write_tracks, raw))
+        files = {names["raw"]: written}
     else:
-        files = [names["raw"], *_publish_final(final_tables(raw, config, calibration), names, output)]
+        files = {names["raw"]: FileState(size_of(output, names["raw"]), item.raw_checksum)}
+    waits = calibration is None and is_calibrated_by_actor(item.clip, config)
+    if not waits:
+        files |= _publish_final(final_tables(raw, config, calibration), names, output)
     return dataclasses.replace(
         _record(item, config, raw),
         status=CAPTURED if waits else DONE,
         calibration="" if calibration is None else calibration.digest(),
-        outputs={name: size_of(output, name) for name in files},
+        outputs={name: file.size for name, file in files.items()},
+        checksums={name: file.sha256 for name, file in files.items() if file.sha256},
         wall_s=round(time.monotonic() - started, 3),
         finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
@@ -91,17 +94,16 @@ def process(
 
 def _publish_final(
     final: Sequence[CoefficientTable], names: dict[str, str], output: StoragePath
-) -> list[str]:
-    """Write what is made of the solved tables; return the names of the files."""
+) -> dict[str, FileState]:
+    """Write what is made of the solved tables; return the files by name."""
     from facecap_batch.exporting.fbx.writer import write_fbx
 
-    with writing(output / names["coefficients"]) as path:
-        write_tracks(final, path)
-    animations = [f"fbx/{table.name}.fbx" for table in final]
-    for table, name in zip(final, animations, strict=True):
-        with writing(output / name) as path:
-            write_fbx(with_rows_of(table, final[0]), path)
-    return [names["coefficients"], *animations]
+    name = names["coefficients"]
+    files = {name: publish_with_state(output / name, functools.partial(write_tracks, final))}
+    for table in final:
+        name, whole = f"fbx/{table.name}.fbx", with_rows_of(table, final[0])
+        files[name] = publish_with_state(output / name, functools.partial(write_fbx, whole))
+    return files
 
 
 def with_capture_fingerprint(

@@ -62,16 +62,12 @@ class RunConfig:
     def from_description(description: Mapping[str, Any]) -> RunConfig:
         """The inverse of `describe`; settings that are not in `description` are at their defaults.
 
-        Raises KeyError, TypeError or ValueError where it is no configuration of this version.
+        Raises BadDocument where it is no configuration of this version.
         """
-        return RunConfig(
-            engines=description["engines"],
-            engine_hashes=description["engine_hashes"],
-            capture=CaptureSettings(**description["capture"]),
-            solve=SolveSettings(**description["solve"]),
-            backend=description.get("backend", RunConfig.backend),
-            require_certificate=description.get("require_certificate", RunConfig.require_certificate),
-        )
+        # Not at the top: every command imports this room, and few read a configuration.
+        from facecap_batch.storage.documents import checked
+
+        return checked(RunConfig, description, "config")
 
     def _capture_description(self) -> dict[str, Any]:
         from facecap_batch.engines.registry import REDUCED

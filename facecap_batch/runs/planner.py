@@ -14,7 +14,8 @@ from typing import TypeAlias
 
 from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
 from facecap_batch.clip import Clip
-from facecap_batch.output.ledger import DONE, FAILED, InputIdentity, Ledger, Record, identify_all
+from facecap_batch.output.input_identity import InputIdentity, identify_all
+from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.solve.actors import ActorCalibration
 from facecap_batch.storage.image_sequence import sequence_of
@@ -35,6 +36,7 @@ class WorkItem:
     input_key: str
     cost_s: float  # expected seconds of video
     reuse_raw: bool = False  # raw/<clip_id>.parquet is valid: only solve and export
+    raw_checksum: str = ""  # its SHA-256; empty: not known, or it is not reused
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,7 @@ class SolveItem:
     clip: Clip
     input_key: str
     calibration: ActorCalibration
+    raw_checksum: str = ""  # SHA-256 of its raw table; empty: not known
 
 
 Item: TypeAlias = WorkItem | SegmentItem | JoinItem | CalibrationItem | SolveItem  # what a worker is given
@@ -134,14 +137,17 @@ def plan(
         record = None if force else known.get(clip.clip_id)
         same_input = record is not None and record.input_key == key
         if record is not None and same_input and record.fingerprint == fingerprint:
-            if record.status == DONE and known.intact(record):
+            if record.status == DONE and record.names_its_files and known.intact(record):
                 kept[clip.clip_id] = record
                 continue
             if record.status == FAILED and not retry_failed:
                 kept[clip.clip_id] = record
                 continue
-        reuse = record is not None and same_input and has_raw(known, record, capture_fingerprint)
-        items.append(WorkItem(clip, key, expected_seconds(clip, identity), reuse_raw=reuse))
+        seconds = expected_seconds(clip, identity)
+        if record is not None and same_input and has_raw(known, record, capture_fingerprint):
+            items.append(WorkItem(clip, key, seconds, reuse_raw=True, raw_checksum=record.raw_checksum))
+        else:
+            items.append(WorkItem(clip, key, seconds))
     # Ties by clip_id: the plan does not depend on the order of the manifest's rows.
     items.sort(key=lambda item: (-item.cost_s, item.clip.clip_id))
     return Plan(tuple(items), kept)

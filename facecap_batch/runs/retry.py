@@ -77,7 +77,7 @@ def _plan_retry(clips: Sequence[Clip], ledger: Ledger, config: RunConfig, clip_i
             and is_calibrated_by_actor(clip, config)
             and has_raw(ledger, record, config.capture_fingerprint())
         ):
-            captured.append(WorkItem(clip, record.input_key, record.seconds, reuse_raw=True))
+            captured.append(WorkItem(clip, record.input_key, record.seconds, True, record.raw_checksum))
     items = (*plan(chosen, ledger, config, force=True).items, *captured)
     return with_actors(Plan(items, kept), clips, ledger, config)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -29,7 +30,10 @@ from facecap_batch.runs.observers.progress import Display, PlainDisplay
 from facecap_batch.runs.planner import Plan, WorkItem, has_raw, plan
 from facecap_batch.runs.run import Assignment, Run, RunSummary
 from facecap_batch.solve.settings import SolveSettings
+from facecap_batch.storage.documents import BadDocument
 from facecap_batch.storage.publish import StoragePath, not_writable, remove_leftovers, storage_path
+
+log = logging.getLogger(__name__)
 
 MAX_NAMED = 5  # clips in one message
 RUNTIMES = ("onnxruntime", "torch", "tensorrt")  # modules, one of which every backend needs
@@ -171,7 +175,7 @@ def recorded_config(last_run: Mapping[str, Any], output: StoragePath) -> RunConf
     """
     try:
         return RunConfig.from_description(last_run["config"])
-    except (KeyError, TypeError, ValueError) as error:
+    except BadDocument as error:
         raise OtherVersion(
             f"{output / reports.RUN_NAME} was written by facecap-batch {last_run.get('tool_version')}; "
             f"version {__version__} does not know its configuration ({error}). Run the manifest again with "
@@ -185,11 +189,14 @@ def named(clip_ids: Sequence[str]) -> str:
 
 
 def _last_reports(output: StoragePath) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
-    """As `read_reports`; nothing where there are none, or none that can be read."""
+    """As `read_reports`; nothing where there are none, or broken ones: these are written anew."""
     try:
         return reports.read_reports(output)
+    except reports.BadReports as error:
+        log.warning("broken reports: %s", error)
     except reports.NoRun:
-        return {}, []
+        pass
+    return {}, []
 
 
 def _left_out(
@@ -242,7 +249,7 @@ def _plan_solve(clips: Sequence[Clip], ledger: Ledger, config: RunConfig) -> Pla
         if record is None:
             continue
         if has_raw(ledger, record, config.capture_fingerprint()):
-            items.append(WorkItem(clip, record.input_key, record.seconds, reuse_raw=True))
+            items.append(WorkItem(clip, record.input_key, record.seconds, True, record.raw_checksum))
         elif record.status in (DONE, FAILED):
             kept[clip.clip_id] = record
     return Plan(tuple(items), kept)

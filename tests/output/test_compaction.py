@@ -26,7 +26,8 @@ from facecap_batch.output.compact_index import (
     table_file,
 )
 from facecap_batch.output.compaction import NotCompactable, compact
-from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record, identify
+from facecap_batch.output.input_identity import identify
+from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.query import query
 from facecap_batch.runs.config import RunConfig
@@ -54,6 +55,10 @@ def finish(output: Path, clip: Clip, rows: int, seed: int = 0) -> None:
         name = f"{kind}/{clip.clip_id}.parquet"
         write_parquet(clip_table(clip.clip_id, rows, seed + len(kind)), output / name)
         outputs[name] = (output / name).stat().st_size
+    animation = output / f"fbx/{clip.clip_id}.fbx"
+    animation.parent.mkdir(exist_ok=True)
+    animation.touch()
+    outputs[f"fbx/{animation.name}"] = 0
     Ledger(output).put(
         Record(
             clip.clip_id, DONE, identify(clip).key(), CONFIG.capture_fingerprint(), CONFIG.fingerprint(),
@@ -82,7 +87,7 @@ def output(tmp_path: Path) -> Path:
             state="finished",
             manifest="manifest.csv",
             workers=1,
-            started_at="",
+            started_at="2026-01-01T00:00:00+00:00",
             fingerprint=CONFIG.fingerprint(),
             capture_fingerprint=CONFIG.capture_fingerprint(),
             config=CONFIG.describe(),

@@ -15,7 +15,8 @@ import pytest
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.clip import Clip
 from facecap_batch.errors import OutputBusy, OutputNotWritable
-from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record, identify
+from facecap_batch.output.input_identity import identify
+from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.planner import plan
@@ -39,7 +40,8 @@ def clip(folder: Path, name: str = "a", size: int = 1000, **changes) -> Clip:
 def finish(ledger: Ledger, clip: Clip, config: RunConfig = CONFIG, **changes) -> Record:
     """Record `clip` as done, with files to show for it."""
     outputs = {}
-    for name in (f"raw/{clip.clip_id}.parquet", f"fbx/{clip.clip_id}.fbx"):
+    tables = [f"{kind}/{clip.clip_id}.parquet" for kind in ("raw", "coefficients")]
+    for name in (*tables, f"fbx/{clip.clip_id}.fbx"):
         (ledger.output / name).parent.mkdir(parents=True, exist_ok=True)
         (ledger.output / name).write_bytes(b"result")
         outputs[name] = 6

@@ -13,7 +13,7 @@ from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.clip import Clip
 from facecap_batch.errors import FacecapError
-from facecap_batch.output.ledger import identify
+from facecap_batch.output.input_identity import identify
 from facecap_batch.output.segment_store import SegmentFolder, remove_done
 from facecap_batch.runs.clip_steps import classify_error, process
 from facecap_batch.runs.config import RunConfig

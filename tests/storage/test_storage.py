@@ -26,7 +26,7 @@ from facecap_batch.errors import (
     OutputNotWritable,
     StorageUnavailable,
 )
-from facecap_batch.output.ledger import identify, identify_all
+from facecap_batch.output.input_identity import identify, identify_all
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.query import query
 from facecap_batch.runs.clip_steps import classify_error
@@ -127,7 +127,8 @@ LOCAL_ONLY = """
 import sys
 from pathlib import Path
 from facecap_batch.runs.config import RunConfig
-from facecap_batch.output.ledger import Ledger, identify
+from facecap_batch.output.input_identity import identify
+from facecap_batch.output.ledger import Ledger
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.runs.manifest import read_manifest
 from facecap_batch.storage.publish import storage_path, publish_bytes, remove_leftovers

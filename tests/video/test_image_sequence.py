@@ -16,7 +16,7 @@ from facecap_batch.clip import Clip
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import EngineSet
 from facecap_batch.errors import BadVideo
-from facecap_batch.output.ledger import identify
+from facecap_batch.output.input_identity import identify
 from facecap_batch.runs.planner import expected_seconds
 from facecap_batch.storage.image_sequence import ImageSequence, sequence_of, sequences_in
 from facecap_batch.video.decoder import Video, decode, probe

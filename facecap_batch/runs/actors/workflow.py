@@ -96,7 +96,9 @@ class ActorWorkflow:
         for clip_id, own in actor.captured.items():
             if own.is_done and own.record.calibration == digest:
                 continue
-            task = Task(f"{clip_id}/solve", SolveItem(own.clip, own.record.input_key, calibration), math.inf)
+            record = own.record
+            item = SolveItem(own.clip, record.input_key, calibration, record.raw_checksum)
+            task = Task(f"{clip_id}/solve", item, math.inf)
             self._solving[task.key] = own
             steps.append(WorkflowStep(clip_id, (task,), reopened=self._reopened(own)))
         return steps

@@ -1,0 +1,96 @@
+"""Whether the files of a clip still are what was written: their checksums.
+
+In: a file as it is published, and later the same file in its folder. Out: a `FileState` for the record, and
+whether the file is still sound. Tables that a compact file has taken in, and files of records without
+checksums, are read instead: then what cannot be read is known, and what reads as something else is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+
+from facecap_batch.coefficients import CoefficientTable
+from facecap_batch.errors import InputNotReadable
+from facecap_batch.output.compact_index import read_clip_tracks
+from facecap_batch.storage.publish import StoragePath, published, writing
+
+BLOCK_BYTES = 1 << 20
+# What a damaged table raises when it is read, whatever is wrong with it.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, OverflowError, pa.ArrowException)
+ADVICE = "the command of the run with --verify finds what is damaged and does it again"
+
+
+@dataclasses.dataclass(frozen=True)
+class FileState:
+    """A file as it was written."""
+
+    size: int  # bytes
+    sha256: str  # hex
+
+
+def publish_with_state(path: StoragePath, write: Callable[[Path], None]) -> FileState:
+    """Have `write` write a local file, publish it at `path`, and say what it holds.
+
+    The state is taken before the file goes to its storage, so what that does to it is noticed later.
+
+    Raises:
+        OutputNotWritable: The storage refuses.
+    """
+    with writing(path), published(path) as temporary:
+        write(temporary)
+        return FileState(temporary.stat().st_size, _sha256(temporary))
+
+
+def is_sound(output: StoragePath, name: str, sha256: str | None) -> bool:
+    """Whether a file of the output folder is still what was written; False also where it cannot be read.
+
+    Args:
+        output: The folder of a run.
+        name: Of the file, relative to the folder.
+        sha256: As the record has it; None where it has none.
+    """
+    try:
+        if sha256 is None or not (output / name).is_file():
+            if name.endswith(".parquet"):
+                read_clip_tracks(output, name)
+            return True
+        return _sha256(output / name) == sha256
+    except UNREADABLE:
+        return False
+
+
+def read_sound_tracks(output: StoragePath, name: str, sha256: str | None) -> tuple[CoefficientTable, ...]:
+    """The tables of a clip's tracks, as they were written. Arguments as of `is_sound`.
+
+    Raises:
+        InputNotReadable: The file is gone or damaged; whether that may pass is kept in its cause.
+    """
+    require_sound(output, name, sha256)
+    try:
+        return read_clip_tracks(output, name)
+    except UNREADABLE as error:
+        raise InputNotReadable(f"{output / name} cannot be read: {error}; {ADVICE}") from error
+
+
+def require_sound(output: StoragePath, name: str, sha256: str | None) -> None:
+    """Raise InputNotReadable for a file that is there with other bytes than were written."""
+    try:
+        changed = sha256 is not None and (output / name).is_file() and _sha256(output / name) != sha256
+    except OSError as error:
+        raise InputNotReadable(f"{output / name} cannot be read: {error}; {ADVICE}") from error
+    if changed:
+        raise InputNotReadable(f"{output / name} is damaged: its checksum is another; {ADVICE}")
+
+
+def _sha256(path: StoragePath) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") if isinstance(path, Path) else io.BytesIO(path.read_bytes()) as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
