@@ -16,12 +16,13 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from facecap_batch import __version__, machine
 from facecap_batch.engines.registry import choose_backend
 from facecap_batch.engines.sets import EngineSet, available_sets, fingerprints, load_set
 from facecap_batch.errors import NotCertified, OutputNotWritable, install_hint
+from facecap_batch.storage.documents import BadDocument, document_bytes, excerpt, parsed
 from facecap_batch.storage.publish import publish_bytes
 
 FORMAT = 1
@@ -53,6 +54,15 @@ class Subject:
         """A few digits that tell certificates apart."""
         text = json.dumps(dataclasses.asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@excerpt
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Content(Subject):
+    """What a certificate's file holds, without the figures."""
+
+    format: int
+    verdict: Literal["agrees", "differs"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,11 +204,11 @@ def _spelt(engines: EngineSet) -> str:
 def _read(path: Path) -> Certificate:
     """Raises NotCertified where the file is no certificate."""
     try:
-        data = path.read_bytes()
-        content = json.loads(data)
-        subject = Subject(**{field.name: content[field.name] for field in dataclasses.fields(Subject)})
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']}")
-        return Certificate(path, hashlib.sha256(data).hexdigest(), subject, str(content["verdict"]))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise NotCertified(f"{path} is no certificate: {type(error).__name__}: {error}") from error
+        data = document_bytes(path)
+        content = parsed(_Content, data, path)
+    except (OSError, BadDocument) as error:
+        raise NotCertified(f"{path} is no certificate: {error}") from error
+    if content.format != FORMAT:
+        raise NotCertified(f"{path} is no certificate of this version: its format is {content.format}")
+    subject = Subject(**{field.name: getattr(content, field.name) for field in dataclasses.fields(Subject)})
+    return Certificate(path, hashlib.sha256(data).hexdigest(), subject, content.verdict)

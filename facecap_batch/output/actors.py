@@ -6,7 +6,10 @@ equal bytes, whoever writes them.
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +17,8 @@ import pyarrow.parquet as pq
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.solve.actors import ActorCalibration
 from facecap_batch.storage.publish import StoragePath, arrow_source, published
+
+log = logging.getLogger(__name__)
 
 ACTORS_NAME = "actors.parquet"
 REST_NAMES = tuple(f"{name}Rest" for name in ARKIT_NAMES)
@@ -34,12 +39,19 @@ SCHEMA = pa.schema(
 
 def read_actors(output: StoragePath) -> dict[str, ActorCalibration]:
     """The calibrations in the folder, by actor; none where the file is missing or is none of this version's:
-    they are then measured again."""
+    they are then measured again. A broken file is logged."""
     try:
         table = pq.read_table(arrow_source(output / ACTORS_NAME))
-    except (OSError, pa.ArrowException):
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, pa.ArrowException) as error:
+        log.warning("broken file %s: %s; actors are measured again", output / ACTORS_NAME, error)
         return {}
     if not table.schema.equals(SCHEMA):
+        return {}
+    rows = table.to_pylist()
+    if not all(map(_is_possible, rows)):
+        log.warning("broken file %s: impossible values; actors are measured again", output / ACTORS_NAME)
         return {}
     return {
         row["actor"]: ActorCalibration(
@@ -49,8 +61,20 @@ def read_actors(output: StoragePath) -> dict[str, ActorCalibration]:
             rest=tuple(row[name] for name in REST_NAMES),
             gain=tuple(row[name] for name in GAIN_NAMES),
         )
-        for row in table.to_pylist()
+        for row in rows
     }
+
+
+def _is_possible(row: Mapping[str, Any]) -> bool:
+    """Whether a row can be a calibration."""
+    rests, gains = ([row[name] for name in names] for names in (REST_NAMES, GAIN_NAMES))
+    return (
+        all(row[field.name] is not None for field in SCHEMA if not field.nullable)
+        and row["clips"] >= 0
+        and row["frames"] >= 0
+        and all(0 <= rest <= 1 for rest in rests)
+        and all(gain is None or 0 < gain < math.inf for gain in gains)
+    )
 
 
 def write_actors(output: StoragePath, calibrations: Mapping[str, ActorCalibration]) -> None:

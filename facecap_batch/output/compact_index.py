@@ -18,6 +18,7 @@ import functools
 import itertools
 import json
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -59,6 +60,9 @@ class IndexDamaged(FacecapError):
     """The index of the compact files cannot be read."""
 
 
+_FILE = re.compile(rf"{FOLDER}/(coefficients|raw)-\d+\.parquet")
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """Where one table is; fields as in SCHEMA."""
@@ -72,6 +76,16 @@ class Entry:
     rows: int
     valid: bool
     metadata: str
+
+    def is_possible(self) -> bool:
+        """Whether it can have been written: nothing outside of `FOLDER` is read in its name."""
+        return (
+            None not in vars(self).values()
+            and self.kind in ("coefficients", "raw")
+            and self.name == table_name(self.kind, self.clip_id)
+            and min(self.bytes, self.first_row, self.rows) >= 0
+            and _FILE.fullmatch(self.file) is not None
+        )
 
 
 def table_name(kind: str, clip_id: str) -> str:
@@ -102,23 +116,38 @@ def read_index(output: StoragePath, name: str | None = None) -> list[Entry]:
         The entries in the order of the file; none where nothing was compacted.
 
     Raises:
-        IndexDamaged: the index is no Parquet file, or lacks columns.
+        IndexDamaged: the index is no Parquet file, lacks columns, or says what cannot be.
         OSError: the storage cannot be read.
     """
     columns = [field.name for field in dataclasses.fields(Entry)]
+    expected = [SCHEMA.field(column).type for column in columns]
     try:
         with pq.ParquetFile(arrow_source(output / INDEX_NAME)) as file:
             table = file.read(columns)
+            if table.column_names != columns or table.schema.types != expected:
+                raise pa.ArrowInvalid("its columns are others")
+            if name is not None:
+                table = table.filter(pc.field("name") == name)
+            rows = list(zip(*(table[column].to_pylist() for column in columns), strict=True))
     except FileNotFoundError:
         return []
-    except pa.ArrowException as error:
-        raise IndexDamaged(
-            f"{output / INDEX_NAME} cannot be read: {error}; restore it from a copy, or remove {FOLDER}/ "
-            "and run the manifest again: what has no small file is then done again"
-        ) from error
-    if name is not None:
-        table = table.filter(pc.field("name") == name)
-    return [Entry(*row) for row in zip(*(table[column].to_pylist() for column in columns), strict=True)]
+    except _DAMAGE as error:
+        raise _damaged(output, str(error)) from error
+    entries = [Entry(*row) for row in rows]
+    if impossible := [entry for entry in entries if not entry.is_possible()]:
+        raise _damaged(output, f"its entry for {impossible[0].name!r} cannot be")
+    return entries
+
+
+# What Arrow raises for damaged files; UnicodeDecodeError is a ValueError.
+_DAMAGE = (pa.ArrowException, ValueError, KeyError, OverflowError)
+
+
+def _damaged(output: StoragePath, reason: str) -> IndexDamaged:
+    return IndexDamaged(
+        f"{output / INDEX_NAME} cannot be read: {reason}; restore it from a copy, or remove {FOLDER}/ "
+        "and run the manifest again: what has no small file is then done again"
+    )
 
 
 def write_index(output: StoragePath, entries: Iterable[Entry]) -> None:
@@ -205,8 +234,15 @@ class CompactReader:
         self._open = functools.lru_cache(maxsize=2)(self._open_file)
 
     def table(self, entry: Entry) -> pa.Table:
-        """What the small file held: the same rows, columns, types and metadata. Raises OSError."""
+        """What the small file held: the same rows, columns, types and metadata.
+
+        Raises:
+            IndexDamaged: It names rows that are not there.
+            OSError: The storage cannot be read.
+        """
         file, starts = self._open(entry.file)
+        if entry.first_row + entry.rows > file.metadata.num_rows:
+            raise _damaged(self._output, f"{entry.file} has no rows for {entry.name!r}")
         pieces, row, left = [file.schema_arrow.empty_table()], entry.first_row, entry.rows
         group = bisect.bisect_right(starts, row) - 1
         while left:

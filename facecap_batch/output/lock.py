@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from facecap_batch.errors import OutputBusy
+from facecap_batch.storage.documents import BadDocument, read_document
 from facecap_batch.storage.publish import StoragePath, not_writable
 from facecap_batch.storage.remote import RemotePath
 
@@ -208,10 +209,10 @@ class _RemoteLock:
 def _read(path: RemotePath) -> _Holder | None:
     """The holder in a remote lock; one without a run where the content is not understood. Raises OSError."""
     try:
-        return _Holder(**json.loads(path.read_bytes()))
+        return read_document(_Holder, path)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except BadDocument:
         return _Holder(token="", process=0, host="unknown", machine="", beat=0.0)
 
 

@@ -22,10 +22,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from facecap_batch.engines.cards import Shape
 from facecap_batch.errors import EngineError
+from facecap_batch.storage.documents import BadDocument, Sha256, parsed
 from facecap_batch.storage.publish import publish_bytes
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,14 @@ class PlanKey:
         """As `digest`, for what is measured of kernels: it serves all networks on this GPU and version."""
         about = json.dumps([self.tensorrt, self.gpu, self.compute_capability])
         return hashlib.sha256(about.encode()).hexdigest()[:_NAME_DIGITS]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Header:
+    """What a plan's file says of it."""
+
+    key: dict[str, Any]
+    sha256: Sha256
 
 
 def cache_folder() -> Path:
@@ -124,14 +133,15 @@ def stored(path: Path, key: PlanKey) -> bytes | None:
         return None
     about, _, plan = data.removeprefix(_MAGIC).partition(b"\n")
     try:
-        header = json.loads(about) if data.startswith(_MAGIC) else {}
-        made_for, digest = header.get("key"), header.get("sha256")
-    except (ValueError, AttributeError):
-        made_for, digest = None, None
-    if made_for is None or digest != hashlib.sha256(plan).hexdigest():
+        if not data.startswith(_MAGIC):
+            raise BadDocument(f"{path} is no plan")
+        header = parsed(_Header, about, path)
+    except BadDocument:
+        header = None
+    if header is None or header.sha256 != hashlib.sha256(plan).hexdigest():
         log.warning("plan %s is damaged; it is built again", path)
         return None
-    if made_for != json.loads(key.to_json()):
+    if header.key != json.loads(key.to_json()):
         log.warning("plan %s was made for another GPU, version or network; it is built again", path)
         return None
     return plan
