@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import av
+from av.codec.hwaccel import HWAccel, hwdevices_available
 
 from facecap_batch.errors import DecoderUnavailable
 from facecap_batch.video.scaling import Scaler
@@ -23,10 +24,6 @@ def accelerator() -> Any:
     Raises:
         OSError: This PyAV cannot decode on a GPU.
     """
-    try:
-        from av.codec.hwaccel import HWAccel, hwdevices_available
-    except ImportError as error:
-        raise OSError(f"PyAV {av.__version__} has no hardware decoding; 14.2 or newer has") from error
     if "cuda" not in hwdevices_available():
         raise OSError(f"the FFmpeg of PyAV {av.__version__} was built without CUDA")
     return HWAccel("cuda", allow_software_fallback=True)

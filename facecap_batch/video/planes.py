@@ -22,11 +22,7 @@ def _plane_layout(pixel_format: str) -> tuple[tuple[int, int, int], ...]:
     Empty where planes cannot be cut as arrays of samples, so that a frame must be converted first.
     """
     video_format = av.VideoFormat(pixel_format, _PROBE_SIDE, _PROBE_SIDE)
-    if (
-        video_format.has_palette
-        or video_format.is_bit_stream
-        or getattr(video_format, "is_bayer", False)  # not in PyAV 14
-    ):
+    if video_format.has_palette or video_format.is_bit_stream or video_format.is_bayer:
         return ()
     layout = []
     for plane in sorted({component.plane for component in video_format.components}):

@@ -12,8 +12,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-# Since PyAV 17 swscale starts a thread per CPU unless told otherwise; workers own their cores.
-_ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+_ONE_THREAD = 1  # swscale starts a thread per CPU unless told otherwise; workers own their cores
 _UNSPECIFIED_COLORSPACE = 2  # AVCOL_SPC_UNSPECIFIED
 
 
@@ -41,7 +40,7 @@ class Scaler:
     ) -> av.VideoFrame:
         """`frame` in another size (pixels) or pixel format; None keeps what it has."""
         return self._reformatter.reformat(
-            frame, width=width, height=height, format=pixel_format, **_ONE_THREAD
+            frame, width=width, height=height, format=pixel_format, threads=_ONE_THREAD
         )
 
     def rgb(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
@@ -51,7 +50,7 @@ class Scaler:
             "height": height,
             "format": "rgb24",
             "interpolation": Interpolation.AREA,
-            **_ONE_THREAD,
+            "threads": _ONE_THREAD,
         }
         try:
             return self._reformatter.reformat(frame, **options).to_ndarray()
