@@ -19,6 +19,9 @@ PERMANENT = frozenset(
 )
 
 
+MEMORY_ADVICE = "run fewer workers at a time, or do this clip on a machine with more memory"
+
+
 class FacecapError(Exception):
     """Base of every error this package raises on purpose."""
 
@@ -33,6 +36,10 @@ class BadVideo(FacecapError):
 
 class NoVideoStream(BadVideo):
     """The file opens but holds no video stream."""
+
+
+class OutOfMemory(FacecapError):
+    """A clip needs more memory than its worker can have. The message names the file, and what to do."""
 
 
 class BadSource(FacecapError):

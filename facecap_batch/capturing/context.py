@@ -102,6 +102,7 @@ class CaptureContext:
             self.settings.hwaccel,
             first_index,
             proven=start is not None,
+            limits=self.settings.limits,
         )
 
     def frames(self, video: Video) -> Iterator[Frame]:

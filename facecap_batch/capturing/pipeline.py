@@ -27,6 +27,7 @@ from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.engines.batching import Engine
 from facecap_batch.engines.provenance import engine_metadata
+from facecap_batch.errors import MEMORY_ADVICE, OutOfMemory
 
 Progress = Callable[[int], None]
 
@@ -86,8 +87,16 @@ class FaceCapture:
             one a line, empty if nothing was.
 
         Raises:
-            BadVideo, NoVideoStream, DecoderUnavailable.
+            BadVideo, NoVideoStream, DecoderUnavailable, OutOfMemory.
         """
+        try:
+            return self._capture_tracks(clip, progress)
+        except MemoryError as error:
+            raise OutOfMemory(
+                f"{clip.path}: not enough memory to capture it: {error or 'none is left'}; {MEMORY_ADVICE}"
+            ) from error
+
+    def _capture_tracks(self, clip: Clip, progress: Progress | None) -> tuple[CoefficientTable, ...]:
         context = self._context
         watcher = (
             OrientationWatcher(context.detector, context.regressor) if context.settings.try_turns else None

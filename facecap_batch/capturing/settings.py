@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, TypeAlias
 
+from facecap_batch.video.formats.limits import MAX_FRAMES, MAX_MEGAPIXELS, Limits
 from facecap_batch.video.options import Damage, HardwareDecoding
 
 # Part of the fingerprint of every raw table. Raise it with every change of code that changes what the raw
@@ -56,6 +57,8 @@ class CaptureSettings:
     hwaccel: HardwareDecoding = "none"  # whether the GPU decodes
     damage: Damage = "refuse"  # "keep": rows of whatever decodes, the damage noted in the metadata
     held_bytes: int = 256 * 1024 * 1024  # of decoded frames waiting for their boxes
+    max_megapixels: float = MAX_MEGAPIXELS  # million pixels of one picture; a clip with larger ones fails
+    max_frames: int = MAX_FRAMES  # of one clip; a clip with more fails
 
     def __post_init__(self) -> None:
         if self.faces != ALL and (not isinstance(self.faces, int) or not 1 <= self.faces <= MAX_FACES):
@@ -69,6 +72,12 @@ class CaptureSettings:
             raise ValueError(f"hwaccel must be 'none', 'auto' or 'cuda', not {self.hwaccel!r}")
         if self.damage not in ("refuse", "keep"):
             raise ValueError(f"damage must be 'refuse' or 'keep', not {self.damage!r}")
+        _ = self.limits  # checked where they are made
+
+    @property
+    def limits(self) -> Limits:
+        """What a video may have. Raises ValueError."""
+        return Limits(self.max_megapixels, self.max_frames)
 
     @property
     def several(self) -> bool:

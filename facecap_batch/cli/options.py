@@ -104,6 +104,17 @@ KeepDamaged = Annotated[
         rich_help_panel=CAPTURE_PANEL,
     ),
 ]
+MaxMegapixels = Annotated[
+    float,
+    typer.Option(
+        min=0.001,
+        help="Million pixels of one picture; clips with larger ones fail.",
+        rich_help_panel=CAPTURE_PANEL,
+    ),
+]
+MaxFrames = Annotated[
+    int, typer.Option(min=1, help="Frames of one clip; clips with more fail.", rich_help_panel=CAPTURE_PANEL)
+]
 Workers = Annotated[
     int | None,
     typer.Option(

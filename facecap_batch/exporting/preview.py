@@ -25,6 +25,7 @@ from facecap_batch.exporting.overlay import GROUND, Panel, annotate
 from facecap_batch.storage.publish import StoragePath, published, storage_path
 from facecap_batch.video.container import opened, time_origin, video_stream
 from facecap_batch.video.decoder import Video
+from facecap_batch.video.formats.limits import Limits
 from facecap_batch.video.views import SAME_SHAPE_WITHIN
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
@@ -130,7 +131,9 @@ def matched_frames(
     for row, pts in enumerate(table.pts.tolist()):
         rows_at.setdefault(pts, deque()).append(row)
     size = (table.info.width, table.info.height)
-    with Video(video_path, _start_of(video_path, table, wanted), damage="keep") as video:
+    limits = Limits.beside(*size, len(table))
+    start = _start_of(video_path, table, wanted, limits)
+    with Video(video_path, start, damage="keep", limits=limits) as video:
         rotation_degrees = table.info.rotation - video.info.orientation.rotation
         for frame in video.frames():
             candidates = rows_at.get(frame.pts)
@@ -149,12 +152,14 @@ def matched_frames(
                 return
 
 
-def _start_of(video_path: str | Path, table: CoefficientTable, rows: Sequence[int]) -> Fraction | None:
+def _start_of(
+    video_path: str | Path, table: CoefficientTable, rows: Sequence[int], limits: Limits
+) -> Fraction | None:
     """Seconds at which the decoder must begin to show all `rows`, as `Video` counts them; None: the start.
 
     Raises BadVideo where the file cannot be opened.
     """
-    with opened(str(video_path)) as container:
+    with opened(str(video_path), limits) as container:
         origin = time_origin(container, video_stream(container, str(video_path)))
     start = min(int(table.pts[row]) for row in rows) * table.info.time_base - origin
     return start if start > 0 else None

@@ -22,7 +22,14 @@ from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import CoefficientTable, with_rows_of, write_tracks
-from facecap_batch.errors import FacecapError, InputNotReadable, OutputNotWritable, is_permanent
+from facecap_batch.errors import (
+    MEMORY_ADVICE,
+    FacecapError,
+    InputNotReadable,
+    OutOfMemory,
+    OutputNotWritable,
+    is_permanent,
+)
 from facecap_batch.output.compact_index import size_of, table_name
 from facecap_batch.output.integrity import FileState, publish_with_state, read_sound_tracks
 from facecap_batch.output.ledger import CAPTURED, DONE, Record
@@ -174,9 +181,9 @@ def classify_error(error: BaseException) -> tuple[str, str, bool]:
     if isinstance(cause, OSError):
         return type(error).__name__, str(error), not is_permanent(cause)
     if isinstance(error, FacecapError):
-        return type(error).__name__, str(error), False
+        return type(error).__name__, str(error), isinstance(error, OutOfMemory)
     if isinstance(error, MemoryError):
-        return "MemoryError", f"not enough memory: {error}", True
+        return OutOfMemory.__name__, f"not enough memory for this clip: {error}; {MEMORY_ADVICE}", True
     where = traceback.extract_tb(error.__traceback__)[-1]
     position = f"{Path(where.filename).name}:{where.lineno}"
     return type(error).__name__, f"unexpected, please report it: {error} ({position})", False

@@ -73,7 +73,8 @@ class RunConfig:
         from facecap_batch.engines.registry import REDUCED
 
         capture = dataclasses.asdict(self.capture)
-        del capture["decode_threads"]  # any number of them decodes the same images
+        for name in ("decode_threads", "max_megapixels", "max_frames"):  # they change no table that comes out
+            del capture[name]
         if not self.capture.several:
             del capture["faces"]  # tables of the main subject alone are those of versions that knew no others
         description = {

@@ -111,7 +111,9 @@ class WorkerProcess:
                 name = signal.Signals(-code).name
             except ValueError:
                 name = "unknown"
-            return f"the worker process died: ended by signal {-code} ({name})"
+            # The kernel leaves no other trace where a process had more memory than there was.
+            why = "; perhaps memory ran out" if name == "SIGKILL" else ""
+            return f"the worker process died: ended by signal {-code} ({name}){why}"
         self._printed.seek(0)
         lines = self._printed.read().decode("utf-8", "replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -23,20 +23,15 @@ from facecap_batch.storage.remote_video import ffmpeg_options, open_remote
 from facecap_batch.timecode import parse_time
 from facecap_batch.video import nvdec
 from facecap_batch.video.formats.allowed import allowance_of
+from facecap_batch.video.formats.limits import LIMITS, Limits, is_out_of_memory
+from facecap_batch.video.formats.opening import open_limited
 from facecap_batch.video.formats.recognition import explanation
 from facecap_batch.video.image_sequence import ImageContainer
 from facecap_batch.video.options import HardwareDecoding
 
-OPEN_TIMEOUT_S = 60.0  # to open a URI; local files answer at once
-READ_TIMEOUT_S = 120.0  # between two packets of a URI
-BUFFER_BYTES = 2**17  # of a file object: each read calls into Python
 DEFAULT_RATE = Fraction(25)  # frames per second, of a container that declares none (a still image)
 # The clocks of these start anywhere (hours, in a recording of a broadcast).
 _ARBITRARY_ORIGIN = {"mpegts", "mpeg"}
-# A title that is no UTF-8 must not keep a video from being opened. PyAV 19 lost the option: it never raises.
-_METADATA_OPTIONS: dict[str, Any] = (
-    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-)
 MAX_PTS = 2**62  # FFmpeg computes with 64 bits, and adds margins
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
 _ATTACHED_PICTURE = 1024  # AV_DISPOSITION_ATTACHED_PIC: the cover of an audio file is no video
@@ -44,14 +39,16 @@ _ATTACHED_PICTURE = 1024  # AV_DISPOSITION_ATTACHED_PIC: the cover of an audio f
 av.logging.set_level(None)  # FFmpeg's own lines add nothing to our errors and would break progress displays
 
 
-def open_container(source: str, hwaccel: HardwareDecoding = "none") -> Any:
+def open_container(source: str, hwaccel: HardwareDecoding = "none", limits: Limits = LIMITS) -> Any:
     """Open `source` for reading; the caller gives it to `close_container`.
 
     Args:
         source: A local path, a URI or an image sequence.
         hwaccel: Whether the GPU decodes; a codec that NVDEC does not know is always decoded by the CPU.
+        limits: What its pictures may have.
 
     Raises:
+        TooLarge: Its pictures are larger, or its index claims what the file cannot hold.
         BadVideo: It cannot be opened as a video.
         DecoderUnavailable: The GPU was asked for by name and cannot decode.
         InputNotReadable: The storage of a URI refuses or does not answer.
@@ -62,16 +59,16 @@ def open_container(source: str, hwaccel: HardwareDecoding = "none") -> Any:
     except ValueError as error:
         raise BadVideo(f"{source}: {error}; write the images per second behind the @") from error
     if sequence is not None:
-        return ImageContainer(sequence)
+        return ImageContainer(sequence, limits)
     gpu_error: BaseException | None = None
     if hwaccel != "none":
         try:
-            return _open(source, {"hwaccel": nvdec.accelerator()})
+            return _open(source, limits, {"hwaccel": nvdec.accelerator()})
         except OSError as error:
             gpu_error = error
         except BadVideo as error:  # of the GPU, or of the file: opening it without the GPU decides
             gpu_error = error.__cause__ or error
-    container = _open(source, {})
+    container = _open(source, limits, {})
     if hwaccel == "cuda" and gpu_error is not None:
         close_container(container)
         raise DecoderUnavailable(
@@ -81,20 +78,17 @@ def open_container(source: str, hwaccel: HardwareDecoding = "none") -> Any:
     return container
 
 
-def _open(source: str, accelerator: dict[str, Any]) -> Any:
+def _open(source: str, limits: Limits, accelerator: dict[str, Any]) -> Any:
     address = _address(source)
     try:
-        container = av.open(
-            address,
-            **_METADATA_OPTIONS,
-            timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
-            buffer_size=BUFFER_BYTES,
-            container_options={**ffmpeg_options(source), **allowance_of(address).options()},
-            **accelerator,
+        return open_limited(
+            source, address, allowance_of(address), limits, ffmpeg_options(source), accelerator
         )
     except BaseException as error:
         if not isinstance(address, str):
             address.close()
+        if is_out_of_memory(error):
+            raise
         if isinstance(error, av.error.ArgumentError):  # also what FFmpeg says of a format that is not allowed
             why = explanation(source) or "it is damaged at its beginning, or of a format that footage has not"
             raise NoVideoStream(f"{source}: holds no video stream: {why}; give a video of a face") from error
@@ -102,7 +96,6 @@ def _open(source: str, accelerator: dict[str, Any]) -> Any:
             why = explanation(source) or f"{reason(error)}; play it, or copy or export it again"
             raise BadVideo(f"{source}: cannot be opened as a video: {why}") from error
         raise
-    return container
 
 
 def close_container(container: Any) -> None:
@@ -113,9 +106,9 @@ def close_container(container: Any) -> None:
 
 
 @contextlib.contextmanager
-def opened(source: str) -> Iterator[Any]:
+def opened(source: str, limits: Limits = LIMITS) -> Iterator[Any]:
     """`open_container`, closed on every way out."""
-    container = open_container(source)
+    container = open_container(source, limits=limits)
     try:
         yield container
     finally:

@@ -22,7 +22,6 @@ from facecap_batch.video import nvdec
 from facecap_batch.video.container import (
     as_fraction,
     close_container,
-    declared_end,
     declared_frames,
     frame_rate,
     jumps_in_time,
@@ -35,9 +34,10 @@ from facecap_batch.video.container import (
     video_stream,
 )
 from facecap_batch.video.damage import DamageLog
+from facecap_batch.video.formats.limits import LIMITS, Limits, is_out_of_memory
 from facecap_batch.video.formats.recognition import without_frames
 from facecap_batch.video.frame import Frame
-from facecap_batch.video.info import VideoInfo
+from facecap_batch.video.info import VideoInfo, video_info
 from facecap_batch.video.options import Damage, HardwareDecoding, check_options
 from facecap_batch.video.orientation import Orientation, display_orientation
 from facecap_batch.video.scaling import FrameScalers
@@ -103,6 +103,7 @@ class Video:
         hwaccel: HardwareDecoding = "none",
         first_index: int = 0,
         proven: bool = False,
+        limits: Limits = LIMITS,
     ) -> None:
         """Open `path` and decode to the first frame of the range.
 
@@ -117,8 +118,10 @@ class Video:
             first_index: Number of the first frame, for a piece of a clip.
             proven: The caller has listed the file's packets: each has the time at which its frame is shown,
                 on one clock. Spares looking for that.
+            limits: What pictures and clip may have.
 
         Raises:
+            TooLarge: It has, or claims, more than that.
             BadVideo: The file cannot be opened, or no frame in the range decodes.
             NoVideoStream: It holds no video.
             DecoderUnavailable: The GPU was asked for by name and is not there.
@@ -131,6 +134,8 @@ class Video:
         self._damage = DamageLog(self.source, damage)
         self._scalers = FrameScalers()
         self._proven = proven
+        self._limits = limits
+        self._first_index = first_index
         self._container: Any = None
         self._at_start = start is None
         self._ended_early = False  # stopped at `end`, not at the end of the file
@@ -174,9 +179,13 @@ class Video:
 
         Raises:
             BadVideo: At the first damage, unless it is to be kept.
+            TooLarge: They are more, or larger, than is allowed.
         """
         for pts, coded, orientation in self._resumed():
+            self._limits.check_frames(self.source, self._decoded - self._first_index + 1)
             if change := self._views.change(coded, orientation):
+                for size in ((coded.width, coded.height), self._views.size):
+                    self._limits.check_size(self.source, *size)
                 self._damage.note(f"{change} at {seconds(pts * self._time_base)}")
             fitted = self._views.fitted(coded)
             if self._separator is not None:
@@ -205,7 +214,7 @@ class Video:
     # --- opening --------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        self._container = open_container(self.source, self._hwaccel)
+        self._container = open_container(self.source, self._hwaccel, self._limits)
         self._stream = video_stream(self._container, self.source)
         context = self._stream.codec_context
         # Threads would only wait for the GPU.
@@ -249,20 +258,14 @@ class Video:
             self._damage.note_steady(f"the tag DURATION is no time and is ignored: {tag}")
         if first is None:
             raise BadVideo(without_frames(self.source, declared, self._start, self._end))
+        if declared is not None and self._start is None and self._end is None:
+            self._limits.check_frames(self.source, declared)
         _, coded, orientation = first
         self._views = Views(self._stream, self._first_aspect, coded)
-        width, height = orientation.size(*self._views.size)
-        self.info = VideoInfo(
-            source=self.source,
-            width=width,
-            height=height,
-            fps=self._fps,
-            time_base=self._time_base,
-            orientation=orientation,
-            codec=self._stream.codec_context.name,
-            pixel_format=coded.format.name,
-            frames_declared=declared,
-            end_s=declared_end(self._container, self._stream),
+        self._limits.check_size(self.source, *self._views.size)
+        shown = orientation.size(*self._views.size)
+        self.info = video_info(
+            self.source, self._container, self._stream, orientation, shown, coded.format.name
         )
         return _chain(first, rest)
 
@@ -290,7 +293,7 @@ class Video:
         """True where a time leads to one frame, whichever frames come before it."""
         if self._proven or not stamps.can_seek:
             return self._proven
-        return not jumps_in_time(self._container) or runs_on(self.source)
+        return not jumps_in_time(self._container) or runs_on(self.source, self._limits)
 
     def _seek(self, pts: int) -> bool:
         if not seek(self._container, self._stream, pts):
@@ -337,6 +340,8 @@ class Video:
             try:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
+                if is_out_of_memory(error):
+                    raise
                 self._damaged(f"reading fails: {reason(error)}", error)
                 return
             if packet is None:
@@ -349,6 +354,8 @@ class Video:
             except EOFError:
                 break
             except (av.error.FFmpegError, OSError, ValueError) as error:
+                if is_out_of_memory(error):
+                    raise
                 if clean:
                     self._perhaps_last(f"decoding fails: {reason(error)}", error)
                 continue  # before the first whole frame: a stream cut into, or the range's lead-in

@@ -24,6 +24,8 @@ import av
 from facecap_batch.errors import BadVideo
 from facecap_batch.storage.image_sequence import ImageFile, ImageSequence
 from facecap_batch.video.formats.allowed import IMAGE_FILE
+from facecap_batch.video.formats.limits import LIMITS, Limits
+from facecap_batch.video.formats.opening import open_limited
 
 MIN_DECODERS = 2  # threads, however few the decoder is to have: what else a worker does takes one core
 # How far threads decode ahead. A capture takes frames in bursts, some 50 between two looks of the networks.
@@ -62,16 +64,19 @@ class ImagePacket:
 class ImageContainer:
     """An open image sequence."""
 
-    def __init__(self, sequence: ImageSequence) -> None:
+    def __init__(self, sequence: ImageSequence, limits: Limits = LIMITS) -> None:
         """
         Args:
             sequence: What to open.
+            limits: What its images may have.
 
         Raises:
+            TooLarge: The first one is larger.
             BadVideo: There is no such image, or the first one is none.
         """
         self.source = str(sequence)
         self._files = self._listed(sequence)
+        self._limits = limits
         first = self._files[0]
         self._pts = [file.number - first.number for file in self._files]
         self._position = 0  # of the next image, in `_files`
@@ -155,6 +160,7 @@ class ImageContainer:
         if not hasattr(self._contexts, "own"):
             self._contexts.own = av.CodecContext.create(self._codec_name, "r")
             self._contexts.own.thread_count = 1
+            self._contexts.own.options = self._limits.codec_options()
         try:
             packet = av.Packet(Path(file.path).read_bytes())
         except OSError as error:
@@ -186,7 +192,7 @@ class ImageContainer:
     def _codec(self, file: ImageFile) -> str:
         """What decodes the sequence: the codec of its first image, whatever its suffix says."""
         try:
-            with av.open(f"file:{file.path}", container_options=IMAGE_FILE.options()) as container:
+            with open_limited(self.source, f"file:{file.path}", IMAGE_FILE, self._limits) as container:
                 next(container.decode(video=0))
                 return str(container.streams.video[0].codec_context.name)
         except (av.error.FFmpegError, OSError, ValueError, IndexError, StopIteration) as error:

@@ -37,6 +37,7 @@ from facecap_batch.video.container import (
 )
 from facecap_batch.video.damage import DamageLog
 from facecap_batch.video.decoder import SEEK_MARGINS_S
+from facecap_batch.video.formats.limits import LIMITS, Limits
 from facecap_batch.video.timing.continuity import runs_on
 from facecap_batch.video.timing.packets import PacketStream
 
@@ -67,25 +68,27 @@ class PacketTimes:
         return int(self.pts[last] - self.pts[first]) * self.time_base
 
 
-def may_be_long(clip: Clip, segment_s: float) -> bool:
+def may_be_long(clip: Clip, segment_s: float, limits: Limits = LIMITS) -> bool:
     """False for a clip that stays in one piece for its length, by its range or its container.
 
     Costs no more than opening the file. Raises BadVideo.
     """
     if clip.end is not None:
         return _is_long(clip.end - (clip.start or 0), segment_s)
-    with opened(clip.path) as container:
+    with opened(clip.path, limits) as container:
         stream = video_stream(container, clip.path)
         length = _length(container, stream)
         return length is None or _is_long(length - (clip.start or 0), segment_s)
 
 
-def packet_times(clip: Clip, progress: Callable[[int], None] | None = None) -> PacketTimes | None:
+def packet_times(
+    clip: Clip, progress: Callable[[int], None] | None = None, limits: Limits = LIMITS
+) -> PacketTimes | None:
     """List the packets of `clip`; None where they do not give the time of every frame. Raises BadVideo.
 
     `progress` is called with 0 now and then: listing a large file takes a while.
     """
-    with opened(clip.path) as container:
+    with opened(clip.path, limits) as container:
         stream = video_stream(container, clip.path)
         time_base = as_fraction(stream.time_base) or Fraction(1, 1000)
         origin = time_origin(container, stream)
@@ -94,7 +97,7 @@ def packet_times(clip: Clip, progress: Callable[[int], None] | None = None) -> P
         pts: list[int] = []
         keyframes: list[int] = []
         ranged = first is not None or end is not None
-        if ranged and jumps_in_time(container) and not runs_on(clip.path):
+        if ranged and jumps_in_time(container) and not runs_on(clip.path, limits):
             return None
         _seek_before(container, stream, first, time_base)
         packets = PacketStream(container, stream, DamageLog(clip.path, "keep"))
@@ -112,6 +115,7 @@ def packet_times(clip: Clip, progress: Callable[[int], None] | None = None) -> P
                 if packet.pts is None or packet.is_corrupt:
                     return None
                 pts.append(packet.pts)
+                limits.check_frames(clip.path, len(pts))
                 if packet.is_keyframe:
                     keyframes.append(packet.pts)
         except (av.error.FFmpegError, OSError):
@@ -135,7 +139,9 @@ def _seek_before(container: Any, stream: Any, first: int | None, time_base: Frac
         seek(container, stream, seek_to)
 
 
-def cut(clip: Clip, times: PacketTimes, detect_every: int, segment_s: float) -> tuple[Segment, ...]:
+def cut(
+    clip: Clip, times: PacketTimes, detect_every: int, segment_s: float, limits: Limits = LIMITS
+) -> tuple[Segment, ...]:
     """Segments of `clip`, of `segment_s` seconds or as much longer as the next keyframe is away.
 
     `detect_every`: frames from one detection to the next. Empty where no cut point is found. Raises
@@ -144,7 +150,7 @@ def cut(clip: Clip, times: PacketTimes, detect_every: int, segment_s: float) -> 
     starts = []
     begin = 0
     misses = 0
-    with opened(clip.path) as container:
+    with opened(clip.path, limits) as container:
         stream = video_stream(container, clip.path)
         for keyframe in np.searchsorted(times.pts, times.keyframes).tolist():
             preroll_start = -(-keyframe // detect_every) * detect_every

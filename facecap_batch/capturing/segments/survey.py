@@ -38,17 +38,18 @@ def plan_segments(
     Returns:
         The plan; None where the clip stays in one piece.
     """
+    limits = context.settings.limits
     try:
-        if not may_be_long(clip, segment_s):
+        if not may_be_long(clip, segment_s, limits):
             return None
-        times = packet_times(clip, progress)
+        times = packet_times(clip, progress, limits)
         if times is None or len(times.keyframes) < 2:
             return None
         with context.open_video(clip) as video:
             detect_every, rotation, known = _first_look(context, video)
             if not video.steady:
                 return None
-        segments = cut(clip, times, detect_every, segment_s)
+        segments = cut(clip, times, detect_every, segment_s, limits)
     except BadVideo:
         return None
     return SegmentPlan(key, detect_every, rotation, known, len(times.pts), segments) if segments else None

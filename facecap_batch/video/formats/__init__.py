@@ -1,1 +1,1 @@
-"""Files as such: what FFmpeg may open, what a file is that is no video, and whether one is whole."""
+"""Files as such: what FFmpeg may open and how large, what a file is that is no video, which are whole."""
