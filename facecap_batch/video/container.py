@@ -23,7 +23,7 @@ from facecap_batch.storage.remote_video import ffmpeg_options, open_remote
 from facecap_batch.timecode import parse_time
 from facecap_batch.video import nvdec
 from facecap_batch.video.formats.allowed import allowance_of
-from facecap_batch.video.formats.limits import LIMITS, Limits, is_out_of_memory
+from facecap_batch.video.formats.limits import LIMITS, Limits, raise_if_out_of_memory
 from facecap_batch.video.formats.opening import open_limited
 from facecap_batch.video.formats.recognition import explanation
 from facecap_batch.video.image_sequence import ImageContainer
@@ -87,8 +87,7 @@ def _open(source: str, limits: Limits, accelerator: dict[str, Any]) -> Any:
     except BaseException as error:
         if not isinstance(address, str):
             address.close()
-        if is_out_of_memory(error):
-            raise
+        raise_if_out_of_memory(error)
         if isinstance(error, av.error.ArgumentError):  # also what FFmpeg says of a format that is not allowed
             why = explanation(source) or "it is damaged at its beginning, or of a format that footage has not"
             raise NoVideoStream(f"{source}: holds no video stream: {why}; give a video of a face") from error

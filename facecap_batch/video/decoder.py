@@ -34,7 +34,7 @@ from facecap_batch.video.container import (
     video_stream,
 )
 from facecap_batch.video.damage import DamageLog
-from facecap_batch.video.formats.limits import LIMITS, Limits, is_out_of_memory
+from facecap_batch.video.formats.limits import LIMITS, Limits, raise_if_out_of_memory
 from facecap_batch.video.formats.recognition import without_frames
 from facecap_batch.video.frame import Frame
 from facecap_batch.video.info import VideoInfo, video_info
@@ -121,8 +121,7 @@ class Video:
             limits: What pictures and clip may have.
 
         Raises:
-            TooLarge: It has, or claims, more than that.
-            BadVideo: The file cannot be opened, or no frame in the range decodes.
+            BadVideo: The file cannot be opened, or no frame in the range decodes; TooLarge of `limits`.
             NoVideoStream: It holds no video.
             DecoderUnavailable: The GPU was asked for by name and is not there.
             ValueError: An argument is none of those accepted.
@@ -178,8 +177,7 @@ class Video:
         """The frames of the range, once.
 
         Raises:
-            BadVideo: At the first damage, unless it is to be kept.
-            TooLarge: They are more, or larger, than is allowed.
+            BadVideo: At the first damage, unless it is to be kept; TooLarge beyond the limits.
         """
         for pts, coded, orientation in self._resumed():
             self._limits.check_frames(self.source, self._decoded - self._first_index + 1)
@@ -267,7 +265,7 @@ class Video:
         self.info = video_info(
             self.source, self._container, self._stream, orientation, shown, coded.format.name
         )
-        return _chain(first, rest)
+        return itertools.chain([first], rest)
 
     # --- decoding -------------------------------------------------------------------------------------------
 
@@ -284,7 +282,7 @@ class Video:
             frames = self._timed(Stamps())
             first = next(frames, None)
             if first is not None and self._times.certain and first[0] * self._time_base <= self._start:
-                yield from self._in_range(_chain(first, frames))
+                yield from self._in_range(itertools.chain([first], frames))
                 return
         self._reopen()
         yield from self._in_range(self._timed(stamps))
@@ -340,8 +338,7 @@ class Video:
             try:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
-                if is_out_of_memory(error):
-                    raise
+                raise_if_out_of_memory(error)
                 self._damaged(f"reading fails: {reason(error)}", error)
                 return
             if packet is None:
@@ -354,8 +351,7 @@ class Video:
             except EOFError:
                 break
             except (av.error.FFmpegError, OSError, ValueError) as error:
-                if is_out_of_memory(error):
-                    raise
+                raise_if_out_of_memory(error)
                 if clean:
                     self._perhaps_last(f"decoding fails: {reason(error)}", error)
                 continue  # before the first whole frame: a stream cut into, or the range's lead-in
@@ -402,8 +398,3 @@ class Video:
         if self._at_start and self.info.frames_declared is not None:
             hidden = self._packets.hidden + self._packets.empty
             self._damage.check_count(self.info.frames_declared - hidden, self._decoded)
-
-
-def _chain(first: TimedFrame, rest: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
-    yield first
-    yield from rest

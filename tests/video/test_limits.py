@@ -197,3 +197,27 @@ def test_frames_above_the_limit(name: str, tmp_path: Path) -> None:
 def test_limits_that_are_none(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="max_"):
         CaptureSettings(**wrong)  # type: ignore[arg-type]
+
+
+# Takes an image of 48 MB in a process that has no memory for it.
+SHORT = """
+import resource, sys
+from facecap_batch.clip import Clip
+from facecap_batch.runs.clip_steps import classify_error
+from facecap_batch.video.decoder import decode
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 2**24, size + 2**24))
+try:
+    for frame in decode(sys.argv[1]): pass
+except BaseException as error:
+    print(*classify_error(error))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process in this way")
+def test_memory_that_runs_out_is_called_so(tmp_path: Path) -> None:
+    path = forgeries.write_blank_png(tmp_path / "large.png", 4000, 4000)
+    command = [sys.executable, "-c", SHORT, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.startswith("OutOfMemory not enough memory for this clip")
+    assert "run fewer workers" in done.stdout and done.stdout.strip().endswith("True")  # another attempt

@@ -31,18 +31,17 @@ class TooLarge(BadVideo):
     and the option that raises it."""
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """True where `error` says that memory has run out, and it has.
+def raise_if_out_of_memory(error: BaseException) -> None:
+    """Raise `error` where it says that memory has run out, and it has.
 
     FFmpeg says the same of a length that no memory holds, as damage or somebody with bad intent writes it.
     """
     if not isinstance(error, MemoryError):
-        return False
+        return
     try:
-        with mmap.mmap(-1, SPARE_BYTES):
-            return False
+        mmap.mmap(-1, SPARE_BYTES).close()
     except (OSError, MemoryError):
-        return True
+        raise error from None
 
 
 @dataclasses.dataclass(frozen=True)
