@@ -6,12 +6,15 @@ In: the fields of a row. Out: `Clip`, and the path of its video. Imports `storag
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from facecap_batch.storage.publish import StoragePath
 from facecap_batch.storage.remote import is_uri
+
+MAX_NAMED = 5  # clips in one message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Clip:
     def file_name(self) -> str:
         """Name of the video file, without folders and without the query of a URI."""
         return Path(unquote(urlsplit(self.path).path) if is_uri(self.path) else self.path).name
+
+
+def named(clip_ids: Sequence[str]) -> str:
+    """The first few of many clips, for a message."""
+    return ", ".join(clip_ids[:MAX_NAMED]) + (", …" if len(clip_ids) > MAX_NAMED else "")
 
 
 def resolve_source(source: str, folder: StoragePath) -> str:

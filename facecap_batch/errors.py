@@ -15,6 +15,7 @@ PERMANENT = frozenset(
         errno.EPERM,
         errno.EFBIG,
         errno.ENAMETOOLONG,
+        errno.ELOOP,  # a link where a file of ours belongs
     }
 )
 
@@ -68,6 +69,11 @@ class WorkerLost(FacecapError):
 
 class OutputNotWritable(FacecapError):
     """The output folder cannot be written to."""
+
+
+class OutputLost(FacecapError):
+    """The output folder, or files of a finished clip in it, went away during the run, or another run took it
+    over."""
 
 
 class OutputBusy(FacecapError):

@@ -64,7 +64,7 @@ class SimulatedWorker(ClipWorker):
         yield Progress(len(frames))
         outputs = {}
         for name in (*output_names(item.clip.clip_id).values(), f"fbx/{item.clip.clip_id}.fbx"):
-            publish_bytes(self.output / name, frames[0, 0].tobytes())
+            publish_bytes(self.claim.output / name, frames[0, 0].tobytes())
             outputs[name] = frames[0, 0].nbytes
         yield Done(
             Record(

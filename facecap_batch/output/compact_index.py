@@ -19,9 +19,7 @@ import itertools
 import json
 import os
 import re
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +29,7 @@ import pyarrow.parquet as pq
 from facecap_batch.coefficients import CoefficientTable, read_tracks, tracks_from_arrow, write_tracks
 from facecap_batch.errors import FacecapError
 from facecap_batch.storage.publish import StoragePath, arrow_source, published
+from facecap_batch.storage.scratch import scratch_folder
 
 FOLDER = "compact"
 INDEX_NAME = f"{FOLDER}/index.parquet"
@@ -211,9 +210,9 @@ def table_file(output: StoragePath, name: str) -> Iterator[StoragePath]:
     if (output / name).exists():
         yield output / name
         return
-    with tempfile.TemporaryDirectory(prefix="facecap-") as folder:
-        write_tracks(read_clip_tracks(output, name), Path(folder) / "table.parquet")
-        yield Path(folder) / "table.parquet"
+    with scratch_folder() as folder:
+        write_tracks(read_clip_tracks(output, name), folder / "table.parquet")
+        yield folder / "table.parquet"
 
 
 def size_of(output: StoragePath, name: str) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,7 +23,6 @@ from facecap_batch.coefficients import ANGLE_CONVENTION, SCHEMA
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.compact_index import (
     FOLDER,
-    INDEX_NAME,
     CompactReader,
     Entry,
     read_index,
@@ -30,13 +30,13 @@ from facecap_batch.output.compact_index import (
 )
 from facecap_batch.output.ledger import DONE, Ledger
 from facecap_batch.output.lock import OutputLock
+from facecap_batch.output.ownership.folders import check_folders, remove_leftovers
 from facecap_batch.output.reports import read_reports
 from facecap_batch.storage.publish import (
     StoragePath,
     arrow_source,
     not_writable,
     published,
-    remove_leftovers,
     storage_path,
 )
 
@@ -46,6 +46,7 @@ FILE_BYTES = 128 * 10**6  # a file is closed once it is this large: few to open,
 # more gets groups of its own, of at most MAX_GROUP_ROWS: what a writer holds in memory.
 GROUP_ROWS = 65_536
 MAX_GROUP_ROWS = 1_048_576
+_COMPACT = re.compile(rf"({'|'.join(KINDS)})-\d{{5,}}\.parquet")  # names of ours
 SORTING = [("clip_id", "ascending"), ("track", "ascending"), ("frame_index", "ascending")]
 
 
@@ -77,20 +78,24 @@ def compact(
         NoRun: `output` is not the folder of a run.
         NotCompactable: a table is damaged or of another version.
         OutputBusy: a run is writing to the folder.
+        OutputLost: the folder went away meanwhile.
         OutputNotWritable: the storage refuses.
         After any of them every table is there, as a small file or compacted.
     """
     output = storage_path(output).absolute()
     read_reports(output)
-    with OutputLock(output):
+    with OutputLock(output) as lock:
         try:
+            check_folders(output)
             before = read_index(output)
             wanted = _tables(output, before)
             entries = [entry for entry in before if entry.valid]
             if {(entry.name, entry.bytes) for entry in entries} != set(wanted.items()):
                 entries = _gather(output, wanted, before, file_bytes)
+                lock.claim.check()
                 write_index(output, entries)
             files = sorted({entry.file for entry in entries})
+            lock.claim.check()
             _remove_unnamed(output, files)
             removed = _remove_originals(output, entries) if remove_originals else 0
             size = sum((output / file).stat().st_size for file in files)
@@ -221,9 +226,9 @@ def _remove_unnamed(output: StoragePath, files: Sequence[str]) -> None:
     """Remove compact files that the index does not name: an earlier index did, or a compaction was
     interrupted."""
     for path in (output / FOLDER).glob("*.parquet"):
-        if path != output / INDEX_NAME and f"{FOLDER}/{path.name}" not in files:
+        if _COMPACT.fullmatch(path.name) and f"{FOLDER}/{path.name}" not in files:
             path.unlink()
-    remove_leftovers(output / FOLDER)
+    remove_leftovers(output)
 
 
 def _remove_originals(output: StoragePath, entries: Sequence[Entry]) -> int:

@@ -1,7 +1,7 @@
 """Whether the files of a clip still are what was written: their checksums.
 
-In: a file as it is published, and later the same file in its folder. Out: a `FileState` for the record, and
-whether the file is still sound. Tables that a compact file has taken in, and files of records without
+In: a file before it is published, and later the same file in its folder. Out: a `FileState` for the record,
+and whether the file is still sound. Tables that a compact file has taken in, and files of records without
 checksums, are read instead: then what cannot be read is known, and what reads as something else is not.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ import pyarrow as pa
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.errors import InputNotReadable
 from facecap_batch.output.compact_index import read_clip_tracks
-from facecap_batch.storage.publish import StoragePath, published, writing
+from facecap_batch.storage.publish import StoragePath
 
 BLOCK_BYTES = 1 << 20
 # What a damaged table raises when it is read, whatever is wrong with it.
@@ -34,17 +33,12 @@ class FileState:
     sha256: str  # hex
 
 
-def publish_with_state(path: StoragePath, write: Callable[[Path], None]) -> FileState:
-    """Have `write` write a local file, publish it at `path`, and say what it holds.
+def state_of(path: Path) -> FileState:
+    """What a local file holds. Taken before it goes to its storage, so what that does to it is noticed later.
 
-    The state is taken before the file goes to its storage, so what that does to it is noticed later.
-
-    Raises:
-        OutputNotWritable: The storage refuses.
+    Raises OSError.
     """
-    with writing(path), published(path) as temporary:
-        write(temporary)
-        return FileState(temporary.stat().st_size, _sha256(temporary))
+    return FileState(path.stat().st_size, _sha256(path))
 
 
 def is_sound(output: StoragePath, name: str, sha256: str | None) -> bool:

@@ -18,6 +18,7 @@ from typing import Literal
 
 from facecap_batch.output import compact_index
 from facecap_batch.output.integrity import is_sound
+from facecap_batch.storage import temporary
 from facecap_batch.storage.documents import (
     Amount,
     BadDocument,
@@ -28,7 +29,7 @@ from facecap_batch.storage.documents import (
     parsed,
 )
 from facecap_batch.storage.publish import StoragePath, publish_bytes
-from facecap_batch.storage.remote import TEMPORARY_PREFIX, RemotePath
+from facecap_batch.storage.remote import RemotePath
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ Ending = Literal["done", "failed", "captured"]
 DONE: Ending = "done"
 FAILED: Ending = "failed"
 CAPTURED: Ending = "captured"  # the raw table is there, the rest is not made yet: neither done nor failed
-_OF_TRACK = re.compile(r"\.track\d+\.fbx$")
+_OF_TRACK = re.compile(r"fbx/[^/]+\.track\d+\.fbx")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Record:
 
     def left_over(self, following: Record) -> list[str]:
         """Animations of further people that the record which follows this one does not have any more."""
-        return [name for name in self.outputs if _OF_TRACK.search(name) and name not in following.outputs]
+        return [name for name in self.outputs if _OF_TRACK.fullmatch(name) and name not in following.outputs]
 
     @property
     def raw(self) -> Mapping[str, int]:
@@ -140,7 +141,7 @@ class Ledger:
         if not self.folder.is_dir():
             return
         for entry in self.folder.iterdir():
-            finished = entry.suffix == ".json" and not entry.name.startswith(TEMPORARY_PREFIX)
+            finished = entry.suffix == ".json" and not entry.name.startswith(temporary.PREFIX)
             record = self.get(entry.name.removesuffix(".json")) if finished else None
             if record is not None:
                 yield record
@@ -171,6 +172,10 @@ class Ledger:
         if clip_id not in self._reported:
             self._reported.add(clip_id)
             log.warning("broken record %s; the next run does this clip again", error)
+
+    def holds(self, record: Record) -> bool:
+        """True when the record is there and so is, in full, every file that it names."""
+        return self._size(f"{FOLDER}/{record.clip_id}.json") >= 0 and self.intact(record)
 
     def _size(self, name: str) -> int:
         try:

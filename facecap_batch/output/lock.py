@@ -1,22 +1,22 @@
 """The lock that gives an output folder to one run at a time.
 
-In: an output folder. Out: a held lock, or `OutputBusy` naming its holder. On a local disk the operating
-system keeps the lock and releases it whenever the process ends, also when it is killed. Behind a URI the lock
-is an object, ``.lock``, that names its holder and is rewritten every `BEAT_S`; one that is older than
-`STALE_S`, or whose process is known to be dead, is void. It is created by a conditional request, so that of
-two runs that begin together one wins, where the store supports such requests (S3, Google Cloud Storage,
-Azure); elsewhere, and when a void lock is taken over, what was written is read again after `SETTLE_S`.
+In: an output folder. Out: a held lock with its `Claim`, or `OutputBusy` naming the holder. On a local disk
+the operating system keeps the lock and releases it whenever the process ends, also when it is killed. Behind
+a URI the lock is an object, ``.lock``, that names its holder and is rewritten every `BEAT_S`; one that is
+older than `claim.STALE_S`, or whose process is known to be dead, is void. It is created by a conditional
+request, so that of two runs that begin together one wins, where the store supports such requests (S3, Google
+Cloud Storage, Azure); elsewhere, and when a void lock is taken over, what was written is read again after
+`SETTLE_S`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import errno
 import fcntl
-import json
 import logging
 import os
-import socket
+import re
 import threading
 import time
 import uuid
@@ -24,29 +24,45 @@ from pathlib import Path
 from typing import IO
 
 from facecap_batch.errors import OutputBusy
-from facecap_batch.storage.documents import BadDocument, read_document
+from facecap_batch.output.ownership.claim import (
+    LOCK_NAME,
+    STALE_S,
+    Claim,
+    Holder,
+    holder_now,
+    parse_holder,
+    read_holder,
+)
+from facecap_batch.storage.links import open_plain
 from facecap_batch.storage.publish import StoragePath, not_writable
 from facecap_batch.storage.remote import RemotePath
 
 log = logging.getLogger(__name__)
 
-LOCK_NAME = ".lock"
 BEAT_S = 30.0  # between two rewrites of a remote lock
-# Ten beats: a storage that cannot be reached for a few minutes costs no run its folder. The clocks of
-# machines that share a folder must differ by less than this.
-STALE_S = 300.0
 SETTLE_S = 1.0  # how long two requests that were made together may take
 # `is_held` asks the operating system through a shared lock that it holds for microseconds. A run that begins
 # waits this long for such locks to go; a folder that is locked even then belongs to another run.
 ONLOOKER_S = 1.0
 ONLOOKER_RETRY_S = 0.005
+# What runs leave in a local lock, earlier versions "PROCESS on HOST": another file of that name is a user's.
+_OURS = re.compile(rb'(\{"token": .*|\d+ on .*)?', re.DOTALL)
 
 
 class OutputLock:
-    """Holds an output folder for one run, from ``with`` to its end."""
+    """Holds an output folder for one run, from ``with`` to its end.
+
+    Attributes:
+        claim: What those who write for the run check.
+    """
 
     def __init__(self, output: StoragePath) -> None:
-        self._lock = _RemoteLock(output) if isinstance(output, RemotePath) else _LocalLock(output)
+        self.claim = Claim(output, uuid.uuid4().hex)
+        self._lock = (
+            _RemoteLock(output, self.claim.token)
+            if isinstance(output, RemotePath)
+            else _LocalLock(output, self.claim.token)
+        )
 
     def __enter__(self) -> OutputLock:
         """Raises OutputBusy where another run holds the folder, OutputNotWritable where it refuses."""
@@ -63,55 +79,66 @@ def is_held(output: StoragePath) -> bool:
     Raises OSError where a remote folder cannot be read.
     """
     if isinstance(output, RemotePath):
-        holder = _read(output / LOCK_NAME)
+        holder = read_holder(output)
         return holder is not None and not holder.is_gone()
     try:
-        with (output / LOCK_NAME).open() as file:
+        with os.fdopen(open_plain(output / LOCK_NAME, os.O_RDONLY)) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
-    except OSError:
-        return True
+    except OSError as error:
+        return error.errno != errno.ELOOP
     return False
 
 
 class _LocalLock:
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, token: str) -> None:
         self.path = output / LOCK_NAME
-        self._file: IO[str] | None = None
+        self._token = token
+        self._file: IO[bytes] | None = None
 
     def take(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = self.path.open("a+")
+            file = os.fdopen(open_plain(self.path, os.O_RDWR | os.O_CREAT), "r+b")
         except OSError as error:
             raise not_writable(self.path.parent, error) from error
         try:
             _lock_exclusively(file)
         except OSError as error:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
+            holder = parse_holder(file.read())
             file.close()
             raise OutputBusy(
-                f"{self.path.parent}: another run is writing here (process {holder}); "
-                "wait for it, stop it, or choose another --output"
+                f"{self.path.parent}: another run is writing here (process {holder.process or 'unknown'} on "
+                f"{holder.host}); wait for it, stop it, or choose another --output"
             ) from error
         self._file = file
         try:
-            file.truncate(0)
-            file.write(f"{os.getpid()} on {socket.gethostname()}")
-            file.flush()
+            if not _OURS.fullmatch(file.read()):
+                raise OSError(errno.EEXIST, f"{self.path} is not the lock of a run; move it away")
+            self._write(holder_now(self._token).as_bytes())
         except OSError as error:
-            self.release()
+            file.close()
+            self._file = None
             raise not_writable(self.path.parent, error) from error
 
     def release(self) -> None:
         if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._write(b"")  # a worker that is still there finds that its run has ended
             self._file.close()
             self._file = None
 
+    def _write(self, content: bytes) -> None:
+        assert self._file is not None
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(content)
+        self._file.flush()
+        os.fsync(self._file.fileno())  # workers of other machines read it
 
-def _lock_exclusively(file: IO[str]) -> None:
+
+def _lock_exclusively(file: IO[bytes]) -> None:
     """Lock `file` for this process alone; OSError where another run holds it."""
     deadline = time.monotonic() + ONLOOKER_S
     while True:
@@ -124,43 +151,25 @@ def _lock_exclusively(file: IO[str]) -> None:
         time.sleep(ONLOOKER_RETRY_S)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Holder:
-    """The content of a remote lock."""
-
-    token: str  # unique to the run that wrote it
-    process: int
-    host: str
-    machine: str  # the name space that `process` is a number of; empty where that cannot be known
-    beat: float  # seconds since 1970, when it was written
-
-    def is_gone(self) -> bool:
-        """True where its run has ended: it is too old, or its process was one of this machine and is gone."""
-        if time.time() - self.beat > STALE_S:
-            return True
-        here = bool(self.machine) and self.machine == _machine()
-        return here and not Path(f"/proc/{self.process}").exists()
-
-
 class _RemoteLock:
-    def __init__(self, output: RemotePath) -> None:
+    def __init__(self, output: RemotePath, token: str) -> None:
         self.output = output
         self.path = output / LOCK_NAME
-        self._token = uuid.uuid4().hex
+        self._token = token
         self._ended = threading.Event()
         self._beating: threading.Thread | None = None
 
     def take(self) -> None:
         try:
-            found = _read(self.path)
+            found = read_holder(self.output)
             if found is not None:
                 if not found.is_gone():
                     raise self._busy(found)
                 self.path.unlink(missing_ok=True)
             with contextlib.suppress(FileExistsError):
-                self.path.write_bytes(self._content(), new=True)
+                self.path.write_bytes(holder_now(self._token).as_bytes(), new=True)
             time.sleep(SETTLE_S)
-            found = _read(self.path)
+            found = read_holder(self.output)
         except OSError as error:
             raise not_writable(self.output, error) from error
         if found is None or found.token != self._token:
@@ -182,44 +191,21 @@ class _RemoteLock:
         while not self._ended.wait(BEAT_S):
             try:
                 if not self._is_ours():
-                    # Harmless: files are published complete, and are the same whoever made them.
+                    # Whoever writes for this run finds out through its claim.
                     log.warning("%s: another run has taken this folder over", self.output)
                     return
-                self.path.write_bytes(self._content())
+                self.path.write_bytes(holder_now(self._token).as_bytes())
             except OSError as error:
                 log.warning("%s: the lock could not be renewed: %s", self.path, error)
 
     def _is_ours(self) -> bool:
-        found = _read(self.path)
+        found = read_holder(self.output)
         return found is not None and found.token == self._token
 
-    def _content(self) -> bytes:
-        holder = _Holder(self._token, os.getpid(), socket.gethostname(), _machine(), time.time())
-        return json.dumps(dataclasses.asdict(holder)).encode()
-
-    def _busy(self, holder: _Holder | None) -> OutputBusy:
+    def _busy(self, holder: Holder | None) -> OutputBusy:
         who = "unknown" if holder is None else f"{holder.process} on {holder.host}"
         return OutputBusy(
             f"{self.output}: another run is writing here (process {who}); wait for it, stop it, or choose "
             f"another --output. If it is dead, its lock ends {STALE_S / 60:.0f} minutes after its last sign "
             f"of life; {self.path} may be deleted before that"
         )
-
-
-def _read(path: RemotePath) -> _Holder | None:
-    """The holder in a remote lock; one without a run where the content is not understood. Raises OSError."""
-    try:
-        return read_document(_Holder, path)
-    except FileNotFoundError:
-        return None
-    except BadDocument:
-        return _Holder(token="", process=0, host="unknown", machine="", beat=0.0)
-
-
-def _machine() -> str:
-    """Names this boot of this machine and this name space of processes; empty where Linux does not run."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""

@@ -18,9 +18,10 @@ from facecap_batch.coefficients import SCHEMA
 from facecap_batch.errors import FacecapError, install_hint
 from facecap_batch.output.compact_index import Entry, read_index
 from facecap_batch.output.reports import CLIPS_NAME
+from facecap_batch.storage import temporary
 from facecap_batch.storage.connection import open_storage
 from facecap_batch.storage.publish import StoragePath, arrow_source, storage_path
-from facecap_batch.storage.remote import TEMPORARY_PREFIX, RemotePath
+from facecap_batch.storage.remote import RemotePath
 
 if TYPE_CHECKING:
     import duckdb
@@ -225,7 +226,7 @@ def _sources(
 def _files(folder: StoragePath) -> list[StoragePath]:
     """The finished tables of a folder, in order; the names of files in the making begin differently."""
     found: list[StoragePath] = [
-        path for path in folder.glob("*.parquet") if not path.name.startswith(TEMPORARY_PREFIX)
+        path for path in folder.glob("*.parquet") if not path.name.startswith(temporary.PREFIX)
     ]
     return sorted(found, key=str)
 

@@ -27,13 +27,14 @@ from pydantic import Field
 from facecap_batch.capturing.segments.plan import Segment, SegmentPlan
 from facecap_batch.capturing.segments.result import CannotJoin, SegmentResult
 from facecap_batch.numerals import exact
+from facecap_batch.output.ownership.folders import SEGMENTS as FOLDER
 from facecap_batch.storage.documents import Amount, BadDocument, Count, parsed, read_document
+from facecap_batch.storage.links import refuse_links
 from facecap_batch.storage.publish import StoragePath, publish_bytes, published
 from facecap_batch.storage.remote import RemotePath
 
 log = logging.getLogger(__name__)
 
-FOLDER = "segments"
 PLAN_NAME = "cuts.json"
 
 
@@ -114,7 +115,7 @@ def plan_key(input_key: str, capture_fingerprint: str, segment_s: float) -> str:
 
 
 class SegmentFolder:
-    """The segments of one clip. Methods that write raise OSError."""
+    """The segments of one clip. Methods that write raise OSError, also where the clip's folder is a link."""
 
     def __init__(self, output: StoragePath, clip_id: str) -> None:
         self.path = output / FOLDER / clip_id
@@ -133,10 +134,12 @@ class SegmentFolder:
 
     def begin(self, plan: SegmentPlan) -> None:
         """Publish `plan`; results that belong to another one do not count any more."""
+        self._refuse_link()
         publish_bytes(self.path / PLAN_NAME, json.dumps(dataclasses.asdict(plan), default=str).encode())
 
     def put(self, result: SegmentResult, plan: SegmentPlan, segment: Segment, wall_s: float) -> SegmentRecord:
         """Publish the result of a segment, then its record."""
+        self._refuse_link()
         path = self._result(result.number)
         fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(SegmentResult)}
         arrays: dict[str, Any] = {}
@@ -183,9 +186,14 @@ class SegmentFolder:
     def remove(self) -> None:
         """Remove the clip's segments; harmless when there are none."""
         with contextlib.suppress(OSError):
+            self._refuse_link()
             # First, so that a removal that is interrupted leaves nothing that looks complete.
             (self.path / PLAN_NAME).unlink(missing_ok=True)
         _remove(self.path)
+
+    def _refuse_link(self) -> None:
+        if isinstance(self.path, Path):
+            refuse_links(self.path.parent, [self.path.name])
 
     def _result(self, number: int) -> StoragePath:
         return self.path / f"{number:04}.npz"

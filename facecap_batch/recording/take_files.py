@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
 import shlex
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.reports import NoRun, read_reports
 from facecap_batch.runs.footage.naming import UsedIds, safe_id
+from facecap_batch.storage.links import open_plain, refuse_links
 from facecap_batch.storage.publish import StoragePath, not_writable, publish_file
 from facecap_batch.video.live.recorder import SUFFIX
 
@@ -69,8 +71,10 @@ def take_files(output: StoragePath, name: str | None, stem: str) -> TakeFiles:
     folder = output / FOLDER
     files = TakeFiles(name, output, folder / f"{HIDDEN_PREFIX}{name}{SUFFIX}", folder / f"{name}{SUFFIX}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files.recording.touch()
+        output.mkdir(parents=True, exist_ok=True)
+        refuse_links(output, [FOLDER])
+        folder.mkdir(exist_ok=True)
+        os.close(open_plain(files.recording, os.O_WRONLY | os.O_CREAT))
         files.recording.unlink()
     except OSError as error:
         raise not_writable(output, error) from error

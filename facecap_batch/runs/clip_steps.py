@@ -1,9 +1,10 @@
 """The steps of a clip: capture, solve, export; or one step of a clip that is cut into segments.
 
 In: an item of the planner, the configuration, the engines. Out: ``raw/``, ``coefficients/`` and ``fbx/`` of
-the clip, each published complete or not at all, and a small `Record`, which the driver publishes last. A long
-clip gives a `SegmentPlan` instead; its `SegmentItem`s and at last its `JoinItem` follow (see `workflow`). A
-clip that is calibrated by actor gives ``raw/`` alone; its `SolveItem` follows (see `actors.workflow`).
+the clip, published together and complete or not at all, and a small `Record`, which the driver publishes
+last. A long clip gives a `SegmentPlan` instead; its `SegmentItem`s and at last its `JoinItem` follow (see
+`workflow`). A clip that is calibrated by actor gives ``raw/`` alone; its `SolveItem` follows (see
+`actors.workflow`).
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from facecap_batch.errors import (
     is_permanent,
 )
 from facecap_batch.output.compact_index import size_of, table_name
-from facecap_batch.output.integrity import FileState, publish_with_state, read_sound_tracks
+from facecap_batch.output.integrity import FileState, read_sound_tracks, state_of
 from facecap_batch.output.ledger import CAPTURED, DONE, Record
+from facecap_batch.output.ownership.claim import Claim
 from facecap_batch.output.segment_store import SegmentRecord
 from facecap_batch.runs.actors.plan import is_calibrated_by_actor
 from facecap_batch.runs.actors.steps import do_calibration
@@ -41,7 +43,8 @@ from facecap_batch.runs.planner import CalibrationItem, Item, JoinItem, SegmentI
 from facecap_batch.runs.segment_steps import cuts_of, do_join, do_segment
 from facecap_batch.solve.actors import ActorCalibration, ActorStatistics
 from facecap_batch.solve.people import solve_tracks
-from facecap_batch.storage.publish import StoragePath
+from facecap_batch.storage.batch import FileBatch
+from facecap_batch.storage.publish import StoragePath, writing
 
 # The files are written all the same: one FBX per clip is what pipelines count on.
 NO_FACE = "no face was found in any frame: nothing moves in the FBX"
@@ -50,44 +53,48 @@ NO_FACE = "no face was found in any frame: nothing moves in the FBX"
 def process(
     item: Item,
     config: RunConfig,
-    output: StoragePath,
+    claim: Claim,
     engines: Callable[[], FaceCapture],
     progress: Callable[[int], None] | None = None,
     segment_s: float = 0.0,
 ) -> Record | SegmentPlan | SegmentRecord | ActorCalibration:
-    """Do `item` and return its record, not yet published, or how its clip is to be cut.
+    """Do `item` in the folder of `claim` and return its record, not yet published, or how its clip is to be
+    cut.
 
     `engines` is called only when frames must be decoded; clips much longer than `segment_s` seconds are cut,
-    if it is above 0. Raises FacecapError or OSError; files published until then stay, as no record names
-    them they are done again.
+    if it is above 0. Raises FacecapError or OSError: then nothing of the clip was published.
     """
     started = time.monotonic()
+    output = claim.output
     if isinstance(item, SegmentItem):
-        return do_segment(item, output, engines(), progress)
+        return do_segment(item, claim, engines(), progress)
     if isinstance(item, CalibrationItem):
         return do_calibration(item, output, progress)
     calibration = item.calibration if isinstance(item, SolveItem) else None
     names = output_names(item.clip.clip_id)
     if isinstance(item, JoinItem):
-        joined = do_join(item, output, engines(), progress)
+        joined = do_join(item, claim, engines(), progress)
         if isinstance(joined, SegmentPlan):
             return joined
         raw = with_capture_fingerprint(joined, config)
     elif isinstance(item, SolveItem) or item.reuse_raw:
         raw = read_sound_tracks(output, names["raw"], item.raw_checksum or None)
     else:
-        cuts = cuts_of(item, config, output, engines(), progress, segment_s) if segment_s else None
+        cuts = cuts_of(item, config, claim, engines(), progress, segment_s) if segment_s else None
         if cuts is not None and cuts.segments:
             return cuts
         raw = with_capture_fingerprint(engines().capture_tracks(item.clip, progress), config)
-    if isinstance(item, JoinItem) or (isinstance(item, WorkItem) and not item.reuse_raw):
-        written = publish_with_state(output / names["raw"], functools.partial(write_tracks, raw))
-        files = {names["raw"]: written}
-    else:
-        files = {names["raw"]: FileState(size_of(output, names["raw"]), item.raw_checksum)}
     waits = calibration is None and is_calibrated_by_actor(item.clip, config)
-    if not waits:
-        files |= _publish_final(final_tables(raw, config, calibration), names, output)
+    files: dict[str, FileState] = {}
+    with FileBatch(output, claim.check) as batch:
+        if isinstance(item, JoinItem) or (isinstance(item, WorkItem) and not item.reuse_raw):
+            files[names["raw"]] = _write(names["raw"], functools.partial(write_tracks, raw), batch, output)
+        else:
+            files[names["raw"]] = FileState(size_of(output, names["raw"]), item.raw_checksum)
+        if not waits:
+            files |= _write_final(final_tables(raw, config, calibration), names, batch, output)
+        with writing(output):
+            batch.publish()
     return dataclasses.replace(
         _record(item, config, raw),
         status=CAPTURED if waits else DONE,
@@ -99,18 +106,26 @@ def process(
     )
 
 
-def _publish_final(
-    final: Sequence[CoefficientTable], names: dict[str, str], output: StoragePath
+def _write_final(
+    final: Sequence[CoefficientTable], names: dict[str, str], batch: FileBatch, output: StoragePath
 ) -> dict[str, FileState]:
     """Write what is made of the solved tables; return the files by name."""
     from facecap_batch.exporting.fbx.writer import write_fbx
 
     name = names["coefficients"]
-    files = {name: publish_with_state(output / name, functools.partial(write_tracks, final))}
+    files = {name: _write(name, functools.partial(write_tracks, final), batch, output)}
     for table in final:
         name, whole = f"fbx/{table.name}.fbx", with_rows_of(table, final[0])
-        files[name] = publish_with_state(output / name, functools.partial(write_fbx, whole))
+        files[name] = _write(name, functools.partial(write_fbx, whole), batch, output)
     return files
+
+
+def _write(name: str, write: Callable[[Path], None], batch: FileBatch, output: StoragePath) -> FileState:
+    """Have `write` write the file `name` of the batch, and say what it holds."""
+    with writing(output / name):
+        path = batch.path(name)
+        write(path)
+        return state_of(path)
 
 
 def with_capture_fingerprint(

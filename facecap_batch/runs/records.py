@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 from collections.abc import Callable, Mapping
 
 from facecap_batch import machine
+from facecap_batch.errors import OutputLost, OutputNotWritable
 from facecap_batch.output.ledger import CAPTURED, DONE, FAILED, Ledger, Record
 from facecap_batch.output.segment_store import SegmentFolder
 from facecap_batch.scheduling.messages import Listener, Progress
@@ -28,9 +30,15 @@ MAX_WAITING = 64
 class RunRecords(Listener):
     """How the clips of a run ended. All methods but the publishing itself belong to the driver's thread."""
 
-    def __init__(self, ledger: Ledger, kept: Mapping[str, Record]) -> None:
-        """`kept`: records of the clips that need nothing, by clip_id."""
+    def __init__(self, ledger: Ledger, kept: Mapping[str, Record], may_publish: Callable[[], None]) -> None:
+        """
+        Args:
+            ledger: Where they are published.
+            kept: Records of the clips that need nothing, by clip_id.
+            may_publish: Raises where nothing may be written to the folder.
+        """
         self._ledger = ledger
+        self._may_publish = may_publish
         self._records = dict(kept)
         self._observers: list[Callable[[Record], None]] = []
         self._threads = concurrent.futures.ThreadPoolExecutor(PUBLISHING_THREADS, "publish record")
@@ -80,6 +88,27 @@ class RunRecords(Listener):
         record = self._records.get(clip_id)
         return record is not None and record.status == DONE
 
+    def look(self) -> tuple[str, ...]:
+        """Look whether all files of the clips that are done are there; a clip that lacks one counts as failed
+        from now on, until a rerun does it again.
+
+        Returns:
+            Names of these clips, sorted.
+
+        Raises:
+            OSError: The storage does not answer.
+        """
+        found = Ledger(self._ledger.output).as_of_now()
+        gone = [
+            record for record in self._records.values() if record.status == DONE and not found.holds(record)
+        ]
+        for record in gone:
+            error = "files of this clip went away during the run; give the same command again"
+            self._records[record.clip_id] = _failed(record, OutputLost.__name__, error)
+            for observer in self._observers:
+                observer(self._records[record.clip_id])
+        return tuple(sorted(record.clip_id for record in gone))
+
     def count(self, status: str) -> int:
         return sum(1 for record in self._records.values() if record.status == status)
 
@@ -108,10 +137,11 @@ class RunRecords(Listener):
         if after is not None:
             concurrent.futures.wait([after])
         try:
+            self._may_publish()
             self._remove_left_over(record)
             self._ledger.put(record)
         except OSError as error:
-            return _unpublished(record, error) if record.status == DONE else record
+            return self._unpublished(record, error) if record.status == DONE else record
         if was_cut and record.status != FAILED:
             SegmentFolder(self._ledger.output, record.clip_id).remove()
         return record
@@ -122,9 +152,22 @@ class RunRecords(Listener):
         for name in before.left_over(record) if before is not None else ():
             (self._ledger.output / name).unlink(missing_ok=True)
 
+    def _unpublished(self, record: Record, error: OSError) -> Record:
+        """What a done clip counts as until a rerun. Its files go: nothing names them, and they may be what
+        fills the disk. A raw table that an earlier record names stays."""
+        earlier = self._ledger.get(record.clip_id)
+        kept = earlier.raw if earlier is not None else {}
+        for name, size in record.outputs.items():
+            if kept.get(name) != size:
+                with contextlib.suppress(OSError):
+                    (self._ledger.output / name).unlink(missing_ok=True)
+        return _failed(
+            record, OutputNotWritable.__name__, f"its record could not be written: {error.strerror or error}"
+        )
 
-def _unpublished(record: Record, error: OSError) -> Record:
-    """What a clip counts as until a rerun: its files are there, but nothing names them."""
+
+def _failed(record: Record, error_type: str, error: str) -> Record:
+    """What a clip that was `record` counts as until a rerun."""
     return Record(
         clip_id=record.clip_id,
         status=FAILED,
@@ -133,6 +176,6 @@ def _unpublished(record: Record, error: OSError) -> Record:
         fingerprint=record.fingerprint,
         attempts=record.attempts,
         finished_at=machine.utc_now(),
-        error_type="OutputNotWritable",
-        error=f"its record could not be written: {error.strerror or error}",
+        error_type=error_type,
+        error=error,
     )

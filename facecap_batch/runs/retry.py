@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from facecap_batch.clip import Clip
+from facecap_batch.clip import Clip, named
 from facecap_batch.errors import BadManifest, EngineMismatch
 from facecap_batch.output.exports import UnknownClip
 from facecap_batch.output.ledger import CAPTURED, FAILED, Ledger
@@ -23,7 +23,7 @@ from facecap_batch.runs.manifest import Manifest, read_manifest
 from facecap_batch.runs.observers.progress import Display, PlainDisplay
 from facecap_batch.runs.planner import Plan, WorkItem, has_raw, plan
 from facecap_batch.runs.run import Assignment, RunSummary
-from facecap_batch.runs.start import check_backend, named, recorded_config, run_in_folder
+from facecap_batch.runs.start import check_backend, recorded_config, run_in_folder
 from facecap_batch.storage.publish import StoragePath, storage_path
 
 

@@ -16,9 +16,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from facecap_batch import machine
+from facecap_batch.clip import named
+from facecap_batch.errors import OutputLost
 from facecap_batch.output import compact_index, reports
 from facecap_batch.output.actors import write_actors
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
+from facecap_batch.output.ownership.claim import Claim
+from facecap_batch.output.ownership.folders import remove_leftovers
 from facecap_batch.output.segment_store import remove_done
 from facecap_batch.runs.actors.workflow import ActorWorkflow
 from facecap_batch.runs.config import RunConfig, RunOptions
@@ -30,7 +34,6 @@ from facecap_batch.runs.observers.progress import Display, ProgressCounter
 from facecap_batch.runs.planner import Plan, WorkItem
 from facecap_batch.runs.records import RunRecords
 from facecap_batch.scheduling.listeners import ListenerGroup, WorkerRoster
-from facecap_batch.storage.publish import remove_leftovers
 
 if TYPE_CHECKING:
     from facecap_batch.runs.workflow import WorkflowStep
@@ -68,6 +71,7 @@ class RunSummary:
     work_s: float  # seconds from the first ready worker to the last record
     elapsed_s: float  # seconds, everything included
     interrupted: bool = False
+    output_lost: bool = False  # the folder does not belong to the run any more: it has no reports
     no_face: tuple[str, ...] = ()  # the clips that `without_face` counts, by name
 
     @property
@@ -75,26 +79,37 @@ class RunSummary:
         """0 all done, 1 some failed, 130 interrupted."""
         if self.interrupted:
             return 130
-        return 0 if self.done == self.clips else 1
+        return 0 if self.done == self.clips and not self.output_lost else 1
 
 
 class Run:
     """One run. Use once: `open`, then `carry_out`, while the folder's lock is held."""
 
-    def __init__(self, assignment: Assignment, options: RunOptions, ledger: Ledger, started_s: float) -> None:
-        """`started_s`: when the run began, of time.monotonic(). Nothing is written before `open`."""
+    def __init__(
+        self, assignment: Assignment, options: RunOptions, ledger: Ledger, claim: Claim, started_s: float
+    ) -> None:
+        """
+        Args:
+            assignment: What is to be done.
+            options: How.
+            ledger: Of the output folder. Nothing is written before `open`.
+            claim: To the output folder.
+            started_s: When the run began, of time.monotonic().
+        """
+        self._claim = claim
         self._manifest, self._config = assignment.manifest, assignment.config
         self._plan, self._options, self._ledger = assignment.plan, options, ledger
         self._started_s, self._started_at = started_s, machine.utc_now()
         self._run_id = uuid.uuid4().hex
         self._items = {item.clip.clip_id: item for item in self._plan.items}
-        self._records = RunRecords(ledger, self._plan.kept)
+        self._records = RunRecords(ledger, self._plan.kept, claim.check)
         self._calibrations = dict(self._plan.calibrations)
         self._executor = choose_executor(self._plan, options)
         self._roster = WorkerRoster(self._executor.node_kind)
         self._event_log: EventLog | None = None
         self._last_run = assignment.last_run
         self._most_workers, self._work_s = 0, 0.0
+        self._output_lost = False
 
     def open(self) -> None:
         """Begin: the event log, the index of the compact files, the reports.
@@ -115,7 +130,8 @@ class Run:
             raise
 
     def carry_out(self, display: Display) -> RunSummary:
-        """Do what there is to do; return how it ended, also after an interrupt (SIGINT, SIGTERM).
+        """Do what there is to do; return how it ended, also after an interrupt (SIGINT, SIGTERM) or where the
+        output folder went away.
 
         Raises WorkerLost or EngineError when no worker can live on the cluster.
         """
@@ -134,6 +150,9 @@ class Run:
         except KeyboardInterrupt:
             state = "interrupted"
             display.say("interrupted; what is done is kept, the same command goes on from here")
+        except OutputLost as lost:
+            self._output_lost = True
+            display.say(str(lost))
         finally:
             self._most_workers = progress.most_workers
             self._work_s = progress.snapshot().elapsed_s
@@ -157,7 +176,7 @@ class Run:
             listeners = ListenerGroup(progress, self._roster, *observers, self._records)
             workflow = ActorWorkflow(self._plan, self._ledger.output)
             self._calibrations = workflow.calibrations
-            assigned = Assigned(self._config, self._options, str(self._ledger.output), self._plan.captures)
+            assigned = Assigned(self._config, self._options, self._claim, self._plan.captures)
             scheduler = self._executor.scheduler(assigned, listeners)
             with contextlib.closing(scheduler.run(workflow.first())) as outcomes:
                 for outcome in outcomes:
@@ -204,10 +223,12 @@ class Run:
 
     def _finish(self, state: str, display: Display) -> None:
         try:
-            # Of workers that were stopped in the middle of a file.
-            remove_leftovers(self._ledger.output)
-            remove_done(self._ledger.output, self._records.is_done)  # segments that came in too late
-            self._write_reports(state)
+            self._look(display)
+            if not self._output_lost:
+                # Of workers that were stopped in the middle of a file.
+                remove_leftovers(self._ledger.output)
+                remove_done(self._ledger.output, self._records.is_done)  # segments that came in too late
+                self._write_reports(state)
         except OSError as error:
             display.say(f"the report could not be written: {error}; the same command writes it again")
         if self._event_log:
@@ -216,6 +237,21 @@ class Run:
                 "run_ended", state=state, done=summary.done, failed=summary.failed, left=summary.pending
             )
             self._event_log.close()
+
+    def _look(self, display: Display) -> None:
+        """See that the folder, and all in it that counts as done, is there. Raises OSError."""
+        if not self._output_lost:
+            try:
+                self._claim.check()
+            except OutputLost as lost:
+                self._output_lost = True
+                display.say(str(lost))
+        gone = () if self._plan.is_empty else self._records.look()
+        if gone:
+            display.say(
+                f"files of {len(gone)} clip(s) that were done are not in {self._ledger.output} any more: "
+                f"{named(gone)}; give the same command again"
+            )
 
     def _log(self, event: str, **fields: Any) -> None:
         if self._event_log:
@@ -287,6 +323,7 @@ class Run:
             work_s=self._work_s,
             elapsed_s=time.monotonic() - self._started_s,
             interrupted=interrupted,
+            output_lost=self._output_lost,
             no_face=no_face,
         )
 

@@ -16,11 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from facecap_batch import __version__
-from facecap_batch.clip import Clip, resolve_source
+from facecap_batch.clip import Clip, named, resolve_source
 from facecap_batch.errors import BadManifest, EngineMismatch, FacecapError
 from facecap_batch.output import reports
 from facecap_batch.output.ledger import DONE, FAILED, Ledger
 from facecap_batch.output.lock import OutputLock
+from facecap_batch.output.ownership.folders import check_folders, remove_leftovers
 from facecap_batch.output.segment_store import remove_segments
 from facecap_batch.runs.actors.plan import with_actors
 from facecap_batch.runs.config import RunConfig, RunOptions
@@ -31,11 +32,11 @@ from facecap_batch.runs.planner import Plan, WorkItem, has_raw, plan
 from facecap_batch.runs.run import Assignment, Run, RunSummary
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.storage.documents import BadDocument
-from facecap_batch.storage.publish import StoragePath, not_writable, remove_leftovers, storage_path
+from facecap_batch.storage.publish import StoragePath, not_writable, storage_path
+from facecap_batch.storage.scratch import remove_abandoned
 
 log = logging.getLogger(__name__)
 
-MAX_NAMED = 5  # clips in one message
 RUNTIMES = ("onnxruntime", "torch", "tensorrt")  # modules, one of which every backend needs
 
 
@@ -133,11 +134,13 @@ def run_in_folder(
     """
     started_s = time.monotonic()
     output = storage_path(options.output).absolute()
-    with OutputLock(output):
+    remove_abandoned()
+    with OutputLock(output) as lock:
         try:
+            check_folders(output)
             remove_leftovers(output)
             ledger = Ledger(output)
-            run = Run(assign(ledger), options, ledger, started_s)
+            run = Run(assign(ledger), options, ledger, lock.claim, started_s)
             run.open()
         except OSError as error:
             raise not_writable(output, error) from error
@@ -181,11 +184,6 @@ def recorded_config(last_run: Mapping[str, Any], output: StoragePath) -> RunConf
             f"version {__version__} does not know its configuration ({error}). Run the manifest again with "
             "this version, or use that one"
         ) from error
-
-
-def named(clip_ids: Sequence[str]) -> str:
-    """The first few of many clips, for a message."""
-    return ", ".join(clip_ids[:MAX_NAMED]) + (", …" if len(clip_ids) > MAX_NAMED else "")
 
 
 def _last_reports(output: StoragePath) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:

@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable, Iterator
 
 from facecap_batch.capturing.pipeline import FaceCapture
+from facecap_batch.output.ownership.claim import Claim
 from facecap_batch.runs.clip_steps import classify_error, process
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.opened_engines import open_engines
 from facecap_batch.runs.planner import Item
 from facecap_batch.scheduling.messages import Done, Failed, Progress, WorkerReady
-from facecap_batch.storage.publish import storage_path
+from facecap_batch.storage.scratch import remove_abandoned
 
 HEARTBEAT_S = 1.0  # between two progress records; each costs the driver a millisecond or two
 
@@ -31,7 +32,7 @@ class ClipWorker:
     def __init__(
         self,
         config: RunConfig,
-        output: str,
+        claim: Claim,
         captures: bool = True,
         segment_s: float = 0.0,
         node_id: Callable[[], str] = platform.node,
@@ -39,7 +40,7 @@ class ClipWorker:
         """
         Args:
             config: Of the run.
-            output: Output folder, absolute path or URI.
+            claim: Of the run to its output folder.
             captures: False where no item will need the engines.
             segment_s: See `process`.
             node_id: Tells the machine that the worker is on.
@@ -48,12 +49,13 @@ class ClipWorker:
         self._node_id = node_id
         self.segment_s = segment_s
         self.captures = captures
-        self.output = storage_path(output)
+        self.claim = claim
         self._engines: FaceCapture | None = None
 
     def ready(self) -> WorkerReady:
         """Take one thread for everything, open the engines. Raises EngineError."""
         limit_threads()
+        remove_abandoned()  # of workers on this machine that were killed
         backend = self._open().backend if self.captures else ""
         return WorkerReady(self._node_id(), os.getpid(), backend)
 
@@ -79,7 +81,7 @@ class ClipWorker:
                 messages.put(Progress(frames))
 
         try:
-            result = process(item, self.config, self.output, self._open, progress, self.segment_s)
+            result = process(item, self.config, self.claim, self._open, progress, self.segment_s)
             messages.put(Done(result))
         except BaseException as error:  # whatever it is, the driver must hear of it
             messages.put(Failed(*classify_error(error)))

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from facecap_batch.errors import FacecapError
 from facecap_batch.machine import usable_cpus, usable_memory_bytes
 from facecap_batch.scheduling.nodes import WORKER_MEMORY_BYTES, alive_nodes
+from facecap_batch.storage.scratch import remove_abandoned, scratch_folder
 
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB; frames never pass through it
 # What the driver, Ray's own processes and its object store take of a machine on which a run starts Ray.
@@ -75,7 +75,8 @@ def connected(
 @contextlib.contextmanager
 def _local(num_cpus: float | None) -> Iterator[None]:
     cpus = num_cpus if num_cpus is not None else usable_cpus()
-    with _environment(), _short_folder() as folder:
+    remove_abandoned(_short_parent())
+    with _environment(), scratch_folder(_short_parent()) as folder:
         import ray
 
         try:
@@ -171,14 +172,7 @@ def _authenticate() -> None:
         os.environ.pop("RAY_AUTH_TOKEN_PATH", None)
 
 
-@contextlib.contextmanager
-def _short_folder() -> Iterator[Path]:
-    """A folder for Ray's sockets and logs, removed afterwards."""
-    parent: str | None = tempfile.gettempdir()
-    if len(str(parent)) > MAX_FOLDER_LENGTH - len("/facecap-12345678/1"):
-        parent = "/tmp"
-    folder = Path(tempfile.mkdtemp(prefix="facecap-", dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _short_parent() -> Path:
+    """Where a folder for Ray's sockets and logs may lie."""
+    parent = tempfile.gettempdir()
+    return Path("/tmp" if len(parent) > MAX_FOLDER_LENGTH - len("/facecap-12345678/1") else parent)

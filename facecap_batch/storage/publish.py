@@ -2,7 +2,7 @@
 
 In: bytes, or a local path that a caller writes to. Out: a file at a `StoragePath`, on a local disk published
 by rename after fsync, behind a URI by one upload (see `remote`). A crash, a full disk or an exception leaves
-nothing under the final name; temporary files begin with ``.tmp-`` and are removed on failure.
+nothing under the final name; temporary files (names: `temporary`) are removed on failure.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from facecap_batch.errors import OutputNotWritable, is_full
-from facecap_batch.storage.remote import OBJECT_STORES, TEMPORARY_PREFIX, RemotePath, is_uri
+from facecap_batch.storage.remote import OBJECT_STORES, RemotePath, is_uri
+from facecap_batch.storage.scratch import scratch_folder
+from facecap_batch.storage.temporary import MAX_KEPT, is_temporary, temporary_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +61,7 @@ def publish_file(temporary: Path, path: Path) -> None:
 @contextlib.contextmanager
 def _renamed(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name[-40:]}")
+    temporary = path.with_name(temporary_name(path.name))
     try:
         yield temporary
         publish_file(temporary, path)
@@ -72,12 +73,10 @@ def _renamed(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _uploaded(path: RemotePath) -> Iterator[Path]:
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder:
+    with scratch_folder() as folder:
         with explaining_full_folder():
-            yield Path(folder) / path.name[-40:]
-        path.upload(Path(folder) / path.name[-40:])
+            yield folder / path.name[-MAX_KEPT:]
+        path.upload(folder / path.name[-MAX_KEPT:])
 
 
 @contextlib.contextmanager
@@ -133,21 +132,29 @@ def arrow_source(path: StoragePath) -> Path | pa.BufferReader:
     return pa.BufferReader(path.read_bytes())
 
 
-def remove_leftovers(folder: StoragePath) -> int:
-    """Remove temporary files of earlier, interrupted runs below `folder`.
+def remove_temporary(folder: StoragePath) -> int:
+    """Remove the temporary files directly in `folder`, which earlier, interrupted runs left.
 
-    Object stores have none: an upload that did not end is not an object.
+    Object stores have none: an upload that did not end is not an object. Raises OSError.
 
     Returns:
         How many there were.
     """
-    if isinstance(folder, Path):
-        leftovers: list[StoragePath] = list(folder.rglob(f"{TEMPORARY_PREFIX}*"))
-    elif folder.scheme in OBJECT_STORES:
-        return 0
-    else:
-        named = [name for name in folder.sizes() if name.rpartition("/")[2].startswith(TEMPORARY_PREFIX)]
-        leftovers = [folder / name for name in named]
-    for leftover in leftovers:
-        leftover.unlink(missing_ok=True)
-    return len(leftovers)
+    removed = 0
+    for path in _files(folder):
+        if is_temporary(path.name):
+            with contextlib.suppress(PermissionError):  # of another user: harmless
+                path.unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def _files(folder: StoragePath) -> list[StoragePath]:
+    """What lies directly in `folder` and is no folder and no link."""
+    if isinstance(folder, RemotePath):
+        return [] if folder.scheme in OBJECT_STORES else list(folder.iterdir())
+    try:
+        with os.scandir(folder) as entries:
+            return [folder / entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -11,14 +11,13 @@ import contextlib
 import dataclasses
 import fnmatch
 import re
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from facecap_batch.storage.connection import open_storage, with_retries
+from facecap_batch.storage.temporary import temporary_name
 
-TEMPORARY_PREFIX = ".tmp-"
 # Stores whose objects appear when their upload is complete. Elsewhere a file is uploaded beside its final
 # name and renamed.
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "memory"})
@@ -134,7 +133,7 @@ class RemotePath:
                 return
             folder = _folder_of(path)
             system.makedirs(folder, exist_ok=True)
-            temporary = f"{folder}/{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{self.name[-40:]}"
+            temporary = f"{folder}/{temporary_name(self.name)}"
             try:
                 system.put_file(str(local), temporary)
                 system.mv(temporary, path)

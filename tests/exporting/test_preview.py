@@ -14,7 +14,7 @@ import pytest
 from facecap_batch.coefficients import ClipInfo, CoefficientTable, write_parquet, write_tracks
 from facecap_batch.exporting import preview as preview_module
 from facecap_batch.exporting.preview import BadPreview, matched_frames, preview
-from facecap_batch.storage.publish import TEMPORARY_PREFIX
+from facecap_batch.storage.temporary import PREFIX
 from facecap_batch.video.decoder import Video, decode, probe
 from facecap_batch.video.frame import Frame
 from tests.support.videos import number_of, write_video
@@ -173,9 +173,7 @@ def test_a_table_of_another_video_is_refused(video: Path, tmp_path: Path, name: 
     for made in (foreign, table(slice(0, 0))):
         with pytest.raises(BadPreview, match="no frame"):
             preview(written(tmp_path, made), video, tmp_path / "out" / name)
-    assert (
-        not list((tmp_path).glob(f"out/**/*{TEMPORARY_PREFIX}*")) and not (tmp_path / "out" / name).exists()
-    )
+    assert not list((tmp_path).glob(f"out/**/*{PREFIX}*")) and not (tmp_path / "out" / name).exists()
 
 
 @pytest.mark.parametrize("wrong", [{"every": 0}, {"sheet_frames": 0}, {"height": 8}])

@@ -13,7 +13,7 @@ from facecap_batch.output.segment_store import FOLDER
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.records import MAX_WAITING, PUBLISHING_THREADS, RunRecords
 from facecap_batch.scheduling.messages import Progress
-from tests.support.runs import run_quietly, write_clips
+from tests.support.runs import at_any_time, run_quietly, write_clips
 
 SLOW_S = 0.1
 
@@ -33,7 +33,7 @@ class SlowLedger(Ledger):
 
 
 def test_publishing_does_not_hold_the_loop(tmp_path: Path) -> None:
-    records = RunRecords(SlowLedger(tmp_path), {})
+    records = RunRecords(SlowLedger(tmp_path), {}, at_any_time)
     seen: list[str] = []
     records.observe(lambda record: seen.append(record.clip_id))
     started = time.monotonic()
@@ -55,7 +55,7 @@ def test_a_storage_that_is_too_slow_holds_the_loop(tmp_path: Path) -> None:
             time.sleep(0.005)
             Counting.published += 1
 
-    records = RunRecords(Counting(tmp_path), {})
+    records = RunRecords(Counting(tmp_path), {}, at_any_time)
     for number in range(3 * MAX_WAITING):
         records.publish(record(str(number)), False)
         assert number + 1 - Counting.published <= MAX_WAITING + PUBLISHING_THREADS
@@ -71,7 +71,7 @@ def test_a_clip_counts_once_its_record_is_there(tmp_path: Path) -> None:
             gate.wait(20)
             super().put(record)
 
-    records = RunRecords(Gated(tmp_path), {"kept": record("kept")})
+    records = RunRecords(Gated(tmp_path), {"kept": record("kept")}, at_any_time)
     segments = tmp_path / FOLDER / "long"
     segments.mkdir(parents=True)
     records.publish(record("long"), True)
@@ -90,7 +90,7 @@ def test_a_storage_that_refuses_makes_a_failure_of_what_was_done(tmp_path: Path)
         def put(self, record: Record) -> None:
             raise OSError(28, "No space left on device")
 
-    records = RunRecords(Full(tmp_path), {})
+    records = RunRecords(Full(tmp_path), {}, at_any_time)
     records.publish(record("1"), False)
     records.publish(record("2", FAILED), False)
     records.close()
@@ -106,7 +106,7 @@ def test_a_bug_in_publishing_surfaces(tmp_path: Path) -> None:
         def put(self, record: Record) -> None:
             raise ZeroDivisionError
 
-    records = RunRecords(Broken(tmp_path), {})
+    records = RunRecords(Broken(tmp_path), {}, at_any_time)
     with pytest.raises(ZeroDivisionError):
         records.publish(record("1"), False)
         records.close()

@@ -15,6 +15,7 @@ import pytest
 
 from facecap_batch.cli.app import main
 from facecap_batch.output.ledger import DONE, Ledger
+from facecap_batch.output.lock import OutputLock
 from facecap_batch.runs.clip_steps import process
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.manifest import read_manifest
@@ -35,8 +36,9 @@ OUTPUT = RemotePath(f"s3://{BUCKET}/animation/out")
 def work(manifest: Path | str, output: StoragePath, config: RunConfig, reuse_raw: bool = False) -> None:
     """What the workers of a run do, without a run."""
     engines = functools.cache(lambda: open_engines(config))
-    for clip in read_manifest(manifest).clips:
-        process(WorkItem(clip, "", 1.0, reuse_raw), config, output, engines)
+    with OutputLock(output) as lock:
+        for clip in read_manifest(manifest).clips:
+            process(WorkItem(clip, "", 1.0, reuse_raw), config, lock.claim, engines)
 
 
 @pytest.fixture(scope="module")

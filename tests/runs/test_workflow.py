@@ -14,6 +14,8 @@ from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.clip import Clip
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.input_identity import identify
+from facecap_batch.output.lock import OutputLock
+from facecap_batch.output.ownership.claim import Claim
 from facecap_batch.output.segment_store import SegmentFolder, remove_done
 from facecap_batch.runs.clip_steps import classify_error, process
 from facecap_batch.runs.config import RunConfig
@@ -58,7 +60,12 @@ def carry_out(
     losing: str = "",
 ) -> Carried:
     """What the driver does, without Ray; the workers of task `losing` die."""
-    workflow = ClipWorkflow([work_item(path)], output)
+    with OutputLock(output) as lock:
+        return _carry_out(path, lock.claim, segment_s, config, losing)
+
+
+def _carry_out(path: Path, claim: Claim, segment_s: float, config: RunConfig, losing: str) -> Carried:
+    workflow = ClipWorkflow([work_item(path)], claim.output)
     tasks: collections.deque[Task] = collections.deque(workflow.first())
     keys: list[str] = []
     ended = None
@@ -68,7 +75,7 @@ def carry_out(
         outcome = Outcome(task.key, 3, error_type="WorkerLost", error="lost 3 workers")
         if task.key != losing:
             try:
-                result = process(task.payload, config, output, lambda: engines(config), None, segment_s)
+                result = process(task.payload, config, claim, lambda: engines(config), None, segment_s)
                 outcome = Outcome(task.key, 1, result=result)
             except FacecapError as error:
                 error_type, message, _ = classify_error(error)
@@ -161,7 +168,8 @@ def test_a_damaged_clip_ends_as_in_one_piece(damage: str, long_clip: Path, tmp_p
 
 
 def test_cuts_come_back_as_they_were_written(long_clip: Path, tmp_path: Path) -> None:
-    cuts = process(work_item(long_clip), CONFIG, tmp_path, lambda: engines(CONFIG), None, SEGMENT_S)
+    with OutputLock(tmp_path) as lock:
+        cuts = process(work_item(long_clip), CONFIG, lock.claim, lambda: engines(CONFIG), None, SEGMENT_S)
     assert isinstance(cuts, SegmentPlan)
     assert SegmentFolder(tmp_path, "clip").plan(cuts.key) == cuts
     assert SegmentFolder(tmp_path, "clip").plan("another") is None

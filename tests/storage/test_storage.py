@@ -28,6 +28,7 @@ from facecap_batch.errors import (
 )
 from facecap_batch.output.input_identity import identify, identify_all
 from facecap_batch.output.lock import OutputLock
+from facecap_batch.output.ownership.folders import remove_leftovers
 from facecap_batch.output.query import query
 from facecap_batch.runs.clip_steps import classify_error
 from facecap_batch.runs.manifest import read_manifest
@@ -37,11 +38,11 @@ from facecap_batch.storage.publish import (
     arrow_source,
     publish_bytes,
     published,
-    remove_leftovers,
     storage_path,
 )
 from facecap_batch.storage.remote import RemotePath
 from facecap_batch.storage.remote_video import open_remote
+from facecap_batch.storage.temporary import temporary_name
 from facecap_batch.video.decoder import decode
 from tests.support.object_store import BUCKET, ObjectStore
 from tests.support.runs import small_disk
@@ -131,7 +132,8 @@ from facecap_batch.output.input_identity import identify
 from facecap_batch.output.ledger import Ledger
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.runs.manifest import read_manifest
-from facecap_batch.storage.publish import storage_path, publish_bytes, remove_leftovers
+from facecap_batch.output.ownership.folders import remove_leftovers
+from facecap_batch.storage.publish import storage_path, publish_bytes
 from facecap_batch.video.decoder import decode
 
 folder = Path(sys.argv[1])
@@ -153,7 +155,7 @@ def test_local_disks_need_no_storage_library(tmp_path: Path) -> None:
 def test_what_an_interrupted_upload_leaves_is_removed(tmp_path: Path, store: ObjectStore) -> None:
     """Where files are uploaded beside their final name and renamed; object stores leave nothing behind."""
     (tmp_path / "raw").mkdir()
-    (tmp_path / "raw/.tmp-0123-a.parquet").write_bytes(b"half")
+    (tmp_path / "raw" / temporary_name("a.parquet")).write_bytes(b"half")
     (tmp_path / "raw/a.parquet").write_bytes(b"whole")
     assert remove_leftovers(storage_path(f"local://{tmp_path}")) == 1
     assert [path.name for path in (tmp_path / "raw").iterdir()] == ["a.parquet"]

@@ -28,7 +28,7 @@ class DyingWorker(ClipWorker):
 
     def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
         clip_id = item.clip.clip_id
-        marks = Path(f"{self.output}.marks")
+        marks = Path(f"{self.claim.output}.marks")
         marks.mkdir(exist_ok=True)
         first = not any(marks.glob(f"{clip_id}.*"))
         (marks / f"{clip_id}.{time.time_ns()}").touch()
@@ -54,7 +54,7 @@ class GatedWorker(ClipWorker):
     """Waits with every clip but ``free…`` until ``<output>.gate`` is there; reports progress meanwhile."""
 
     def work(self, item: Item) -> Iterator[Progress | Done | Failed]:
-        gate = Path(f"{self.output}.gate")
+        gate = Path(f"{self.claim.output}.gate")
         while self.waits(item) and not gate.exists():
             yield Progress(0)
             time.sleep(0.2)
@@ -81,7 +81,7 @@ class TogetherWorker(ClipWorker):
     early might do all clips alone."""
 
     def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
-        marks = Path(f"{self.output}.together")
+        marks = Path(f"{self.claim.output}.together")
         marks.mkdir(exist_ok=True)
         (marks / str(os.getpid())).touch()
         deadline = time.monotonic() + PATIENCE_S

@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 from facecap_batch.engines.cards import Shape
 from facecap_batch.errors import EngineError
 from facecap_batch.storage.documents import BadDocument, Sha256, parsed
+from facecap_batch.storage.links import open_plain
 from facecap_batch.storage.publish import publish_bytes
 
 log = logging.getLogger(__name__)
@@ -195,7 +196,7 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
     """Within this context no other process builds the plan of `path`; the lock dies with its holder."""
     try:
         _make_folder()
-        lock = path.with_suffix(".lock").open("wb")
+        lock = os.fdopen(open_plain(path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT), "wb")
     except OSError:  # nothing can be kept there either; `_publish` says so
         yield
         return

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from facecap_batch.output.ownership.claim import Claim
 from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.scheduling.messages import Listener, Outcome, Task
 
@@ -41,7 +42,7 @@ class Assigned:
 
     config: RunConfig
     options: RunOptions
-    output: str  # absolute path or URI of the output folder
+    claim: Claim  # to the output folder
     captures: bool  # whether any task needs the engines
 
 

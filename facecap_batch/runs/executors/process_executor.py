@@ -12,6 +12,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from facecap_batch import machine
+from facecap_batch.output.ownership.claim import Claim
 from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.executors.executor import Assigned
 from facecap_batch.scheduling.messages import Listener
@@ -50,13 +51,13 @@ class ProcessExecutor:
         from facecap_batch.scheduling.task_queue import Limits
 
         make = functools.partial(
-            make_worker, assigned.config, assigned.output, assigned.captures, self._options.segment_s
+            make_worker, assigned.config, assigned.claim, assigned.captures, self._options.segment_s
         )
         return ProcessScheduler(make, listener, Limits(attempts=self._options.attempts))
 
 
-def make_worker(config: RunConfig, output: str, captures: bool, segment_s: float) -> ClipWorker:
+def make_worker(config: RunConfig, claim: Claim, captures: bool, segment_s: float) -> ClipWorker:
     """The worker, made in its process: the driver needs neither decoder nor engines."""
     from facecap_batch.runs.worker import ClipWorker
 
-    return ClipWorker(config, output, captures, segment_s, platform.node)
+    return ClipWorker(config, claim, captures, segment_s, platform.node)

@@ -66,7 +66,7 @@ class RayExecutor:
         )
         config, segment_s = ray.put(assigned.config), self._options.segment_s
         return lambda: actor.remote(
-            config, assigned.output, assigned.captures, segment_s, nodes.current_node_id
+            config, assigned.claim, assigned.captures, segment_s, nodes.current_node_id
         )
 
     def _local_cpus(self) -> float | None:

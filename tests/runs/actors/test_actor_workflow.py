@@ -16,6 +16,7 @@ from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.clip import Clip
 from facecap_batch.output.actors import ACTORS_NAME, read_actors, write_actors
 from facecap_batch.output.ledger import CAPTURED, DONE, FAILED, Ledger, Record
+from facecap_batch.output.lock import OutputLock
 from facecap_batch.runs.actors.plan import with_actors
 from facecap_batch.runs.actors.workflow import ActorWorkflow
 from facecap_batch.runs.clip_steps import classify_error, process
@@ -29,7 +30,7 @@ from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.storage.publish import StoragePath, storage_path
 from tests.support.discs import DiscDetector, DiscRegressor
 from tests.support.long_clips import CLOSED, pictures
-from tests.support.runs import results
+from tests.support.runs import at_any_time, results
 from tests.support.videos import write_video
 
 SEGMENT_S = 2.0
@@ -78,7 +79,8 @@ def carry_out(
         outcome = Outcome(task.key, 3, error_type="WorkerLost", error="lost 3 workers")
         if task.key not in losing:
             try:
-                result = process(task.payload, CONFIG, output, engines, None, segment_s)
+                with OutputLock(output) as lock:
+                    result = process(task.payload, CONFIG, lock.claim, engines, None, segment_s)
                 outcome = Outcome(task.key, 1, result=result)
             except Exception as error:
                 error_type, message, _ = classify_error(error)
@@ -198,7 +200,7 @@ def test_the_record_of_the_end_comes_after_that_of_the_capture(tmp_path: Path) -
                 assert gate.wait(20)
             super().put(record)
 
-    records = RunRecords(Gated(tmp_path), {})
+    records = RunRecords(Gated(tmp_path), {}, at_any_time)
     seen: list[str] = []
     records.observe(lambda record: seen.append(record.status))
     records.publish(record(CAPTURED), False)
@@ -215,7 +217,7 @@ def test_a_capture_whose_record_is_refused_goes_on(tmp_path: Path) -> None:
         def put(self, record: Record) -> None:
             raise OSError("full")
 
-    records = RunRecords(Full(tmp_path), {})
+    records = RunRecords(Full(tmp_path), {}, at_any_time)
     records.publish(record(CAPTURED), False)
     records.close()
     assert not records.by_clip
