@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from facecap_batch.geometry import ANGLE_CONVENTION, GAZE_CONVENTION, gaze
 from facecap_batch.numerals import exact
 from facecap_batch.storage.publish import StoragePath, arrow_source, published
 
@@ -53,8 +55,17 @@ SCHEMA = pa.schema(
     ]
 )
 
-# Last column of a table whose clip was captured with several faces, int16: the shot that the frame is of.
+# Column of a table whose clip was captured with several faces, int16: the shot that the frame is of.
 SHOT_NAME = "shot"
+
+# With landmarks also the columns of these (`landmark_names`), and where the eyes look.
+GAZE_NAMES = ("gazeLeftYaw", "gazeLeftPitch", "gazeRightYaw", "gazeRightPitch")
+_LANDMARK = re.compile(r"landmark\d{2,}[XY]", re.IGNORECASE)
+_CONVENTIONS = {  # metadata of a file with these columns
+    "landmark_convention": "pixels of the upright frame, as the face box: x right, y down, 0 0 the upper "
+    "left corner of its first pixel; numbered as the regressor numbers them",
+    "gaze_convention": GAZE_CONVENTION,
+}
 
 # Whether a coefficient is of lids, gaze or brows: bool for each of ARKIT_NAMES.
 UPPER_FACE = tuple(name.startswith(("eye", "brow")) for name in ARKIT_NAMES)
@@ -75,12 +86,6 @@ REGION_CHANNELS = tuple(
 GAINS_METADATA = "regressor_gains"
 # And where its coefficients rest (`EngineCard.rest`): the solve stretches movements about it.
 REST_METADATA = "regressor_rest"
-# Written into every file: the axes and angles of the six head columns.
-ANGLE_CONVENTION = (
-    "R = Ry(headYaw) Rx(headPitch) Rz(headRoll), radians, unwrapped over time; x_camera = R x_head + "
-    "(headX, headY, headZ) in centimetres; camera frame x right in the image, y up, z toward the viewer; "
-    "head frame x toward the subject's left, y up, z out of the face"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +108,8 @@ class CoefficientTable:
 
     The main subject, track 0, has one row for every decoded frame, found or not; another person has them from
     the first frame in which that face was found to the last.
-    Rows in which nothing is known hold NaN in `box`, `score`, `coefficients`, `head`, `extra` and `spread`
-    (null in Parquet); where a part of the face is hidden, the coefficients that depend on it do
-    (REGION_CHANNELS).
+    Rows in which nothing is known hold NaN in every field of floats (null in Parquet); where a part of the
+    face is hidden, the coefficients that depend on it do (REGION_CHANNELS).
     Columns that the regressor has no output for hold NaN throughout.
     """
 
@@ -123,14 +127,17 @@ class CoefficientTable:
     # float32 [N, 51], standard error of each coefficient; [N, 0] where the regressor does not say, or solved.
     spread: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
     shot: np.ndarray | None = None  # int16 [N], number of the frame's shot, from 0; None: not looked for
+    # float32 [N, P, 2], x y of landmarks, pixels of the upright frame, within it or not; P is 0 where nobody
+    # asked for them.
+    landmarks: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 2), np.float32))
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)  # engines, hashes, licence ...
 
     def __post_init__(self) -> None:
         """Raises ValueError where the columns do not belong together."""
-        if not self.extra_names and not self.extra.size:
-            object.__setattr__(self, "extra", np.zeros((len(self), 0), np.float32))
-        if not self.spread.size:
-            object.__setattr__(self, "spread", np.zeros((len(self), 0), np.float32))
+        for name in ("extra", "spread", "landmarks"):  # where they are not given there are none
+            values = getattr(self, name)
+            if not values.size:
+                object.__setattr__(self, name, np.zeros((len(self), *values.shape[1:]), np.float32))
         rows = len(self.frame_index)
         shapes: dict[str, tuple[int, ...]] = {
             "frame_index": (rows,),
@@ -142,6 +149,7 @@ class CoefficientTable:
             "head": (rows, len(HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES)),
             "extra": (rows, len(self.extra_names)),
             "spread": (rows, len(self.spread_names)),
+            "landmarks": (rows, *self.landmarks.shape[1:2], 2),
             **({} if self.shot is None else {SHOT_NAME: (rows,)}),
         }
         wrong = [
@@ -168,6 +176,16 @@ class CoefficientTable:
         """Names of the columns of `spread`."""
         return SPREAD_NAMES if self.spread.shape[1] else ()
 
+    @property
+    def landmark_names(self) -> tuple[str, ...]:
+        """Names of the columns of `landmarks`, x and y of each in turn."""
+        return landmark_names(self.landmarks.shape[1])
+
+    def gaze(self) -> np.ndarray:
+        """float32 [N, 4]: where the eyes look, as the columns GAZE_NAMES; see `geometry.gaze`."""
+        look = [f"eyeLook{way}{side}" for side in ("Left", "Right") for way in ("Out", "In", "Up", "Down")]
+        return gaze(self.coefficients[:, list(map(ARKIT_NAMES.index, look))], self.head[:, :3])
+
     def time_s(self) -> np.ndarray:
         """float64 [N], seconds: pts times time base, each rounded once from the exact rational."""
         base = self.info.time_base
@@ -189,23 +207,24 @@ class CoefficientTable:
 # Fields of a table with an item for each row, but for `shot`, which not every table has.
 ROW_FIELDS = (
     "frame_index", "pts", "face_found", "score", "box", "coefficients", "head", "extra", "spread",
+    "landmarks",
 )  # fmt: skip
+
+
+def landmark_names(count: int) -> tuple[str, ...]:
+    """Columns of `count` landmarks: ``landmark00X landmark00Y landmark01X`` … , as many digits as sort."""
+    digits = max(2, len(str(count - 1)))
+    return tuple(f"landmark{number:0{digits}}{axis}" for number in range(count) for axis in "XY")
+
+
+def is_landmark(name: str) -> bool:
+    """Whether a column, in any case, is called like one of a landmark."""
+    return _LANDMARK.fullmatch(name) is not None
 
 
 def track_name(clip_id: str, track: int) -> str:
     """``take1`` for the main subject of a clip, ``take1.track2`` for track 2; no `clip_id` ends like that."""
     return f"{clip_id}.track{track}" if track else clip_id
-
-
-def joined_rows(parts: Sequence[CoefficientTable]) -> CoefficientTable:
-    """The rows of `parts`, of one track, one after the other; everything else is that of the first."""
-    if len(parts) == 1:
-        return parts[0]
-    shots = [part.shot for part in parts if part.shot is not None]
-    return parts[0].replace(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in ROW_FIELDS},
-        shot=np.concatenate(shots) if shots else None,
-    )
 
 
 def with_rows_of(table: CoefficientTable, main: CoefficientTable) -> CoefficientTable:
@@ -224,7 +243,7 @@ def with_rows_of(table: CoefficientTable, main: CoefficientTable) -> Coefficient
 
     found = np.zeros(len(main), bool)
     found[at] = table.face_found
-    floats = ("score", "box", "coefficients", "head", "extra", "spread")
+    floats = ("score", "box", "coefficients", "head", "extra", "spread", "landmarks")
     return table.replace(
         frame_index=main.frame_index,
         pts=main.pts,
@@ -240,8 +259,8 @@ def _nullable(values: np.ndarray) -> pa.Array:
 
 
 def to_arrow(table: CoefficientTable) -> pa.Table:
-    """The table as Arrow: the columns of SCHEMA, the regressor's own behind them, then the spread, then the
-    shot; NaN becomes null, metadata become those of the schema."""
+    """The table as Arrow: the columns of SCHEMA, the regressor's own behind them, then the spread, the shot,
+    and with landmarks these and the gaze; NaN becomes null, metadata become those of the schema."""
     n = len(table)
     clip_ids = pa.DictionaryArray.from_arrays(
         pa.array(np.zeros(n, np.int32)), pa.array([table.info.clip_id], pa.string())
@@ -259,9 +278,15 @@ def to_arrow(table: CoefficientTable) -> pa.Table:
         columns += [_nullable(block[:, column]) for column in range(block.shape[1])]
     if table.shot is not None:
         columns.append(pa.array(table.shot.astype(np.int16)))
+    points = table.landmark_names
+    if points:
+        block = np.concatenate([table.landmarks.reshape(n, len(points)), table.gaze()], axis=1)
+        columns += [_nullable(block[:, column]) for column in range(block.shape[1])]
+        points += GAZE_NAMES
     info = table.info
     metadata = {
         **table.metadata,
+        **(_CONVENTIONS if points else {}),
         "fps": str(info.fps),
         "time_base": str(info.time_base),
         "rotation": str(info.rotation),
@@ -281,6 +306,7 @@ def to_arrow(table: CoefficientTable) -> pa.Table:
     further = [pa.field(name, pa.float32()) for name in (*table.extra_names, *table.spread_names)]
     if table.shot is not None:
         further.append(pa.field(SHOT_NAME, pa.int16(), nullable=False))
+    further += [pa.field(name, pa.float32()) for name in points]
     schema = pa.schema([*SCHEMA, *further], metadata)
     return pa.Table.from_arrays(columns, schema=schema)
 
@@ -308,13 +334,15 @@ def _track_from_arrow(arrow: pa.Table) -> CoefficientTable:
         rotation=int(metadata.pop("rotation")),
         **clip,
     )
-    metadata.pop("angle_convention", None)
+    for convention in ("angle_convention", *_CONVENTIONS):
+        metadata.pop(convention, None)
 
     def block(names: tuple[str, ...]) -> np.ndarray:
         columns = [np.asarray(arrow[name].to_numpy(), np.float32) for name in names]
         return np.stack(columns, axis=1) if columns else np.zeros((len(arrow), 0), np.float32)
 
-    known = {*SCHEMA.names, *SPREAD_NAMES, SHOT_NAME}
+    points = tuple(name for name in arrow.column_names if is_landmark(name))
+    known = {*SCHEMA.names, *SPREAD_NAMES, SHOT_NAME, *points, *(GAZE_NAMES if points else ())}
     extra_names = tuple(name for name in arrow.column_names if name not in known)
     spread_names = SPREAD_NAMES if SPREAD_NAMES[0] in arrow.column_names else ()
 
@@ -332,6 +360,7 @@ def _track_from_arrow(arrow: pa.Table) -> CoefficientTable:
         extra=block(extra_names),
         spread=block(spread_names),
         shot=arrow[SHOT_NAME].to_numpy() if SHOT_NAME in arrow.column_names else None,
+        landmarks=block(points).reshape(len(arrow), len(points) // 2, 2),
         metadata=metadata,
     )
 

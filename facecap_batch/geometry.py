@@ -1,4 +1,5 @@
-"""Where the head is: from an angle and a position inside a crop to a pose in front of the camera.
+"""Where the head is: from an angle and a position inside a crop to a pose in front of the camera; and where
+its eyes look.
 
 In: the regressor's outputs for a crop (rotation against the viewing ray, head origin in crop units,
 logarithm of the crop's width at the head's depth) and the square of the image that was cropped. Out: rotation
@@ -21,6 +22,21 @@ import numpy as np
 # A video does not say what lens it was shot with. 1.2 times the long side is a horizontal field of view of
 # 45 degrees for landscape video, between a phone's main camera (about 65) and a portrait lens (about 30).
 FOCAL_PER_LONG_SIDE = 1.2
+# How far an eyeball is turned at eyeLookOut or eyeLookIn = 1, and at eyeLookUp or eyeLookDown = 1: by so much
+# the eyes are turned that the default engines were trained on. ARKit does not say what it means.
+YAW_FULL, PITCH_FULL = np.radians(32.0), np.radians(25.0)
+
+# Written into every file: the axes and angles of the six head columns; and, where it has them, of the gaze.
+ANGLE_CONVENTION = (
+    "R = Ry(headYaw) Rx(headPitch) Rz(headRoll), radians, unwrapped over time; x_camera = R x_head + "
+    "(headX, headY, headZ) in centimetres; camera frame x right in the image, y up, z toward the viewer; "
+    "head frame x toward the subject's left, y up, z out of the face"
+)
+GAZE_CONVENTION = (
+    "direction of gaze = Ry(gazeYaw) Rx(gazePitch) z, radians, camera frame; an eye at rest looks where the "
+    "face points, at headYaw and headPitch; it turns by 32 degrees at eyeLookIn or eyeLookOut = 1 and by 25 "
+    "degrees at eyeLookUp or eyeLookDown = 1"
+)
 
 Pixels = float | np.ndarray  # a length of one image, or float or int [N] of N images
 
@@ -145,6 +161,17 @@ def head_pose(
     return rotation, ray * depth[:, None]
 
 
+def points_in_frame(crop_rect: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points in crops as points of the upright image, float32 [N, P, 2], pixels (x right, y down).
+
+    Args:
+        crop_rect: float [N, 3], x0 y0 side of the crops, pixels of the upright image.
+        points: float [N, P, 2], crop units -1..1 (u right, v down), beyond them outside of the crop.
+    """
+    corner, side = crop_rect[:, None, :2], crop_rect[:, None, 2:]
+    return (corner + side * (np.asarray(points, np.float64) + 1) / 2).astype(np.float32)
+
+
 def head_columns(
     crop_rect: np.ndarray, angles: np.ndarray, crop_position: np.ndarray, width: Pixels, height: Pixels
 ) -> np.ndarray:
@@ -154,3 +181,37 @@ def head_columns(
     """
     rotation, position = head_pose(crop_rect, angles, crop_position, width, height)
     return np.concatenate([euler_from_matrix(rotation), position], axis=1).astype(np.float32)
+
+
+def eye_direction(yaw: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """float64 [..., 3]: the unit vector, head frame, of eyes that are turned by so many radians.
+
+    Args:
+        yaw: float [...], toward the subject's left.
+        pitch: float [...], up.
+    """
+    across = np.cos(pitch)
+    return np.stack([np.sin(yaw) * across, np.sin(pitch), np.cos(yaw) * across], axis=-1)
+
+
+def gaze(look: np.ndarray, head_angles: np.ndarray) -> np.ndarray:
+    """Where both eyes look.
+
+    Args:
+        look: float [N, 8], 0..1, eyeLookOut, eyeLookIn, eyeLookUp, eyeLookDown of the left eye, then of the
+            right one.
+        head_angles: float [N, 3], headYaw headPitch headRoll, radians.
+
+    Returns:
+        float32 [N, 4], radians, camera frame: yaw and pitch of the left eye, then of the right one. Yaw is
+        -pi..pi, > 0 toward the right edge of the image; pitch -pi/2..pi/2, > 0 down. NaN where a coefficient
+        of the eye, or an angle, is.
+    """
+    values = np.asarray(look, np.float64).reshape(len(look), 2, 4)
+    outward = (values[..., 0] - values[..., 1]) * YAW_FULL
+    yaw = outward * (1.0, -1.0)  # outward is toward the subject's left for the left eye only
+    pitch = (values[..., 2] - values[..., 3]) * PITCH_FULL
+    rotation = matrix_from_euler(head_angles)[:, None]
+    x, y, z = np.moveaxis((rotation @ eye_direction(yaw, pitch)[..., None])[..., 0], -1, 0)
+    angles = np.stack([np.arctan2(x, z), np.arcsin(np.clip(-y, -1.0, 1.0))], axis=-1)
+    return angles.reshape(len(look), 4).astype(np.float32)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from facecap_batch.capturing.pipeline import FaceCapture
-from facecap_batch.capturing.settings import CaptureSettings, Faces, with_faces
+from facecap_batch.capturing.settings import CaptureSettings, Faces, with_wanted
 from facecap_batch.clip import Clip, resolve_source
 from facecap_batch.coefficients import CoefficientTable, to_arrow, with_rows_of, write_tracks
 from facecap_batch.errors import FacecapError
@@ -207,6 +207,7 @@ def capture(
     actor: str | None = None,
     timecode: str | None = None,
     faces: Faces | None = None,
+    landmarks: bool | None = None,
     settings: CaptureSettings | None = None,
     solve: SolveSettings | None = None,
     progress: Callable[[int], None] | None = None,
@@ -226,6 +227,7 @@ def capture(
         actor: Recorded in the tables. Where `solve` calibrates by actor: on this clip alone.
         timecode: Of the first frame, as HH:MM:SS:FF; recorded, and used by exports that have a timecode.
         faces: People that become tracks: a number, or "all"; None: as `settings` say, by default 1.
+        landmarks: Whether the tables get landmarks and the gaze; None: as `settings` say, by default not.
         settings: Of the capture; None: the defaults.
         solve: Settings of the solve; None: the defaults.
         progress: Called with the number of frames finished so far.
@@ -236,17 +238,17 @@ def capture(
     Raises:
         BadVideo, NoVideoStream: The file cannot be decoded, or holds no video.
         EngineError, BackendUnavailable: As `open_engines`.
-        ValueError: A time, the range or the timecode makes no sense, or `backend`, `faces` or `settings` are
-            given beside open engines, which have theirs.
+        ValueError: A time, the range or the timecode makes no sense, or `backend`, `faces`, `landmarks` or
+            `settings` are given beside open engines, which have theirs.
     """
     clip = _clip(path, start, end, clip_id, actor, timecode)
     if isinstance(engines, OpenEngines):
-        if backend != "auto" or settings is not None or faces is not None:
+        if backend != "auto" or any(given is not None for given in (settings, faces, landmarks)):
             raise ValueError(
-                "backend, faces and settings belong to open_engines when engines are open already"
+                "backend, faces, landmarks and settings belong to open_engines when engines are open already"
             )
         return engines.capture(clip, solve, progress)
-    settings = with_faces(settings, faces)
+    settings = with_wanted(settings, faces, landmarks)
     with open_engines(engines, backend=backend, settings=settings) as opened:
         return opened.capture(clip, solve, progress)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from facecap_batch.capturing.settings import CaptureSettings, Faces, with_faces
+from facecap_batch.capturing.settings import CaptureSettings, Faces, with_wanted
 from facecap_batch.output import query as queries
 from facecap_batch.output import status as statuses
 from facecap_batch.output.exports import ExportedClip, export_clips, preview_clips
@@ -39,6 +39,7 @@ def run(
     backend: str = "auto",
     require_certificate: bool = False,
     faces: Faces | None = None,
+    landmarks: bool | None = None,
     settings: CaptureSettings | None = None,
     solve: SolveSettings | None = None,
     workers: int | None = RunOptions.workers,
@@ -66,6 +67,7 @@ def run(
         backend: "auto", or a backend by name.
         require_certificate: Use only backends that `verify` has certified.
         faces: People of a clip that become tracks: a number, or "all"; None: as `settings` say, by default 1.
+        landmarks: Whether the tables get landmarks and the gaze; None: as `settings` say, by default not.
         settings: Of the captures; None: the defaults, with decode threads that suit the workers.
         solve: Settings of the solve; None: the defaults.
         workers: Processes; None: one for a small job, else as many as CPUs (or shares of GPUs) and memory
@@ -100,7 +102,7 @@ def run(
     config = make_config(
         str(engines),
         backend,
-        with_faces(settings or CaptureSettings(decode_threads=threads), faces),
+        with_wanted(settings or CaptureSettings(decode_threads=threads), faces, landmarks),
         solve,
         require_certificate,
     )

@@ -60,13 +60,13 @@ class CaptureContext:
         settings: CaptureSettings | None = None,
         timer: StageTimer | None = None,
     ) -> CaptureContext:
-        """Both engines with what `settings` (None: the defaults) say of their use. Raises EngineMismatch."""
+        """Both engines with what `settings` (None: the defaults) say of their use. Raises EngineError."""
         settings = settings or CaptureSettings()
         faces = Detector(detector, settings.detect_batch, settings.min_score, settings.detected_faces)
         return CaptureContext(
             faces,
             CloseFaceFinder(faces) if settings.several else FaceFinder(faces),
-            Regressor(regressor, settings.regress_batch),
+            Regressor(regressor, settings.regress_batch, settings.landmarks),
             settings,
             timer or NoTimer(),
         )

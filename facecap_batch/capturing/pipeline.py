@@ -2,10 +2,10 @@
 
 In: a clip and two open engines. Out: a `CoefficientTable` for each person who is wanted (by default one),
 the main subject's with one row for every decoded frame; their metadata name what made them. What is kept of
-a clip for its whole length are about 300 bytes per frame and face; which face is whose is decided at the end
-(`subject`, `people`). Only a clip that turns out to lie on its side is decoded again from its beginning. A
-long clip can be captured in segments instead, with the same result bit for bit: `plan_segments`,
-`capture_segment` for each, `join`.
+a clip for its whole length are about 300 bytes per frame and face, 900 with landmarks; which face is whose is
+decided at the end (`subject`, `people`). Only a clip that turns out to lie on its side is decoded again from
+its beginning. A long clip can be captured in segments instead, with the same result bit for bit:
+`plan_segments`, `capture_segment` for each, `join`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class FaceCapture:
             timer: Measures the stages; None: nothing is measured.
 
         Raises:
-            EngineMismatch: The engines' outputs cannot be used together.
+            EngineError: The engines do not have the outputs that are needed, or that the settings want.
         """
         self._context = CaptureContext.of(detector, regressor, settings, timer)
         self._engines = (detector, regressor)

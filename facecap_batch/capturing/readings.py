@@ -12,7 +12,8 @@ from facecap_batch.capturing.tracker import TrackedBox
 from facecap_batch.coefficients import ARKIT_NAMES, REGION_CHANNELS
 from facecap_batch.video.frame import Crop
 
-# One crop that was read; what only some regressors output follows as `extra` and `spread` (see `row_type`).
+# One crop that was read; what not every clip has follows as `extra`, `spread`
+# and `landmarks` (see `row_type`).
 ROW = np.dtype(
     [
         ("frame", np.int32),  # index of the frame
@@ -31,7 +32,9 @@ ROW = np.dtype(
 # inference would tear holes into the heap that cost several times their own size.
 _BLOCK_ROWS = 2048
 # The fields that come from the pixels of the crop; the tracker gives the others.
-READ = ("crop_rect", "image_size", "presence", "hidden", "coefficients", "pose", "extra", "spread")
+READ = (
+    "crop_rect", "image_size", "presence", "hidden", "coefficients", "pose", "extra", "spread", "landmarks",
+)  # fmt: skip
 
 
 def fill(row: np.void, crop: Crop, output: RegressorOutput, number: int) -> None:
@@ -41,16 +44,22 @@ def fill(row: np.void, crop: Crop, output: RegressorOutput, number: int) -> None
     row["coefficients"], row["hidden"] = output.coefficients[number], output.hidden[number]
     row["pose"][:3], row["pose"][3:] = output.angles[number], output.crop_position[number]
     row["extra"], row["spread"] = output.extra[number], output.spread[number]
+    row["landmarks"] = output.landmarks[number]
 
 
 def row_type(sizes: OutputSizes) -> np.dtype[np.void]:
-    """ROW with the columns that only some regressors output."""
-    further = [("extra", np.float32, (sizes.extra,)), ("spread", np.float32, (sizes.spread,))]
+    """ROW with the columns that only some regressors output, or that are only output on demand."""
+    further = [
+        ("extra", np.float32, (sizes.extra,)),
+        ("spread", np.float32, (sizes.spread,)),
+        ("landmarks", np.float32, (sizes.landmarks, 2)),  # in crop units
+    ]
     return np.dtype([*((name, ROW[name]) for name in ROW.names or ()), *further])
 
 
 class ReadingBuffer:
-    """Every crop that was read: tracks mixed, frames rising within a track; 300 to 500 bytes a row."""
+    """Every crop that was read: tracks mixed, frames rising within a track; 300 to 500 bytes a row, and
+    8 for each landmark."""
 
     def __init__(self, sizes: OutputSizes) -> None:
         self._row = row_type(sizes)

@@ -1,12 +1,11 @@
 """Reading faces: boxes in frames to crops, crops to coefficients and pose.
 
 In: a frame and the box of a face. Out: the square crop for the regressor and, batch by batch, its output:
-coefficients and how sure the regressor is of them, head pose, outputs of its own, the presence of a face, and
-which of its parts are hidden. What the regressor has no output for is NaN. The engine's card carries, under
-`postprocess`: `crop_scale` (side of the crop over the longer side of the box), `presence_threshold`,
-`hidden_threshold`, and
-optionally `nominal_u`, `nominal_v`, `nominal_s`: the head's position in a crop made from a perfect box, by
-which a crude box is recognised and refined.
+coefficients and how sure the regressor is of them, head pose, outputs of its own, the presence of a face,
+which of its parts are hidden, and, where they are wanted, landmarks. What the regressor has no output for is
+NaN. The engine's card carries, under `postprocess`: `crop_scale` (side of the crop over the longer side of
+the box), `presence_threshold`, `hidden_threshold`, and optionally `nominal_u`, `nominal_v`, `nominal_s`: the
+head's position in a crop made from a perfect box, by which a crude box is recognised and refined.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ class OutputSizes:
 
     extra: int = 0  # outputs of its own
     spread: int = 0  # 51 where it says how sure it is of each coefficient
+    landmarks: int = 0  # points of the face; 0 where nobody asks for them
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,14 +45,25 @@ class RegressorOutput:
     hidden: np.ndarray  # bool [B, 3], whether left eye, right eye and mouth are behind something
     extra: np.ndarray  # float32 [B, E], outputs of other names as they are, Regressor.extra_names order
     spread: np.ndarray  # float32 [B, 51], standard error of each coefficient; [B, 0] where it does not say
+    landmarks: np.ndarray  # float32 [B, P, 2], u right, v down in crop units; [B, 0, 2] where not asked for
 
 
 class Regressor:
     """A regressor engine with what comes before and after it."""
 
-    def __init__(self, engine: Engine, batch: int = 8) -> None:
-        """`batch`: crops per call of the engine; the output for one does not depend on the others."""
+    def __init__(self, engine: Engine, batch: int = 8, landmarks: bool = False) -> None:
+        """
+        Args:
+            engine: Open engine that reads crops of faces.
+            batch: Crops per call of the engine; the output for one does not depend on the others.
+            landmarks: Whether they are wanted.
+
+        Raises:
+            EngineError: The outputs make no table, or landmarks are wanted and there are none.
+        """
         card = engine.card
+        if landmarks:
+            card.require_landmarks()
         self.engine = engine
         self.batch = batch
         self.size = card.input.size  # side of the crop, pixels
@@ -66,7 +77,11 @@ class Regressor:
         columns = output_columns(card.output_names or OUTPUT_NAMES, f"regressor {card.name!r}")
         self.extra_names = columns.extra_names
         self.head_frame = card.head_frame
-        self.sizes = OutputSizes(len(columns.extra_names), len(ARKIT_NAMES) * ("spread" in card.outputs))
+        self.sizes = OutputSizes(
+            len(columns.extra_names),
+            len(ARKIT_NAMES) * ("spread" in card.outputs),
+            card.landmarks if landmarks else 0,
+        )
         self._columns = columns
         self._main = card.main_output
 
@@ -89,6 +104,7 @@ class Regressor:
         spread = outputs.get("spread")
         if spread is None:
             spread = np.zeros((len(batch), 0), np.float32)
+        landmarks = outputs["landmarks"] if self.sizes.landmarks else np.zeros((len(batch), 0, 2))
         presence = presence.reshape(len(batch)).astype(np.float32)
         pose = _taken(output, self._columns.pose)
         return RegressorOutput(
@@ -99,6 +115,7 @@ class Regressor:
             hidden=hidden >= self.hidden_threshold,
             extra=_taken(output, self._columns.extra),
             spread=spread.astype(np.float32),
+            landmarks=landmarks.astype(np.float32),
         )
 
     def refined(self, frame: Frame, crop: Crop, crop_position: np.ndarray, tolerance: float) -> Crop | None:

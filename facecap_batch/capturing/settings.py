@@ -36,9 +36,16 @@ def faces_from(text: str) -> Faces:
     return int(text)
 
 
-def with_faces(settings: CaptureSettings | None, faces: Faces | None) -> CaptureSettings | None:
-    """`settings` (None: the defaults) for `faces` people (None: as they are). Raises ValueError."""
-    return settings if faces is None else dataclasses.replace(settings or CaptureSettings(), faces=faces)
+def with_wanted(
+    settings: CaptureSettings | None, faces: Faces | None, landmarks: bool | None
+) -> CaptureSettings | None:
+    """`settings` (None: the defaults) for `faces` people, with or without landmarks (each None: as they are).
+
+    Raises ValueError.
+    """
+    wanted = {"faces": faces, "landmarks": landmarks}
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    return dataclasses.replace(settings or CaptureSettings(), **changes) if changes else settings  # type: ignore[arg-type]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +53,7 @@ class CaptureSettings:
     """What decides the raw table, apart from the engines."""
 
     faces: Faces = 1  # people that become tracks: the main subject alone, the n heaviest, or all
+    landmarks: bool = False  # the tables get columns of the landmarks and of the gaze
     detect_every: int = 6  # frames from one detection to the next
     detect_batch: int = 1  # images per call of the detector; 1 holds the fewest frames
     regress_batch: int = 8  # crops per call of the regressor

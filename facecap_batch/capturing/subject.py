@@ -14,7 +14,7 @@ import numpy as np
 from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.capturing.tracker import importance
 from facecap_batch.coefficients import REGION_CHANNELS, ClipInfo, CoefficientTable
-from facecap_batch.geometry import head_columns, unwrap
+from facecap_batch.geometry import head_columns, points_in_frame, unwrap
 
 # A track that is seen together with the subject for more than this share of its frames is somebody else.
 MAX_SHARED = 0.2
@@ -123,4 +123,5 @@ def track_table(
         extra_names=regressor.extra_names,
         extra=in_all_frames(readings["extra"][rows]),
         spread=in_all_frames(spread),
+        landmarks=in_all_frames(points_in_frame(readings["crop_rect"][rows], readings["landmarks"][rows])),
     )

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from facecap_batch.capturing.settings import Faces, faces_from
+from facecap_batch.capturing.settings import CaptureSettings, faces_from
 from facecap_batch.cli.choices import Backend, Hwaccel, choice_option
 from facecap_batch.cli.completion import clip_ids, engine_sets
 
@@ -93,6 +93,14 @@ FacesWanted = Annotated[
         metavar="all|N",
         help="People that become tracks: the N most important, or all. 1: the main subject alone. With "
         "more, shots are found, too.",
+        rich_help_panel=CAPTURE_PANEL,
+    ),
+]
+Landmarks = Annotated[
+    bool,
+    typer.Option(
+        "--landmarks",
+        help="Write landmarks of the face and the direction of gaze, too, as further columns of the tables.",
         rich_help_panel=CAPTURE_PANEL,
     ),
 ]
@@ -181,9 +189,28 @@ Quiet = Annotated[
 ]
 
 
-def faces_wanted(text: str) -> Faces:
-    """How many people are wanted; raises typer.BadParameter."""
+def capture_settings(
+    detect_every: int,
+    keep_damaged: bool,
+    faces: str,
+    landmarks: bool,
+    hwaccel: Hwaccel,
+    decode_threads: int,
+    max_megapixels: float = CaptureSettings.max_megapixels,
+    max_frames: int = CaptureSettings.max_frames,
+) -> CaptureSettings:
+    """The settings for what the user gave, each named as its option; raises typer.BadParameter."""
     try:
-        return faces_from(text)
+        wanted = faces_from(faces)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--faces") from error
+    return CaptureSettings(
+        faces=wanted,
+        landmarks=landmarks,
+        detect_every=detect_every,
+        damage="keep" if keep_damaged else "refuse",
+        decode_threads=decode_threads,
+        hwaccel=hwaccel.value,
+        max_megapixels=max_megapixels,
+        max_frames=max_frames,
+    )

@@ -21,13 +21,15 @@ from facecap_batch.cli.options import (
     Engines,
     FacesWanted,
     KeepDamaged,
+    Landmarks,
     LogJson,
     Quiet,
     RequireCertificate,
     Workers,
-    faces_wanted,
+    capture_settings,
 )
-from facecap_batch.cli.run import (
+from facecap_batch.cli.run import conclude
+from facecap_batch.cli.solve_options import (
     Amplitude,
     CalibrateBy,
     CloseBlinks,
@@ -36,7 +38,7 @@ from facecap_batch.cli.run import (
     MaxGap,
     NoSolve,
     Smoothing,
-    conclude,
+    solve_settings,
 )
 from facecap_batch.runs.config import RunOptions
 from facecap_batch.solve.settings import SolveSettings
@@ -124,6 +126,7 @@ def record(
     detect_every: DetectEvery = CaptureSettings.detect_every,
     keep_damaged: KeepDamaged = False,
     faces: FacesWanted = str(CaptureSettings.faces),
+    landmarks: Landmarks = CaptureSettings.landmarks,
     hwaccel: Decoding = Hwaccel.none,
     no_solve: NoSolve = False,
     max_gap: MaxGap = SolveSettings.max_gap_s,
@@ -165,22 +168,9 @@ def record(
     config = make_config(
         engines,
         backend.value,
-        CaptureSettings(
-            faces=faces_wanted(faces),
-            detect_every=detect_every,
-            damage="keep" if keep_damaged else "refuse",
-            decode_threads=threads,
-            hwaccel=hwaccel.value,
-        ),
-        SolveSettings(
-            enabled=not no_solve,
-            max_gap_s=max_gap,
-            smoothing=smoothing,
-            lid_smoothing=lid_smoothing,
-            head_smoothing=head_smoothing,
-            amplitude=amplitude,
-            close_blinks=close_blinks,
-            calibrate=calibrate.value,
+        capture_settings(detect_every, keep_damaged, faces, landmarks, hwaccel, threads),
+        solve_settings(
+            no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, close_blinks, calibrate
         ),
         require_certificate,
     )

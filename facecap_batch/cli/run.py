@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facecap_batch.capturing.settings import CaptureSettings
-from facecap_batch.cli.choices import Backend, Calibrate, Hwaccel, choice_option
+from facecap_batch.cli.choices import Backend, Calibrate, Hwaccel
 from facecap_batch.cli.options import (
     FOOTAGE_PANEL,
     RERUN_PANEL,
-    SOLVE_PANEL,
     WORK_PANEL,
     Address,
     BackendName,
@@ -28,6 +27,7 @@ from facecap_batch.cli.options import (
     FacesWanted,
     Gpus,
     KeepDamaged,
+    Landmarks,
     LogJson,
     MaxFrames,
     MaxMegapixels,
@@ -35,7 +35,18 @@ from facecap_batch.cli.options import (
     Quiet,
     RequireCertificate,
     Workers,
-    faces_wanted,
+    capture_settings,
+)
+from facecap_batch.cli.solve_options import (
+    Amplitude,
+    CalibrateBy,
+    CloseBlinks,
+    HeadSmoothing,
+    LidSmoothing,
+    MaxGap,
+    NoSolve,
+    Smoothing,
+    solve_settings,
 )
 from facecap_batch.runs.config import RunOptions
 from facecap_batch.solve.settings import SolveSettings
@@ -45,58 +56,6 @@ if TYPE_CHECKING:
     from facecap_batch.runs.run import RunSummary
 
 MAX_NAMED = 20  # clips in one line
-
-NoSolve = Annotated[
-    bool,
-    typer.Option(
-        "--no-solve",
-        help="Keep measured values as they are: no smoothing, gaps stay empty.",
-        rich_help_panel=SOLVE_PANEL,
-    ),
-]
-MaxGap = Annotated[
-    float, typer.Option(min=0.0, help="Longest gap to fill, in seconds.", rich_help_panel=SOLVE_PANEL)
-]
-Smoothing = Annotated[
-    float,
-    typer.Option(
-        min=0.0, help="Smoothing of the coefficients: 0 off, 2 firmer.", rich_help_panel=SOLVE_PANEL
-    ),
-]
-LidSmoothing = Annotated[
-    float,
-    typer.Option(min=0.0, help="Smoothing of the eyelids: 0 off, 2 firmer.", rich_help_panel=SOLVE_PANEL),
-]
-HeadSmoothing = Annotated[
-    float,
-    typer.Option(
-        min=0.0,
-        help="Smoothing of the head's rotation and position: 0 off, 2 firmer.",
-        rich_help_panel=SOLVE_PANEL,
-    ),
-]
-Amplitude = Annotated[
-    float,
-    typer.Option(min=0.0, help="Amplitude compensation: 0 off, 1 full.", rich_help_panel=SOLVE_PANEL),
-]
-CloseBlinks = Annotated[
-    bool,
-    typer.Option(
-        "--close-blinks/--no-close-blinks",
-        help="Stretch the lids so that full blinks close the eye, or keep them as measured.",
-        rich_help_panel=SOLVE_PANEL,
-    ),
-]
-
-CalibrateBy = Annotated[
-    Calibrate,
-    choice_option(
-        Calibrate,
-        help="Where a face rests and what closes its blinks. card: both from the engines' card. "
-        "actor: both from all clips with the same `actor` in the manifest.",
-        panel=SOLVE_PANEL,
-    ),
-]
 
 
 def run(
@@ -148,6 +107,7 @@ def run(
     detect_every: DetectEvery = CaptureSettings.detect_every,
     keep_damaged: KeepDamaged = False,
     faces: FacesWanted = str(CaptureSettings.faces),
+    landmarks: Landmarks = CaptureSettings.landmarks,
     hwaccel: Decoding = Hwaccel.none,
     max_megapixels: MaxMegapixels = CaptureSettings.max_megapixels,
     max_frames: MaxFrames = CaptureSettings.max_frames,
@@ -228,24 +188,11 @@ def run(
     config = make_config(
         engines,
         backend.value,
-        CaptureSettings(
-            faces=faces_wanted(faces),
-            detect_every=detect_every,
-            damage="keep" if keep_damaged else "refuse",
-            decode_threads=threads,
-            hwaccel=hwaccel.value,
-            max_megapixels=max_megapixels,
-            max_frames=max_frames,
+        capture_settings(
+            detect_every, keep_damaged, faces, landmarks, hwaccel, threads, max_megapixels, max_frames
         ),
-        SolveSettings(
-            enabled=not no_solve,
-            max_gap_s=max_gap,
-            smoothing=smoothing,
-            lid_smoothing=lid_smoothing,
-            head_smoothing=head_smoothing,
-            amplitude=amplitude,
-            close_blinks=close_blinks,
-            calibrate=calibrate.value,
+        solve_settings(
+            no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, close_blinks, calibrate
         ),
         require_certificate,
     )
@@ -296,15 +243,8 @@ def solve(
     from facecap_batch.runs.observers.progress import make_display
     from facecap_batch.runs.start import resolve_run
 
-    settings = SolveSettings(
-        enabled=not no_solve,
-        max_gap_s=max_gap,
-        smoothing=smoothing,
-        lid_smoothing=lid_smoothing,
-        head_smoothing=head_smoothing,
-        amplitude=amplitude,
-        close_blinks=close_blinks,
-        calibrate=calibrate.value,
+    settings = solve_settings(
+        no_solve, max_gap, smoothing, lid_smoothing, head_smoothing, amplitude, close_blinks, calibrate
     )
     options = RunOptions(output=storage_path(output), workers=workers, ray_address=ray_address)
     conclude(resolve_run(settings, options, make_display(quiet)), storage_path(output))

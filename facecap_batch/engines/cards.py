@@ -107,6 +107,22 @@ class EngineCard:
         others = [name for name in self.outputs if name not in AUXILIARY_OUTPUTS]
         return "outputs" if "outputs" in others else others[0]
 
+    @property
+    def landmarks(self) -> int:
+        """Of a regressor: how many points of the face it gives as [N, points, 2]; 0 where it does not."""
+        match self.outputs.get("landmarks"):
+            case (_, int(points), 2):
+                return points
+        return 0
+
+    def require_landmarks(self) -> None:
+        """Raises EngineError where a regressor gives no landmarks."""
+        if not self.landmarks:
+            raise EngineError(
+                f"landmarks are wanted, and regressor {self.name!r} has no output 'landmarks' of shape "
+                f"['{BATCH}', points, 2]: take another engine set, or do without them"
+            )
+
     def use_digest(self) -> str:
         """SHA-256 of what, besides the file, decides results: input, outputs, batches, thresholds, gains,
         rest."""

@@ -14,10 +14,13 @@ import numpy as np
 
 from facecap_batch.coefficients import (
     ARKIT_NAMES,
+    GAZE_NAMES,
     HEAD_ANGLE_NAMES,
     HEAD_POSITION_NAMES,
     SCHEMA,
+    SHOT_NAME,
     SPREAD_NAMES,
+    is_landmark,
 )
 from facecap_batch.errors import EngineError
 
@@ -75,7 +78,8 @@ def head_frame_of(names: Sequence[str], owner: str) -> str:
 
 def _name_problems(names: Sequence[str]) -> list[str]:
     outputs = {*ARKIT_NAMES, *POSE_NAMES, *HEAD_NAMES}
-    spelling = {name.lower(): name for name in (*SCHEMA.names, *SPREAD_NAMES, *POSE_NAMES)}
+    columns = (*SCHEMA.names, *SPREAD_NAMES, SHOT_NAME, *GAZE_NAMES, *POSE_NAMES)
+    spelling = {name.lower(): name for name in columns}
     seen: dict[str, str] = {}
     problems = [] if names else ["no output is named"]
     for name in names:
@@ -84,7 +88,7 @@ def _name_problems(names: Sequence[str]) -> list[str]:
             problems.append(f"{name!r} is no name for an output")
         elif column != name:
             problems.append(f"output {name!r} differs from the column {column!r} by case alone: call it that")
-        elif column in spelling.values() and column not in outputs:
+        elif (column in spelling.values() and column not in outputs) or is_landmark(name):
             problems.append(f"output {name!r} would hide the table's column of that name: rename it")
         elif name.lower() in seen:
             problems.append(f"outputs {seen[name.lower()]!r} and {name!r} are one name, but for case at most")

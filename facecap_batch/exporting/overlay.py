@@ -1,5 +1,5 @@
-"""What a preview draws over a frame: face boxes, the axes of heads, the frame's number and time, the
-coefficients.
+"""What a preview draws over a frame: face boxes, landmarks, the axes of heads, the frame's number and time,
+the coefficients.
 
 In: an upright image and one row of a `CoefficientTable` of every person in it. Out: an image. Nothing is
 read or written here.
@@ -38,7 +38,7 @@ def annotate(
     height: int,
     others: Sequence[tuple[CoefficientTable, int]] | None = None,
 ) -> np.ndarray:
-    """Draw box, axes and caption of a row over its frame, and the boxes and axes of other people.
+    """Draw box, landmarks, axes and caption of a row over its frame, and the same of other people.
 
     Args:
         image: uint8 [H, W, 3] RGB, upright, of the size that `table`'s boxes refer to.
@@ -79,11 +79,14 @@ def _thick(height: int) -> int:
 def _draw_person(
     image: np.ndarray, table: CoefficientTable, row: int, scale: float, long_side: float
 ) -> None:
-    """Draw box and axes of one person; `long_side`: of the image, pixels."""
+    """Draw box, landmarks and axes of one person; `long_side`: of the image, pixels."""
     thick = _thick(image.shape[0])
     if np.isfinite(table.box[row]).all():
         x0, y0, x1, y1 = (round(float(edge) * scale) for edge in table.box[row])
         cv2.rectangle(image, (x0, y0), (x1, y1), _colour(table, row), thick, cv2.LINE_AA)
+    for x, y in table.landmarks[row] * scale:
+        if 0 <= x < image.shape[1] and 0 <= y < image.shape[0]:  # not of points that are not known
+            cv2.circle(image, (int(x), int(y)), thick, _colour(table, row), -1, cv2.LINE_AA)
     if np.isfinite(table.head[row]).all():
         _draw_axes(image, table.head[row].astype(np.float64), long_side, thick)
 

@@ -19,8 +19,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facecap_batch.coefficients import ANGLE_CONVENTION, SCHEMA
+from facecap_batch.coefficients import SCHEMA
 from facecap_batch.errors import FacecapError
+from facecap_batch.geometry import ANGLE_CONVENTION
 from facecap_batch.output.compact_index import (
     FOLDER,
     CompactReader,

@@ -56,6 +56,7 @@ class Record:
     frames_with_face: Count = 0  # the main subject's face was found
     people: SmallCount | None = None  # tracks with a face; None where the main subject alone was looked for
     shots: SmallCount | None = None  # None where they were not looked for
+    landmarks: SmallCount | None = None  # of a face in the tables; None where they were not asked for
     seconds: Amount = 0.0  # of video
     fps: Amount = 0.0  # average rate of the video
     backend: str = ""

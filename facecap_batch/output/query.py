@@ -1,7 +1,7 @@
 """SQL over an output folder.
 
 In: the folder of a run and a query. Out: an Arrow table. The query sees the views ``coefficients`` and
-``raw`` (all clips and tracks; the columns of `coefficients.SCHEMA`, then the regressor's own, then `shot`)
+``raw`` (all clips and tracks; the columns of `coefficients.SCHEMA`, then those that not every clip has)
 and ``clips`` (one row per manifest row). Nothing is copied: DuckDB reads the Parquet files in place, compact
 ones where there are, and only the columns that the query names; behind a URI it does so through fsspec.
 """
@@ -132,15 +132,21 @@ def _known_columns(connection: duckdb.DuckDBPyConnection) -> str:
 
 def _may_mix_columns(folder: StoragePath) -> bool:
     """False where every table of the folder is known to come from one regressor, and all with their shots or
-    all without, so that all have the same columns. Others lie side by side until every clip was done again.
+    all without, and so with landmarks, so that all have the same columns. Others lie side by side until every
+    clip was done again.
     """
     try:
-        columns = {"regressor_sha256", "shots"} & set(pq.read_schema(arrow_source(folder / CLIPS_NAME)).names)
+        columns = {"regressor_sha256", "shots", "landmarks"} & set(
+            pq.read_schema(arrow_source(folder / CLIPS_NAME)).names
+        )
         rows = pq.read_table(arrow_source(folder / CLIPS_NAME), columns=sorted(columns))
     except (OSError, pa.ArrowException):
         return True
-    kinds = {(row["regressor_sha256"], row.get("shots") is None) for row in rows.to_pylist()}
-    return len(kinds) != 1 or any(regressor is None for regressor, _ in kinds)
+    kinds = {
+        (row["regressor_sha256"], row.get("shots") is None, row.get("landmarks") is None)
+        for row in rows.to_pylist()
+    }
+    return len(kinds) != 1 or any(regressor is None for regressor, *_ in kinds)
 
 
 def connect(folder: str | StoragePath, mixed: bool = False) -> duckdb.DuckDBPyConnection:

@@ -52,6 +52,7 @@ SCHEMA = pa.schema(
         pa.field("error", pa.string()),
         pa.field("people", pa.int32()),  # tracks with a face; null where one alone was wanted
         pa.field("shots", pa.int32()),  # null where they were not looked for
+        pa.field("landmarks", pa.int32()),  # of a face in the tables; null where they were not asked for
     ]
 )
 
@@ -103,6 +104,7 @@ def _row(clip: Clip, record: Record | None) -> dict[str, Any]:
             "note": record.note or None,
             "people": record.people,
             "shots": record.shots,
+            "landmarks": record.landmarks,
         }
     elif record.status == FAILED:
         row |= {"error_type": record.error_type, "error": record.error}

@@ -177,6 +177,7 @@ def _record(
         frames_with_face=int(np.count_nonzero(raw.face_found)),
         people=None if raw.shot is None else sum(bool(table.face_found.any()) for table in tracks),
         shots=None if raw.shot is None else int(raw.shot.max(initial=0)) + 1,
+        landmarks=raw.landmarks.shape[1] or None,
         seconds=float(span + (1 / fps if fps else 0)),
         fps=float(fps),
         backend=raw.metadata.get("regressor_backend", ""),

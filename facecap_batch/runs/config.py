@@ -77,6 +77,8 @@ class RunConfig:
             del capture[name]
         if not self.capture.several:
             del capture["faces"]  # tables of the main subject alone are those of versions that knew no others
+        if not self.capture.landmarks:
+            del capture["landmarks"]  # likewise
         description = {
             "capture_revision": CAPTURE_REVISION,
             "engines": dict(self.engine_hashes),
@@ -135,11 +137,13 @@ def make_config(
 ) -> RunConfig:
     """The configuration of a run with this engine set; reads and checks the set's cards.
 
-    Raises EngineError where the set is missing or damaged.
+    Raises EngineError where the set is missing or damaged, or gives no landmarks and they are wanted.
     """
     from facecap_batch.engines.sets import fingerprints, load_set
 
     engine_set = load_set(engines)
+    if capture is not None and capture.landmarks:
+        engine_set.regressor.require_landmarks()
     return RunConfig(
         # A folder is made absolute: workers have a working directory of their own.
         engines=engines if not Path(engines).is_dir() else str(Path(engines).resolve()),

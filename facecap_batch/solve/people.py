@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from facecap_batch.coefficients import CoefficientTable, joined_rows
+from facecap_batch.coefficients import ROW_FIELDS, CoefficientTable
 from facecap_batch.solve.actors import ActorCalibration
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.solve.solver import solve_table
@@ -47,7 +47,7 @@ def solve_tracks(
         **solved[0][0].metadata,
         "solve": json.dumps({**reports[0], **counts}, sort_keys=True),
     }
-    return tuple(joined_rows(pieces).replace(metadata=metadata) for pieces in solved)
+    return tuple(_joined(pieces).replace(metadata=metadata) for pieces in solved)
 
 
 def _shots(table: CoefficientTable) -> Iterator[CoefficientTable]:
@@ -55,3 +55,14 @@ def _shots(table: CoefficientTable) -> Iterator[CoefficientTable]:
     shot = np.zeros(len(table), np.int16) if table.shot is None else table.shot
     edges = [0, *(np.flatnonzero(np.diff(shot)) + 1).tolist(), len(table)]
     return (table.rows(start, stop) for start, stop in itertools.pairwise(edges))
+
+
+def _joined(parts: Sequence[CoefficientTable]) -> CoefficientTable:
+    """The rows of `parts`, of one track, one after the other; everything else is that of the first."""
+    if len(parts) == 1:
+        return parts[0]
+    shots = [part.shot for part in parts if part.shot is not None]
+    return parts[0].replace(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in ROW_FIELDS},
+        shot=np.concatenate(shots) if shots else None,
+    )

@@ -23,6 +23,7 @@ from facecap_batch.solve import quaternions
 from facecap_batch.solve.actors import ActorCalibration
 from facecap_batch.solve.calibration import Calibration, calibrated, of_card
 from facecap_batch.solve.eyelids import LIDS, without_flicker
+from facecap_batch.solve.landmarks import smoothed_landmarks
 from facecap_batch.solve.noise import Signals
 from facecap_batch.solve.outliers import outliers
 from facecap_batch.solve.settings import SolveSettings
@@ -48,8 +49,9 @@ def solve_table(
     `face_found` stays true where the frame was measured and believed; a filled row has values, an
     interpolated box, `face_found` false and no score. A coefficient whose part of the face was hidden is
     filled however long it was; a column that the regressor has no output for holds NaN throughout. The
-    regressor's own columns are treated like coefficients, but not clipped; the spread is left out. Rows in
-    gaps longer than `max_gap_s`, and before the first and after the last measured frame, hold NaN.
+    regressor's own columns are treated like coefficients, but not clipped; landmarks are smoothed along
+    their paths through the picture and interpolated as the box is; the spread is left out. Rows in gaps
+    longer than `max_gap_s`, and before the first and after the last measured frame, hold NaN.
 
     Args:
         raw: The table as captured.
@@ -66,7 +68,7 @@ def solve_table(
     measured = raw.face_found.astype(bool) & _has_values(shapes, raw.head[:, has_column])
     if not settings.enabled:
         report = _report(settings, None, rejected=0)
-        return _assembled(raw, report, measured, shapes, raw.head, raw.box, measured)
+        return _assembled(raw, report, measured, shapes, raw.head, _in_picture(raw), measured)
 
     first = raw.pts[0] if len(raw) else 0
     time_s = positive_steps((raw.pts - first) * float(raw.info.time_base))
@@ -91,7 +93,10 @@ def solve_table(
         for lid in LIDS:
             signals[:, lid] = without_flicker(time_s[rows], signals[:, lid])
     quaternion = quaternions.normalised(signals[:, count : count + 4])
-    linear = np.concatenate([signals[:, :count], signals[:, count + 4 :], raw.box[rows]], axis=1)
+    points, unknown = _interpolated(time_s[rows], _in_picture(raw)[rows, 4:])
+    points = smoothed_landmarks(time_s[rows], points, raw.box[rows], settings.smoothing)
+    points[:, unknown] = np.nan
+    linear = np.concatenate([signals[:, :count], signals[:, count + 4 :], raw.box[rows], points], axis=1)
 
     filled, before, after, fraction = _fillable(time_s, rows, settings.max_gap_s)
     everywhere = np.full((len(raw), linear.shape[1]), np.nan)
@@ -114,6 +119,12 @@ def solve_table(
     shapes[:, unseen] = np.nan
     report = _report(settings, actor, rejected)
     return _assembled(raw, report, found, shapes, head, everywhere[:, count + 3 :], known)
+
+
+def _in_picture(table: CoefficientTable) -> NDArray[np.float64]:
+    """What is in pixels: the box, then x and y of each landmark; float64 [N, 4 + 2 P]."""
+    points = table.landmarks.reshape(len(table), len(table.landmark_names))
+    return np.concatenate([table.box, points], axis=1, dtype=np.float64)
 
 
 def _has_values(shapes: np.ndarray, head: np.ndarray) -> NDArray[np.bool_]:
@@ -219,21 +230,26 @@ def _assembled(
     found: np.ndarray,
     shapes: np.ndarray,
     head: np.ndarray,
-    box: np.ndarray,
+    in_picture: np.ndarray,
     known: np.ndarray,
 ) -> CoefficientTable:
-    """The final table: NaN where nothing is known, angles unwrapped along the rows that are known."""
+    """The final table: NaN where nothing is known, angles unwrapped along the rows that are known.
+
+    `in_picture` is as `_in_picture` gives it; `found` are the measured rows, `known` those with values.
+    """
     head = np.where(known[:, None], head, np.nan)
     head[:, :3] = unwrap(head[:, :3])
     shapes = np.where(known[:, None], shapes, np.nan).astype(np.float32)
+    in_picture = np.where(known[:, None], in_picture, np.nan).astype(np.float32)
     report = {**report, "filled": int((known & ~found).sum())}
     return raw.replace(
         face_found=found,
         score=np.where(found, raw.score, np.nan).astype(np.float32),
-        box=np.where(known[:, None], box, np.nan).astype(np.float32),
+        box=in_picture[:, :4],
         coefficients=shapes[:, : len(ARKIT_NAMES)],
         head=head.astype(np.float32),
         extra=shapes[:, len(ARKIT_NAMES) :],
         spread=np.zeros((len(raw), 0), np.float32),
+        landmarks=in_picture[:, 4:].reshape(raw.landmarks.shape),
         metadata={**raw.metadata, "solve": json.dumps(report, sort_keys=True)},
     )

@@ -13,6 +13,7 @@ import pytest
 
 from facecap_batch.coefficients import ClipInfo, CoefficientTable, write_parquet, write_tracks
 from facecap_batch.exporting import preview as preview_module
+from facecap_batch.exporting.overlay import annotate
 from facecap_batch.exporting.preview import BadPreview, matched_frames, preview
 from facecap_batch.storage.temporary import PREFIX
 from facecap_batch.video.decoder import Video, decode, probe
@@ -92,6 +93,20 @@ def test_video_has_every_frame_at_its_own_time(video: Path, tmp_path: Path):
         assert abs(corner(image) - grey_of(index)) < 4
     red = frames[5].to_ndarray(format="rgb24")[-2:, 100:200].reshape(-1, 3).mean(axis=0)
     assert red[0] > red[1] + 60
+
+
+def test_landmarks_are_drawn_where_they_are() -> None:
+    plain = table(lost=(5,))
+    points = np.full((FRAMES, 2, 2), np.nan, np.float32)
+    points[:, 0] = 20, 60  # outside of the box
+    points[3, 1] = -7, 4000
+    made = plain.replace(landmarks=points)
+    image = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    drawn = annotate(image, made, 3, 2 * HEIGHT).astype(int)
+    changed = np.abs(drawn - annotate(image, plain, 3, 2 * HEIGHT)).max(axis=2)
+    y, x = np.nonzero(changed > 20)
+    assert len(x) and abs(x.mean() - 40) < 2 and abs(y.mean() - 120) < 2
+    assert drawn[120, 40, 1] > drawn[120, 40, 0] + 60  # green: seen
 
 
 def test_range_meets_its_own_frames(video: Path, tmp_path: Path):

@@ -12,12 +12,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from facecap_batch.coefficients import ANGLE_CONVENTION, CoefficientTable
+from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.exporting.fbx import binary
 from facecap_batch.exporting.fbx.animation import Motion, animation, clip_motion
 from facecap_batch.exporting.fbx.binary import Node, node
 from facecap_batch.exporting.fbx.key_times import CUSTOM_RATE, time_mode
 from facecap_batch.exporting.fbx.scene import head_scene, properties, tagged
+from facecap_batch.geometry import ANGLE_CONVENTION
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 
 CREATOR = "facecap-batch"

@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.geometry import PITCH_FULL, YAW_FULL
 
 INDEX = {name: position for position, name in enumerate(ARKIT_NAMES)}
-YAW_FULL = np.radians(32.0)  # eyeball rotation at eyeLookIn/Out = 1
-PITCH_FULL = np.radians(25.0)  # eyeball rotation at eyeLookUp/Down = 1
 AT_CAMERA = 0.55  # share of gazes that meet the camera or what is near it
 NEAR_CAMERA = 0.12  # deviation of these, in units of the coefficients
 SCREEN = -0.05  # their mean pitch: more screens are below cameras than above
@@ -34,11 +33,6 @@ def gaze_from_coefficients(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     left_pitch = (values[INDEX["eyeLookUpLeft"]] - values[INDEX["eyeLookDownLeft"]]) * PITCH_FULL
     right_pitch = (values[INDEX["eyeLookUpRight"]] - values[INDEX["eyeLookDownRight"]]) * PITCH_FULL
     return np.array([left_yaw, left_pitch]), np.array([right_yaw, right_pitch])
-
-
-def eye_direction(yaw: float, pitch: float) -> np.ndarray:
-    """float64 [3]: the unit vector, head frame, of an eye that is turned by so many radians."""
-    return np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
 
 
 def set_gaze(values: np.ndarray, yaw: float, pitch: float, vergence: float = 0.0) -> None:

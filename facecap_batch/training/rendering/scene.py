@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 
 from facecap_batch.engines.default_crop import CROP_SCALE
-from facecap_batch.geometry import euler_from_matrix, rotation_onto
+from facecap_batch.geometry import euler_from_matrix, eye_direction, rotation_onto
 from facecap_batch.training.heads import mesh
 from facecap_batch.training.heads.head_model import HeadModel
 from facecap_batch.training.people.appearance import Person
 from facecap_batch.training.people.attire import RIM_POINTS, TEMPLE_POINTS
 from facecap_batch.training.rendering import raster
-from facecap_batch.training.rendering.gaze import eye_direction, gaze_from_coefficients
+from facecap_batch.training.rendering.gaze import gaze_from_coefficients
 
 LID_CLEARANCE = 1.03  # lids lie this much outside the eyeball's radius
 # Exposed linear light 0..4 to 8 bit: a film-like shoulder instead of clipping, then the display's gamma.
