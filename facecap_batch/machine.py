@@ -32,6 +32,10 @@ PACKAGES = (
     "ray",
     "torch",
 )
+# The libraries that scale and turn pictures, by the major versions that were compared: with all of these a
+# clip's raw table holds the same values (`benchmarks/accuracy/same_results.py`; `.ci/run` compares the lowest
+# versions with the newest). PyAV 16 scales in another way, and coefficients differ by up to .24.
+SAME_PICTURES = {"av": range(17, 20), "opencv-python-headless": range(4, 6)}
 
 
 def utc_now() -> str:
@@ -47,6 +51,19 @@ def versions() -> dict[str, str]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    return found
+
+
+def other_pictures() -> dict[str, str]:
+    """Libraries here whose pictures may differ from those of `SAME_PICTURES`: package -> "major.minor"."""
+    found = {}
+    for package, majors in SAME_PICTURES.items():
+        try:
+            parts = importlib.metadata.version(package).split(".")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if int(parts[0]) not in majors:
+            found[package] = ".".join(parts[:2])
     return found
 
 

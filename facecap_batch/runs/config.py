@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from facecap_batch import machine
 from facecap_batch.capturing.settings import CAPTURE_REVISION, CaptureSettings
 from facecap_batch.solve.settings import SOLVE_REVISION, SolveSettings
 from facecap_batch.storage.publish import StoragePath
@@ -37,9 +38,12 @@ class RunConfig:
     backend: str = "auto"
     # Only backends that hold a certificate (`certificates`). This decides what may run, not what comes out.
     require_certificate: bool = False
+    # As `machine.other_pictures` of the driver; every worker must have the same.
+    libraries: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def capture_fingerprint(self) -> str:
-        """Digest of what decides the raw tables: revision of the capture, engine files, capture settings."""
+        """Digest of what decides the raw tables: revision of the capture, engine files, capture settings,
+        libraries whose pictures are not known to be the same."""
         return _digest(self._capture_description())
 
     def fingerprint(self) -> str:
@@ -56,6 +60,7 @@ class RunConfig:
             "engine_hashes": dict(self.engine_hashes),
             "capture": _plain(dataclasses.asdict(self.capture)),
             "solve": _plain(dataclasses.asdict(self.solve)),
+            "libraries": dict(self.libraries),
         }
 
     @staticmethod
@@ -68,6 +73,31 @@ class RunConfig:
         from facecap_batch.storage.documents import checked
 
         return checked(RunConfig, description, "config")
+
+    def captures_otherwise(self, before: Mapping[str, Any]) -> str:
+        """Why raw tables that were captured under `before` do not count under this configuration, in words.
+
+        Args:
+            before: An earlier configuration of the folder, as `describe` gives it; not checked.
+        """
+        now = self.describe()
+        settings, set_before = now["capture"], before.get("capture")
+        reasons = []
+        if before.get("engine_hashes") != now["engine_hashes"]:
+            reasons.append("the engines are others")
+        if isinstance(set_before, Mapping):
+            changed = [
+                name
+                for name in settings
+                if name != "decode_threads" and set_before.get(name, settings[name]) != settings[name]
+            ]
+            reasons += [f"{name} was {set_before[name]} and is {settings[name]}" for name in changed]
+        if before.get("libraries", {}) != now["libraries"]:
+            reasons.append(
+                f"pictures may differ from those of before ({_named(before.get('libraries'))} then, "
+                f"{_named(now['libraries'])} now)"
+            )
+        return "; ".join(reasons) or "this version, or its backend's precision, gives other results"
 
     def _capture_description(self) -> dict[str, Any]:
         from facecap_batch.engines.registry import REDUCED
@@ -86,6 +116,8 @@ class RunConfig:
         }
         if self.backend in REDUCED:
             description["precision"] = REDUCED[self.backend]
+        if self.libraries:
+            description["libraries"] = dict(self.libraries)
         return description
 
 
@@ -152,7 +184,15 @@ def make_config(
         solve=solve or SolveSettings(),
         backend=backend,
         require_certificate=require_certificate,
+        libraries=machine.other_pictures(),
     )
+
+
+def _named(libraries: Any) -> str:
+    """Libraries that are out of the ordinary, for a message."""
+    if not libraries or not isinstance(libraries, Mapping):
+        return "libraries that were compared"
+    return ", ".join(f"{package} {version}" for package, version in libraries.items())
 
 
 def _plain(value: Any) -> Any:

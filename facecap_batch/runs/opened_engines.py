@@ -5,6 +5,7 @@ In: the configuration of a run. Out: a `FaceCapture` with detector and regressor
 
 from __future__ import annotations
 
+from facecap_batch import machine
 from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.engines import certificates
 from facecap_batch.engines.registry import open_engine
@@ -16,13 +17,21 @@ from facecap_batch.runs.config import RunConfig
 def open_engines(config: RunConfig) -> FaceCapture:
     """Open the configured engine set on the configured backend, with one CPU thread each.
 
-    Raises EngineMismatch where the files of the set here are not those of the run, NotCertified where only
+    Raises EngineMismatch where the files of the set here are not those of the run, or the libraries that make
+    pictures may give others than the driver's; NotCertified where only
     certified backends may run and the one that opens here is not certified, and EngineError.
     """
     cards = load_set(config.engines)
     found = fingerprints(cards)
     if found != dict(config.engine_hashes):
         raise EngineMismatch(f"engine set {config.engines!r} on this node differs from the driver's: {found}")
+    libraries = machine.other_pictures()
+    if libraries != dict(config.libraries):
+        installed = {package: machine.versions().get(package) for package in machine.SAME_PICTURES}
+        raise EngineMismatch(
+            f"the libraries of this node ({installed}) may make other pictures than the driver's, and the "
+            "folder would hold results of both kinds: install the same versions on every node"
+        )
     detector = open_engine(cards.detector, config.backend, threads=1)
     regressor = open_engine(cards.regressor, config.backend, threads=1)
     look_up = certificates.require if config.require_certificate else certificates.find

@@ -153,6 +153,20 @@ def plan(
     return Plan(tuple(items), kept)
 
 
+def captured_again(todo: Plan, ledger: Ledger, config: RunConfig) -> list[str]:
+    """clip_id of the clips in `todo` that are done, and only count no more under `config`."""
+    fingerprint = config.capture_fingerprint()
+    return [
+        item.clip.clip_id
+        for item in todo.items
+        if not item.reuse_raw
+        and (record := ledger.get(item.clip.clip_id)) is not None
+        and record.status == DONE
+        and record.input_key == item.input_key
+        and record.capture_fingerprint != fingerprint
+    ]
+
+
 def has_raw(ledger: Ledger, record: Record, capture_fingerprint: str) -> bool:
     """True when the record's raw table is there in full, captured under this fingerprint."""
     return (

@@ -85,8 +85,8 @@ def _plan_retry(clips: Sequence[Clip], ledger: Ledger, config: RunConfig, clip_i
 def _same_config(last_run: Mapping[str, Any], output: StoragePath) -> RunConfig:
     """The configuration of the run; EngineMismatch where it would give other results today."""
     config = recorded_config(last_run, output)
-    installed = make_config(config.engines, config.backend).engine_hashes
-    today = dataclasses.replace(config, engine_hashes=installed)
+    installed = make_config(config.engines, config.backend)
+    today = dataclasses.replace(config, engine_hashes=installed.engine_hashes, libraries=installed.libraries)
     if today.fingerprint() != last_run["fingerprint"]:
         raise EngineMismatch(
             f"{output} was made with facecap-batch {last_run.get('tool_version')} and engines "

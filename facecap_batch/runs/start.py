@@ -28,7 +28,7 @@ from facecap_batch.runs.config import RunConfig, RunOptions
 from facecap_batch.runs.footage.earlier import finished_earlier, with_known_ids
 from facecap_batch.runs.manifest import Manifest
 from facecap_batch.runs.observers.progress import Display, PlainDisplay
-from facecap_batch.runs.planner import Plan, WorkItem, has_raw, plan
+from facecap_batch.runs.planner import Plan, WorkItem, captured_again, has_raw, plan
 from facecap_batch.runs.run import Assignment, Run, RunSummary
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.storage.documents import BadDocument
@@ -82,6 +82,12 @@ def start_run(
             display.say(
                 f"{len(left_out)} finished clip(s) of {ledger.output} are not in the manifest any more: "
                 f"{named(left_out)}. Their files stay; clips.parquet, status and query leave them out"
+            )
+        again = captured_again(todo, known, config)
+        if again:
+            display.say(
+                f"{len(again)} finished clip(s) are captured again ({named(again)}): "
+                f"{config.captures_otherwise(last_run.get('config', {}))}"
             )
         if options.force:
             remove_segments(ledger.output)
