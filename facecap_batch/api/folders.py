@@ -127,17 +127,20 @@ def status(output: str | Path) -> Status:
     return statuses.status(storage_path(output))
 
 
-def query(output: str | Path, sql: str) -> pa.Table:
+def query(output: str | Path, sql: str, *, unsafe: bool = False) -> pa.Table:
     """Answer SQL from the tables of an output folder.
 
     Args:
         output: Local path or URI of the folder.
-        sql: A query over the views ``coefficients``, ``raw`` and ``clips``, in DuckDB's SQL.
+        sql: A query over the views ``coefficients``, ``raw`` and ``clips``, in DuckDB's SQL. It reads their
+            files alone and writes none.
+        unsafe: Let it read and write every file that this process may, and load extensions.
 
     Raises:
-        BadQuery: The SQL is wrong, the folder is no output folder, or DuckDB is not installed.
+        BadQuery: The SQL is wrong or asks for more than it may, the folder is no output folder, or DuckDB is
+            not installed.
     """
-    return queries.query(storage_path(output), sql)
+    return queries.query(storage_path(output), sql, unsafe)
 
 
 def export(

@@ -51,15 +51,23 @@ def query(
         str, typer.Argument(metavar="SQL", help="A query over the views coefficients, raw and clips.")
     ],
     as_csv: Annotated[bool, typer.Option("--csv", help="Print all rows as CSV.")] = False,
+    unsafe_sql: Annotated[
+        bool,
+        typer.Option(
+            "--unsafe-sql", help="Let SQL that you trust read and write other files, and load extensions."
+        ),
+    ] = False,
 ) -> None:
     """Answer SQL from the tables in OUT.
+
+    SQL reads these tables, no other file, and writes none.
 
     Example: facecap-batch query out/takes "SELECT clip_id, max(jawOpen) FROM coefficients GROUP BY 1"
     """
     from facecap_batch.cli.table_text import as_csv_text, as_text
     from facecap_batch.output.query import query as answer
 
-    table = answer(output, sql)
+    table = answer(output, sql, unsafe_sql)
     print(as_csv_text(table) if as_csv else as_text(table))
 
 

@@ -6,6 +6,8 @@ In: an Arrow table. Out: text without a final newline.
 from __future__ import annotations
 
 import io
+import json
+import re
 
 import pyarrow as pa
 import pyarrow.csv
@@ -14,10 +16,15 @@ import rich.console
 import rich.table
 import rich.text
 
+from facecap_batch.text import printable
+
 MAX_ROWS = 50
 MAX_CELL_WIDTH = 48  # characters
 # Rich would squeeze the columns into the terminal's width, which hides values; wide tables wrap instead.
 UNBOUNDED_WIDTH = 100_000  # characters
+# What spreadsheets execute when they open a CSV file (OWASP, "CSV Injection"), also behind spaces.
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def as_text(table: pa.Table, max_rows: int = MAX_ROWS) -> str:
@@ -50,21 +57,47 @@ def as_text(table: pa.Table, max_rows: int = MAX_ROWS) -> str:
 
 
 def as_csv_text(table: pa.Table) -> str:
-    """Every row, comma separated, with a header line; empty for a table without columns."""
+    """Every row, comma separated, with a header line; empty for a table without columns.
+
+    Text that a spreadsheet would take for a formula has a ``'`` in front; text that is a number has not.
+    """
     if not table.num_columns:
         return ""
-    for number, kind in enumerate(table.schema.types):
-        if pa.types.is_dictionary(kind):  # which Arrow's CSV writer does not know
-            plain = table.column(number).cast(kind.value_type)
-            table = table.set_column(number, table.column_names[number], plain)
+    columns = [_csv_column(column) for column in table.columns]
+    names = [_defused(name) for name in table.column_names]
     buffer = io.BytesIO()
-    pyarrow.csv.write_csv(table, buffer)
+    pyarrow.csv.write_csv(pa.Table.from_arrays(columns, names=names), buffer)
     return buffer.getvalue().decode().rstrip("\n")
+
+
+def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """`column` as numbers, or as text that no program executes."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):  # which Arrow's CSV writer does not know
+        return _csv_column(column.cast(kind.value_type))
+    is_number = pa.types.is_primitive(kind) or pa.types.is_decimal(kind)
+    if is_number and not pa.types.is_interval(kind):
+        return column
+    texts = [None if value is None else _defused(_as_text(value)) for value in column.to_pylist()]
+    return pa.array(texts, pa.string())
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.hex()
+    return (
+        json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, (dict, list)) else str(value)
+    )
+
+
+def _defused(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def _cell(value: object) -> str:
     if value is None:
         return ""
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    text = " ".join(text.split())
-    return text if len(text) <= MAX_CELL_WIDTH else f"{text[: MAX_CELL_WIDTH - 1]}…"
+    return printable(" ".join(text.split()), MAX_CELL_WIDTH)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -60,20 +60,46 @@ SCHEMA = pa.schema(
 def write_clips(output: StoragePath, clips: Sequence[Clip], records: Mapping[str, Record]) -> None:
     """Publish ``clips.parquet``: one row per clip, in the manifest's order; raises OSError.
 
-    Further columns of the manifest follow as text; one with the name of a column of ours becomes
-    ``manifest_<name>``.
+    Further columns of the manifest follow as text, under the names that `carried_names` gives them.
     """
     rows = [_row(clip, records.get(clip.clip_id)) for clip in clips]
     carried: dict[str, None] = {}  # an ordered set
     for clip in clips:
         carried.update(dict.fromkeys(clip.extra))
-    names = {name: f"manifest_{name}" if name in SCHEMA.names else name for name in carried}
+    names = carried_names(carried)
     columns = {field.name: pa.array([row[field.name] for row in rows], field.type) for field in SCHEMA}
     for name, column in names.items():
         columns[column] = pa.array([clip.extra.get(name) or None for clip in clips], pa.string())
     schema = pa.schema([*SCHEMA, *(pa.field(column, pa.string()) for column in names.values())])
     with published(output / CLIPS_NAME) as temporary:
         pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
+
+
+def carried_names(names: Iterable[str]) -> dict[str, str]:
+    """The columns of a manifest under the names that they have in ``clips.parquet``.
+
+    Args:
+        names: Of the manifest's further columns, each once.
+
+    Returns:
+        Name -> column, in order. Columns are distinct from ours and from each other, also for SQL, which
+        does not tell case: one whose name is taken becomes ``manifest_<name>``, ``manifest_<name>_2`` …
+    """
+    listed = list(names)
+    taken = {name.casefold() for name in SCHEMA.names}
+    columns: dict[str, str] = {}
+    for name in listed:  # first: whose name is free keeps it, wherever it stands
+        if name.casefold() not in taken:
+            taken.add(name.casefold())
+            columns[name] = name
+    for name in listed:
+        column, number = f"manifest_{name}", 1
+        while name not in columns and column.casefold() in taken:
+            number += 1
+            column = f"manifest_{name}_{number}"
+        columns.setdefault(name, column)
+        taken.add(columns[name].casefold())
+    return {name: columns[name] for name in listed}
 
 
 def _row(clip: Clip, record: Record | None) -> dict[str, Any]:

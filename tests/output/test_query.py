@@ -70,8 +70,9 @@ def test_one_connection_answers_many_queries(folder: Path):
     assert connection.execute("SELECT count(*) FROM raw").fetchall() == [(12,)]
 
 
-def test_copy_to_a_file(folder: Path, tmp_path: Path):
-    query(folder, f"COPY (SELECT clip_id, frame_index FROM coefficients) TO '{tmp_path / 'x.csv'}' (HEADER)")
+def test_copy_to_a_file_of_sql_that_is_trusted(folder: Path, tmp_path: Path):
+    copy = f"COPY (SELECT clip_id, frame_index FROM coefficients) TO '{tmp_path / 'x.csv'}' (HEADER)"
+    query(folder, copy, unsafe=True)
     assert len((tmp_path / "x.csv").read_text().splitlines()) == 13
 
 
@@ -102,9 +103,9 @@ def test_wrong_sql_is_refused_at_once(
     """Where one regressor wrote every table, no other table could make sense of it."""
     asked: list[bool] = []
 
-    def counted(folder: Path, mixed: bool = False) -> object:
+    def counted(folder: Path, mixed: bool = False, unsafe: bool = False) -> object:
         asked.append(mixed)
-        return connect(folder, mixed)
+        return connect(folder, mixed, unsafe)
 
     monkeypatch.setattr("facecap_batch.output.query.connect", counted)
     with pytest.raises(BadQuery, match=message):

@@ -1,0 +1,1 @@
+"""The output folder as a database, and what its SQL may do."""

@@ -1,0 +1,154 @@
+"""The output folder as a database: its views in DuckDB, and what SQL may touch besides.
+
+In: the folder of a run. Out: a DuckDB connection with the views ``coefficients`` and ``raw`` (all clips and
+tracks; the columns of `coefficients.SCHEMA`, then those that not every clip has) and ``clips`` (one row
+per manifest row). Nothing is copied: DuckDB reads the Parquet files in place, compact ones where there are,
+and only the columns that a query names; behind a URI it does so through fsspec. The files of the views are
+all that it may open: no other file, no address, no extension, no variable of Python.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from facecap_batch.coefficients import SCHEMA
+from facecap_batch.errors import install_hint
+from facecap_batch.output.compact_index import Entry, read_index
+from facecap_batch.output.reports import CLIPS_NAME
+from facecap_batch.output.sql.permissions import CONFINED, BadQuery, confine, pattern_for, sql_text
+from facecap_batch.storage import temporary
+from facecap_batch.storage.connection import open_storage
+from facecap_batch.storage.publish import StoragePath, arrow_source, storage_path
+from facecap_batch.storage.remote import RemotePath
+
+if TYPE_CHECKING:
+    import duckdb
+
+VIEWS = ("coefficients", "raw", "clips")
+INSTALL_LINE = install_hint("query")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Files that a view reads."""
+
+    files: tuple[StoragePath, ...]
+    left_out: tuple[str, ...] = ()  # clips in them that the view does not show
+
+
+def connect(
+    folder: str | StoragePath, mixed: bool = False, unsafe: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB connection with the views of an output folder, for more than one query.
+
+    SQL on it may open the files of the views and nothing else, and change none of DuckDB's settings. It could
+    overwrite those files all the same: `query` alone refuses statements that write.
+
+    Args:
+        folder: the ``--output`` of a run, a local folder or a URI.
+        mixed: give the views the columns of all tables, not only those of the first one; this opens every
+            file.
+        unsafe: let SQL open, write and load whatever this process may.
+
+    Raises:
+        BadQuery: DuckDB is not installed, or the folder is not the output of a run or cannot be read.
+        IndexDamaged: the index of the compact files cannot be read.
+    """
+    try:
+        import duckdb
+    except ImportError as error:
+        raise BadQuery(f"queries need DuckDB, which is not installed: {INSTALL_LINE}") from error
+    folder = storage_path(folder)
+    if not folder.is_dir():
+        raise BadQuery(f"{folder} is not a folder; give the --output folder of a run")
+    clips = folder / CLIPS_NAME
+    compacted = read_index(folder)
+    listed = _listed_clips(folder)
+    sources = {name: _sources(folder, name, listed, compacted) for name in ("coefficients", "raw")}
+    sources["clips"] = [Source((clips,))] if clips.is_file() else []
+    if not any(sources.values()):
+        raise BadQuery(
+            f"{folder} holds no {CLIPS_NAME}, coefficients/ or raw/; give the --output folder of a run"
+        )
+    confined = {} if unsafe else CONFINED
+    connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", **confined})
+    files = [str(file) for parts in sources.values() for part in parts for file in part.files]
+    if isinstance(folder, RemotePath):
+        system, path = open_storage(folder.uri)
+        connection.register_filesystem(system)
+        # fsspec finds files under names of its own: memory:///a for memory://a, s3:// for s3a://.
+        schemes = [system.protocol] if isinstance(system.protocol, str) else system.protocol
+        below = [file.removeprefix(folder.uri) for file in files]
+        files += [f"{scheme}://{path}{name}" for scheme in schemes for name in below]
+    try:
+        if not unsafe:
+            confine(connection, files)
+        for name, parts in sources.items():
+            if parts:
+                selects = [_select(part, mixed) for part in parts]
+                connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
+            elif name != "clips":
+                _create_empty(connection, name)
+    except duckdb.Error as error:
+        connection.close()
+        raise BadQuery(f"{folder} cannot be read: {error}") from error
+    return connection
+
+
+def _listed_clips(folder: StoragePath) -> set[str] | None:
+    """The clips of the folder's manifest; None where the folder does not tell, and every table counts."""
+    try:
+        rows = pq.read_table(arrow_source(folder / CLIPS_NAME), columns=["clip_id"])
+    except (OSError, pa.ArrowException):
+        return None
+    return set(rows["clip_id"].to_pylist())
+
+
+def _sources(
+    folder: StoragePath, kind: str, listed: set[str] | None, compacted: Sequence[Entry]
+) -> list[Source]:
+    """What together gives every table of `kind` once: those with a valid entry from compact files, the others
+    from their small files. Clips that are not in `listed` are left out.
+    """
+
+    def is_listed(clip_id: str) -> bool:
+        return listed is None or clip_id in listed
+
+    entries = [entry for entry in compacted if entry.kind == kind]
+    valid = {entry.name: entry.file for entry in entries if entry.valid and is_listed(entry.clip_id)}
+    invalid = tuple(entry.clip_id for entry in entries if entry.name not in valid)
+    small = tuple(
+        path
+        for path in _files(folder / kind)
+        if f"{kind}/{path.name}" not in valid and is_listed(path.name.removesuffix(".parquet"))
+    )
+    large = tuple(folder / file for file in sorted(set(valid.values())))
+    found = (Source(large, invalid), Source(small))
+    return [source for source in found if source.files]
+
+
+def _select(source: Source, mixed: bool) -> str:
+    """The query for the rows of `source`; `mixed` as in `connect`."""
+    files = ", ".join(sql_text(pattern_for(str(file))) for file in source.files)
+    where = f" WHERE clip_id NOT IN ({', '.join(map(sql_text, source.left_out))})" if source.left_out else ""
+    return f"SELECT * FROM read_parquet([{files}], union_by_name={str(mixed).lower()}){where}"
+
+
+def _files(folder: StoragePath) -> list[StoragePath]:
+    """The finished tables of a folder, in order; the names of files in the making begin differently."""
+    found: list[StoragePath] = [
+        path for path in folder.glob("*.parquet") if not path.name.startswith(temporary.PREFIX)
+    ]
+    return sorted(found, key=str)
+
+
+def _create_empty(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """A view without rows where a run has made no table of this kind, so that queries still have it."""
+    plain = pa.schema([pa.field(f.name, pa.string() if f.name == "clip_id" else f.type) for f in SCHEMA])
+    connection.register(f"no_{name}", plain.empty_table())
+    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM no_{name}")
