@@ -20,6 +20,7 @@ from facecap_batch.storage.publish import StoragePath, arrow_source, storage_pat
 if TYPE_CHECKING:
     import duckdb
 
+
 def query(folder: str | StoragePath, sql: str, unsafe: bool = False) -> pa.Table:
     """Answer `sql` from the output folder of a run.
 
