@@ -1,7 +1,7 @@
 """Thousands of damaged and forged inputs: does any crash, hang, eat memory, or open what is not its own?
 
-    python benchmarks/fuzz.py [containers] [clips] [manifests] [records] [cards] [--count 5000] [--seed 1]
-                              [--corpus FOLDER] [--finds FOLDER]
+    python benchmarks/fuzz.py [containers] [clips] [manifests] [records] [cards] [--count 5000] [--minutes M]
+                              [--seed 1] [--corpus FOLDER] [--finds FOLDER]
 
 Each kind of input is a module of `tests/support/fuzz_targets`. A process of its own takes the mutations one
 after the other, as a worker does; it is replaced when it dies or exceeds a limit. An input that ends in a way
@@ -187,18 +187,22 @@ class Fuzzing:
         self.ends: collections.Counter[str] = collections.Counter()
         self.finds: list[tuple[int, str]] = []
         self._first_held = self._last_held = 0
-        self._restarts = 0
+        self._restarts = self._done = 0
 
     def run(self) -> None:
+        until = time.monotonic() + 60 * self._arguments.minutes
         for number in range(self._arguments.count):
+            if time.monotonic() > until:
+                break
             self._one(number)
+            self._done += 1
         self._child.end()
 
     def line(self, seconds: float) -> str:
         ratio = self._last_held / self._first_held if self._first_held else 1.0
         ends = ", ".join(f"{count} {end}" for end, count in self.ends.most_common(6))
         return (
-            f"{self._kind}: {self._arguments.count} inputs in {seconds:.0f} s; {len(self.finds)} finds; "
+            f"{self._kind}: {self._done} inputs in {seconds:.0f} s; {len(self.finds)} finds; "
             f"{ends}; {self._joined} joined; memory {ratio:.3f} x ({self._last_held >> 20} MiB), "
             f"{self._restarts} restarts"
         )
@@ -261,6 +265,7 @@ def main() -> None:
     )
     parser.add_argument("kinds", nargs="*", default=[], help=f"{', '.join(KINDS)}; default: all")
     parser.add_argument("--count", type=int, default=5000, help="inputs of each kind")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="for each kind, at most")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--corpus", type=Path, help="folder of inputs that grows from run to run")
     parser.add_argument("--finds", type=Path, help="folder for the inputs that found something")

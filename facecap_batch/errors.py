@@ -39,6 +39,11 @@ class NoVideoStream(BadVideo):
     """The file opens but holds no video stream."""
 
 
+class TooLarge(BadVideo):
+    """A video has, or claims, more pixels, frames or samples than are allowed. The message names the limit,
+    and the option that raises it."""
+
+
 class OutOfMemory(FacecapError):
     """A clip needs more memory than its worker can have. The message names the file, and what to do."""
 

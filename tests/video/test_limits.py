@@ -15,9 +15,10 @@ import pytest
 from facecap_batch.capturing.segments.cut_points import packet_times
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.clip import Clip
+from facecap_batch.errors import TooLarge
 from facecap_batch.video.decoder import Video, decode
 from facecap_batch.video.formats.claims import false_claim
-from facecap_batch.video.formats.limits import MAX_SAMPLES, Limits, TooLarge
+from facecap_batch.video.formats.limits import MAX_SAMPLES, Limits
 from tests.support import forgeries
 from tests.support.videos import numbers, picture, write_video
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import mmap
 
-from facecap_batch.errors import BadVideo
+from facecap_batch.errors import TooLarge
 
 # 12K cinema (12288x6480), the largest pictures that cameras film. One takes 0.12 GiB as video and up to
 # 0.6 GiB as an image with 16 bits and alpha; a worker holds several.
@@ -24,11 +24,6 @@ MOST_PIXELS = 2**31 - 1  # that FFmpeg takes
 MARGIN_PIXELS = 2**16  # decoders round sides up and add edges
 # Where a worker can still have so many bytes, it was the file that wanted too many.
 SPARE_BYTES = 2**28
-
-
-class TooLarge(BadVideo):
-    """A video has, or claims, more pixels, frames or samples than are allowed. The message names the limit,
-    and the option that raises it."""
 
 
 def raise_if_out_of_memory(error: BaseException) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 import av
 import av.logging
 
+from facecap_batch.errors import TooLarge
 from facecap_batch.video.formats.allowed import Allowance
 from facecap_batch.video.formats.claims import false_claim
-from facecap_batch.video.formats.limits import MAX_SAMPLES, Limits, TooLarge
+from facecap_batch.video.formats.limits import MAX_SAMPLES, Limits
 
 OPEN_TIMEOUT_S = 60.0  # to open a URI; local files answer at once
 READ_TIMEOUT_S = 120.0  # between two packets of a URI
