@@ -37,12 +37,13 @@ class _Box:
         return self.end - self.begin
 
 
-def false_claim(file: IO[bytes], size: int) -> int | None:
+def false_claim(file: IO[bytes], size: int, fragments: int | None = None) -> int | None:
     """The samples that an index claims, where `file` cannot hold them or they would take too much memory.
 
     Args:
         file: Of any format; read from its beginning, and left anywhere.
         size: Bytes of it.
+        fragments: How many of them are looked at (moof), where reading costs a request; None: all.
 
     Returns:
         None where nothing is claimed that is not there, and for other formats.
@@ -54,16 +55,26 @@ def false_claim(file: IO[bytes], size: int) -> int | None:
     if file.read(8)[4:8] not in _FIRST_BOXES:
         return None
     in_fragments = 0
-    for kind, claim in _claims(file, 0, size, 0):
+    for kind, claim in _claims(file, _first_boxes(file, size, fragments), 0):
         in_fragments += claim if kind == b"trun" else 0
         if claim > MAX_SAMPLES or (kind != b"stsc" and max(claim, in_fragments) > size):
             return max(claim, in_fragments)
     return None
 
 
-def _claims(file: IO[bytes], begin: int, end: int, depth: int) -> Iterator[tuple[bytes, int]]:
-    """(the table's kind, samples that it claims) of each between two places."""
-    for box in _boxes(file, begin, end):
+def _first_boxes(file: IO[bytes], size: int, fragments: int | None) -> Iterator[_Box]:
+    """The boxes of a file; where `fragments` is given, until so many of them have come."""
+    seen = 0
+    for box in _boxes(file, 0, size):
+        yield box
+        seen += box.kind == b"moof"
+        if fragments is not None and seen >= fragments:
+            return
+
+
+def _claims(file: IO[bytes], boxes: Iterator[_Box], depth: int) -> Iterator[tuple[bytes, int]]:
+    """(the table's kind, samples that it claims) of each table in `boxes`."""
+    for box in boxes:
         if box.kind == b"trak":
             yield _track_claim(file, box)
         elif box.kind == b"trun":
@@ -71,7 +82,7 @@ def _claims(file: IO[bytes], begin: int, end: int, depth: int) -> Iterator[tuple
         elif box.kind == b"cmvd":
             yield from _compressed(file, box, depth)
         elif box.kind in _FOLDERS and depth < MAX_DEPTH:
-            yield from _claims(file, box.begin, box.end, depth + 1)
+            yield from _claims(file, _boxes(file, box.begin, box.end), depth + 1)
 
 
 def _boxes(file: IO[bytes], begin: int, end: int) -> Iterator[_Box]:
@@ -152,7 +163,8 @@ def _compressed(file: IO[bytes], box: _Box, depth: int) -> Iterator[tuple[bytes,
             index = zlib.decompressobj().decompress(data[4:], length)
         except zlib.error:
             return
-        yield from _claims(io.BytesIO(index), 0, len(index), depth + 1)
+        inside = io.BytesIO(index)
+        yield from _claims(inside, _boxes(inside, 0, len(index)), depth + 1)
 
 
 def _bytes(file: IO[bytes], box: _Box, count: int) -> bytes:

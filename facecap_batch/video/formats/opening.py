@@ -23,6 +23,7 @@ from facecap_batch.video.formats.limits import MAX_SAMPLES, Limits
 OPEN_TIMEOUT_S = 60.0  # to open a URI; local files answer at once
 READ_TIMEOUT_S = 120.0  # between two packets of a URI
 BUFFER_BYTES = 2**17  # of a file object: each read calls into Python
+REMOTE_FRAGMENTS = 1  # of a fragmented MP4 that are looked at behind a URI: each costs a request
 _MAJOR = int(av.__version__.split(".")[0])
 # A title that is no UTF-8 must not keep a video from being opened. PyAV 19 lost the option: it never raises.
 _METADATA_OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if _MAJOR < 19 else {}
@@ -119,7 +120,7 @@ def _check_claims(source: str, address: Any) -> None:
             claim = false_claim(file, size)
     else:
         size = address.seek(0, io.SEEK_END)
-        claim = false_claim(address, size)
+        claim = false_claim(address, size, REMOTE_FRAGMENTS)
         address.seek(0)
     if claim is not None:
         raise TooLarge(

@@ -21,6 +21,7 @@ import av
 
 from facecap_batch.errors import BadSource, FacecapError
 from facecap_batch.video.container import reason, video_stream
+from facecap_batch.video.formats.limits import LIMITS
 from facecap_batch.video.live.sources import DEVICE, LiveSource
 
 POLL_S = 0.2  # how often a pipe that is silent looks whether to stop
@@ -80,12 +81,15 @@ class LiveConnection:
         Raises:
             BadSource: It cannot be opened, or what comes is no video.
             NoVideoStream, BadVideo: It holds no video, or one that nothing here decodes.
+            TooLarge: Its pictures are larger than a run takes.
         """
         self._source, self._timeout_s = source, timeout_s
         self._container = self._open(stopping)
         try:
             self.stream = video_stream(self._container, source.label)
             self.parameters = StreamParameters.of(self.stream)
+            LIMITS.check_size(source.label, self.parameters.width, self.parameters.height)
+            self.stream.codec_context.options = LIMITS.codec_options()
             if not self.parameters.width:
                 raise BadSource(
                     f"{source.label}: no picture came while it was opened; have the sender make a keyframe "
@@ -115,6 +119,7 @@ class LiveConnection:
         if context.pix_fmt:
             decoder.pix_fmt = context.pix_fmt
         decoder.thread_count = 1
+        decoder.options = LIMITS.codec_options()
         return decoder
 
     def packets(self) -> Iterator[Any]:
