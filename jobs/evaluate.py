@@ -59,7 +59,9 @@ FIELDS = [field.name for field in dataclasses.fields(dataset.FaceShard)]
 def _run(engine: Engine, image: np.ndarray) -> dict[str, np.ndarray]:
     crops = dataset.resized(image, engine.card.input.size)
     parts = [engine.run(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    outputs["outputs"][:, : len(ARKIT_NAMES)] = _final(engine.card, outputs["outputs"])
+    return outputs
 
 
 def _slice(outputs: dict[str, np.ndarray], shard: dataset.FaceShard, rows: np.ndarray) -> Quality | None:
@@ -191,10 +193,9 @@ def _judged(engine: Engine, shard: dataset.FaceShard) -> dict[str, Any]:
 
 
 def _moved(engine: Engine, rig: Rig) -> dict[str, Any]:
-    """Figures of one family's people who do one thing alone: final values, as of a run."""
-    found = movements.measure(
-        rig, lambda image: _final(engine.card, _run(engine, image)["outputs"]), PEOPLE_ALONE
-    )
+    """Figures of one family's people who do one thing alone."""
+    shapes = len(ARKIT_NAMES)
+    found = movements.measure(rig, lambda image: _run(engine, image)["outputs"][:, :shapes], PEOPLE_ALONE)
     names = [ARKIT_NAMES[left].removesuffix("Left") for left, _ in movements.PAIRS]
     pairs = np.stack([found.gain, found.leak, found.sides_r], 1).round(4).tolist()
     return {
@@ -221,7 +222,7 @@ def markdown(figures: dict[str, Any], picture: str | None) -> str:
         "# How good the engines are on rendered people",
         "",
         f"Engines `{figures['engines']}`, people that were not trained on, by family of rigs; written by "
-        "`jobs/evaluate.py`.",
+        "`jobs/evaluate.py`. Coefficients are final values: what `run` makes of faces that stand still.",
         "Real clips and a head with exact truth: [README](../README.md).",
     ]
     for family, judged in families.items():
@@ -249,10 +250,11 @@ def markdown(figures: dict[str, Any], picture: str | None) -> str:
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     lines += [
         "",
-        f"Alone: the final value, less that at rest, of a face that does {movements.STRENGTH} of it.",
+        f"Alone: the reading, less that at rest, of a face that does {movements.STRENGTH} of it, mouthClose over "
+        "as much of jawOpen.",
     ]
     if any("moved" in judged for judged in families.values()):
-        lines += ["", "## One side alone", "", "Final values: gain, the other side's, r of left - right.", ""]
+        lines += ["", "## One side alone", "", "Gain, the other side's reading, r of left - right.", ""]
         lines += [_header(families, "{}"), _rule(len(families))]
         for left, _ in movements.PAIRS:
             name = ARKIT_NAMES[left].removesuffix("Left")

@@ -113,6 +113,7 @@ def test_what_both_sides_do_together():
     assert done["mouthSmileLeft"] == {"mouthSmileLeft", "mouthSmileRight"}
     assert done["eyeLookInRight"] == {"eyeLookInRight", "eyeLookOutLeft"}
     assert done["eyeLookOutLeft"] == done["eyeLookInRight"]
+    assert done["mouthClose"] == {"mouthClose", "jawOpen"}
 
 
 def test_a_face_from_small_footage_has_lost_what_is_finer(shard):

@@ -44,7 +44,8 @@ class SingleMovements:
 
 
 def together(channel: int) -> np.ndarray:
-    """The face whose both sides do `channel`: float32 [51]."""
+    """The face whose both sides do `channel`: float32 [51]. Lips close over an open jaw, or they go through each
+    other."""
     other = channel if ARKIT_NAMES[channel] in SIDEWAYS else MIRRORED_CHANNELS[channel]
     name = ARKIT_NAMES[channel]
     if name.startswith(("eyeLookIn", "eyeLookOut")):  # both eyes look the same way
@@ -52,6 +53,8 @@ def together(channel: int) -> np.ndarray:
         other = ARKIT_NAMES.index(ARKIT_NAMES[other].replace(*swapped))
     face = np.zeros(len(ARKIT_NAMES), np.float32)
     face[[channel, other]] = STRENGTH
+    if name == "mouthClose":
+        face[ARKIT_NAMES.index("jawOpen")] = STRENGTH
     return face
 
 
