@@ -21,16 +21,19 @@ from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.regressor.quality import measure, predict
 from facecap_batch.training.rendering.dataset import FaceShard
 
-# How much less a channel moves than unseen people do stands in the card, up to this: above, it is noise.
-MAX_GAIN = 2.0
+# How much less a channel moves than unseen people do stands in the card, up to this. Noise is stretched, too:
+# a channel whose r is below KNOWN_R is stretched by so much less.
+MAX_GAIN = 4.0
+KNOWN_R = 0.5
 # The lids' gain closes what a quarter of closed eyes is read below: the others are bent, and half of a blink
 # is seldom meant.
 SHUT_TRUTH = 0.9  # of a lid's label, from here on the eye is closed
 SHUT_QUANTILE = 0.25
-# A face whose strongest coefficient is below this is at rest. People differ there, and what nine of ten of
-# them stay below is where a channel rests: stretched about that, hardly anybody's resting face moves.
+# A face whose strongest coefficient is below this is at rest. People differ there, and what three of four of
+# them stay below is where a channel rests. Higher, weak movements of real faces are lost below it; lower,
+# too many a resting face moves.
 AT_REST = 0.1
-REST_QUANTILE = 0.9
+REST_QUANTILE = 0.75
 
 
 def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs: list[str]) -> EngineCard:
@@ -50,7 +53,7 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
     u, v, s = np.mean(nominal, axis=0)
     per_channel = np.mean([quality.correlation for quality in qualities], axis=0)
     full = np.clip(1 / np.maximum(np.mean(moved, axis=0), 1e-3), 1.0, MAX_GAIN)
-    gains = 1 + (full - 1) * np.maximum(per_channel, 0)  # noise is stretched too: the less r, the less of it
+    gains = 1 + (full - 1) * np.clip(per_channel / KNOWN_R, 0, 1)
     at_rest = np.concatenate(resting)
     rest = np.quantile(at_rest, REST_QUANTILE, axis=0) if len(at_rest) else np.zeros(len(ARKIT_NAMES))
     closed = np.concatenate(shut)
