@@ -250,8 +250,8 @@ def markdown(figures: dict[str, Any], picture: str | None) -> str:
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     lines += [
         "",
-        f"Alone: the reading, less that at rest, of a face that does {movements.STRENGTH} of it, mouthClose over "
-        "as much of jawOpen.",
+        f"Alone: the reading, less that at rest, of a face that does {movements.STRENGTH} of it, mouthClose "
+        "over as much of jawOpen.",
     ]
     if any("moved" in judged for judged in families.values()):
         lines += ["", "## One side alone", "", "Gain, the other side's reading, r of left - right.", ""]

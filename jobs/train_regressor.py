@@ -39,7 +39,7 @@ from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.networks.patch_network import PatchNetwork
-from facecap_batch.training.networks.sizes import DEFAULT, FAST, LARGE
+from facecap_batch.training.networks.sizes import DEFAULT, FAST
 from facecap_batch.training.optimisation import checkpoint, replicas
 from facecap_batch.training.optimisation.checkpoint import Training, learning_rate
 from facecap_batch.training.regressor import distillation, losses, quality
@@ -70,10 +70,9 @@ class Size(str, enum.Enum):
 
     default = "default"
     fast = "fast"
-    large = "large"
 
 
-DESIGNS = {Size.default: DEFAULT, Size.fast: FAST, Size.large: LARGE}
+DESIGNS = {Size.default: DEFAULT, Size.fast: FAST}
 
 
 def averaged(run: Path, size: Size = Size.default) -> FaceRegressor:
@@ -242,7 +241,8 @@ def export(
         for name in ("locator.pt", "expression.pt")
         for line in torch.load(run / name, weights_only=True)["runs"]
     ]
-    card = engine_export.export(averaged(run, size), people, output, runs)
+    name = "facecap-regressor" if size is Size.default else f"facecap-regressor-{size.value}"
+    card = engine_export.export(averaged(run, size), people, output, runs, name)
     print({key: value for key, value in card.quality.items() if key != "heldout_r"})
     print(card.quality["heldout_r"])
 

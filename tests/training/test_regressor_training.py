@@ -26,7 +26,7 @@ from facecap_batch.training.networks.expression import Expression, Patches
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import Locator, shrink
 from facecap_batch.training.networks.patches import cut, points_in_crop
-from facecap_batch.training.networks.sizes import DEFAULT, FAST, LARGE, Design
+from facecap_batch.training.networks.sizes import DEFAULT, FAST, Design
 from facecap_batch.training.regressor import augmentation, distillation, export
 from facecap_batch.training.regressor import batches as face_batches
 from facecap_batch.training.regressor.alignment import (
@@ -85,7 +85,7 @@ def patches_of(batch: FaceBatch, design: Design) -> list[torch.Tensor]:
     return cut(crop, true_alignment(batch).affines(design), [window.side for window in design.windows.each])
 
 
-@pytest.mark.parametrize("design", [DEFAULT, FAST, LARGE])
+@pytest.mark.parametrize("design", [DEFAULT, FAST])
 def test_patches_of_training_are_those_of_the_network(shard, design):
     """uint8 warps in training and the exported graph's gathering show the same pixels."""
     batch = batch_of(shard, 16)
@@ -245,7 +245,7 @@ def test_training_learns_resumes_and_exports(shard, folder, random_engines, tmp_
     assert [line.split("# ")[1] for line in state["runs"]] == ["48 crops", "48 crops"]
     assert "--cuts" in state["runs"][1] and "--cuts" not in state["runs"][0]
     network = train_regressor.averaged(run, train_regressor.Size.fast)
-    card = export.export(network, [shard], tmp_path / "engine", state["runs"])
+    card = export.export(network, [shard], tmp_path / "engine", state["runs"], "mine")
     crops = dataset.resized(shard.image[:5], FAST.crop)
     predicted = open_engine(card, "onnxruntime-cpu").run(crops)
     assert card.output_names == OUTPUT_NAMES
@@ -308,7 +308,7 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(folder, tmp_path):
             torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("design", [DEFAULT, FAST, LARGE])
+@pytest.mark.parametrize("design", [DEFAULT, FAST])
 def test_a_network_cuts_in_training_where_it_cuts_as_an_engine(shard, design):
     torch.manual_seed(0)
     whole = FaceRegressor(design).eval()

@@ -36,10 +36,13 @@ AT_REST = 0.1
 REST_QUANTILE = 0.75
 
 
-def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs: list[str]) -> EngineCard:
+def export(
+    network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs: list[str], name: str
+) -> EngineCard:
     """Publish `network` in `folder` and return its card.
 
-    `heldout`: crops of people it was not trained on; `runs`: the commands that trained it, in order.
+    `heldout`: crops of people it was not trained on; `runs`: the commands that trained it, in order;
+    `name`: the engine's.
     """
     qualities, nominal, moved, resting, shut = [], [], [], [], []
     for shard in heldout:
@@ -60,7 +63,7 @@ def export(network: FaceRegressor, heldout: list[FaceShard], folder: Path, runs:
     if len(closed):
         for lid in LIDS:
             gains[lid] = gain_to_close(float(np.quantile(closed, SHUT_QUANTILE)), float(rest[lid]))
-    contract = regressor_card("facecap-regressor")
+    contract = regressor_card(name)
     card = dataclasses.replace(
         contract,
         licence="Apache-2.0",

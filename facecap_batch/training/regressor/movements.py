@@ -44,8 +44,8 @@ class SingleMovements:
 
 
 def together(channel: int) -> np.ndarray:
-    """The face whose both sides do `channel`: float32 [51]. Lips close over an open jaw, or they go through each
-    other."""
+    """The face whose both sides do `channel`: float32 [51]. Lips close over an open jaw: over a shut one they
+    would go through each other."""
     other = channel if ARKIT_NAMES[channel] in SIDEWAYS else MIRRORED_CHANNELS[channel]
     name = ARKIT_NAMES[channel]
     if name.startswith(("eyeLookIn", "eyeLookOut")):  # both eyes look the same way
