@@ -162,8 +162,6 @@ class BadReports(NoRun):
     """The reports of a run are damaged. The message names the file and what to do."""
 
 
-# Columns that came after the first version.
-_LATER = ("people", "shots", "note")
 _REPAIR = "run the manifest again: both reports are then written anew, and what is done is kept"
 
 
@@ -271,6 +269,7 @@ def read_reports(output: StoragePath) -> tuple[dict[str, Any], list[dict[str, An
         content = document_bytes(output / RUN_NAME)
         parsed(_Readable, content, output / RUN_NAME)
         table = pq.read_table(arrow_source(output / CLIPS_NAME))
+        table = _with_later_columns(table)
         if problem := _table_problem(table):
             raise BadDocument(f"{output / CLIPS_NAME}: {problem}")
         return json.loads(content), table.to_pylist()
@@ -284,15 +283,21 @@ def read_reports(output: StoragePath) -> tuple[dict[str, Any], list[dict[str, An
         raise BadReports(f"{output}: the reports cannot be read: {error}; {_REPAIR}") from error
 
 
+def _with_later_columns(table: pa.Table) -> pa.Table:
+    """The table with the columns that came after the version that wrote it, null in every row."""
+    for field in SCHEMA:
+        if field.nullable and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table
+
+
 def _table_problem(table: pa.Table) -> str:
-    """What is wrong with a ``clips.parquet``; earlier versions lacked the last columns."""
+    """What is wrong with a ``clips.parquet`` that has all columns that may be null."""
     names = table.column_names
     if len(set(names)) < len(names):
         return "two columns have one name"
     for field in SCHEMA:
         if field.name not in names:
-            if field.name in _LATER:
-                continue
             return f"the column {field.name} is missing"
         column = table[field.name]
         if column.type != field.type or (not field.nullable and column.null_count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,7 +10,16 @@ import pytest
 
 from facecap_batch.clip import Clip
 from facecap_batch.output.query import query
-from facecap_batch.output.reports import CLIPS_NAME, SCHEMA, carried_names, clips_of, write_clips
+from facecap_batch.output.reports import (
+    CLIPS_NAME,
+    RUN_NAME,
+    SCHEMA,
+    BadReports,
+    carried_names,
+    clips_of,
+    read_reports,
+    write_clips,
+)
 from facecap_batch.runs.manifest import read_manifest
 
 NAMES = [
@@ -59,3 +69,18 @@ def test_columns_keep_their_names_when_the_table_is_written_again(tmp_path: Path
     assert again["manifest_status_2"].to_pylist() == ["s1"] and again["manifest_status"].to_pylist() == [
         "ms1"
     ]
+
+
+def test_a_folder_of_an_earlier_version_lacks_the_later_columns(tmp_path: Path) -> None:
+    began = "2026-01-02T03:04:05+00:00"
+    run = dict.fromkeys(["manifest", "fingerprint", "capture_fingerprint", "config"], "x")
+    (tmp_path / RUN_NAME).write_text(json.dumps({**run, "state": "finished", "started_at": began}))
+    write_clips(tmp_path, [Clip("a", "/a.mp4", extra={"scene": "s1"})], {})
+    written = pq.read_table(tmp_path / CLIPS_NAME)
+    pq.write_table(written.drop_columns(["landmarks", "people", "shots"]), tmp_path / CLIPS_NAME)
+    (row,) = read_reports(tmp_path)[1]
+    assert set(row) == {*SCHEMA.names, "scene"} and row["landmarks"] is None and row["clip_id"] == "a"
+    assert clips_of([row])[0].extra == {"scene": "s1"}
+    pq.write_table(written.drop_columns(["status"]), tmp_path / CLIPS_NAME)
+    with pytest.raises(BadReports, match=r"clips\.parquet: the column status is missing; run the manifest"):
+        read_reports(tmp_path)
