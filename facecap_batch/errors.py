@@ -64,12 +64,20 @@ class EngineMismatch(EngineError):
     """A file does not match its card: another hash, shape or output than the card lists."""
 
 
+class ImpossibleOutput(EngineError):
+    """An engine said of a clip what is no number, or what no face can have. The message names both."""
+
+
 class BackendUnavailable(EngineError):
     """A backend was asked for by name and cannot run here. The message holds the install line."""
 
 
 class WorkerLost(FacecapError):
     """A worker process died while it held a clip."""
+
+
+class RunBroken(FacecapError):
+    """A run has ended before all of its clips had. What is done is kept; the message says why it ended."""
 
 
 class OutputNotWritable(FacecapError):

@@ -49,6 +49,7 @@ def run(
     segment_s: float = RunOptions.segment_s,
     attempts: int = RunOptions.attempts,
     force: bool = RunOptions.force,
+    verify: bool = RunOptions.verify,
     retry_failed: bool = RunOptions.retry_failed,
     new_manifest: bool = RunOptions.new_manifest,
     log_json: str | Path | None = None,
@@ -78,6 +79,7 @@ def run(
         segment_s: Longer clips are cut into segments of about this many seconds; 0: never.
         attempts: How often a clip is tried when workers die or the storage fails.
         force: Do every clip again, done or not.
+        verify: Compare all files of finished clips with their checksums; do again what is damaged.
         retry_failed: Try clips again that failed in an earlier run under the same configuration.
         new_manifest: Let the folder go over to a manifest that leaves out clips which are finished in it.
         log_json: File that events are appended to, one JSON object a line.
@@ -90,7 +92,8 @@ def run(
     Raises:
         BadManifest, OtherManifest, EngineError, NotCertified, OutputNotWritable, OutputBusy: Before anything
             has run.
-        ClusterUnavailable, WorkerLost: No worker can run.
+        ClusterUnavailable: Nothing can carry it out.
+        RunBroken: It ended before all its clips had, as no worker can live. What is done is kept.
         ValueError: An option is out of range.
     """
     names = [manifest] if isinstance(manifest, str | Path) else list(manifest)
@@ -113,6 +116,7 @@ def run(
         cpus_per_worker=cpus,
         gpus_per_worker=gpus_per_worker,
         force=force,
+        verify=verify,
         retry_failed=retry_failed,
         attempts=attempts,
         new_manifest=new_manifest,

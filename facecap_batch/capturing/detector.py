@@ -16,6 +16,7 @@ import numpy as np
 
 from facecap_batch.engines.batching import Engine, prepare_input, run_in_one_shape
 from facecap_batch.engines.cards import InputSpec
+from facecap_batch.engines.output_limits import MAX_BOX_SIDES, require_finite, require_within
 
 PAD_VALUE = 127
 DEFAULT_SCORE_THRESHOLD = 0.5
@@ -73,6 +74,9 @@ class Detector:
         Args:
             images: uint8 [H, W, 3] RGB each, of any size.
             min_score: 0..1; None: `score_threshold`.
+
+        Raises:
+            ImpossibleOutput: A score or a box is no number, or far beyond the image.
         """
         if not images:
             return []
@@ -91,6 +95,7 @@ class Detector:
     def _faces(
         self, boxes: np.ndarray, scores: np.ndarray, image: np.ndarray, scale: float, threshold: float
     ) -> list[Detection]:
+        require_finite(self.engine.card.name, "scores", scores)
         kept = np.flatnonzero(scores >= threshold)
         if len(kept) == 0:
             return []
@@ -98,10 +103,13 @@ class Detector:
         kept = kept[np.argsort(-scores[kept], kind="stable")][: self._candidates]
         faces = boxes[kept].astype(np.float32) / np.float32(scale)
         height, width = image.shape[:2]
+        name = self.engine.card.name
+        require_finite(name, "boxes", faces)
+        require_within(name, "boxes", faces, MAX_BOX_SIDES * max(height, width), "pixels")
         # A box may lie partly outside; one whose centre does is a response to the padding.
         center = (faces[:, :2] + faces[:, 2:]) / 2
         inside = (center >= 0).all(axis=1) & (center[:, 0] <= width) & (center[:, 1] <= height)
-        inside &= np.isfinite(faces).all(axis=1) & (faces[:, 2:] > faces[:, :2]).all(axis=1)
+        inside &= (faces[:, 2:] > faces[:, :2]).all(axis=1)
         faces, sure = faces[inside], scores[kept][inside]
         best = non_maximum_suppression(faces, self.nms_iou)[: self.top_k]
         return [Detection(faces[k], float(sure[k])) for k in best]

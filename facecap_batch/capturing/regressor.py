@@ -19,10 +19,20 @@ from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES, REGION_CHANNEL
 from facecap_batch.engines.batching import Engine, prepare_input, run_in_one_shape
 from facecap_batch.engines.default_crop import CROP_SCALE
 from facecap_batch.engines.output_columns import output_columns
+from facecap_batch.engines.output_limits import (
+    MAX_ANGLE,
+    MAX_COEFFICIENT,
+    MAX_CROP_OFFSET,
+    MAX_LOG_WIDTH,
+    MAX_OTHER,
+    require_finite,
+    require_within,
+)
 from facecap_batch.video.frame import Crop, Frame
 
 DEFAULT_PRESENCE_THRESHOLD = 0.5
 DEFAULT_HIDDEN_THRESHOLD = 0.5
+_READ = ("presence", "hidden", "spread")  # outputs beside the main one that are read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +51,7 @@ class RegressorOutput:
     coefficients: np.ndarray  # float32 [B, 51], 0..1, ARKIT_NAMES order
     angles: np.ndarray  # float32 [B, 3], yaw pitch roll against the viewing ray, radians
     crop_position: np.ndarray  # float32 [B, 3], u v s: head origin in crop units, ln of crop width in cm
-    presence: np.ndarray  # float32 [B], 0..1; NaN where an output is not finite
+    presence: np.ndarray  # float32 [B], 0..1
     hidden: np.ndarray  # bool [B, 3], whether left eye, right eye and mouth are behind something
     extra: np.ndarray  # float32 [B, E], outputs of other names as they are, Regressor.extra_names order
     spread: np.ndarray  # float32 [B, 51], standard error of each coefficient; [B, 0] where it does not say
@@ -91,9 +101,11 @@ class Regressor:
         return frame.crop((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, side, self.size)
 
     def read(self, crops: Sequence[np.ndarray]) -> RegressorOutput:
-        """Output for `crops` (uint8 [S, S, 3] RGB each)."""
+        """Output for `crops` (uint8 [S, S, 3] RGB each). Raises ImpossibleOutput."""
         batch = np.stack(crops)
         outputs = run_in_one_shape(self.engine, prepare_input(self.engine.card, batch), self.batch)
+        for name in (self._main, *(name for name in _READ if name in outputs)):
+            require_finite(self.engine.card.name, name, outputs[name])
         output = outputs[self._main].astype(np.float32)
         presence = outputs.get("presence")
         if presence is None:
@@ -106,17 +118,43 @@ class Regressor:
             spread = np.zeros((len(batch), 0), np.float32)
         landmarks = outputs["landmarks"] if self.sizes.landmarks else np.zeros((len(batch), 0, 2))
         presence = presence.reshape(len(batch)).astype(np.float32)
-        pose = _taken(output, self._columns.pose)
+        pose, extra = _taken(output, self._columns.pose), _taken(output, self._columns.extra)
+        coefficients = _taken(output, self._columns.coefficients)
+        # Of what is no face anything may be said.
+        self._check(presence >= self.presence_threshold, coefficients, pose, extra, spread)
         return RegressorOutput(
-            coefficients=np.clip(_taken(output, self._columns.coefficients), 0.0, 1.0),
+            coefficients=np.clip(coefficients, 0.0, 1.0),
             angles=pose[:, :3],
             crop_position=pose[:, 3:],
-            presence=np.where(np.isfinite(output).all(axis=1), presence, np.float32("nan")),
+            presence=presence,
             hidden=hidden >= self.hidden_threshold,
-            extra=_taken(output, self._columns.extra),
+            extra=extra,
             spread=spread.astype(np.float32),
             landmarks=landmarks.astype(np.float32),
         )
+
+    def _check(
+        self,
+        shown: np.ndarray,
+        coefficients: np.ndarray,
+        pose: np.ndarray,
+        extra: np.ndarray,
+        spread: np.ndarray,
+    ) -> None:
+        """Raise ImpossibleOutput for what no face can have; `shown`: bool [B], which crops show one."""
+        bounds = [
+            ("coefficients", coefficients, MAX_COEFFICIENT, ""),
+            ("rotation", pose[:, :3], MAX_ANGLE, "radians"),
+            ("other outputs", extra, MAX_OTHER, ""),
+            ("spread", spread, MAX_OTHER, ""),
+        ]
+        if self.head_frame == "crop":
+            bounds += [
+                ("u, v", pose[:, 3:5], MAX_CROP_OFFSET, "halves of a crop"),
+                ("s", pose[:, 5:], MAX_LOG_WIDTH, ""),
+            ]
+        for name, values, bound, unit in bounds:
+            require_within(self.engine.card.name, name, values[shown], bound, unit)
 
     def refined(self, frame: Frame, crop: Crop, crop_position: np.ndarray, tolerance: float) -> Crop | None:
         """A better crop where the head lies more than `tolerance` from its nominal position, else None.

@@ -14,6 +14,7 @@ import numpy as np
 from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.capturing.tracker import importance
 from facecap_batch.coefficients import REGION_CHANNELS, ClipInfo, CoefficientTable
+from facecap_batch.engines.output_limits import MAX_POSITION, require_within
 from facecap_batch.geometry import head_columns, points_in_frame, unwrap
 
 # A track that is seen together with the subject for more than this share of its frames is somebody else.
@@ -89,6 +90,9 @@ def track_table(
         readings: `readings.row_type` [R].
         rows: int64 [S], the readings that show the face, by rising frames, one a frame.
         regressor: That read them.
+
+    Raises:
+        ImpossibleOutput: A head is where none can be.
     """
     count = len(pts)
     found = np.zeros(count, bool)
@@ -110,6 +114,7 @@ def track_table(
         sizes = readings["image_size"][rows]
         width, height = np.where(sizes > 0, sizes, (info.width, info.height)).T
         head = head_columns(readings["crop_rect"][rows], head[:, :3], head[:, 3:], width, height)
+    require_within(regressor.engine.card.name, "position", head[:, 3:], MAX_POSITION, "centimetres")
     head[:, :3] = unwrap(head[:, :3])
     return CoefficientTable(
         info=info,

@@ -7,6 +7,7 @@ and nowhere else. Nothing heavy is imported at module level: ``--help`` must ans
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Annotated, NoReturn
 
@@ -14,10 +15,10 @@ import typer
 
 from facecap_batch import __version__
 from facecap_batch.cli import checks, engines, folder, record, run
-from facecap_batch.errors import FacecapError
+from facecap_batch.errors import FacecapError, RunBroken
 
 PROGRAM = "facecap-batch"
-WRONG, INTERRUPTED = 2, 130
+WRONG, BROKEN, INTERRUPTED = 2, 3, 130
 
 RUN_PANEL, FOLDER_PANEL, MACHINE_PANEL = "Run", "Output folders", "This machine and its engines"
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
@@ -80,8 +81,10 @@ def main(arguments: list[str] | None = None, program: str = PROGRAM) -> NoReturn
     try:
         make_app(program)(args=arguments, prog_name=program)
     except FacecapError as error:
+        if error.__cause__ is not None and isinstance(error, RunBroken):
+            _print_bug(error.__cause__)
         print(f"facecap-batch: {error}", file=sys.stderr)
-        sys.exit(WRONG)
+        sys.exit(BROKEN if isinstance(error, RunBroken) else WRONG)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # a pager that was closed
@@ -91,3 +94,9 @@ def main(arguments: list[str] | None = None, program: str = PROGRAM) -> NoReturn
         print(f"facecap-batch: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(WRONG)
     sys.exit(0)
+
+
+def _print_bug(cause: BaseException) -> None:
+    """Where in our code an error arose that is nobody else's: whoever reports it has the traceback."""
+    if not isinstance(cause, FacecapError | OSError):
+        traceback.print_exception(cause)

@@ -145,6 +145,14 @@ def run(
         bool,
         typer.Option("--force", help="Do every clip again, done or not.", rich_help_panel=RERUN_PANEL),
     ] = RunOptions.force,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Compare all files of finished clips with their checksums; do again what is damaged.",
+            rich_help_panel=RERUN_PANEL,
+        ),
+    ] = RunOptions.verify,
     retry_failed: Annotated[
         bool,
         typer.Option(
@@ -169,7 +177,7 @@ def run(
     A rerun does only what is missing, changed or failed.
 
     Exit code: 0 all clips done, 1 some failed, 2 the command or the manifest is wrong,
-    130 interrupted (the same command continues).
+    3 the run broke off, 130 interrupted (after both the same command continues).
 
     Examples: facecap-batch run take.mp4 · facecap-batch run footage --recursive -o out ·
     facecap-batch run takes.csv --output out/takes --workers 4
@@ -203,6 +211,7 @@ def run(
         cpus_per_worker=cpus,
         gpus_per_worker=gpus_per_worker,
         force=force,
+        verify=verify,
         retry_failed=retry_failed,
         attempts=attempts,
         new_manifest=new_manifest,

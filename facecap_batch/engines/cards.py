@@ -9,11 +9,32 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.engines.card_limits import (
+    LEAST_STD,
+    MAX_BATCH_BYTES,
+    MAX_SIDE,
+    BatchSizes,
+    Channels,
+    CheckedShape,
+    Gain,
+    Label,
+    Names,
+    Number,
+    Outputs,
+    Rest,
+    Text,
+    Version,
+    setting_problems,
+)
 from facecap_batch.errors import EngineError, EngineMismatch
+from facecap_batch.storage.documents import BadDocument, document_bytes, parsed
 from facecap_batch.storage.publish import publish_bytes
 
 ROLES = ("detector", "regressor")
@@ -38,14 +59,16 @@ class InputSpec:
     the caller computes (value - mean) / std first (`batching.prepare_input`).
     """
 
-    name: str
-    shape: Shape  # (BATCH, H, W, 3) or (BATCH, 3, H, W); the largest, where `step` frees height and width
+    name: Label
+    shape: CheckedShape  # (BATCH, H, W, 3) or (BATCH, 3, H, W); the largest, where `step` frees its sides
     dtype: str = "uint8"
     layout: str = "NHWC"
     channels: str = "RGB"  # the order in which `shape`'s colour axis is read
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)  # per channel in `channels` order, 0..255
-    std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    step: int = 0  # pixels; height and width may be any multiples of it up to `size`. 0: only `shape`
+    mean: Channels = (0.0, 0.0, 0.0)  # per channel in `channels` order, 0..255
+    std: Channels = (1.0, 1.0, 1.0)
+    step: Annotated[int, Field(ge=0, le=MAX_SIDE)] = (
+        0  # pixels; height and width may be any multiples of it up to `size`. 0: only `shape`
+    )
 
     @property
     def size(self) -> int:
@@ -73,23 +96,23 @@ class InputSpec:
 class EngineCard:
     """One network: its file, contract, licence, origin and measured quality."""
 
-    name: str
+    name: Label
     role: str  # "detector" | "regressor"
-    file: str  # name of the ONNX file in the card's folder
+    file: Label  # name of the ONNX file in the card's folder
     sha256: str  # hex, of the file
-    licence: str  # SPDX identifier, or the terms as text
-    version: str
+    licence: Text  # SPDX identifier, or the terms as text
+    version: Version
     input: InputSpec
-    outputs: dict[str, Shape]
-    output_names: tuple[str, ...] = ()  # regressor: what the columns of its main output mean
+    outputs: Outputs
+    output_names: Names = ()  # regressor: what the columns of its main output mean
     head_frame: str = "crop"  # regressor: see HEAD_FRAMES
-    batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES  # the only batch shapes ever run; others are padded
-    postprocess: dict[str, float] = dataclasses.field(default_factory=dict)  # thresholds, crop_scale ...
+    batch_sizes: BatchSizes = DEFAULT_BATCH_SIZES  # the only batch shapes ever run; others are padded
+    postprocess: dict[Label, Number] = dataclasses.field(default_factory=dict)  # thresholds, crop_scale ...
     # Regressor: by which factor its movements are too small, measured on people that it was not trained on;
     # 1 where not named.
-    gains: dict[str, float] = dataclasses.field(default_factory=dict)
+    gains: dict[Label, Gain] = dataclasses.field(default_factory=dict)
     # Regressor: its outputs for faces at rest, measured on such people; 0 where not named.
-    rest: dict[str, float] = dataclasses.field(default_factory=dict)
+    rest: dict[Label, Rest] = dataclasses.field(default_factory=dict)
     architecture: dict[str, Any] = dataclasses.field(default_factory=dict)  # network and its sizes
     training: dict[str, Any] = dataclasses.field(default_factory=dict)  # data, command, seed
     quality: dict[str, Any] = dataclasses.field(default_factory=dict)  # measured figures
@@ -139,23 +162,14 @@ class EngineCard:
         return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
 
     @staticmethod
-    def from_json(text: str, folder: Path = Path()) -> EngineCard:
-        """Parse a card; EngineError names the first field that is missing, unknown or impossible."""
+    def from_json(text: str | bytes, folder: Path = Path()) -> EngineCard:
+        """Parse a card; EngineError names the first fields that are missing, unknown or impossible."""
+        content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
         try:
-            fields = json.loads(text)
-            spec = fields.pop("input")
-            card = EngineCard(
-                **{
-                    **fields,
-                    "input": InputSpec(**{key: _tuples(value) for key, value in spec.items()}),
-                    "outputs": {name: tuple(shape) for name, shape in fields["outputs"].items()},
-                    "output_names": tuple(fields.get("output_names", ())),
-                    "batch_sizes": tuple(fields.get("batch_sizes", DEFAULT_BATCH_SIZES)),
-                    "folder": folder,
-                }
-            )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise EngineError(f"not an engine card ({folder}): {type(error).__name__}: {error}") from error
+            card = parsed(EngineCard, content, f"not an engine card ({folder})")
+        except BadDocument as error:
+            raise EngineError(str(error)) from error
+        card = dataclasses.replace(card, folder=folder)
         _check_fields(card)
         return card
 
@@ -171,10 +185,6 @@ class EngineCard:
             )
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _check_fields(card: EngineCard) -> None:
     spec = card.input
     problems = [
@@ -188,31 +198,51 @@ def _check_fields(card: EngineCard) -> None:
         )
         if value not in allowed
     ]
-    if len(spec.shape) != 4 or spec.shape[0] != BATCH or not all(isinstance(n, int) for n in spec.shape[1:]):
-        problems.append(f"input.shape is {spec.shape}, expected ('{BATCH}', then three whole numbers)")
-    elif not isinstance(spec.step, int) or spec.step < 0 or (spec.step and spec.size % spec.step):
-        problems.append(f"input.step is {spec.step!r}, expected a divisor of {spec.size}, or 0")
-    if not card.batch_sizes or any(not isinstance(n, int) or n < 1 for n in card.batch_sizes):
-        problems.append(f"batch_sizes is {card.batch_sizes}, expected whole numbers from 1")
-    if any(not shape or shape[0] != BATCH for shape in card.outputs.values()):
+    problems += _input_problems(card)
+    if any(shape[0] != BATCH for shape in card.outputs.values()):
         problems.append(f"outputs must each begin with '{BATCH}'")
-    wrong = [name for name, gain in card.gains.items() if not (isinstance(gain, int | float) and gain > 0)]
-    if wrong:
-        problems.append(f"gains of {', '.join(wrong)} are not above 0")
-    wrong = [name for name, at in card.rest.items() if not (isinstance(at, int | float) and 0 <= at < 1)]
-    if wrong:
-        problems.append(f"rest of {', '.join(wrong)} is not from 0 to below 1")
+    problems += setting_problems(card.postprocess)
     problems += _role_problems(card)
-    if Path(card.file).name != card.file:
+    if Path(card.file).name != card.file or "\0" in card.file:
         problems.append(f"file is {card.file!r}, expected a plain name in the card's folder")
+    if not card.name.isprintable():
+        problems.append(f"name is {card.name!r}, expected a name that can be printed")
     if problems:
         raise EngineError(f"engine card {card.name!r}: " + "; ".join(problems))
+
+
+def _input_problems(card: EngineCard) -> list[str]:
+    """What is wrong with the images that are fed, alone and in batches."""
+    spec = card.input
+    if len(spec.shape) != 4 or spec.shape[0] != BATCH or not all(isinstance(n, int) for n in spec.shape[1:]):
+        return [f"input.shape is {spec.shape}, expected ('{BATCH}', then three whole numbers)"]
+    problems = []
+    sides = [int(axis) for axis in (spec.shape[1:3] if spec.layout == "NHWC" else spec.shape[2:])]
+    if (
+        max(sides) > MAX_SIDE
+        or len(set(sides)) > 1
+        or math.prod(map(int, spec.shape[1:])) != 3 * sides[0] ** 2
+    ):
+        problems.append(f"input.shape is {spec.shape}, expected a square of 3 colours and {MAX_SIDE} at most")
+    if spec.step and spec.size % spec.step:
+        problems.append(f"input.step is {spec.step!r}, expected a divisor of {spec.size}, or 0")
+    item = math.prod(map(int, spec.shape[1:])) * (1 if spec.dtype == "uint8" else 4)
+    if max(card.batch_sizes) * item > MAX_BATCH_BYTES:
+        problems.append(
+            f"batch_sizes has {max(card.batch_sizes)}: more than {MAX_BATCH_BYTES >> 30} GiB of input"
+        )
+    if any(len(values) not in (1, 3) for values in (spec.mean, spec.std)):
+        problems.append("input.mean and input.std are one number each, or three")
+    if any(abs(value) < LEAST_STD for value in spec.std):
+        problems.append(f"input.std is {spec.std}: the input is divided by it")
+    return problems
 
 
 def _role_problems(card: EngineCard) -> list[str]:
     """What is wrong with the outputs for what the engine is to do."""
     if card.role != "regressor":
-        return []
+        missing = [name for name in ("boxes", "scores") if name not in card.outputs]
+        return [f"a detector needs the outputs {' and '.join(missing)}"] if missing else []
     if not [name for name in card.outputs if name not in AUXILIARY_OUTPUTS]:
         return [f"a regressor needs an output besides {', '.join(AUXILIARY_OUTPUTS)}"]
     problems = []
@@ -246,10 +276,10 @@ def _sha256(file: Any) -> str:
 def read_card(path: Path) -> EngineCard:
     """Read a card; the network file is expected in its folder."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
+        content = document_bytes(path)
+    except (OSError, BadDocument) as error:
         raise EngineError(f"engine card {path} cannot be read: {error}") from error
-    return EngineCard.from_json(text, path.parent)
+    return EngineCard.from_json(content, path.parent)
 
 
 def write_card(card: EngineCard, path: Path) -> EngineCard:

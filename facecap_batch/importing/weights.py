@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facecap_batch.errors import BackendUnavailable, EngineError, install_hint
+from facecap_batch.importing.archives import require_bounded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,6 +37,7 @@ def load_state(path: Path) -> dict[str, Tensor]:
         import torch
     except ImportError as error:
         raise BackendUnavailable(f"importing {path.name} needs torch: {install_hint('torch')}") from error
+    require_bounded(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

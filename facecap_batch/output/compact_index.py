@@ -130,6 +130,10 @@ def read_index(output: StoragePath, name: str | None = None) -> list[Entry]:
             rows = list(zip(*(table[column].to_pylist() for column in columns), strict=True))
     except FileNotFoundError:
         return []
+    except OSError as error:
+        if error.errno is not None or "errno" in str(error).lower():
+            raise  # of the storage; Arrow's own, for what is no Parquet, have no number
+        raise _damaged(output, str(error)) from error
     except _DAMAGE as error:
         raise _damaged(output, str(error)) from error
     entries = [Entry(*row) for row in rows]

@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
-import pyarrow as pa
-
 from facecap_batch.clip import resolve_source
 from facecap_batch.coefficients import with_rows_of
-from facecap_batch.errors import FacecapError, is_full
+from facecap_batch.errors import FacecapError, InputNotReadable, is_full
 from facecap_batch.exporting.formats import EXPORTERS
-from facecap_batch.output.compact_index import read_clip_tracks, table_file, table_name
+from facecap_batch.output.compact_index import table_file, table_name
+from facecap_batch.output.integrity import ADVICE, UNREADABLE, read_sound_tracks, require_sound
 from facecap_batch.output.ledger import DONE, Ledger
 from facecap_batch.output.reports import clips_of, read_reports
 from facecap_batch.storage.publish import StoragePath, storage_path
@@ -66,9 +65,11 @@ def export_clips(
     if format not in EXPORTERS:
         raise UnknownFormat(f"no export format {format!r}; there are: {', '.join(EXPORTERS)}")
     write, suffix = EXPORTERS[format]
+    ledger = Ledger(output).as_of_now()
 
     def export(clip_id: str) -> Iterator[tuple[int, StoragePath]]:
-        tracks = read_clip_tracks(output, table_name("coefficients", clip_id))
+        name = table_name("coefficients", clip_id)
+        tracks = read_sound_tracks(output, name, _checksum(ledger, clip_id, name))
         for table in tracks:
             path = folder / f"{table.name}{suffix}"
             write(with_rows_of(table, tracks[0]), path)
@@ -101,9 +102,12 @@ def preview_clips(
     from facecap_batch.exporting.preview import preview
 
     sources = video_paths(output)
+    ledger = Ledger(output).as_of_now()
 
     def draw(clip_id: str) -> Iterator[tuple[int, StoragePath]]:
         path = folder / f"{clip_id}{suffix}"
+        for name in (table_name("coefficients", clip_id), table_name("raw", clip_id)):
+            require_sound(output, name, _checksum(ledger, clip_id, name))
         with (
             table_file(output, table_name("coefficients", clip_id)) as table,
             table_file(output, table_name("raw", clip_id)) as raw,
@@ -136,16 +140,23 @@ def _each(
         try:
             for track, path in make(clip_id):
                 yield ExportedClip(clip_id, path, track=track)
-        except FacecapError as error:
-            yield ExportedClip(clip_id, error=error)
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:  # a damaged or foreign table
+        except (InputNotReadable, *UNREADABLE) as error:  # a damaged or foreign table
             if isinstance(error, OSError) and is_full(error):
                 raise  # the next clip has no room either
             yield ExportedClip(clip_id, error=_not_exportable(folder / f"{clip_id}{suffix}", error))
+        except FacecapError as error:
+            yield ExportedClip(clip_id, error=error)
+
+
+def _checksum(ledger: Ledger, clip_id: str, name: str) -> str | None:
+    """SHA-256 of a file of the clip, where its record has it."""
+    record = ledger.get(clip_id)
+    return None if record is None else record.checksums.get(name)
 
 
 def _not_exportable(path: StoragePath, error: Exception) -> NotExportable:
-    made = NotExportable(f"{path} cannot be made: {error}")
+    advice = "" if isinstance(error, InputNotReadable) else f"; where a table is damaged, {ADVICE}"
+    made = NotExportable(f"{path} cannot be made: {error}{advice}")
     made.__cause__ = error
     return made
 

@@ -6,12 +6,14 @@ nothing else: what SQL from others asks for beyond them is refused, and so is wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from facecap_batch.output.integrity import ADVICE
 from facecap_batch.output.reports import CLIPS_NAME
 from facecap_batch.output.sql.permissions import LIFT, BadQuery, check_statements
 from facecap_batch.output.sql.views import VIEWS, connect
@@ -20,6 +22,8 @@ from facecap_batch.storage.publish import StoragePath, arrow_source, storage_pat
 if TYPE_CHECKING:
     import duckdb
 
+# How DuckDB's messages begin or go on where a Parquet file is damaged.
+_OF_FILES = re.compile(r"magic bytes|thrift|TProtocol|zstd|parquet|corrupt|page header", re.IGNORECASE)
 
 def query(folder: str | StoragePath, sql: str, unsafe: bool = False) -> pa.Table:
     """Answer `sql` from the output folder of a run.
@@ -42,11 +46,16 @@ def query(folder: str | StoragePath, sql: str, unsafe: bool = False) -> pa.Table
         return _answer(connect(folder, unsafe=unsafe), sql, unsafe)
     except _ColumnProblem as error:
         if not _may_mix_columns(folder):
-            raise BadQuery(str(error)) from error
+            raise BadQuery(_advised(error)) from error
     try:
         return _answer(connect(folder, mixed=True, unsafe=unsafe), sql, unsafe)
     except _ColumnProblem as error:
-        raise BadQuery(str(error)) from error
+        raise BadQuery(_advised(error)) from error
+
+
+def _advised(error: Exception) -> str:
+    """DuckDB's message; where it speaks of a file that cannot be read, what to do."""
+    return f"{error}\n{ADVICE}" if _OF_FILES.search(str(error)) else str(error)
 
 
 class _ColumnProblem(Exception):
@@ -77,7 +86,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, sql: str, unsafe: bool) -> pa
         except duckdb.InvalidInputException as error:  # a later table lacks a column of the first
             raise _ColumnProblem(str(error)) from error
     except duckdb.Error as error:
-        raise BadQuery(str(error)) from error
+        raise BadQuery(_advised(error)) from error
     finally:
         connection.close()
 

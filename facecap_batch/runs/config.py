@@ -132,6 +132,7 @@ class RunOptions:
     cpus_per_worker: float = 1.0
     gpus_per_worker: float = 0.0
     force: bool = False  # do everything again, finished or not
+    verify: bool = False  # read all files of finished clips, and do again what is damaged
     retry_failed: bool = True  # False: clips that failed under the same configuration stay failed
     attempts: int = 3  # how often a clip is tried when workers die or the storage fails under it
     new_manifest: bool = False  # the folder may go over to a manifest that leaves out finished clips

@@ -45,7 +45,7 @@ def retry_run(
         BadManifest: the manifest is gone or bad; ManifestChanged: its rows are others.
         EngineMismatch: engines or version are not those of the run.
         OutputBusy, OutputNotWritable: another run holds the folder, or it refuses.
-        WorkerLost, EngineError: no worker can live on the cluster.
+        RunBroken: the run ended before all its clips had.
     """
     output = storage_path(options.output)
     last_run, _ = read_reports(output)  # a folder without a run must not get a lock

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from facecap_batch import machine
 from facecap_batch.clip import named
-from facecap_batch.errors import OutputLost
+from facecap_batch.errors import FacecapError, OutputLost, RunBroken
 from facecap_batch.output import compact_index, reports
 from facecap_batch.output.actors import write_actors
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
@@ -110,6 +110,7 @@ class Run:
         self._last_run = assignment.last_run
         self._most_workers, self._work_s = 0, 0.0
         self._output_lost = False
+        self._is_connected = False  # with what carries it out
 
     def open(self) -> None:
         """Begin: the event log, the index of the compact files, the reports.
@@ -133,7 +134,8 @@ class Run:
         """Do what there is to do; return how it ended, also after an interrupt (SIGINT, SIGTERM) or where the
         output folder went away.
 
-        Raises WorkerLost or EngineError when no worker can live on the cluster.
+        Raises RunBroken when no worker can live, or what it is carried out with fails; ClusterUnavailable
+        before anything is.
         """
         state, progress = "broken", self._progress_counter(display)
         self._log(
@@ -153,6 +155,10 @@ class Run:
         except OutputLost as lost:
             self._output_lost = True
             display.say(str(lost))
+        except Exception as error:
+            if not self._is_connected:
+                raise
+            raise self._broken(error) from error
         finally:
             self._most_workers = progress.most_workers
             self._work_s = progress.snapshot().elapsed_s
@@ -169,6 +175,7 @@ class Run:
     def _work(self, progress: ProgressCounter) -> None:
         # A second time inside: Ray has put its own handler of SIGTERM into place.
         with self._executor.connected(), _interruptible(), contextlib.closing(self._records):
+            self._is_connected = True
             metrics = self._executor.metrics()
             if metrics is not None:
                 self._records.observe(metrics.kept)
@@ -190,6 +197,17 @@ class Run:
                             self._records.publish(step.captured, step.was_cut)
                         if step.ended is not None:
                             self._records.publish(self._record_of(step.ended), step.was_cut)
+
+    def _broken(self, error: Exception) -> RunBroken:
+        """The error of a run that `error` has ended."""
+        reason = str(error)
+        if not isinstance(error, FacecapError | OSError):
+            reason = f"unexpected, please report it: {type(error).__name__}: {error}"
+        summary = self._summary()
+        counts = f"{summary.done} of {summary.clips} clips are done and {summary.failed} failed"
+        return RunBroken(
+            f"the run broke off, {counts}: {reason}. What is done is kept, the same command goes on"
+        )
 
     def _reopen(self, steps: Sequence[WorkflowStep]) -> None:
         """Clips that were done will be solved again: their tables in compact files are not valid any more."""

@@ -58,20 +58,23 @@ def start_run(
     Raises:
         BackendUnavailable, NotCertified, OtherManifest, OutputNotWritable, OutputBusy: before anything has
             run.
-        WorkerLost, EngineError: no worker can live on the cluster.
+        ClusterUnavailable: nothing can carry it out.
+        RunBroken: it ended before all its clips had.
     """
     check_backend(config, options)
     display = display or PlainDisplay()
 
     def assign(ledger: Ledger) -> Assignment:
         last_run, rows = _last_reports(ledger.output)
-        known = ledger.as_of_now()
+        known = Ledger(ledger.output, compares_checksums=options.verify).as_of_now()
         # Footage that is named without a manifest comes to what earlier commands have named.
         comes_to = not manifest.path and last_run.get("manifest") == "" and not options.new_manifest
         clips = with_known_ids(manifest.clips, rows) if comes_to else manifest.clips
         earlier = finished_earlier(clips, known, rows) if comes_to else []
         todo = plan(clips, known, config, options.force, options.retry_failed)
         todo = with_actors(todo, clips, known, config)
+        if options.verify:
+            display.say(_verified(known))
         kept = {**todo.kept, **{clip.clip_id: record for clip, record in earlier}}
         todo = dataclasses.replace(todo, kept=kept)
         listed = Manifest(manifest.path, (*clips, *(clip for clip, _ in earlier)))
@@ -135,8 +138,8 @@ def run_in_folder(
         assign: what to do, called once the folder is held; its OSErrors are the folder's.
 
     Raises:
-        OutputBusy, OutputNotWritable, and what `assign` raises: before anything has run.
-        WorkerLost, EngineError: no worker can live on the cluster.
+        OutputBusy, OutputNotWritable, ClusterUnavailable, and what `assign` raises: before anything has run.
+        RunBroken: it ended before all its clips had.
     """
     started_s = time.monotonic()
     output = storage_path(options.output).absolute()
@@ -190,6 +193,13 @@ def recorded_config(last_run: Mapping[str, Any], output: StoragePath) -> RunConf
             f"version {__version__} does not know its configuration ({error}). Run the manifest again with "
             "this version, or use that one"
         ) from error
+
+
+def _verified(ledger: Ledger) -> str:
+    """What the comparison of checksums has found, in a line."""
+    damaged = sorted(name for name, unsound in ledger.unsound.items() if unsound)
+    found = f"verified {len(ledger.unsound)} files"
+    return f"{found}: {len(damaged)} damaged, to be done again: {named(damaged)}" if damaged else found
 
 
 def _last_reports(output: StoragePath) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:

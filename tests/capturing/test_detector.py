@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
 from facecap_batch.capturing.detector import Detector, iou, letterbox, non_maximum_suppression
 from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import EngineSet
+from facecap_batch.errors import ImpossibleOutput
 from facecap_batch.importing.published_weights import detector_card
 
 
@@ -66,9 +68,19 @@ def test_boxes_come_back_in_pixels_of_the_image_given() -> None:
     assert engine.seen[0].dtype == np.uint8 and engine.seen[0].shape == (1, 320, 320, 3)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 6e37])
+def test_boxes_and_scores_that_cannot_be_are_an_error(value: float) -> None:
+    image, box = np.zeros((180, 320, 3), np.uint8), [10, 10, 50, 50]
+    with pytest.raises(ImpossibleOutput, match="output 'boxes' says"):
+        Detector(Told(np.array([[value, 0, 10, 10], box]), np.array([0.9, 0.8]))).detect([image])
+    if not np.isfinite(value):
+        with pytest.raises(ImpossibleOutput, match="output 'scores' says"):
+            Detector(Told(np.array([box, box]), np.array([value, 0.8]))).detect([image])
+
+
 def test_faces_imagined_in_the_padding_and_broken_boxes_are_dropped() -> None:
-    boxes = np.array([[10, 250, 60, 300], [30, 20, 30, 60], [np.nan, 0, 10, 10], [10, 10, 50, 50]])
-    engine = Told(boxes, np.array([0.9, 0.9, 0.9, 0.8]))
+    boxes = np.array([[10, 250, 60, 300], [30, 20, 30, 60], [10, 10, 50, 50]])
+    engine = Told(boxes, np.array([0.9, 0.9, 0.8]))
     (faces,) = Detector(engine).detect([np.zeros((180, 320, 3), np.uint8)])
     assert [face.score for face in faces] == [np.float32(0.8)]
 

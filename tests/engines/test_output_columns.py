@@ -25,7 +25,7 @@ from facecap_batch.coefficients import (
 )
 from facecap_batch.engines.batching import Engine
 from facecap_batch.engines.output_columns import POSE_NAMES, output_columns
-from facecap_batch.errors import EngineError
+from facecap_batch.errors import EngineError, ImpossibleOutput
 from facecap_batch.exporting.fbx.writer import write_fbx
 from facecap_batch.exporting.livelink import write_livelink_csv
 from facecap_batch.exporting.overlay import LOST, annotate
@@ -179,16 +179,30 @@ def test_a_regressor_of_the_head_alone_works(video: Path) -> None:
     assert final.face_found.all() and np.isnan(final.coefficients).all()
 
 
-def test_a_crop_of_which_an_output_is_no_number_shows_nobody(video: Path) -> None:
+@pytest.mark.parametrize(
+    ("column", "value"), [(0, np.nan), (0, -6e37), (1, np.inf), (3, 6e37), (4, 6e37), (6, 6e37), (7, 6e37)]
+)
+def test_what_no_face_can_have_fails_the_clip(video: Path, value: float, column: int) -> None:
     class Broken(NamedRegressor):
         def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
             said = super().run(batch)
-            said["outputs"][::2, 1] = np.nan
+            said["outputs"][-1, column] = value
             return said
 
-    raw = taken(video, Broken(["jawOpen", "mine"]))
-    assert raw.face_found.sum() == 20
-    assert np.isfinite(raw.extra[raw.face_found]).all() and np.isnan(raw.coefficients[~raw.face_found]).all()
+    with pytest.raises(ImpossibleOutput, match=r"engine '.*': output '.*' says (nan|-?inf|-?6e\+37)"):
+        taken(video, Broken(["jawOpen", *POSE_NAMES, "mine"]))
+
+
+@pytest.mark.parametrize("column", [0, 5])
+def test_a_head_in_the_camera_frame_has_bounds_too(video: Path, column: int) -> None:
+    class Broken(NamedRegressor):
+        def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+            said = super().run(batch)
+            said["outputs"][-1, column] = 6e37
+            return said
+
+    with pytest.raises(ImpossibleOutput, match=r"says 6e\+37"):
+        taken(video, Broken([*HEAD, "jawOpen"], head_frame="camera"))
 
 
 def test_a_head_in_the_camera_frame_is_taken_as_it_is(video: Path) -> None:

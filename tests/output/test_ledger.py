@@ -145,6 +145,48 @@ def test_an_unreadable_record_counts_for_nothing(tmp_path: Path, ledger: Ledger)
         assert left([one], ledger) == ["a"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"frames": "6"},
+        {"frames": -1},
+        {"frames": 10**30},
+        {"people": 1 << 31},
+        {"outputs": ["raw/a.parquet"]},
+        {"outputs": {"../../precious.track1.fbx": 5}},
+        {"outputs": {}},
+        {"checksums": {"raw/a.parquet": 5}},
+        {"checksums": {"../a": "0" * 64}},
+        {"engines": None},
+        {"seconds": float("nan")},
+        {"status": "finished"},
+        {"clip_id": "b"},
+        {"finished_at": 5},
+        {"note": {}},
+    ],
+)
+def test_a_record_of_wrong_types_counts_for_nothing(
+    tmp_path: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture, changes: dict[str, object]
+) -> None:
+    one = clip(tmp_path)
+    finish(ledger, one)
+    record = json.loads(ledger.path("a").read_text())
+    ledger.path("a").write_text(json.dumps({**record, **changes}))
+    assert left([one], ledger) == ["a"]
+    if changes != {"outputs": {}}:  # a record of this kind is whole, and shows that the clip is not
+        assert ledger.get("a") is None and not list(ledger.records())
+        (said,) = caplog.messages  # once, however often it is looked up
+        assert str(ledger.path("a")) in said
+
+
+def test_a_record_that_is_no_file_counts_for_nothing(tmp_path: Path, ledger: Ledger) -> None:
+    one = clip(tmp_path)
+    finish(ledger, one)
+    ledger.path("a").unlink()
+    os.mkfifo(ledger.path("a"))  # whoever opens it waits for ever
+    assert left([one], ledger) == ["a"]
+
+
 def test_longest_expected_first_whatever_the_order(tmp_path: Path, ledger: Ledger) -> None:
     clips = [
         clip(tmp_path, "small", 1_000),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -225,3 +226,15 @@ BYTES: dict[str, Mutator] = {
     "length": _length_changed,
 }
 TEXT: dict[str, Mutator] = {"number": _number_changed, "text": _text_put_in, "lines": _lines_changed}
+
+
+def _value_changed(rng: random.Random, data: bytes, _: Sequence[bytes]) -> bytes:
+    """Valid JSON that says something else; of what is no JSON nothing is changed."""
+    try:
+        return json.dumps(changed_value(rng, json.loads(data))).encode()
+    except (ValueError, RecursionError):
+        return data
+
+
+# As often as all that break the text together: what is no JSON any more is refused at once.
+JSON_VALUES: dict[str, Mutator] = {f"value {number}": _value_changed for number in range(12)}

@@ -125,7 +125,15 @@ class OnnxRuntimeEngine:
         check_outputs(self.card, {entry.name: entry.shape for entry in self._session.get_outputs()})
 
     def _run_fixed(self, batch: np.ndarray) -> list[np.ndarray]:
-        outputs: list[np.ndarray] = self._session.run(list(self.card.outputs), {self.card.input.name: batch})
+        try:
+            outputs: list[np.ndarray] = self._session.run(
+                list(self.card.outputs), {self.card.input.name: batch}
+            )
+        except Exception as error:  # its own, undocumented, classes
+            raise EngineError(
+                f"engine {self.card.name!r}: {self.card.path} fails on {batch.dtype} {list(batch.shape)} in "
+                f"{self.backend}: {error}"
+            ) from error
         return outputs
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:

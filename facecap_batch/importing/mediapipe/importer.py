@@ -11,6 +11,7 @@ from typing import Any
 
 from facecap_batch.coefficients import OUTPUT_NAMES
 from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec, sha256_of, write_card
+from facecap_batch.errors import EngineError
 from facecap_batch.importing.mediapipe.graphs import (
     ANCHORS,
     CROP_SIZE,
@@ -28,6 +29,8 @@ from facecap_batch.importing.mediapipe.task_bundle import (
 )
 from facecap_batch.storage.publish import publish_bytes
 
+# What graphs raise whose operators, tensors and shapes contradict each other.
+_DAMAGE = (ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
 LICENCE = "Apache-2.0"  # of the bundle, by its model cards
 # Side of a crop over the longer side of its box: what the landmark network is shown, and a quarter more, for
 # a box that lies off and a head that is turned.
@@ -52,7 +55,10 @@ def import_mediapipe(source: Path, folder: Path, name: str = "mediapipe") -> tup
         BackendUnavailable: the packages of the extra ``import`` are not installed.
     """
     task = read_task(source)
-    models = {"detector": detector_model(task), "regressor": regressor_model(task)}
+    try:
+        models = {"detector": detector_model(task), "regressor": regressor_model(task)}
+    except _DAMAGE as error:
+        raise EngineError(f"{source} holds networks that do not fit: {error!r}") from error
     common: dict[str, Any] = {"sha256": "", "licence": LICENCE, "version": "1", "batch_sizes": BATCH_SIZES}
     origin = {"imported_from": source.name, "task_sha256": sha256_of(source)}
     detector = EngineCard(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from facecap_batch.errors import EngineError
+from facecap_batch.importing.archives import read_parts
 from facecap_batch.importing.mediapipe.tflite_file import TfliteGraph, read_tflite
 
 DETECTOR, LANDMARKS, BLENDSHAPES = (
@@ -23,8 +23,10 @@ DETECTOR, LANDMARKS, BLENDSHAPES = (
     "face_landmarks_detector.tflite",
     "face_blendshapes.tflite",
 )
+WANTED = "MediaPipe task bundle of the Face Landmarker with blendshapes"
 GEOMETRY = "geometry_pipeline_metadata_landmarks.binarypb"
 MESH_POINTS = 468  # of the canonical face; the irises' ten landmarks are not part of it
+MAX_VARINT_BITS = 70  # ten bytes of seven
 _VERTEX = 5  # floats per vertex: position and texture coordinate
 
 
@@ -43,21 +45,10 @@ def read_task(path: Path) -> FaceLandmarkerTask:
     """Read a ``face_landmarker.task``.
 
     Raises:
-        EngineError: it is no zip, lacks parts (it lists them) or a part is damaged.
+        EngineError: it is no zip, lacks parts (it lists them), or a part is damaged, encrypted or too large.
         BackendUnavailable: the package tflite is not installed.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            held = archive.namelist()
-            needed = (DETECTOR, LANDMARKS, BLENDSHAPES, GEOMETRY)
-            if missing := [name for name in needed if name not in held]:
-                raise EngineError(
-                    f"{path} lacks {', '.join(missing)}; it holds {', '.join(held) or 'nothing'}. The Face "
-                    "Landmarker bundle with blendshapes is what can be imported"
-                )
-            parts = {name: archive.read(name) for name in needed}
-    except (zipfile.BadZipFile, OSError) as error:
-        raise EngineError(f"{path} is not a MediaPipe task bundle: {error}") from error
+    parts = read_parts(path, (DETECTOR, LANDMARKS, BLENDSHAPES, GEOMETRY), WANTED)
     detector, landmarks, blendshapes = (
         read_tflite(parts[name], f"{path}: {name}") for name in (DETECTOR, LANDMARKS, BLENDSHAPES)
     )
@@ -89,6 +80,8 @@ def read_geometry(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
         mesh = np.array(vertices).reshape(MESH_POINTS, _VERTEX)
     except (struct.error, IndexError, ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{name} is damaged: {type(error).__name__}: {error}") from error
+    if not (np.isfinite(mesh).all() and np.isfinite(weights).all()):
+        raise EngineError(f"{name} is damaged: it holds values that are not finite")
     if not weights.any():
         raise EngineError(f"{name} weighs no landmark")
     return mesh[:, :3], weights
@@ -119,9 +112,10 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 def _varint(data: bytes, offset: int) -> tuple[int, int]:
     """The number that begins at `offset`, seven bits a byte, and the offset behind it."""
     number = shift = 0
-    while True:
+    while shift < MAX_VARINT_BITS:
         byte = data[offset]
         number |= (byte & 127) << shift
         offset, shift = offset + 1, shift + 7
         if byte < 128:
             return number, offset
+    raise ValueError("a number without an end")

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pyarrow as pa
-
 from facecap_batch.errors import InputNotReadable
 from facecap_batch.output.compact_index import read_clip, table_name
+from facecap_batch.output.integrity import UNREADABLE
 from facecap_batch.runs.planner import CalibrationItem
 from facecap_batch.solve.actors import ActorCalibration, ActorStatistics
 from facecap_batch.storage.publish import StoragePath
@@ -29,7 +28,7 @@ def do_calibration(
         name = table_name("raw", clip_id)
         try:
             statistics.add(read_clip(output, name))
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        except UNREADABLE as error:
             raise InputNotReadable(
                 f"{output / name} cannot be read: {error}; remove it and run the manifest again: the "
                 "clip is then captured again"
