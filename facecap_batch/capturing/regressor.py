@@ -104,7 +104,8 @@ class Regressor:
         """Output for `crops` (uint8 [S, S, 3] RGB each). Raises ImpossibleOutput."""
         batch = np.stack(crops)
         outputs = run_in_one_shape(self.engine, prepare_input(self.engine.card, batch), self.batch)
-        for name in (self._main, *(name for name in _READ if name in outputs)):
+        read = [name for name in _READ if name in outputs] + ["landmarks"] * (self.sizes.landmarks > 0)
+        for name in (self._main, *read):
             require_finite(self.engine.card.name, name, outputs[name])
         output = outputs[self._main].astype(np.float32)
         presence = outputs.get("presence")
@@ -120,8 +121,7 @@ class Regressor:
         presence = presence.reshape(len(batch)).astype(np.float32)
         pose, extra = _taken(output, self._columns.pose), _taken(output, self._columns.extra)
         coefficients = _taken(output, self._columns.coefficients)
-        # Of what is no face anything may be said.
-        self._check(presence >= self.presence_threshold, coefficients, pose, extra, spread)
+        self._check(presence >= self.presence_threshold, coefficients, pose, extra, spread, landmarks)
         return RegressorOutput(
             coefficients=np.clip(coefficients, 0.0, 1.0),
             angles=pose[:, :3],
@@ -140,13 +140,18 @@ class Regressor:
         pose: np.ndarray,
         extra: np.ndarray,
         spread: np.ndarray,
+        landmarks: np.ndarray,
     ) -> None:
-        """Raise ImpossibleOutput for what no face can have; `shown`: bool [B], which crops show one."""
+        """Raise ImpossibleOutput for what no face can have; of a crop that shows none anything may be said.
+
+        `shown`: bool [B], which crops show one; the others as in `RegressorOutput`, before they are cut off.
+        """
         bounds = [
             ("coefficients", coefficients, MAX_COEFFICIENT, ""),
             ("rotation", pose[:, :3], MAX_ANGLE, "radians"),
             ("other outputs", extra, MAX_OTHER, ""),
             ("spread", spread, MAX_OTHER, ""),
+            ("landmarks", landmarks, MAX_CROP_OFFSET, "halves of a crop"),
         ]
         if self.head_frame == "crop":
             bounds += [
