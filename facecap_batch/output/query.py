@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # How DuckDB's messages begin or go on where a Parquet file is damaged.
 _OF_FILES = re.compile(r"magic bytes|thrift|TProtocol|zstd|parquet|corrupt|page header", re.IGNORECASE)
 
+
 def query(folder: str | StoragePath, sql: str, unsafe: bool = False) -> pa.Table:
     """Answer `sql` from the output folder of a run.
 
