@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from facecap_batch.clip import Clip
-from facecap_batch.storage.image_sequence import ImageSequence, sequence_of
+from facecap_batch.storage.image_sequence import ImageFile, ImageSequence, sequence_of
 from facecap_batch.storage.remote import is_uri
 from facecap_batch.storage.remote_video import RemoteInput, look_up
 
@@ -29,12 +29,12 @@ class InputIdentity:
     actor: str  # written into the clip's files, hence part of it
     timecode: str
     version: str = ""  # of a URI: ETag or the like; of a sequence: of its images; empty: not known
+    images_s: float | None = None  # seconds that a sequence lasts; None: it is none. No part of the key
 
     def key(self) -> str:
-        """Digest of all fields."""
-        # Not dataclasses.astuple, which copies deeply: a plan may need 100,000 keys.
-        fields = [getattr(self, field.name) for field in dataclasses.fields(self)]
-        text = json.dumps(fields if self.version else fields[:-1], ensure_ascii=False)
+        """Digest of all fields but `images_s`."""
+        fields = [self.source, self.size, self.mtime_ns, self.start, self.end, self.actor, self.timecode]
+        text = json.dumps([*fields, self.version] if self.version else fields, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -53,10 +53,14 @@ def identify_all(clips: Sequence[Clip]) -> list[InputIdentity]:
 
 def _identity(clip: Clip, remote: RemoteInput | None) -> InputIdentity:
     size = mtime_ns = -1
-    version = "" if remote is None else remote.version
+    version, images_s = "" if remote is None else remote.version, None
     sequence = sequence_of(clip.path) if remote is None else None
     if sequence is not None:
-        size, mtime_ns, version = _sequence_identity(sequence)
+        files = _images(sequence)
+        images_s = sequence.seconds_of(files)
+        if files:
+            size, mtime_ns = sum(file.size for file in files), max(file.mtime_ns for file in files)
+            version = _version_of(files)
     elif remote is None:
         try:
             status = Path(clip.path).stat()
@@ -72,17 +76,19 @@ def _identity(clip: Clip, remote: RemoteInput | None) -> InputIdentity:
         actor=clip.actor or "",
         timecode=clip.timecode or "",
         version=version,
+        images_s=images_s,
     )
 
 
-def _sequence_identity(sequence: ImageSequence) -> tuple[int, int, str]:
-    """Bytes, latest time of change (nanoseconds since 1970) and digest of the images that are there."""
+def _images(sequence: ImageSequence) -> list[ImageFile]:
+    """The images that are there; none where the folder cannot be listed."""
     try:
-        files = sequence.files()
+        return sequence.files()
     except OSError:
-        files = []
-    if not files:
-        return -1, -1, ""
+        return []
+
+
+def _version_of(files: Sequence[ImageFile]) -> str:
+    """Digest of the images of a sequence: another one when an image is touched, comes or goes."""
     text = json.dumps([(file.number, file.size, file.mtime_ns) for file in files])
-    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return sum(file.size for file in files), max(file.mtime_ns for file in files), digest
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -18,7 +18,6 @@ from facecap_batch.output.input_identity import InputIdentity, identify_all
 from facecap_batch.output.ledger import DONE, FAILED, Ledger, Record
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.solve.actors import ActorCalibration
-from facecap_batch.storage.image_sequence import sequence_of
 
 # Expected length where the manifest gives no range: files are not opened to plan (100,000 of them would
 # take many minutes), and 4 Mbit/s is a common rate of 720p to 1080p video. Only the order depends on it.
@@ -180,9 +179,8 @@ def expected_seconds(clip: Clip, identity: InputIdentity) -> float:
     """Seconds of video that the clip is expected to hold: its range, else a guess from the file's size, or
     the images of a sequence."""
     start = clip.start or 0
-    sequence = sequence_of(clip.path)
-    if sequence is not None:
-        from_size = sequence.seconds()
+    if identity.images_s is not None:
+        from_size = identity.images_s
     else:
         from_size = identity.size / BYTES_PER_SECOND if identity.size >= 0 else UNKNOWN_SECONDS
     if clip.end is not None:

@@ -11,7 +11,7 @@ import collections
 import dataclasses
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,6 +25,10 @@ IMAGE_SUFFIXES = frozenset(
 )
 DEFAULT_RATE = Fraction(25)  # images per second, where none is given
 MIN_IMAGES = 2  # fewer are no sequence
+NO_IMAGE = (
+    "no image of this sequence is there; check the folder and how the numbers are written (%04d and ####: "
+    "four digits)"
+)
 MAX_DIGITS = 18  # of an image's number: times count from it with 64 bits
 _NAME = re.compile(r"(?P<prefix>[^%]*)%(?:0(?P<digits>\d))?d(?P<ending>[^%@]*)(?:@(?P<rate>[\d.:]+))?")
 _NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>[0-9]+)(?P<ending>\D*\.[^.\d][^.]*)")
@@ -67,12 +71,8 @@ class ImageSequence:
                     found.append(ImageFile(number, entry.path, status.st_size, status.st_mtime_ns))
         return sorted(found, key=lambda file: file.number)
 
-    def seconds(self) -> float:
-        """From the first image to the end of the last; 0 where there is none."""
-        try:
-            files = self.files()
-        except OSError:
-            return 0.0
+    def seconds_of(self, files: Sequence[ImageFile]) -> float:
+        """Seconds from the first of its `files` to the end of the last; 0 where there is none."""
         return float((files[-1].number - files[0].number + 1) / self.rate) if files else 0.0
 
     def _number(self, name: str) -> int | None:

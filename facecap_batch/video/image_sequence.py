@@ -22,7 +22,7 @@ from typing import Any
 import av
 
 from facecap_batch.errors import BadVideo
-from facecap_batch.storage.image_sequence import ImageFile, ImageSequence
+from facecap_batch.storage.image_sequence import NO_IMAGE, ImageFile, ImageSequence
 from facecap_batch.video.formats.allowed import IMAGE_FILE
 from facecap_batch.video.formats.limits import LIMITS, Limits
 from facecap_batch.video.formats.opening import open_limited
@@ -180,10 +180,7 @@ class ImageContainer:
         except OSError as error:
             raise BadVideo(f"{self.source}: {sequence.folder} cannot be listed: {error.strerror}") from error
         if not files:
-            raise BadVideo(
-                f"{self.source}: no image of this sequence is there; check the folder and how the numbers "
-                "are written (%04d: four digits)"
-            )
+            raise BadVideo(f"{self.source}: {NO_IMAGE}")
         empty = next((file for file in files if not file.size), None)
         if empty is not None:
             raise BadVideo(f"{self.source}: {Path(empty.path).name} is empty; copy it again, or remove it")

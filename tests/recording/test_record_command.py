@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 
+from facecap_batch.engines.default_crop import POINTS
 from facecap_batch.engines.sets import EngineSet
 from facecap_batch.recording.take_files import STALE_S, unfinished
 from tests.support.commands import call
@@ -93,7 +94,7 @@ def engines_of(random_engines: EngineSet) -> list[object]:
 def test_the_tables_are_those_of_a_run_over_the_kept_video(
     capsys: pytest.CaptureFixture[str], random_engines: EngineSet, take: Path, tmp_path: Path
 ) -> None:
-    settings = [*engines_of(random_engines), "--detect-every", 4, "--smoothing", 0.5]
+    settings = [*engines_of(random_engines), "--detect-every", 4, "--smoothing", 0.5, "--landmarks"]
     where = ["--output", tmp_path / "live", "--name", "Ada 1", "--save-video"]
     with http_server(streaming(take, "mpegts")) as address:
         code, text, error = call(capsys, "record", address, *where, *settings)
@@ -108,6 +109,7 @@ def test_the_tables_are_those_of_a_run_over_the_kept_video(
     assert ours == results(tmp_path / "again")
     assert set(ours) == {"raw/Ada 1.parquet", "coefficients/Ada 1.parquet", "fbx/Ada 1.fbx"}
     assert rows(tmp_path / "live")["Ada 1"]["frames_with_face"] > 0
+    assert rows(tmp_path / "live")["Ada 1"]["landmarks"] == POINTS
     assert half_written(tmp_path / "live") == [] and unfinished(tmp_path / "live") == []
 
 

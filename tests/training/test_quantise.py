@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from facecap_batch.engines.sets import EngineSet, load_set
 from facecap_batch.training.quantise import fold_averages, fold_negations, left_alone, quantise
 
 CPU = "onnxruntime-cpu"
+JOB = Path(__file__).resolve().parents[2] / "jobs" / "quantise.py"
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +87,22 @@ def test_boxes_are_decoded_in_float32() -> None:
     assert "Conv" in kinds and not kinds & {"Exp", "Sigmoid", "Sub", "Cast"}
     convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
     assert len(alone & set(convolutions)) == 6  # offsets and scores of three levels
+
+
+def test_the_job_makes_a_set_and_measures_it(random_engines: EngineSet, folder: Path, tmp_path: Path) -> None:
+    options = {
+        "--calibration": folder,
+        "--heldout": folder,
+        "--engines": random_engines.folder,
+        "--output": tmp_path,
+    }
+    command = [sys.executable, str(JOB), *(str(part) for option in options.items() for part in option)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=JOB.parents[1])
+    assert done.returncode == 0, done.stderr
+    assert "test-detector-int8: {" in done.stdout and "test-regressor-int8: {" in done.stdout
+    made = load_set(tmp_path)
+    for card in made.cards:
+        card.verify()
+        assert set(card.quality["times_faster_at_batch"]) == {"1", "8"}
+    assert abs(made.regressor.quality["loss_of_mean_r"]) < 0.2
+    assert "loss_of_mean_r" not in made.detector.quality

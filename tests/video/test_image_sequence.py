@@ -172,6 +172,8 @@ def test_a_sequence_is_another_input_when_an_image_changes(tmp_path: Path) -> No
     keys.add(identify(clip).key())
     keys.add(identify(Clip("a", clip.path.replace("@10", "@12"))).key())
     assert len(keys) == 4
+    (tmp_path / "s.0049.png").unlink()
+    assert expected_seconds(clip, before) == 5.0  # the folder is not listed a second time
     assert identify(Clip("a", str(tmp_path / "gone.%d.png"))).size == -1
 
 

@@ -19,6 +19,7 @@ from facecap_batch.errors import BadManifest
 from facecap_batch.storage.image_sequence import (
     DEFAULT_RATE,
     IMAGE_SUFFIXES,
+    NO_IMAGE,
     ImageSequence,
     is_image,
     sequence_of,
@@ -149,10 +150,7 @@ def _images_of(name: str, sequence: ImageSequence, options: SearchOptions) -> li
     except OSError as error:
         raise NoFootage(f"{name}: {sequence.folder} cannot be listed: {error.strerror}") from error
     if not files:
-        raise NoFootage(
-            f"{name}: no image of this sequence is there; check the folder and how the numbers are written "
-            "(%04d and ####: four digits)"
-        )
+        raise NoFootage(f"{name}: {NO_IMAGE}")
     return [Footage(file.path) for file in files] if options.stills else [Footage(str(sequence))]
 
 
