@@ -193,6 +193,20 @@ def test_parquet_columns_with_a_meaning_hold_text(tmp_path: Path, column: str, v
         read_manifest(parquet(tmp_path, **{"path": ["a.mp4"], column: values}))
 
 
+def test_a_text_that_all_rows_share_is_held_once(tmp_path: Path) -> None:
+    """Else some kilobytes of Parquet take as much memory as they like: here 8 GB."""
+    path = parquet(
+        tmp_path,
+        path=["a.mp4"] * 8000,
+        note=pa.DictionaryArray.from_arrays(pa.array([0] * 8000, pa.int32()), ["x" * 10**6]),
+    )
+    before = pa.total_allocated_bytes()
+    pool = pa.default_memory_pool()
+    with pytest.raises(BadManifest, match="row 1: note: longer than"):
+        read_manifest(path)
+    assert (pool.max_memory() or 0) - before < 1 << 30
+
+
 def test_lengths_of_time_are_seconds(tmp_path: Path) -> None:
     times = pa.array([datetime.timedelta(seconds=90, microseconds=1)], pa.duration("us"))
     (clip,) = read_manifest(parquet(tmp_path, path=["a.mp4"], start=times)).clips

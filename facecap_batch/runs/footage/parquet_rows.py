@@ -49,6 +49,9 @@ def parquet_rows(path: StoragePath, data: bytes, problems: list[str]) -> Iterato
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             _check(path, file)
+            names = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+        # A text that all rows share is one in the file, and must not become as many as there are rows.
+        with pq.ParquetFile(pa.BufferReader(data), read_dictionary=names) as file:
             for batch in file.iter_batches(ROWS_AT_ONCE, use_threads=False):
                 for row in _rows(batch, number, problems):
                     number += 1
@@ -123,7 +126,7 @@ def _texts(name: str, column: pa.Array, wrong: dict[int, list[str]]) -> list[str
         return _texts(name, column.storage, wrong)
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _texts(name, column.dictionary_decode(), wrong)
+        return _shared_texts(name, column, wrong)
     readable, read = _readable(column)
     texts = []
     for number, value in enumerate(_values(readable)):
@@ -135,6 +138,18 @@ def _texts(name: str, column: pa.Array, wrong: dict[int, list[str]]) -> list[str
             wrong.setdefault(number, []).append(f"{name}: it cannot be read as text: {error}")
             texts.append("")
     return texts
+
+
+def _shared_texts(name: str, column: pa.DictionaryArray, wrong: dict[int, list[str]]) -> list[str]:
+    """As `_texts`, for a column of few texts."""
+    wrong_texts: dict[int, list[str]] = {}
+    texts = _texts(name, column.dictionary, wrong_texts)
+    found = []
+    for number, index in enumerate(column.indices.to_pylist()):
+        found.append("" if index is None else texts[index])
+        if index in wrong_texts:
+            wrong.setdefault(number, []).extend(wrong_texts[index])
+    return found
 
 
 def _readable(column: pa.Array) -> tuple[pa.Array, Callable[[Any], object]]:
