@@ -25,6 +25,7 @@ OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB; frames never pass thr
 DRIVER_MEMORY_BYTES = 2**30
 # Ray puts Unix sockets below its folder, and their paths may have 107 characters; Ray adds about 65.
 MAX_FOLDER_LENGTH = 40  # characters
+MIN_RAY = (2, 52)  # the first with token authentication: below it a local Ray is open to whoever reaches it
 START_ATTEMPTS = 3  # Ray itself waits 30 s for its processes, which a busy machine may exceed
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -79,8 +80,10 @@ def _local(num_cpus: float | None) -> Iterator[None]:
     with _environment(), scratch_folder(_short_parent()) as folder:
         import ray
 
+        _require_tokens(ray.__version__)
         try:
-            _start(cpus, folder)
+            with _on_loopback():
+                _start(cpus, folder)
             yield
         finally:
             ray.shutdown()
@@ -119,6 +122,33 @@ def _start(cpus: float, folder: Path) -> None:
                     f"Ray could not be started in {attempt} attempts; is the machine overloaded, or "
                     f"{folder.parent} full? The last error: {error}"
                 ) from error
+
+
+def _require_tokens(version: str) -> None:
+    """Raise ClusterUnavailable where Ray knows no tokens."""
+    if tuple(int(part) for part in version.split(".")[:2]) < MIN_RAY:
+        lowest = ".".join(map(str, MIN_RAY))
+        raise ClusterUnavailable(
+            f"Ray {version} cannot be protected from other users of this machine: install ray>={lowest}, or "
+            "give --workers 1, which needs no Ray"
+        )
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Within this context, a Ray that is started listens on the loopback interface alone.
+
+    Ray does so by itself on systems where it forms no clusters, and only there: the address that `ray.init`
+    can be given is replaced by one that other machines reach.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _memory_for_workers() -> int | None:
