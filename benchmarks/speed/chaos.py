@@ -51,7 +51,6 @@ STARVING = (
     f"one.make_worker = chaos.make_starved_worker; {MAIN}"
 )
 DAY_S, HOUR_S = 86_400.0, 3_600.0
-ROOM_BYTES = 8 << 20  # more than a worker that is starved has
 THEIRS = "notes/.tmp-mine.txt"  # somebody else's file in the output folder
 PATIENCE = 10  # commands until one has to end with 0
 
@@ -71,7 +70,7 @@ class StarvedWorker(ClipWorker):
         self.clips += 1
         if self.clips == 2:
             pages = int(Path("/proc/self/statm").read_text().split()[0])
-            most = pages * resource.getpagesize() + ROOM_BYTES
+            most = pages * resource.getpagesize() // 2  # nothing more can be had
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
         yield from super().work(item)
 

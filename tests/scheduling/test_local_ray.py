@@ -31,6 +31,7 @@ with connected(num_cpus=1):
     address = ray.get_runtime_context().gcs_address
     ray.get(ray.remote(lambda: 1).remote())
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    kept["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # they look for a node on loopback
     joins = {}
     for who, secret in {
         "nobody": {"RAY_AUTH_MODE": "disabled"},
