@@ -8,8 +8,8 @@ nothing disturbed; what others keep in the folder has to be there still. Prints 
 - removal: the output folder is removed while the run writes to it; the run must end with 1.
 - clock: the clock of driver and worker stands a day earlier, then steps an hour back every second.
 - memory: worker processes may not take more memory than they have, in the middle of a clip.
-- storage: an S3 server that refuses, breaks off, and says it has kept what it has not; the run must not
-  end with 0 where it was lied to and files are missing.
+- storage: an S3 server that refuses, breaks off, and says it has kept what it has not; a run that was lied to
+  must not end with 0 while files are missing.
 - node: a node of a Ray cluster dies with the work in its hands, and another joins.
 
 Exit code 1 where one is not survived.
