@@ -178,7 +178,7 @@ class Chaos:
             found = [_remote(storage_path(f"{output}{end}"), self.clean) for end in ("", "-2")]
             same = found == [self.clean, self.clean]
         print(
-            f"storage: it refused and broke off, exit code {code}; it lied, exit code {lied}, which is true: {true}; "
+            f"storage: it refused, broke off, exit code {code}; it lied, exit code {lied}, rightly: {true}; "
             f"{max(commands)} command(s) later all is done: bytes identical: {same}",
             flush=True,
         )
