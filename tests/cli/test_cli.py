@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import typer.main
 
 from facecap_batch import __version__
 from facecap_batch.cli import choices
 from facecap_batch.cli.app import make_app
+from facecap_batch.clip import Clip
 from facecap_batch.engines.cards import CHANNELS, ROLES
 from facecap_batch.engines.registry import BACKENDS
 from facecap_batch.engines.sets import EngineSet
@@ -30,6 +29,7 @@ from facecap_batch.solve.settings import Calibrate
 from facecap_batch.video.options import HardwareDecoding
 from tests.support.commands import call
 from tests.support.local_ray import local_ray
+from tests.support.reports import write_reports
 from tests.support.runs import write_clips
 
 HEAVY = ("torch", "ray", "cv2", "av", "numpy", "pyarrow", "onnxruntime", "duckdb")
@@ -202,9 +202,7 @@ def commands_of(command: Any, name: str = "facecap-batch") -> Iterator[tuple[str
     ],
 )
 def test_the_shell_completes(tmp_path: Path, words: str, offered: str) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "run.json").write_text("{}")
-    pq.write_table(pa.table({"clip_id": ["take1", "other"]}), tmp_path / "out" / "clips.parquet")
+    write_reports(tmp_path / "out", [Clip("take1", "/take1.mp4"), Clip("other", "/other.mp4")])
     environment = {
         **os.environ,
         "_FACECAP_BATCH_COMPLETE": "complete_bash",

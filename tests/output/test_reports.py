@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +11,6 @@ from facecap_batch.clip import Clip
 from facecap_batch.output.query import query
 from facecap_batch.output.reports import (
     CLIPS_NAME,
-    RUN_NAME,
     SCHEMA,
     BadReports,
     carried_names,
@@ -21,6 +19,7 @@ from facecap_batch.output.reports import (
     write_clips,
 )
 from facecap_batch.runs.manifest import read_manifest
+from tests.support.reports import write_reports
 
 NAMES = [
     ["status", "manifest_status"],
@@ -72,10 +71,7 @@ def test_columns_keep_their_names_when_the_table_is_written_again(tmp_path: Path
 
 
 def test_a_folder_of_an_earlier_version_lacks_the_later_columns(tmp_path: Path) -> None:
-    began = "2026-01-02T03:04:05+00:00"
-    run = dict.fromkeys(["manifest", "fingerprint", "capture_fingerprint", "config"], "x")
-    (tmp_path / RUN_NAME).write_text(json.dumps({**run, "state": "finished", "started_at": began}))
-    write_clips(tmp_path, [Clip("a", "/a.mp4", extra={"scene": "s1"})], {})
+    write_reports(tmp_path, [Clip("a", "/a.mp4", extra={"scene": "s1"})])
     written = pq.read_table(tmp_path / CLIPS_NAME)
     pq.write_table(written.drop_columns(["landmarks", "people", "shots"]), tmp_path / CLIPS_NAME)
     (row,) = read_reports(tmp_path)[1]
