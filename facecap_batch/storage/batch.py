@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from facecap_batch.storage.publish import StoragePath
+from facecap_batch.storage.publish import StoragePath, publish_file
 from facecap_batch.storage.remote import RemotePath
 from facecap_batch.storage.scratch import scratch_folder
 from facecap_batch.storage.temporary import MAX_KEPT, temporary_name
@@ -78,4 +78,4 @@ class FileBatch:
         if isinstance(self._folder, RemotePath):
             (self._folder / name).upload(path)
         else:
-            path.replace(self._folder / name)
+            publish_file(path, self._folder / name)
