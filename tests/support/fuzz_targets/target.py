@@ -1,7 +1,7 @@
 """What a kind of input must bring with it to be fuzzed.
 
 In: nothing. Out: `Target`. Tests give its mutations to the product a few hundred at a time,
-`benchmarks/fuzz.py` thousands in a process of their own.
+`benchmarks/reliability/fuzz.py` thousands in a process of their own.
 """
 
 from __future__ import annotations

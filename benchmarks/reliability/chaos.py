@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "speed")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "reliability")]
 
 import pyarrow.parquet as pq  # noqa: E402
 from faults import results, write_manifest  # noqa: E402  the path comes first
@@ -89,7 +89,7 @@ class Chaos:
         self.took_s = 0.0
 
     def start(self, output: object, drive: str = MAIN) -> subprocess.Popen[bytes]:
-        paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks" / "speed")])
+        paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks" / "reliability")])
         command = [sys.executable, "-c", drive, "run", self.manifest, "-o", output, "-q", "--workers", 1]
         return subprocess.Popen(
             [*map(str, command), "--backend", "onnxruntime-cpu"],

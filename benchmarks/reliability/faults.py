@@ -1,6 +1,6 @@
 """What faults cost: a driver killed half-way, workers killed every few seconds, a clip that kills workers.
 
-    python benchmarks/speed/faults.py [driver] [workers] [poison] [--clips 40] [--workers 2] [--every 5]
+    python benchmarks/reliability/faults.py [driver] [workers] [poison] [--clips 40] [--workers 2] [--every 5]
 
 Each run does the same short pieces of the demo's videos with the real engines on a Ray of its own and is
 compared, byte for byte, with a run that nothing disturbed. Prints a line and its limit for each:
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "speed")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "reliability")]
 
 from facecap_batch.runs.worker import ClipWorker  # noqa: E402  the path comes first
 
@@ -60,7 +60,7 @@ class Run:
 
     def __init__(self, manifest: Path, output: Path, workers: int) -> None:
         self.log = output.with_suffix(f".{time.time_ns()}.jsonl")
-        paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks" / "speed")])
+        paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks" / "reliability")])
         command = [sys.executable, "-c", DRIVE, "run", manifest, "-o", output, "--log-json", self.log]
         self.process = subprocess.Popen(
             [*map(str, command), "-q", "--workers", str(workers), "--backend", "onnxruntime-cpu"],
