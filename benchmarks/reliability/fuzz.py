@@ -1,7 +1,7 @@
 """Thousands of damaged and forged inputs: does any crash, hang, eat memory, or open what is not its own?
 
-    python benchmarks/reliability/fuzz.py [containers] [clips] [manifests] [records] [cards] [--count 5000] [--minutes M]
-        [--seed 1] [--corpus FOLDER] [--finds FOLDER]
+    python benchmarks/reliability/fuzz.py [containers] [clips] [manifests] [records] [cards]
+        [--count 5000] [--minutes M] [--seed 1] [--corpus FOLDER] [--finds FOLDER]
 
 Each kind of input is a module of `tests/support/fuzz_targets`. A process of its own takes the mutations one
 after the other, as a worker does; it is replaced when it dies or exceeds a limit. An input that ends in a way
