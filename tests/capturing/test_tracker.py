@@ -138,7 +138,8 @@ def readings(*tracks: tuple[range, float]) -> np.ndarray:
         count = len(frames)
         position, hidden = np.zeros((count, 3)), np.zeros((count, 3), bool)
         shapes, angles, extra = (np.zeros((count, columns)) for columns in (51, 3, 0))
-        output = RegressorOutput(shapes, angles, position, np.ones(count), hidden, extra, extra)
+        points = np.zeros((count, 0, 2))
+        output = RegressorOutput(shapes, angles, position, np.ones(count), hidden, extra, extra, points)
         crop = Crop(np.zeros((1, 1, 3), np.uint8), 0.0, 0.0, 1.0)
         for number, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
             fill(collected.expect(frame, box), crop, output, number)

@@ -280,7 +280,7 @@ def test_a_run_that_demands_proof(engines: EngineSet, tmp_path: Path, call: Call
     with local_ray():
         # The driver of a cluster does not look: its workers do.
         code, printed = call(*demand, "--ray-address", "auto")
-        assert code == 2 and "no certificate" in printed
+        assert code == 3 and "no certificate" in printed
 
         certificate = certify(engines)
         code, printed = call(*demand)
