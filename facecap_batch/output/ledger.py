@@ -38,7 +38,7 @@ Ending = Literal["done", "failed", "captured"]
 DONE: Ending = "done"
 FAILED: Ending = "failed"
 CAPTURED: Ending = "captured"  # the raw table is there, the rest is not made yet: neither done nor failed
-_OF_TRACK = re.compile(r"fbx/[^/]+\.track\d+\.fbx")
+_OF_TRACK = re.compile(r"(fbx/[^/]+)\.track\d+(\.fbx)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,6 +240,6 @@ def _problem(record: Record, clip_id: str) -> str:
         return f"it is of the clip {record.clip_id!r}"
     known = _files_of(clip_id)
     for name in (*record.outputs, *record.checksums):
-        if name not in known and _OF_TRACK.sub(".fbx", name) not in known:
+        if name not in known and _OF_TRACK.sub(r"\1\2", name) not in known:
             return f"{name!r} is no file of this clip"
     return ""
