@@ -48,7 +48,7 @@ class ReplacingWorker(DyingWorker):
     """Dies as often as it is given ``kill-always``; the second time it changes the engines on disk before."""
 
     def work(self, item: WorkItem) -> Iterator[Progress | Done | Failed]:
-        tries = list(Path(f"{self.output}.marks").glob("kill-always.*"))
+        tries = list(Path(f"{self.claim.output}.marks").glob("kill-always.*"))
         if item.clip.clip_id == "kill-always" and tries:
             card = Path(self.config.engines) / "detector.json"
             card.write_text(card.read_text().replace('"nms_iou": 0.3', '"nms_iou": 0.4'))
