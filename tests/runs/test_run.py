@@ -23,7 +23,7 @@ from facecap_batch.runs.observers.progress import PlainDisplay
 from facecap_batch.runs.start import resolve_run
 from facecap_batch.solve.settings import SolveSettings
 from tests.support.faulty_workers import TogetherWorker
-from tests.support.local_ray import ROOT
+from tests.support.local_ray import ON_LOOPBACK, ROOT
 from tests.support.processes import worker_processes
 from tests.support.runs import (
     half_written,
@@ -205,7 +205,7 @@ def test_the_job_runs_on_a_cluster_that_is_there(
     arguments = ["--engines", config.engines, "--backend", "onnxruntime-cpu", "--workers", "2"]
     done = subprocess.run(
         [sys.executable, str(ROOT / "jobs/run_manifest.py"), str(manifest), "-o", str(tmp_path), *arguments],
-        env={**os.environ, "RAY_ADDRESS": address, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **ON_LOOPBACK, "RAY_ADDRESS": address, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,6 +17,7 @@ from tests.support.local_ray import ROOT
 PROBE = """
 import json, os, subprocess, sys
 from facecap_batch.scheduling.cluster import connected
+from tests.support.local_ray import ON_LOOPBACK
 from tests.support.processes import listening_below
 
 JOIN = '''
@@ -31,7 +32,7 @@ with connected(num_cpus=1):
     address = ray.get_runtime_context().gcs_address
     ray.get(ray.remote(lambda: 1).remote())
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
-    kept["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # they look for a node on loopback
+    kept |= ON_LOOPBACK
     joins = {}
     for who, secret in {
         "nobody": {"RAY_AUTH_MODE": "disabled"},

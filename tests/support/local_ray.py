@@ -16,6 +16,8 @@ if "ray" in sys.modules:
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 ROOT = Path(__file__).resolve().parents[2]
+# For another process that joins a local Ray: it looks for the node on the loopback interface, where that is.
+ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @contextlib.contextmanager
