@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from facecap_batch.storage.publish import StoragePath, publish_file
+from facecap_batch.storage.publish import StoragePath, publish_file, writing
 from facecap_batch.storage.remote import RemotePath
 from facecap_batch.storage.scratch import scratch_folder
 from facecap_batch.storage.temporary import MAX_KEPT, temporary_name
@@ -59,7 +59,7 @@ class FileBatch:
         """Give every file that was written its final name.
 
         Raises:
-            OSError: One cannot be published; then none of them is there.
+            OutputNotWritable: One cannot be published; then none of them is there.
             Exception: As `may_publish`.
         """
         self._may_publish()
@@ -67,7 +67,8 @@ class FileBatch:
         try:
             for name, path in self._written.items():
                 published.append(self._folder / name)
-                self._move(path, name)
+                with writing(self._folder / name):
+                    self._move(path, name)
         except BaseException:
             for final in published:
                 with contextlib.suppress(OSError):

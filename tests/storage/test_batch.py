@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facecap_batch.errors import OutputLost
+from facecap_batch.errors import OutputLost, OutputNotWritable
 from facecap_batch.storage.batch import FileBatch
 
 NAMES = ("raw/take.parquet", "fbx/take.fbx")
@@ -51,7 +51,7 @@ def test_where_one_cannot_be_published_none_is(tmp_path: Path) -> None:
     (tmp_path / NAMES[1]).mkdir(parents=True)
     with FileBatch(tmp_path, at_any_time) as batch:
         write(batch)
-        with pytest.raises(OSError):
+        with pytest.raises(OutputNotWritable, match=NAMES[1]):
             batch.publish()
     assert files(tmp_path) == set()
 
