@@ -33,7 +33,7 @@ DEFAULT = Design(
     face=Stages(4, (64, 96, 128), (0, 1, 2), 256),
     hidden=256,
 )
-# The same expression half at half the pixels of a side, a quarter of the time; a locator to match.
+# The same expression half at half the pixels of a side, under a third of the time; a locator to match.
 FAST = dataclasses.replace(
     DEFAULT,
     crop=CROP // 2,
