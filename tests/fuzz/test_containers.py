@@ -6,14 +6,9 @@ from pathlib import Path
 
 from tests.support.fuzz_targets.containers import LISTS, SEEK_TO_S, TARGET, inputs
 from tests.support.fuzz_targets.target import DONE, SECRET, outcome, outcomes
-from tests.support.opened_files import needs_inotify
+from tests.support.opened_files import left_open, needs_inotify
 
 MUTATIONS = 400
-
-
-def _descriptors() -> int:
-    folder = Path("/proc/self/fd")
-    return len(list(folder.iterdir())) if folder.exists() else 0
 
 
 def test_every_input_is_read_as_long_as_it_is_whole(tmp_path: Path) -> None:
@@ -32,8 +27,7 @@ def test_every_input_is_read_as_long_as_it_is_whole(tmp_path: Path) -> None:
 
 @needs_inotify
 def test_mutations_end_done_or_with_a_named_error(tmp_path: Path) -> None:
-    before = _descriptors()
     found = outcomes(TARGET, tmp_path, 1, MUTATIONS)
-    assert _descriptors() <= before
+    assert not left_open(tmp_path)
     assert 0 < found.count(DONE) < MUTATIONS
     assert all(str(tmp_path) in end for end in found if end != DONE)

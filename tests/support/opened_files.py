@@ -1,7 +1,8 @@
-"""Which files somebody opens, whatever library does it: FFmpeg's own calls among them.
+"""Which files somebody opens, and which stay open, whatever library does it: FFmpeg's own calls among them.
 
-In: folders. Out: the paths of files in them that were opened since. Linux's inotify tells, through the C
-library; other systems tell nothing, so tests that ask skip there (`needs_inotify`).
+In: folders. Out: the paths of files in them that were opened since, or that this process holds open. Linux
+tells, by inotify through the C library and by /proc; other systems tell nothing, so tests that ask for what
+was opened skip there (`needs_inotify`).
 """
 
 from __future__ import annotations
@@ -65,3 +66,14 @@ def watching(*folders: Path) -> Iterator[OpenedFiles]:
         yield watched
     finally:
         watched.close()
+
+
+def left_open(folder: Path) -> list[Path]:
+    """The files of `folder` that this process holds open: not those of threads and pools that other tests
+    began, which come and go."""
+    descriptors = Path("/proc/self/fd")
+    paths = []
+    for descriptor in descriptors.iterdir() if descriptors.exists() else ():
+        with contextlib.suppress(OSError):  # the listing's own has gone by now
+            paths.append(descriptor.readlink())
+    return [path for path in paths if path.is_relative_to(folder)]

@@ -13,14 +13,10 @@ from facecap_batch.errors import BadVideo, NoVideoStream
 from facecap_batch.video.decoder import Video, decode, probe
 from facecap_batch.video.formats.allowed import FILES
 from tests.support import videos
+from tests.support.opened_files import left_open
 from tests.support.videos import number_of, numbers, write_video
 
 CUT = [("clip.mp4", {"movflags": "faststart"}), ("clip.mkv", {}), ("clip.avi", {})]
-
-
-def _open_files() -> int:
-    folder = Path("/proc/self/fd")
-    return len(list(folder.iterdir())) if folder.exists() else 0
 
 
 def test_what_is_no_video_says_so(tmp_path: Path) -> None:
@@ -241,14 +237,13 @@ def test_frames_missing_in_the_middle_are_reported(tmp_path: Path) -> None:
 
 def test_a_sound_file_is_closed_and_a_generator_left_early_too(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", 30)
-    before = _open_files()
     for _ in range(20):
         for frame in decode(path, thread_count=2):
             if frame.index == 2:
                 break
     with pytest.raises(NoVideoStream):
         probe(videos.write_audio(tmp_path / "sound.m4a"))
-    assert _open_files() == before
+    assert not left_open(tmp_path)
 
 
 def test_automatic_threads_are_refused(tmp_path: Path) -> None:
