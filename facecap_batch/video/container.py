@@ -128,6 +128,20 @@ def seek(container: Any, stream: Any, pts: int) -> bool:
     return True
 
 
+def demuxed(container: Any, stream: Any) -> Iterator[Any]:
+    """The packets of `stream` from where `container` stands, then the one without data that empties its
+    decoder.
+
+    Where a stream began while others were read (the sound of an FLV file, say), PyAV ends with an IndexError:
+    it looks for that one among those that were known at first.
+
+    Raises:
+        av.error.FFmpegError, OSError: The container cannot be read.
+    """
+    with contextlib.suppress(IndexError):
+        yield from container.demux(stream)
+
+
 def video_stream(container: Any, source: str) -> Any:
     """The stream to decode.
 

@@ -217,6 +217,16 @@ def _silence(seconds: float) -> Iterable[av.AudioFrame]:
         yield frame
 
 
+def write_late_sound(path: Path, frames: int) -> Path:
+    """An FLV file whose sound begins with the last frame: a stream more than are found on opening it."""
+    write_video(path, frames, fps=30)
+    body = b"\x3e" + bytes(64)  # PCM (Adobe Flash Video File Format Specification 10.1, E.4)
+    at_ms = frames * 1000 // 30
+    tag = b"\x08" + len(body).to_bytes(3, "big") + at_ms.to_bytes(3, "big") + bytes(4) + body
+    path.write_bytes(path.read_bytes() + tag + len(tag).to_bytes(4, "big"))
+    return path
+
+
 def numbers(path: Path, **arguments: object) -> list[int]:
     """The numbers drawn into the decoded frames of a video, in order; `arguments` go to `decode`."""
     return [number_of(frame.rgb()) for frame in decode(path, **arguments)]  # type: ignore[arg-type]

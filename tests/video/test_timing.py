@@ -8,9 +8,13 @@ from pathlib import Path
 import av
 import pytest
 
+from facecap_batch.capturing.segments.cut_points import packet_times
+from facecap_batch.clip import Clip
 from facecap_batch.video.decoder import Video
 from tests.support import videos
-from tests.support.videos import joined, number_of, write_video
+from tests.support.videos import joined, number_of, write_late_sound, write_video
+
+LATE_FRAMES = 600  # more than are looked at on opening
 
 B_FRAMES = {"bf": "3", "b_strategy": "0", "g": "24", "x264-params": "scenecut=0"}
 COUNT = 60
@@ -150,3 +154,14 @@ def test_an_empty_sample_is_skipped(number: int, tmp_path: Path) -> None:
     assert times == [Fraction(k, 30) for k in rest]
     assert numbers == rest
     assert len(notes) == 1 and "an empty sample is skipped" in notes[0]
+
+
+def test_sound_that_begins_after_what_is_looked_at_on_opening(tmp_path: Path) -> None:
+    """A microphone that is switched on in the middle."""
+    late = write_late_sound(tmp_path / "late.flv", LATE_FRAMES)
+    with av.open(str(late)) as container:
+        assert len(container.streams) == 1
+    with Video(late) as video:
+        assert sum(1 for _ in video.frames()) == LATE_FRAMES
+    times = packet_times(Clip("late", str(late)))
+    assert times is not None and len(times.pts) == LATE_FRAMES

@@ -29,6 +29,7 @@ from facecap_batch.clip import Clip
 from facecap_batch.video.container import (
     as_fraction,
     declared_frames,
+    demuxed,
     jumps_in_time,
     opened,
     seek,
@@ -194,7 +195,7 @@ def _lands(container: Any, stream: Any, times: PacketTimes, preroll_start: int, 
             return False
         try:
             # A transport stream is entered anywhere; decoders wait for the next keyframe.
-            packet = next((packet for packet in container.demux(stream) if packet.is_keyframe), None)
+            packet = next((packet for packet in demuxed(container, stream) if packet.is_keyframe), None)
         except (av.error.FFmpegError, OSError):
             return False
         if packet is not None and packet.pts is not None and packet.pts <= wanted:

@@ -20,7 +20,7 @@ from typing import Any
 import av
 
 from facecap_batch.errors import BadSource, FacecapError
-from facecap_batch.video.container import reason, video_stream
+from facecap_batch.video.container import demuxed, reason, video_stream
 from facecap_batch.video.formats.limits import LIMITS
 from facecap_batch.video.live.sources import DEVICE, LiveSource
 
@@ -132,7 +132,7 @@ class LiveConnection:
             ConnectionLost: It broke, or nothing came for the time allowed.
         """
         keyframes, first_pts = 0, None
-        packets = self._container.demux(self.stream)
+        packets = demuxed(self._container, self.stream)
         while True:
             try:
                 packet = next(packets, None)

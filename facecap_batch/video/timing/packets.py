@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from facecap_batch.errors import BadVideo
-from facecap_batch.video.container import as_fraction, formats, frame_rate, jumps_in_time, seconds
+from facecap_batch.video.container import as_fraction, demuxed, formats, frame_rate, jumps_in_time, seconds
 from facecap_batch.video.damage import DamageLog
 from facecap_batch.video.formats.recognition import ENCRYPTED
 
@@ -42,7 +42,7 @@ class PacketStream:
 
     def __init__(self, container: Any, stream: Any, log: DamageLog) -> None:
         """`container` stands where the packets are to begin; `log` takes the notes."""
-        self._packets = container.demux(stream)
+        self._packets = demuxed(container, stream)
         self._log = log
         self._time_base = as_fraction(stream.time_base) or Fraction(1, 1000)
         self._frame_ticks = max(1, round(1 / (frame_rate(stream) * self._time_base)))

@@ -28,7 +28,7 @@ from tests.support.streams import (
     send_paced,
     streaming,
 )
-from tests.support.videos import numbers, picture, remux, write_audio, write_video
+from tests.support.videos import numbers, picture, remux, write_audio, write_late_sound, write_video
 
 
 class TestTheEnd:
@@ -50,6 +50,13 @@ class TestTheEnd:
             taken = record("-", tmp_path / "kept.mkv", seconds=seconds)
         assert numbers(tmp_path / "kept.mkv") == list(range(taken.frames))
         assert taken.frames >= seconds * FPS
+
+    def test_after_sound_that_began_late(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A stream more than the source had when it was opened."""
+        with write_late_sound(tmp_path / "late.flv", 600).open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            taken = record("-", tmp_path / "kept.mkv")
+        assert (taken.frames, taken.ended) == (600, "the stream ended")
 
     def test_when_it_is_stopped(self, tmp_path: Path) -> None:
         ten_seconds = write_video(tmp_path / "long.ts", 250, FPS, options=PLAIN)
