@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from facecap_batch import __version__
-from facecap_batch.cli import checks, engines, folder, record, run
+from facecap_batch.cli import checks, engines, folder, record, rigs, run
 from facecap_batch.errors import FacecapError, RunBroken
 
 PROGRAM = "facecap-batch"
@@ -31,6 +31,10 @@ ENGINE_COMMANDS: dict[str, Callable[..., None]] = {
     "show": engines.engines_show,
     "build": engines.engines_build,
     "import": engines.engines_import,
+}
+RIG_COMMANDS: dict[str, Callable[..., None]] = {
+    "list": rigs.rigs_list,
+    "show": rigs.rigs_show,
 }
 
 
@@ -65,6 +69,14 @@ def make_app(program: str = PROGRAM) -> typer.Typer:
     for name, engine_command in ENGINE_COMMANDS.items():
         engines_app.command(name)(engine_command)
     made.add_typer(engines_app, name="engines", rich_help_panel=MACHINE_PANEL)
+    rigs_app = typer.Typer(
+        help="List, show and check rigs: the channels of other faces.",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+    )
+    for name, rig_command in RIG_COMMANDS.items():
+        rigs_app.command(name)(rig_command)
+    made.add_typer(rigs_app, name="rigs", rich_help_panel=FOLDER_PANEL)
     return made
 
 

@@ -1,0 +1,1 @@
+"""Rigs: the channels that another face is moved by, each a sum of ours."""
