@@ -67,6 +67,9 @@ _CONVENTIONS = {  # metadata of a file with these columns
     "gaze_convention": GAZE_CONVENTION,
 }
 
+_LOOK = (f"eyeLook{way}{side}" for side in ("Left", "Right") for way in ("Out", "In", "Up", "Down"))
+LOOK_COLUMNS = [ARKIT_NAMES.index(name) for name in _LOOK]  # of coefficients, as `geometry.eye_turns` takes
+
 # Whether a coefficient is of lids, gaze or brows: bool for each of ARKIT_NAMES.
 UPPER_FACE = tuple(name.startswith(("eye", "brow")) for name in ARKIT_NAMES)
 # Coefficients that depend on a part of the face, unknown where it is hidden: left eye, right eye, mouth.
@@ -183,8 +186,7 @@ class CoefficientTable:
 
     def gaze(self) -> np.ndarray:
         """float32 [N, 4]: where the eyes look, as the columns GAZE_NAMES; see `geometry.gaze`."""
-        look = [f"eyeLook{way}{side}" for side in ("Left", "Right") for way in ("Out", "In", "Up", "Down")]
-        return gaze(self.coefficients[:, list(map(ARKIT_NAMES.index, look))], self.head[:, :3])
+        return gaze(self.coefficients[:, LOOK_COLUMNS], self.head[:, :3])
 
     def time_s(self) -> np.ndarray:
         """float64 [N], seconds: pts times time base, each rounded once from the exact rational."""

@@ -194,12 +194,28 @@ def eye_direction(yaw: np.ndarray, pitch: np.ndarray) -> np.ndarray:
     return np.stack([np.sin(yaw) * across, np.sin(pitch), np.cos(yaw) * across], axis=-1)
 
 
-def gaze(look: np.ndarray, head_angles: np.ndarray) -> np.ndarray:
-    """Where both eyes look.
+def eye_turns(look: np.ndarray) -> np.ndarray:
+    """How far the eyes are turned in the head.
 
     Args:
         look: float [N, 8], 0..1, eyeLookOut, eyeLookIn, eyeLookUp, eyeLookDown of the left eye, then of the
             right one.
+
+    Returns:
+        float64 [N, 2, 2], radians, left and right eye: yaw, > 0 toward the subject's left, and pitch, > 0 up.
+    """
+    values = np.asarray(look, np.float64).reshape(len(look), 2, 4)
+    outward = (values[..., 0] - values[..., 1]) * YAW_FULL
+    yaw = outward * (1.0, -1.0)  # outward is toward the subject's left for the left eye only
+    pitch = (values[..., 2] - values[..., 3]) * PITCH_FULL
+    return np.stack([yaw, pitch], axis=-1)
+
+
+def gaze(look: np.ndarray, head_angles: np.ndarray) -> np.ndarray:
+    """Where both eyes look.
+
+    Args:
+        look: float [N, 8], as of `eye_turns`.
         head_angles: float [N, 3], headYaw headPitch headRoll, radians.
 
     Returns:
@@ -207,10 +223,7 @@ def gaze(look: np.ndarray, head_angles: np.ndarray) -> np.ndarray:
         -pi..pi, > 0 toward the right edge of the image; pitch -pi/2..pi/2, > 0 down. NaN where a coefficient
         of the eye, or an angle, is.
     """
-    values = np.asarray(look, np.float64).reshape(len(look), 2, 4)
-    outward = (values[..., 0] - values[..., 1]) * YAW_FULL
-    yaw = outward * (1.0, -1.0)  # outward is toward the subject's left for the left eye only
-    pitch = (values[..., 2] - values[..., 3]) * PITCH_FULL
+    yaw, pitch = np.moveaxis(eye_turns(look), -1, 0)
     rotation = matrix_from_euler(head_angles)[:, None]
     x, y, z = np.moveaxis((rotation @ eye_direction(yaw, pitch)[..., None])[..., 0], -1, 0)
     angles = np.stack([np.arctan2(x, z), np.arcsin(np.clip(-y, -1.0, 1.0))], axis=-1)

@@ -20,9 +20,9 @@ from facecap_batch.capturing.settings import CaptureSettings, Faces, with_wanted
 from facecap_batch.clip import Clip, resolve_source
 from facecap_batch.coefficients import CoefficientTable, to_arrow, with_rows_of, write_tracks
 from facecap_batch.errors import FacecapError
-from facecap_batch.exporting.formats import EXPORTERS
+from facecap_batch.exporting.formats import exporter, format_of
 from facecap_batch.output.compact_index import read_clip_tracks, table_name
-from facecap_batch.output.exports import NotExportable, UnknownClip, UnknownFormat
+from facecap_batch.output.exports import NotExportable, UnknownClip
 from facecap_batch.runs.clip_steps import final_tables, lone_calibration, with_capture_fingerprint
 from facecap_batch.runs.config import RunConfig, make_config
 from facecap_batch.runs.footage.naming import default_clip_id
@@ -104,21 +104,18 @@ class Capture:
 
         Args:
             path: Local path or URI; its folder is created.
-            format: "fbx" or "livelink"; None: by the suffix of `path`, .fbx or .csv.
+            format: As of `facecap-batch export --format`; None: the first with the suffix of `path`, which is
+                Live Link Face's for .csv.
             track: Number of the person; the animations of all begin and end with the clip.
 
         Raises:
             UnknownTrack: There is no such person.
-            UnknownFormat: There is no such format, or none with this suffix.
+            UnknownFormat: There is no such format, none with this suffix, or its library is not installed.
             NotExportable: The format cannot hold the clip.
         """
         target = storage_path(path)
-        formats = {suffix: name for name, (_, suffix) in EXPORTERS.items()}
-        format = format or formats.get(Path(str(target)).suffix.lower(), "")
-        if format not in EXPORTERS:
-            known = ", ".join(f"{name} ({suffix})" for suffix, name in formats.items())
-            raise UnknownFormat(f"{path}: no such export format; there are: {known}")
-        write, _ = EXPORTERS[format]
+        format = format or format_of(target)
+        write, _ = exporter(format)
         try:
             write(with_rows_of(self.table("final", track), self.final), target)
         except ValueError as error:

@@ -158,7 +158,7 @@ def export(
 
     Args:
         output: Local path or URI of an output folder.
-        format: "fbx" or "livelink".
+        format: As of `facecap-batch export --format`: "fbx", "livelink", "csv" ...
         to: Folder of the files; None: ``<output>/<format>``.
         clip_ids: The clips, each of which must be done; empty: all that are done.
 

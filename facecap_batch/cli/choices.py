@@ -49,6 +49,8 @@ class Format(TextEnum):
 
     fbx = "fbx"
     livelink = "livelink"
+    csv = "csv"
+    json = "json"
 
 
 class Hwaccel(TextEnum):

@@ -1,16 +1,23 @@
 """The export formats by name: how a clip is written in each, and the suffix of its files.
 
-In: a `CoefficientTable` and a path. Out: a published file. The writers are imported when they are first used.
+In: a `CoefficientTable` and a path. Out: a published file. The writers, and the libraries that some of them
+need, are imported when they are first used.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 
 from facecap_batch.coefficients import CoefficientTable
+from facecap_batch.errors import FacecapError
 from facecap_batch.storage.publish import StoragePath
 
 Exporter = Callable[[CoefficientTable, StoragePath], None]
+
+
+class UnknownFormat(FacecapError):
+    """An export format that does not exist, or whose library is not installed."""
 
 
 def _write_fbx(table: CoefficientTable, path: StoragePath) -> None:
@@ -25,7 +32,54 @@ def _write_livelink(table: CoefficientTable, path: StoragePath) -> None:
     write_livelink_csv(table, path)
 
 
+def _write_csv(table: CoefficientTable, path: StoragePath) -> None:
+    from facecap_batch.exporting.tables.own import write_csv
+
+    write_csv(table, path)
+
+
+def _write_json(table: CoefficientTable, path: StoragePath) -> None:
+    from facecap_batch.exporting.tables.own import write_json
+
+    write_json(table, path)
+
+
 EXPORTERS: dict[str, tuple[Exporter, str]] = {
     "fbx": (_write_fbx, ".fbx"),
     "livelink": (_write_livelink, ".csv"),
+    "csv": (_write_csv, ".csv"),
+    "json": (_write_json, ".json"),
 }
+# Formats that need a library which not everybody has: its module, and the extra that brings it.
+LIBRARIES: dict[str, tuple[str, str]] = {}
+
+
+def exporter(format: str) -> tuple[Exporter, str]:
+    """How a clip is written in a format, and the suffix of its files.
+
+    Raises:
+        UnknownFormat: There is none of this name, or the library that it needs is not installed.
+    """
+    if format not in EXPORTERS:
+        raise UnknownFormat(f"no export format {format!r}; there are: {', '.join(EXPORTERS)}")
+    if format in LIBRARIES:
+        module, extra = LIBRARIES[format]
+        if importlib.util.find_spec(module) is None:
+            raise UnknownFormat(
+                f"the export format {format!r} needs a library that is not installed: "
+                f"pip install 'facecap-batch[{extra}]'"
+            )
+    return EXPORTERS[format]
+
+
+def format_of(path: StoragePath) -> str:
+    """The first format whose files end as `path` does, in any case.
+
+    Raises:
+        UnknownFormat: There is none.
+    """
+    for name, (_, suffix) in EXPORTERS.items():
+        if path.suffix.lower() == suffix:
+            return name
+    known = ", ".join(f"{name} ({suffix})" for name, (_, suffix) in EXPORTERS.items())
+    raise UnknownFormat(f"{path}: no such export format; there are: {known}")

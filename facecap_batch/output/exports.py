@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from facecap_batch.clip import resolve_source
 from facecap_batch.coefficients import with_rows_of
 from facecap_batch.errors import FacecapError, InputNotReadable, is_full
-from facecap_batch.exporting.formats import EXPORTERS
+from facecap_batch.exporting.formats import exporter
 from facecap_batch.output.compact_index import table_file, table_name
 from facecap_batch.output.integrity import ADVICE, UNREADABLE, read_sound_tracks, require_sound
 from facecap_batch.output.ledger import DONE, Ledger
@@ -26,10 +26,6 @@ class UnknownClip(FacecapError):
 
 class NotExportable(FacecapError):
     """A clip cannot be exported: its table is damaged or gone, or the format cannot hold it."""
-
-
-class UnknownFormat(FacecapError):
-    """An export format that does not exist."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +58,7 @@ def export_clips(
         NoRun, UnknownClip, UnknownFormat: before a file is written.
         OSError: from the iterator, where the disk of `folder` is full.
     """
-    if format not in EXPORTERS:
-        raise UnknownFormat(f"no export format {format!r}; there are: {', '.join(EXPORTERS)}")
-    write, suffix = EXPORTERS[format]
+    write, suffix = exporter(format)
     ledger = Ledger(output).as_of_now()
 
     def export(clip_id: str) -> Iterator[tuple[int, StoragePath]]:

@@ -15,7 +15,8 @@ import pytest
 
 from facecap_batch.coefficients import read_parquet
 from facecap_batch.engines.sets import EngineSet
-from facecap_batch.output.exports import UnknownClip, UnknownFormat, export_clips, preview_clips
+from facecap_batch.exporting.formats import UnknownFormat
+from facecap_batch.output.exports import UnknownClip, export_clips, preview_clips
 from facecap_batch.output.reports import NoRun
 from facecap_batch.output.status import describe, status
 from facecap_batch.runs.config import RunConfig, RunOptions

@@ -77,9 +77,14 @@ def read_back(path: Path, times: np.ndarray, folder: Path) -> dict[str, np.ndarr
 
 
 def matrices(table: CoefficientTable) -> np.ndarray:
+    """[N, 3, 3] of the heads of `table`."""
+    return matrices_of_angles(table.head[:, :3])
+
+
+def matrices_of_angles(angles: np.ndarray) -> np.ndarray:
     """[N, 3, 3], R = Ry(yaw) Rx(pitch) Rz(roll), each written out."""
     result = []
-    for yaw, pitch, roll in table.head[:, :3].astype(float):
+    for yaw, pitch, roll in np.asarray(angles, float):
         ry = [[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]]
         rx = [[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]]
         rz = [[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]]

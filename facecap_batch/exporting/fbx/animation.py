@@ -17,8 +17,9 @@ import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.exporting.fbx.binary import Encoded, Node, array, node
-from facecap_batch.exporting.fbx.key_times import frame_rate, key_ticks
+from facecap_batch.exporting.fbx.key_times import key_ticks
 from facecap_batch.exporting.fbx.scene import Scene, connect, properties, tagged
+from facecap_batch.exporting.frame_times import frame_rate
 
 LINEAR_KEYS = 0x6104  # KeyAttrFlags: linear interpolation
 AXES = ("X", "Y", "Z")

@@ -1,0 +1,1 @@
+"""Exported files read back by readers that share no code with the writers."""
