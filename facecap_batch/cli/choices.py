@@ -49,6 +49,7 @@ class Format(TextEnum):
 
     fbx = "fbx"
     livelink = "livelink"
+    glb = "glb"
     csv = "csv"
     json = "json"
 

@@ -32,6 +32,12 @@ def _write_livelink(table: CoefficientTable, path: StoragePath) -> None:
     write_livelink_csv(table, path)
 
 
+def _write_glb(table: CoefficientTable, path: StoragePath) -> None:
+    from facecap_batch.exporting.gltf.writer import write_glb
+
+    write_glb(table, path)
+
+
 def _write_csv(table: CoefficientTable, path: StoragePath) -> None:
     from facecap_batch.exporting.tables.own import write_csv
 
@@ -47,6 +53,7 @@ def _write_json(table: CoefficientTable, path: StoragePath) -> None:
 EXPORTERS: dict[str, tuple[Exporter, str]] = {
     "fbx": (_write_fbx, ".fbx"),
     "livelink": (_write_livelink, ".csv"),
+    "glb": (_write_glb, ".glb"),
     "csv": (_write_csv, ".csv"),
     "json": (_write_json, ".json"),
 }

@@ -14,6 +14,7 @@ from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable, with_rows_
 from facecap_batch.exporting.formats import EXPORTERS, exporter
 from tests.support.animations import constant_rate, variable_rate
 from tests.support.formats.fbx import read_fbx
+from tests.support.formats.gltf import read_glb
 from tests.support.formats.seen import Seen, bridged, compare, truth
 from tests.support.formats.text import read_csv, read_json, read_livelink
 
@@ -44,6 +45,7 @@ def _livelink(table: CoefficientTable) -> Seen:
 FORMATS = {
     "fbx": Format(read_fbx, 1e-10, _bridged),
     "livelink": Format(read_livelink, 0.5 / 60_000 + 1e-9, _livelink),
+    "glb": Format(read_glb, 1.2e-7, _bridged),  # float32: half of a step between 2 and 4 s
     "csv": Format(read_csv, 1e-15, _kept),
     "json": Format(read_json, 1e-15, _kept),
 }
