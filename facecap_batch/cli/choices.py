@@ -52,6 +52,7 @@ class Format(TextEnum):
     glb = "glb"
     csv = "csv"
     json = "json"
+    openface = "openface"
 
 
 class Hwaccel(TextEnum):

@@ -50,12 +50,19 @@ def _write_json(table: CoefficientTable, path: StoragePath) -> None:
     write_json(table, path)
 
 
+def _write_openface(table: CoefficientTable, path: StoragePath) -> None:
+    from facecap_batch.exporting.tables.openface import write_openface_csv
+
+    write_openface_csv(table, path)
+
+
 EXPORTERS: dict[str, tuple[Exporter, str]] = {
     "fbx": (_write_fbx, ".fbx"),
     "livelink": (_write_livelink, ".csv"),
     "glb": (_write_glb, ".glb"),
     "csv": (_write_csv, ".csv"),
     "json": (_write_json, ".json"),
+    "openface": (_write_openface, ".csv"),
 }
 # Formats that need a library which not everybody has: its module, and the extra that brings it.
 LIBRARIES: dict[str, tuple[str, str]] = {}

@@ -16,7 +16,13 @@ from tests.support.animations import constant_rate, variable_rate
 from tests.support.formats.fbx import read_fbx
 from tests.support.formats.gltf import read_glb
 from tests.support.formats.seen import Seen, bridged, compare, truth
-from tests.support.formats.text import read_csv, read_json, read_livelink
+from tests.support.formats.text import (
+    openface_truth,
+    read_csv,
+    read_json,
+    read_livelink,
+    read_openface,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +54,7 @@ FORMATS = {
     "glb": Format(read_glb, 1.2e-7, _bridged),  # float32: half of a step between 2 and 4 s
     "csv": Format(read_csv, 1e-15, _kept),
     "json": Format(read_json, 1e-15, _kept),
+    "openface": Format(read_openface, 1e-15, lambda table: openface_truth(truth(table))),
 }
 
 

@@ -137,7 +137,7 @@ def test_times_that_float32_cannot_tell_apart_still_rise() -> None:
 def test_a_file_is_taken_apart_into_what_it_was_made_of() -> None:
     buffer = Buffer()
     number = buffer.floats(np.arange(6.0).reshape(2, 3), bounds=True)
-    data = buffer.bytes()
+    data = buffer.content()
     document = {"asset": {"version": "2.0"}, "accessors": buffer.accessors, "bufferViews": buffer.views}
     content = glb_bytes(document, data)
     assert len(content) % 4 == 0

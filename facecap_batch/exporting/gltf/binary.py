@@ -116,7 +116,7 @@ class Buffer:
             result.append(self._accessor(accessor))
         return result
 
-    def bytes(self) -> bytes:
+    def content(self) -> bytes:
         """What was collected, in the order in which it was added, padded at the end."""
         self._pad()
         return b"".join(self._chunks)

@@ -53,7 +53,7 @@ def head_mesh(channels: tuple[str, ...]) -> HeadMesh:
     if not channels:
         del mesh["weights"]
     materials = [_material(head.materials[int(number)]) for number in used]
-    return HeadMesh(mesh, materials, buffer.views, buffer.accessors, buffer.bytes())
+    return HeadMesh(mesh, materials, buffer.views, buffer.accessors, buffer.content())
 
 
 def _material(material: Material) -> Json:

@@ -65,7 +65,7 @@ def take_glb(take: Take) -> bytes:
     head = head_mesh(take.channels)
     buffer = head.buffer()
     moves = animation(whole, buffer, JOINT, MESH)
-    data = buffer.bytes()
+    data = buffer.content()
     document = {
         "asset": {"version": "2.0", "generator": GENERATOR, "extras": take.notes},
         "scene": 0,
