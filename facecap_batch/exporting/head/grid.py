@@ -12,7 +12,7 @@ import itertools
 
 import numpy as np
 
-from facecap_batch.exporting.head.surface import EYE_CENTRE, EYE_RADIUS, meet
+from facecap_batch.exporting.head.surface import EYE_CENTRE, EYE_RADIUS, meet, relaxed
 
 # Columns of the left half, degrees around the head from the middle of the face to the middle of the nape.
 COLUMNS = np.array(
@@ -65,8 +65,11 @@ CROWN_MARK = -99.0  # row coordinate of the one vertex whose position is given, 
 _CROWN = np.array([0.0, 11.6, -7.6])
 # The inside of the mouth behind each lip: backward and upward (lower lip: downward) from the lip's edge, cm,
 # and how much the arch narrows.
-_INSIDE = ((-0.45, 0.04, 1.0), (-0.85, 0.7, 0.95), (-2.4, 1.0, 0.86))
+_INSIDE = ((-0.4, 0.06, 1.0), (-0.7, 0.95, 1.0), (-2.4, 1.25, 0.95))
 _THROAT = (-5.0, 0.0, 0.6)
+# The lips' edges lie a little behind the red and a little apart, cm: lips are round where they meet.
+_LIP_RECESS, _LIP_GAP = 0.12, 0.04
+_NOSE_SIDE, _NOSE_REACH = np.array([1.4, -2.9, 2.3]), 1.25  # where columns graze the nose's side, cm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -303,12 +306,20 @@ def build_skin() -> Skin:
     middle, lower = np.array(half.middle), np.array(half.lower)
     points = locate(angle, warped_rows(angle, np.clip(row, ROWS[0], None), lid, LidOpening()))
     points[row == CROWN_MARK] = _CROWN
+    outer = (inside == 0) & ~middle
+    near = outer * np.exp(-((np.linalg.norm(points - _NOSE_SIDE, axis=1) / _NOSE_REACH) ** 4))
+    down = np.array(half.faces)[:, [0, 1]]
+    points = relaxed(points, down[down.min(axis=1) >= 0], near, 12)
+    edge = (inside == 0) & (row == MOUTH_ROW) & (angle < COLUMNS[MOUTH_COLUMN])
+    toward = angle[edge] / COLUMNS[MOUTH_COLUMN]
+    points[edge, 2] -= _LIP_RECESS * (1.0 - toward**4)
+    points[edge, 1] += np.where(lower[edge], -0.5, 0.5) * _LIP_GAP * (1.0 - toward**4)
     points = _hang_rims(points, base, inside)
     for depth, (back, up, narrow) in enumerate((*_INSIDE, _THROAT), start=1):
         chosen = np.flatnonzero(inside == depth)
         edge = points[base[chosen]]
         rise = up * (1.0 - (angle[chosen] / COLUMNS[MOUTH_COLUMN]) ** 2) * np.where(lower[chosen], -1.0, 1.0)
-        deep = back * (1.0 - 0.55 * (angle[chosen] / COLUMNS[MOUTH_COLUMN]) ** 2)
+        deep = back * (1.0 - 0.35 * (angle[chosen] / COLUMNS[MOUTH_COLUMN]) ** 2)
         points[chosen] = edge * [narrow, 1.0, 1.0] + np.stack([0.0 * rise, rise, deep], axis=1)
     points[middle, 0] = 0.0
     base = np.where(base >= 0, base, np.arange(len(base)))

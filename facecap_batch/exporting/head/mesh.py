@@ -9,23 +9,23 @@ import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.exporting.head.model import HeadModel, Material, Morph
-from facecap_batch.exporting.head.morphs_eyes import eye_offsets
 from facecap_batch.exporting.head.morphs_face import face_offsets
-from facecap_batch.exporting.head.morphs_mouth import mouth_offsets
 from facecap_batch.exporting.head.rig import Rig, build_rig
 
 MATERIALS = (
     Material("skin", (0.72, 0.46, 0.35), 0.25),
     Material("lips", (0.50, 0.20, 0.17), 0.45),
-    Material("eye_white", (0.85, 0.83, 0.80), 0.9),
-    Material("iris", (0.10, 0.24, 0.36), 0.9),
-    Material("iris_edge", (0.03, 0.06, 0.10), 0.9),
-    Material("pupil", (0.008, 0.008, 0.008), 0.9),
+    Material("eye_white", (0.80, 0.77, 0.74), 0.9),
+    Material("iris_inner", (0.17, 0.31, 0.38), 1.0),
+    Material("iris", (0.08, 0.20, 0.31), 1.0),
+    Material("iris_edge", (0.03, 0.06, 0.10), 1.0),
+    Material("pupil", (0.008, 0.008, 0.008), 1.0),
     Material("lashes", (0.035, 0.02, 0.015), 0.1),
     Material("brow", (0.06, 0.033, 0.02), 0.05),
-    Material("teeth", (0.82, 0.79, 0.70), 0.7),
+    Material("teeth", (0.80, 0.75, 0.64), 0.7),
+    Material("gums", (0.50, 0.19, 0.18), 0.5),
     Material("tongue", (0.46, 0.16, 0.15), 0.4),
-    Material("mouth_inside", (0.12, 0.025, 0.025), 0.2),
+    Material("mouth_inside", (0.17, 0.042, 0.04), 0.3),
 )
 GRAIN = 2.0**-14  # cm and unit normals: rounding to a power of two makes float64 arrays compress well
 MIN_OFFSET = 1e-3  # cm; smaller offsets are left out of a morph target
@@ -54,19 +54,12 @@ def _mirrored(offsets: np.ndarray, rig: Rig) -> np.ndarray:
 
 def all_offsets(rig: Rig) -> dict[str, np.ndarray]:
     """Every morph target's offsets, float64 [V, 3], by ARKit name; right ones mirror left ones exactly."""
-    made = mouth_offsets(rig)
-    for group in (eye_offsets(rig), face_offsets(rig)):
-        for name, offsets in group.items():
-            made[name] = made[name] + offsets if name in made else offsets
-    skin = rig.members["skin"]
-    for part in ("nostrilLeft", "nostrilRight"):  # move with the skin under their middle
-        middle = rig.vertices[rig.members[part]].mean(axis=0)
-        under = skin[np.argmin(np.linalg.norm(rig.vertices[skin] - middle, axis=1))]
-        for offsets in made.values():
-            offsets[rig.members[part]] = offsets[under]
+    made = face_offsets(rig)
     for name in list(made):
         if "Left" in name:
             made[name.replace("Left", "Right")] = _mirrored(made[name], rig)
+        else:
+            made[name] = (made[name] + _mirrored(made[name], rig)) / 2.0
     return made
 
 

@@ -1,91 +1,98 @@
-"""Morph targets of brows, cheeks and nose: soft pushes of the skin around a point.
+"""Morph targets over the whole face: the measured field, folds, and what rides on the skin.
 
-In: `Rig`. Out: offsets at weight 1, float64 [V, 3], for the left side (`mesh` mirrors them) or both.
+In: `Rig`. Out: every target's offsets at weight 1 for the left side, the middle or both, float64 [V, 3].
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.exporting.head.grid import LidOpening
-from facecap_batch.exporting.head.morphs_eyes import lids
+from facecap_batch.exporting.head.measured import measured_motion, skin_field
+from facecap_batch.exporting.head.morphs_eyes import eye_offsets, lid_offsets
+from facecap_batch.exporting.head.morphs_mouth import close_lips, jaw_motion, meet_lips, with_inside
 from facecap_batch.exporting.head.rig import Rig, smoothstep
 
-
-def around(rig: Rig, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> np.ndarray:
-    """float64 [V]: 1 at `centre`, falling to 0.37 at `radii` (cm along x, y, z)."""
-    distance = (rig.vertices - np.array(centre)) / np.array(radii)
-    result: np.ndarray = np.exp(-(distance**2).sum(axis=1))
-    return result
-
-
-def _push(weight: np.ndarray, vector: tuple[float, float, float]) -> np.ndarray:
-    result: np.ndarray = weight[:, None] * np.array(vector)
-    return result
-
-
-def _movable(rig: Rig, *names: str) -> np.ndarray:
-    """float64 [V]: 1 on the outer skin and on the parts called `names`, 0 elsewhere."""
-    weight = np.zeros(len(rig.vertices))
-    weight[rig.members["skin"]] = rig.skin.inside == 0
-    for name in names:
-        weight[rig.members[name]] = 1.0
-    return weight
-
-
-def _brow_weight(rig: Rig) -> np.ndarray:
-    """1 on brow and forehead, 0 on the lids, so that a brow moves without opening the eye."""
-    above_lids = 1.0 - smoothstep(-1.55, -0.75, rig.row)
-    weight = _movable(rig, "browLeft", "browRight")
-    skin = np.isfinite(rig.row)
-    weight[skin] *= above_lids[skin]
-    return weight
+_RIDERS = ("browLeft", "browRight", "nostrilLeft", "nostrilRight")
+_ONE_HALF = ("eye", "brow", "cheek", "noseSneer")  # what moves one half of the face alone
+_NEIGHBOURS = 4  # vertices of the skin that a rider's vertex follows
+# The fold from the wing of the nose past the corner of the mouth, cm; left side.
+_NASOLABIAL = np.array([[1.75, -4.1, 2.5], [2.35, -4.9, 2.2], [2.95, -5.8, 1.9], [3.35, -6.7, 1.6]])
+_FOLD_DEPTH = {"mouthSmileLeft": 0.13, "mouthUpperUpLeft": 0.08, "noseSneerLeft": 0.08,
+               "cheekSquintLeft": 0.03, "mouthDimpleLeft": 0.06}  # fmt: skip
+_CHEEK, _CHEEK_SIZE = np.array([3.9, -5.6, 0.6]), np.array([1.8, 1.8, 2.6])  # cm
+_CHEEK_SWELLING = 0.5  # cm
+_FOLD_WIDTH = 0.5  # cm
 
 
 def face_offsets(rig: Rig) -> dict[str, np.ndarray]:
-    """Offsets by ARKit name: left brows, cheek and nose; browInnerUp and cheekPuff for both sides."""
-    x = rig.vertices[:, 0]
-    left = smoothstep(-0.5, 0.5, x)
-    brow = _brow_weight(rig)
-    skin = _movable(rig)
-    inner = around(rig, (1.3, 2.0, 2.0), (1.5, 1.6, 3.0))
-    middle = around(rig, (2.9, 2.3, 1.8), (1.5, 1.6, 3.0))
-    outer = around(rig, (4.5, 2.2, 0.8), (1.7, 1.8, 3.0))
+    """Offsets by ARKit name: one-sided targets for the left, the others for both sides."""
+    field = skin_field(rig)
+    table = measured_motion()
+    opened = field.offsets(table["jawOpen"])
+    fold = _nasolabial_fold(rig)
+    across = rig.vertices[: len(rig.skin.vertices), 0]
+    left, beside_middle = smoothstep(0.0, 1.0, across), smoothstep(-0.9, 0.4, across)
+    result = {}
+    for name, motion in table.items():
+        skin = field.offsets(motion)
+        skin += _FOLD_DEPTH.get(name, 0.0) * fold
+        if name == "cheekPuff":
+            skin += _swollen_cheeks(rig)
+        if name.startswith(_ONE_HALF) and name.endswith("Left"):
+            skin *= left[:, None] if name.startswith("eye") else beside_middle[:, None]
+        if name == "mouthClose":
+            close_lips(rig, skin, opened)
+        else:
+            meet_lips(rig, name, skin)
+        offsets = with_inside(rig, skin, jaw_motion(rig, name, motion))
+        offsets += lid_offsets(rig, name, motion) + eye_offsets(rig, name)
+        _ride(rig, offsets)
+        result[name] = offsets
+    return result
 
-    lowered = _push(left * brow * inner, (-0.32, -0.62, 0.18)) + _push(
-        left * brow * middle, (-0.12, -0.42, 0.12)
-    )
-    lowered += _push(left * brow * outer, (0.0, -0.15, 0.0))
-    heavy = 0.35 * lids(rig, LidOpening(upper=0.34, lower=0.40))
 
-    both_inner = inner + around(rig, (-1.3, 2.0, 2.0), (1.5, 1.6, 3.0))
-    both_inner *= 1.0 / max(1.0, float(both_inner[np.isfinite(rig.row)].max()))
-    raised = _push(brow * both_inner, (0.0, 1.05, 0.05))
+def _nasolabial_fold(rig: Rig) -> np.ndarray:
+    """float64 [skin, 3]: a furrow along the fold's line and a swelling of the cheek outside it, 1 cm deep."""
+    count = len(rig.skin.vertices)
+    points = rig.vertices[:count]
+    starts, ends = _NASOLABIAL[:-1], _NASOLABIAL[1:]
+    along = ends - starts
+    share = np.einsum("nsk,sk->ns", points[:, None] - starts[None], along) / (along**2).sum(axis=1)
+    nearest = starts[None] + np.clip(share, 0.0, 1.0)[..., None] * along
+    away = points[:, None] - nearest
+    distance = np.linalg.norm(away, axis=2)
+    which = distance.argmin(axis=1)
+    rows = np.arange(count)
+    outside = away[rows, which]
+    direction = along[which]
+    side = np.sign(outside[:, 0] * -direction[:, 1] + outside[:, 1] * direction[:, 0])  # + toward the cheek
+    across = side * distance[rows, which] / _FOLD_WIDTH
+    total = np.clip(which + share[rows, which], 0.0, len(starts)) / len(starts)
+    fade = np.sin(np.pi * np.clip(0.12 + 0.83 * total, 0.0, 1.0)) ** 0.6
+    furrow = -np.exp(-(across**2)) + 0.7 * np.exp(-((across - 1.7) ** 2) / 1.6)
+    outward = np.array([0.45, 0.0, 0.9])
+    result: np.ndarray = (furrow * fade * (rig.skin.inside == 0))[:, None] * outward
+    result[points[:, 0] <= 0.5] = 0.0
+    return result
 
-    cheek = around(rig, (4.0, -5.4, 0.4), (2.1, 1.9, 2.6)) * skin * rig.follow
-    fuller = _push(cheek, (0.95, 0.0, 0.65))
-    right_cheek = around(rig, (-4.0, -5.4, 0.4), (2.1, 1.9, 2.6)) * skin * rig.follow
-    fuller += _push(right_cheek, (-0.95, 0.0, 0.65))
 
-    lift = around(rig, (3.9, -2.6, 1.2), (1.7, 1.3, 2.5)) * skin * smoothstep(0.35, 1.3, rig.row)
-    lifted = _push(np.nan_to_num(lift), (0.0, 0.7, 0.42))
+def _swollen_cheeks(rig: Rig) -> np.ndarray:
+    """float64 [skin, 3]: cheeks pushed sideways by air; the rigs of the table push them forward alone."""
+    points = rig.vertices[: len(rig.skin.vertices)]
+    away = (np.column_stack([np.abs(points[:, 0]), points[:, 1:]]) - _CHEEK) / _CHEEK_SIZE
+    weight = _CHEEK_SWELLING * np.exp(-(away**2).sum(axis=1)) * (rig.skin.inside == 0)
+    result: np.ndarray = np.zeros_like(points)
+    result[:, 0] = np.sign(points[:, 0]) * weight
+    return result
 
-    wing = around(rig, (1.15, -3.9, 2.6), (0.8, 0.9, 1.4)) * left * skin
-    beside = around(rig, (1.9, -4.9, 2.2), (0.9, 1.0, 1.6)) * left * skin * (1.0 - rig.lip_split)
-    wrinkle = around(rig, (1.0, -1.0, 1.5), (0.6, 1.0, 1.2)) * left * skin
-    wrinkle *= np.nan_to_num(1.0 - np.exp(-(((x - 3.15) / 1.3) ** 2)) * (np.abs(rig.row) < 0.7))
-    sneer = (
-        _push(wing, (0.15, 0.62, 0.05))
-        + _push(beside, (0.06, 0.48, 0.2))
-        + _push(wrinkle, (-0.06, 0.12, 0.24))
-    )
-    sneer += _push(left * brow * inner, (-0.05, -0.18, 0.05))
-    return {
-        "browDownLeft": lowered + heavy,
-        "browInnerUp": raised,
-        "browOuterUpLeft": _push(left * brow * outer, (0.05, 0.95, 0.0))
-        + _push(left * brow * middle, (0.0, 0.4, 0.0)),
-        "cheekPuff": fuller,
-        "cheekSquintLeft": lifted,
-        "noseSneerLeft": sneer,
-    }
+
+def _ride(rig: Rig, offsets: np.ndarray) -> None:
+    """Give brows and nostrils the offsets of the skin beneath them, in place."""
+    skin = np.flatnonzero(rig.skin.inside == 0)
+    for part in _RIDERS:
+        members = rig.members[part]
+        distance = np.linalg.norm(rig.vertices[members][:, None] - rig.vertices[skin][None], axis=2)
+        nearest = np.argsort(distance, axis=1, kind="stable")[:, :_NEIGHBOURS]
+        weight = 1.0 / (np.take_along_axis(distance, nearest, axis=1) + 0.05)
+        weight /= weight.sum(axis=1, keepdims=True)
+        offsets[members] = np.einsum("nk,nkd->nd", weight, offsets[skin[nearest]])

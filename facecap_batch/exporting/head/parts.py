@@ -1,4 +1,4 @@
-"""What is not skin: eyeballs, teeth, tongue, eyebrows and ears, each a small mesh of its own.
+"""What is not skin: eyeballs, brows, nostrils and ears, each a small mesh of its own (mouth: `parts_mouth`).
 
 In: nothing but numbers. Out: `Part` records for the left side or the middle; `mirrored` gives the right
 side's.
@@ -13,9 +13,7 @@ import numpy as np
 from facecap_batch.exporting.head.grid import locate
 from facecap_batch.exporting.head.surface import EYE_CENTRE, EYE_RADIUS, meet
 
-UPPER_TEETH_Y = (-5.6, -6.66)  # gum line and edge, cm
 NOSTRIL = np.array([0.55, -4.45, 2.9])  # a point above the middle of the left nostril
-LOWER_TEETH_Y = (-7.45, -6.58)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,7 +34,7 @@ def mirrored(part: Part, name: str) -> Part:
     return Part(name, part.vertices * [-1.0, 1.0, 1.0], faces, part.materials)
 
 
-def _grid_faces(rows: int, columns: int, closed: bool = False) -> np.ndarray:
+def grid_faces(rows: int, columns: int, closed: bool = False) -> np.ndarray:
     """Quads of a rows x columns grid of vertices, counterclockwise when columns run to +x, rows to -y."""
     grid = np.meshgrid(np.arange(rows - 1), np.arange(columns - (0 if closed else 1)), indexing="ij")
     i, j = (axis.ravel() for axis in grid)
@@ -49,8 +47,9 @@ def _grid_faces(rows: int, columns: int, closed: bool = False) -> np.ndarray:
 # Rings of the eyeball, degrees from the axis of sight, and the material of the band that each closes.
 _EYE_RINGS = (
     (5.0, "pupil"),
-    (10.5, "pupil"),
-    (18.0, "iris"),
+    (9.5, "pupil"),
+    (15.0, "iris_inner"),
+    (20.0, "iris"),
     (25.5, "iris"),
     (28.5, "iris_edge"),
     (36.0, "eye_white"),
@@ -60,23 +59,33 @@ _EYE_RINGS = (
     (96.0, "eye_white"),
 )
 _EYE_SEGMENTS = 24
+_LIMBUS = 28.5  # degrees, where the cornea rises from the white
+_CORNEA_RADIUS = 0.90  # cm; smaller than the eyeball's, so that it catches the light wherever the eye looks
+
+
+def _eye_radius(degrees: float) -> float:
+    """Distance of the eye's surface from its middle, cm, at an angle from the axis of sight."""
+    if degrees >= _LIMBUS:
+        return EYE_RADIUS
+    limbus, angle = np.radians(_LIMBUS), np.radians(degrees)
+    middle = EYE_RADIUS * np.cos(limbus) - np.sqrt(_CORNEA_RADIUS**2 - (EYE_RADIUS * np.sin(limbus)) ** 2)
+    return float(middle * np.cos(angle) + np.sqrt(_CORNEA_RADIUS**2 - (middle * np.sin(angle)) ** 2))
 
 
 def eyeball() -> Part:
-    """The left eyeball, looking along +z; the cornea bulges a little."""
+    """The left eyeball, looking along +z, with a cornea that bulges."""
     turn = 2.0 * np.pi * np.arange(_EYE_SEGMENTS) / _EYE_SEGMENTS
-    points = [np.array([[0.0, 0.0, 1.0 + 0.03]])]
+    points = [np.array([[0.0, 0.0, _eye_radius(0.0)]])]
     faces: list[list[int]] = []
     materials: list[str] = []
     for ring, (degrees, material) in enumerate(_EYE_RINGS):
         angle = np.radians(degrees)
-        bulge = 1.0 + 0.03 * max(0.0, 1.0 - (degrees / 30.0) ** 2)
         circle = [
             np.sin(angle) * np.cos(turn),
             np.sin(angle) * np.sin(turn),
             np.full_like(turn, np.cos(angle)),
         ]
-        points.append(bulge * np.stack(circle, axis=1))
+        points.append(_eye_radius(degrees) * np.stack(circle, axis=1))
         for k in range(_EYE_SEGMENTS):
             after = (k + 1) % _EYE_SEGMENTS
             start, before = 1 + ring * _EYE_SEGMENTS, 1 + (ring - 1) * _EYE_SEGMENTS
@@ -85,68 +94,8 @@ def eyeball() -> Part:
             else:
                 faces.append([before + k, start + k, start + after, before + after])
             materials.append(material)
-    vertices = EYE_CENTRE + EYE_RADIUS * np.concatenate(points)
+    vertices = EYE_CENTRE + np.concatenate(points)
     return Part("eyeLeft", vertices, np.array(faces, np.int32), tuple(materials))
-
-
-def _arch(name: str, front: float, width: float, y_root: float, y_edge: float) -> Part:
-    """A row of teeth: a curved band that swells at each tooth and is notched between teeth."""
-    columns = 49
-    u = np.linspace(-1.0, 1.0, columns)
-    phase = u * 6.0  # twelve teeth in the row, a gap at the middle
-    swell = np.abs(np.sin(np.pi * phase)) ** 0.5
-    x = width * np.sin(u * np.pi / 2.0)
-    z = front - 1.9 * (x / width) ** 2
-    outward = np.stack([x * 0.9, np.zeros_like(x), np.full_like(x, 2.0)], axis=1)
-    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
-    rows = []
-    for height, depth, bump in (
-        (0.0, -0.05, 0.0),
-        (0.25, 0.0, 0.06),
-        (0.7, 0.0, 0.07),
-        (0.96, -0.06, 0.05),
-        (0.9, -0.4, 0.0),
-    ):
-        notch = (0.05 * (1.0 - swell) if height > 0.9 else 0.0) * np.sign(y_root - y_edge)
-        y = y_root + (y_edge - y_root) * height + notch
-        push = depth + bump * swell
-        rows.append(np.stack([x, np.broadcast_to(y, x.shape), z], axis=1) + outward * push[:, None])
-    vertices = np.concatenate(rows)
-    faces = _grid_faces(len(rows), columns)
-    if y_root < y_edge:
-        faces = faces[:, ::-1].copy()
-    return Part(name, vertices, faces, ("teeth",) * len(faces))
-
-
-def upper_teeth() -> Part:
-    return _arch("teethUpper", 1.62, 2.0, *UPPER_TEETH_Y)
-
-
-def lower_teeth() -> Part:
-    return _arch("teethLower", 1.45, 1.85, *LOWER_TEETH_Y)
-
-
-def tongue() -> Part:
-    """A flattened, slightly grooved body that lies behind the lower teeth."""
-    rings, segments = 7, 16
-    turn = 2.0 * np.pi * np.arange(segments) / segments
-    rows = []
-    for ring in range(1, rings):
-        angle = np.pi * ring / rings
-        x = 1.35 * np.sin(angle) * np.cos(turn)
-        y = 0.42 * np.sin(angle) * np.sin(turn)
-        y -= 0.12 * np.exp(-((x / 0.3) ** 2)) * (y > 0.1)
-        rows.append(np.stack([x, y, 1.9 * np.cos(angle) + 0.0 * x], axis=1))
-    points = np.concatenate([*rows, [[0.0, 0.0, 1.9], [0.0, 0.0, -1.9]]])
-    faces = list(_grid_faces(rings - 1, segments, closed=True))
-    front, back = len(points) - 2, len(points) - 1
-    for k in range(segments):
-        after = (k + 1) % segments
-        faces.append(np.array([front, k, after, -1], np.int32))
-        start = (rings - 2) * segments
-        faces.append(np.array([back, start + after, start + k, -1], np.int32))
-    vertices = points + np.array([0.0, -7.25, -0.85])
-    return Part("tongue", vertices, np.array(faces, np.int32), ("tongue",) * len(faces))
 
 
 def brow() -> Part:
@@ -164,7 +113,7 @@ def brow() -> Part:
             [np.sin(np.radians(angle)), 0.1 * np.ones(columns), np.cos(np.radians(angle))], axis=1
         )
         rows.append(points + outward * (lift * taper)[:, None])
-    faces = _grid_faces(len(rows), columns)
+    faces = grid_faces(len(rows), columns)
     return Part("browLeft", np.concatenate(rows), faces, ("brow",) * len(faces))
 
 
@@ -181,7 +130,7 @@ def nostril() -> Part:
     below = np.array([0.0, -0.96, 0.28])
     points = meet(points, np.broadcast_to(below, points.shape), start=1.2) + 0.05 * below
     points[:around] -= 0.06 * below
-    faces = [list(face) for face in _grid_faces(2, around, closed=True)]
+    faces = [list(face) for face in grid_faces(2, around, closed=True)]
     faces += [[2 * around, around + (k + 1) % around, around + k, -1] for k in range(around)]
     faces_array = np.array(faces, np.int32)
     return Part("nostrilLeft", points, faces_array, ("mouth_inside",) * len(faces))
@@ -227,7 +176,7 @@ def ear() -> Part:
         -x * np.sin(flare) + local[:, 2] * np.cos(flare),
     )
     vertices = np.column_stack([7.12 + out, -0.95 + y, -8.0 + forward])
-    faces = [list(face) for face in _grid_faces(len(profile), around, closed=True)]
+    faces = [list(face) for face in grid_faces(len(profile), around, closed=True)]
     last = (len(profile) - 1) * around
     faces += [[len(local) - 1, last + (k + 1) % around, last + k, -1] for k in range(around)]
     return Part("earLeft", vertices, np.array(faces, np.int32), ("skin",) * len(faces))

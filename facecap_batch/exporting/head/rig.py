@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from facecap_batch.exporting.head import grid, parts
+from facecap_batch.exporting.head import grid, parts, parts_mouth
 
 _FOLLOW = {1: 1.0, 2: 0.6, 3: 0.2, 4: 0.0}  # how far the inside of the mouth follows the lip, by depth
 
@@ -69,7 +69,7 @@ def build_rig() -> Rig:
     """The whole head at rest; about 5,600 vertices, the same numbers every time."""
     skin = grid.build_skin()
     eye, brow, ear, nostril = parts.eyeball(), parts.brow(), parts.ear(), parts.nostril()
-    middle = [parts.upper_teeth(), parts.lower_teeth(), parts.tongue()]
+    middle = [parts_mouth.upper_teeth(), parts_mouth.lower_teeth(), parts_mouth.tongue()]
     pairs = [
         (eye, parts.mirrored(eye, "eyeRight")),
         (brow, parts.mirrored(brow, "browRight")),

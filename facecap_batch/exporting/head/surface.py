@@ -95,3 +95,18 @@ def meet(origins: np.ndarray, directions: np.ndarray, start: float = 30.0) -> np
             break
     result: np.ndarray = origins + reach[:, None] * directions
     return result
+
+
+def relaxed(points: np.ndarray, edges: np.ndarray, weight: np.ndarray, rounds: int) -> np.ndarray:
+    """`points` [N, 3] moved `rounds` times halfway to the mean of those that `edges` (int [E, 2]) join them
+    to, by `weight` [N], 0..1."""
+    result: np.ndarray = points.copy()
+    edges = np.unique(np.sort(edges, axis=1), axis=0)
+    for _ in range(rounds):
+        total, count = np.zeros_like(result), np.zeros(len(result))
+        for a, b in (edges.T, edges.T[::-1]):
+            np.add.at(total, a, result[b])
+            np.add.at(count, a, 1.0)
+        joined = (weight * (count > 0))[:, None]
+        result += 0.5 * joined * (total / np.maximum(count, 1.0)[:, None] - result)
+    return result

@@ -28,6 +28,7 @@ TONE_OF_SKIN = 0.3  # 0 fair .. 1 deep: shadows are seen on it
 SEED = 0  # of what is random about a person and is not set here: one with full brows, bare lips
 CREVICE = 0.5  # how dark hollows are, 0..1
 WRAP = 0.1  # softness of skin
+WET = 4.0  # how much a cornea reflects
 EXPOSURE = 0.6  # of the shipped head; the other's is automatic
 
 
@@ -113,11 +114,12 @@ class ShippedHead:
         diffuse = below * (1 - share) + above * share
         gloss = np.zeros((len(seen), 3), np.float32)
         shine = self._shine[seen, None]
+        reflecting = np.where(shine >= 1.0, WET, shine**2)
         for direction, colour in zip(LIGHT.direction, LIGHT.colour, strict=True):
             facing = (normal @ direction)[:, None]
             diffuse = diffuse + np.maximum((facing + WRAP) / (1 + WRAP), 0) * colour
             half = np.einsum("nd,nd->n", normal, _normalised(toward + direction))[:, None]
-            gloss += (facing > 0) * np.maximum(half, 0) ** (10 + 190 * shine**2) * shine * 0.3 * colour
+            gloss += (facing > 0) * np.maximum(half, 0) ** (10 + 190 * shine**2) * reflecting * colour
         image[rows, columns] = self._colour[seen] * diffuse + gloss
         return image
 
