@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from facecap_batch.training.rendering.dataset import FaceShard
     from tests.support.object_store import ObjectStore
 
+EXIT_STATUS = pytest.StashKey[int]()
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
 
@@ -83,3 +87,18 @@ def folder(shard: FaceShard, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("faces")
     dataset.save(folder / "faces_0001.npz", dataclasses.asdict(shard))
     return folder
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave without the destructors of C++ where there was a Ray: threads of it outlive `ray.shutdown`, more
+    with every Ray of a session, and have crashed sessions whose tests had all run (ray-project/ray#31145)."""
+    if "ray" in sys.modules and EXIT_STATUS in config.stash:
+        atexit._run_exitfuncs()  # the temporary folders of pytest are let go of there
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[EXIT_STATUS])

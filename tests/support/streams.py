@@ -162,6 +162,7 @@ def rtsp_server(path: Path) -> Iterator[str]:
         port = listening.getsockname()[1]
         threading.Thread(target=_serve_rtsp, args=(listening, path), daemon=True).start()
         yield f"rtsp://127.0.0.1:{port}/take"
+        listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in it, which closing does not
 
 
 def _serve_rtsp(listening: socket.socket, path: Path) -> None:
