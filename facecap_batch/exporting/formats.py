@@ -56,16 +56,37 @@ def _write_openface(table: CoefficientTable, path: StoragePath) -> None:
     write_openface_csv(table, path)
 
 
+def _write_usd(table: CoefficientTable, path: StoragePath) -> None:
+    from facecap_batch.exporting.usd.writer import write_usd
+
+    write_usd(table, path)
+
+
+def _write_bvh(table: CoefficientTable, path: StoragePath) -> None:
+    from facecap_batch.exporting.mocap.bvh import write_bvh
+
+    write_bvh(table, path)
+
+
+def _write_vmd(table: CoefficientTable, path: StoragePath) -> None:
+    from facecap_batch.exporting.mocap.vmd import write_vmd
+
+    write_vmd(table, path)
+
+
 EXPORTERS: dict[str, tuple[Exporter, str]] = {
     "fbx": (_write_fbx, ".fbx"),
     "livelink": (_write_livelink, ".csv"),
     "glb": (_write_glb, ".glb"),
+    "usd": (_write_usd, ".usdc"),
+    "bvh": (_write_bvh, ".bvh"),
+    "vmd": (_write_vmd, ".vmd"),
     "csv": (_write_csv, ".csv"),
     "json": (_write_json, ".json"),
     "openface": (_write_openface, ".csv"),
 }
 # Formats that need a library which not everybody has: its module, and the extra that brings it.
-LIBRARIES: dict[str, tuple[str, str]] = {}
+LIBRARIES: dict[str, tuple[str, str]] = {"usd": ("pxr", "usd")}
 
 
 def exporter(format: str) -> tuple[Exporter, str]:

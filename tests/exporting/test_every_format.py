@@ -15,7 +15,8 @@ from facecap_batch.exporting.formats import EXPORTERS, exporter
 from tests.support.animations import constant_rate, variable_rate
 from tests.support.formats.fbx import read_fbx
 from tests.support.formats.gltf import read_glb
-from tests.support.formats.seen import Seen, bridged, compare, truth
+from tests.support.formats.mocap import VMD_RATE, eyes_of, read_bvh, read_vmd, vmd_truth
+from tests.support.formats.seen import Seen, bridged, compare, sampled, truth
 from tests.support.formats.text import (
     openface_truth,
     read_csv,
@@ -23,6 +24,7 @@ from tests.support.formats.text import (
     read_livelink,
     read_openface,
 )
+from tests.support.formats.usd import read_usd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +50,20 @@ def _livelink(table: CoefficientTable) -> Seen:
     return dataclasses.replace(seen, channels=channels)
 
 
+def _bvh(table: CoefficientTable) -> Seen:
+    """Frames of a constant rate as they are; a variable one at its nearest whole rate."""
+    seen = truth(table)
+    rate = Fraction(round(table.info.fps)) if table.info.variable_rate else table.info.fps
+    return eyes_of(sampled(seen, rate))
+
+
 FORMATS = {
     "fbx": Format(read_fbx, 1e-10, _bridged),
     "livelink": Format(read_livelink, 0.5 / 60_000 + 1e-9, _livelink),
     "glb": Format(read_glb, 1.2e-7, _bridged),  # float32: half of a step between 2 and 4 s
+    "usd": Format(read_usd, 1e-12, _bridged),
+    "bvh": Format(read_bvh, 1e-12, _bvh),
+    "vmd": Format(read_vmd, 1e-12, lambda table: vmd_truth(sampled(truth(table), VMD_RATE))),
     "csv": Format(read_csv, 1e-15, _kept),
     "json": Format(read_json, 1e-15, _kept),
     "openface": Format(read_openface, 1e-15, lambda table: openface_truth(truth(table))),

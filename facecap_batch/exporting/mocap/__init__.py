@@ -1,0 +1,1 @@
+"""Motion formats that hold no head: BVH for joints, VMD for MikuMikuDance."""
