@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from facecap_batch.geometry import ANGLE_CONVENTION, GAZE_CONVENTION, gaze
 from facecap_batch.numerals import exact
+from facecap_batch.storage.columns import number_column, value_column
 from facecap_batch.storage.publish import StoragePath, arrow_source, published
 
 # Apple's ARFaceAnchor.BlendShapeLocation order without tongueOut; left and right are the subject's.
@@ -257,7 +258,7 @@ def with_rows_of(table: CoefficientTable, main: CoefficientTable) -> Coefficient
 
 def _nullable(values: np.ndarray) -> pa.Array:
     values = np.ascontiguousarray(values, dtype=np.float32)
-    return pa.array(values, mask=np.isnan(values))
+    return number_column(values, np.isnan(values))
 
 
 def to_arrow(table: CoefficientTable) -> pa.Table:
@@ -265,21 +266,21 @@ def to_arrow(table: CoefficientTable) -> pa.Table:
     and with landmarks these and the gaze; NaN becomes null, metadata become those of the schema."""
     n = len(table)
     clip_ids = pa.DictionaryArray.from_arrays(
-        pa.array(np.zeros(n, np.int32)), pa.array([table.info.clip_id], pa.string())
+        number_column(np.zeros(n, np.int32)), value_column([table.info.clip_id], pa.string())
     )
     columns: list[pa.Array] = [
         clip_ids,
-        pa.array(np.full(n, table.track, np.int16)),
-        pa.array(table.frame_index.astype(np.int32)),
-        pa.array(table.pts.astype(np.int64)),
-        pa.array(table.time_s()),
-        pa.array(table.face_found.astype(bool)),
+        number_column(np.full(n, table.track, np.int16)),
+        number_column(table.frame_index.astype(np.int32)),
+        number_column(table.pts.astype(np.int64)),
+        number_column(table.time_s()),
+        number_column(table.face_found.astype(bool)),
         _nullable(table.score),
     ]
     for block in (table.box, table.coefficients, table.head, table.extra, table.spread):
         columns += [_nullable(block[:, column]) for column in range(block.shape[1])]
     if table.shot is not None:
-        columns.append(pa.array(table.shot.astype(np.int16)))
+        columns.append(number_column(table.shot.astype(np.int16)))
     points = table.landmark_names
     if points:
         block = np.concatenate([table.landmarks.reshape(n, len(points)), table.gaze()], axis=1)

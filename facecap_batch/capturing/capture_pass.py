@@ -288,7 +288,9 @@ class CapturePass:
         return itertools.chain.from_iterable(self._intervals)
 
     def _new_tracker(self, first_track: int) -> Tracker:
-        return Tracker(self._context.appear_score, first_track, self._matcher)
+        return Tracker(
+            self._context.appear_score, first_track, self._matcher, keeps_speed=self._settings.several
+        )
 
     def _new_shots(self) -> ShotFinder | None:
         return ShotFinder(self._context.finder.image_side) if self._settings.several else None

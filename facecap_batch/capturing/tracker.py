@@ -2,9 +2,11 @@
 
 In: the detections of one frame after the other, in order. Out: tracks, and for each frame the box of every
 track that may be visible in it. Boxes are smoothed over neighbouring detections (zero phase) and interpolated
-between them; before the first and after the last detection of a face its box is held for one interval, and
-across a single missed detection it is interpolated: the regressor decides whether the face is really there.
-Longer losses leave no box, never a stale one; a face found again nearby continues its track.
+between them; before the first and after the last detection of a face its box is held for one interval (where
+several people are wanted it goes on at its speed: who passes behind somebody, or comes in over the edge, is
+seen up to a frame that no detection falls on), and across a single missed detection it is interpolated: the
+regressor decides whether the face is really there. Longer losses leave no box, never a stale one; a face
+found again nearby continues its track.
 
 A frame's boxes depend on the detections up to `LOOKAHEAD` after it and on nothing later, so a clip of any
 length is followed in bounded memory and the same boxes come out however frames are batched.
@@ -32,6 +34,9 @@ MAX_MISSED = 5
 # than doubles in size. Which face goes to which track where several are in reach is decided by distance.
 MAX_STEP = 1.2
 MAX_GROWTH = 2.0
+# A face that moves by less than this share of its size between two detections stands: detectors flicker.
+STANDING = 0.1
+MAX_SPEEDING = 2.0  # times its speed is the most that is expected of a face after its last detection
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,6 +101,20 @@ class Track:
         smooth: np.ndarray = (1 - 2 * SMOOTHING) * box + SMOOTHING * (self.boxes[before] + self.boxes[after])
         return smooth
 
+    def onward(self, position: int) -> np.ndarray:
+        """float64 [4], pixels: how far the face goes in the interval after `position`, its last detection, at
+        the speed and with the acceleration that led there."""
+        step, box = self.steps[position], self.boxes[position]
+        before, earlier = self.seen(step - 1), self.seen(step - 2)
+        if before is None:
+            return np.zeros(4)
+        moved = _moved(self.boxes[before], box)
+        if earlier is None or not moved.any():
+            return moved
+        # It may stop or double its speed, and does not turn round.
+        gain = 2 - float(moved @ _moved(self.boxes[earlier], self.boxes[before])) / float(moved @ moved)
+        return moved * min(max(gain, 0.0), MAX_SPEEDING)
+
     def forget_before(self, step: int) -> None:
         """Drop detections that no box can depend on any more; the last is kept, to find the face again."""
         while len(self.steps) > 1 and self.steps[1] < step:
@@ -152,15 +171,24 @@ class NearestMatcher:
 class Tracker:
     """Follows every face of a clip. Detections come in by `update`, boxes go out by `boxes_between`."""
 
-    def __init__(self, appear_score: float, first_track: int = 0, matcher: Matcher | None = None) -> None:
+    def __init__(
+        self,
+        appear_score: float,
+        first_track: int = 0,
+        matcher: Matcher | None = None,
+        keeps_speed: bool = False,
+    ) -> None:
         """
         Args:
             appear_score: A face must be this sure once for its track to count, 0..1.
             first_track: Number of the first track.
             matcher: None: by distance alone.
+            keeps_speed: Whether a face goes on at its speed for the interval before its first and after its
+                last detection; else its box is held.
         """
         self._appear_score = appear_score
         self._matcher = matcher or NearestMatcher()
+        self._keeps_speed = keeps_speed
         self._alive: list[Track] = []
         self._ended: list[Track] = []  # kept while boxes may still be needed
         self._count = first_track
@@ -218,7 +246,11 @@ class Tracker:
             most: How many tracks, at most.
         """
         tracks = sorted(self._alive + self._ended, key=lambda t: (-t.weight, t.identity))
-        paths = [(track, path) for track in tracks if (path := _Path.of(track, step)) is not None]
+        paths = [
+            (track, path)
+            for track in tracks
+            if (path := _Path.of(track, step, self._keeps_speed)) is not None
+        ]
         length = max(1, last - first)
         return [
             [path.at((frame - first) / length) for track, path in paths if track.may_be_in(frame)][:most]
@@ -239,7 +271,7 @@ class _Path:
     score1: float
 
     @staticmethod
-    def of(track: Track, step: int) -> _Path | None:
+    def of(track: Track, step: int, keeps_speed: bool) -> _Path | None:
         """The path between detections `step` and `step` + 1; None where the face is not expected."""
         ends = [track.seen(step + offset) for offset in (-1, 0, 1, 2)]
         before, start, stop, after = ends
@@ -255,14 +287,12 @@ class _Path:
         else:
             return None
         first, second = pair
-        return _Path(
-            track.identity,
-            *times,
-            track.smoothed(first),
-            track.smoothed(second),
-            track.scores[first],
-            track.scores[second],
-        )
+        box0, box1 = track.smoothed(first), track.smoothed(second)
+        if keeps_speed and first == second == start:
+            box1 = box1 + (times[1] - times[0]) * track.onward(first)
+        elif keeps_speed and first == second and after is not None:
+            box0 = box0 - (times[1] - times[0]) * _moved(track.boxes[first], track.boxes[after])
+        return _Path(track.identity, *times, box0, box1, track.scores[first], track.scores[second])
 
     def at(self, time: float) -> TrackedBox:
         share = (time - self.time0) / (self.time1 - self.time0)
@@ -273,6 +303,14 @@ class _Path:
 def _center(box: np.ndarray) -> np.ndarray:
     center: np.ndarray = (box[:2] + box[2:]) / 2
     return center
+
+
+def _moved(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """float64 [4], pixels: by how much a box moved; 0 where the face stands."""
+    way = _center(after) - _center(before)
+    stands = np.hypot(*way) < STANDING * np.sqrt(np.prod(after[2:] - after[:2]))
+    moved: np.ndarray = np.zeros(4) if stands else np.tile(way, 2)
+    return moved
 
 
 def motion_cost(track: Track, step: int, detection: Detection) -> float | None:

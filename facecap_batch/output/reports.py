@@ -23,6 +23,7 @@ from facecap_batch import __version__, machine
 from facecap_batch.clip import Clip
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import DONE, FAILED, Record
+from facecap_batch.storage.columns import value_column
 from facecap_batch.storage.documents import Amount, BadDocument, Count, document_bytes, excerpt, parsed
 from facecap_batch.storage.publish import StoragePath, arrow_source, publish_bytes, published
 
@@ -67,12 +68,13 @@ def write_clips(output: StoragePath, clips: Sequence[Clip], records: Mapping[str
     for clip in clips:
         carried.update(dict.fromkeys(clip.extra))
     names = carried_names(carried)
-    columns = {field.name: pa.array([row[field.name] for row in rows], field.type) for field in SCHEMA}
+    columns = {field.name: value_column([row[field.name] for row in rows], field.type) for field in SCHEMA}
     for name, column in names.items():
-        columns[column] = pa.array([clip.extra.get(name) or None for clip in clips], pa.string())
+        columns[column] = value_column([clip.extra.get(name) or None for clip in clips], pa.string())
     schema = pa.schema([*SCHEMA, *(pa.field(column, pa.string()) for column in names.values())])
+    table = pa.Table.from_arrays([*columns.values()], schema=schema)
     with published(output / CLIPS_NAME) as temporary:
-        pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def carried_names(names: Iterable[str]) -> dict[str, str]:

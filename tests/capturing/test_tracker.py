@@ -23,9 +23,11 @@ def face(x: float, y: float, size: float = 40.0, score: float = 0.9) -> Detectio
     return Detection(np.array([x - size / 2, y - size / 2, x + size / 2, y + size / 2], np.float32), score)
 
 
-def follow(detections: Sequence[Sequence[Detection]], most: int = 3) -> list[list[TrackedBox]]:
+def follow(
+    detections: Sequence[Sequence[Detection]], most: int = 3, keeps_speed: bool = False
+) -> list[list[TrackedBox]]:
     """Boxes of every frame, taken as soon as the tracker can give them."""
-    tracker = Tracker(appear_score=0.5)
+    tracker = Tracker(appear_score=0.5, keeps_speed=keeps_speed)
     frames: list[list[TrackedBox]] = []
 
     def emit(step: int, last: bool = False) -> None:
@@ -67,6 +69,24 @@ def test_one_missed_detection_is_bridged() -> None:
     x = centers(frames)[:, 0]
     np.testing.assert_allclose(x[6:19], np.linspace(66, 78, 13), atol=1.5)
     assert {boxes[0].track for boxes in frames} == {0}
+
+
+def test_a_face_that_is_lost_or_found_in_motion_keeps_its_speed_where_several_are_followed() -> None:
+    walk = [[], *([face(60 + 12 * k, 60)] for k in range(4)), [], []]
+    expected = 60 + 2.0 * np.arange(-EVERY + 1, 4 * EVERY)
+    x = centers(follow(walk, keeps_speed=True))[1 : 5 * EVERY, 0]
+    np.testing.assert_allclose(x, expected, atol=1e-4)
+    held = centers(follow(walk))[1 : 5 * EVERY, 0]
+    np.testing.assert_allclose(held, np.clip(expected, 60, 96), atol=1e-4)
+
+
+def test_a_face_that_is_lost_as_it_sets_off_goes_faster_and_one_that_flickers_stays() -> None:
+    sets_off = follow([[face(60, 60)], [face(60, 60)], [face(72, 60)], [], []], keeps_speed=True)
+    np.testing.assert_allclose(centers(sets_off)[12:18, 0], 72 + 4.0 * np.arange(6), atol=1e-4)
+    stops = follow([[face(60, 60)], [face(90, 60)], [face(102, 60)], [], []], keeps_speed=True)
+    np.testing.assert_allclose(centers(stops)[12:18, 0], 102, atol=1e-4)
+    flickers = follow([[face(60, 60)], [face(63, 60)], [], []], keeps_speed=True)
+    np.testing.assert_allclose(centers(flickers)[6:12, 0], 63, atol=1e-4)
 
 
 def test_a_lost_face_leaves_no_stale_box_and_its_track_when_it_returns() -> None:

@@ -136,7 +136,9 @@ class _Sequence:
     def __init__(self, context: CaptureContext, plan: SegmentPlan) -> None:
         self._plan, self._settings = plan, context.settings
         self._matcher = PeopleMatcher() if context.settings.several else None
-        self._tracker = Tracker(context.appear_score, matcher=self._matcher)
+        self._tracker = Tracker(
+            context.appear_score, matcher=self._matcher, keeps_speed=context.settings.several
+        )
         self._cuts = array.array("q")  # first frames of shots
         self._decided = 0  # of `_cuts`, those that the tracker knows
         self._detected: list[int] = []  # frame of each detection
