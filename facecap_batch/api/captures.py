@@ -20,7 +20,9 @@ from facecap_batch.capturing.settings import CaptureSettings, Faces, with_wanted
 from facecap_batch.clip import Clip, resolve_source
 from facecap_batch.coefficients import CoefficientTable, to_arrow, with_rows_of, write_tracks
 from facecap_batch.errors import FacecapError
-from facecap_batch.exporting.formats import exporter, format_of
+from facecap_batch.exporting.choice import choose
+from facecap_batch.exporting.formats import format_of
+from facecap_batch.exporting.rigs.rig import Rig
 from facecap_batch.output.compact_index import read_clip_tracks, table_name
 from facecap_batch.output.exports import NotExportable, UnknownClip
 from facecap_batch.runs.clip_steps import final_tables, lone_calibration, with_capture_fingerprint
@@ -99,7 +101,15 @@ class Capture:
         write_tracks(self._tracks(which), storage_path(path))
         return path
 
-    def export(self, path: str | Path, format: str | None = None, track: int = 0) -> Path | str:
+    def export(
+        self,
+        path: str | Path,
+        format: str | None = None,
+        track: int = 0,
+        *,
+        rig: str | Path | Rig | None = None,
+        character: str | Path | None = None,
+    ) -> Path | str:
         """Write the final animation of one person; return `path`.
 
         Args:
@@ -107,19 +117,23 @@ class Capture:
             format: As of `facecap-batch export --format`; None: the first with the suffix of `path`, which is
                 Live Link Face's for .csv.
             track: Number of the person; the animations of all begin and end with the clip.
+            rig: The channels that are written: a preset's name, a TOML file or a `Rig`; None: ours, ARKit's.
+            character: A .glb or .vrm file that the animation is written onto, instead of a format.
 
         Raises:
+            BadRig, BadCharacter: The rig or the character cannot be used.
             UnknownTrack: There is no such person.
             UnknownFormat: There is no such format, none with this suffix, or its library is not installed.
             NotExportable: The format cannot hold the clip.
         """
         target = storage_path(path)
-        format = format or format_of(target)
-        write, _ = exporter(format)
+        if format is None and character is None:
+            format = format_of(target)
+        choice = choose(format, rig, character)
         try:
-            write(with_rows_of(self.table("final", track), self.final), target)
+            choice.write(with_rows_of(self.table("final", track), self.final), target)
         except ValueError as error:
-            raise NotExportable(f"{self.clip_id} as {format}: {error}") from error
+            raise NotExportable(f"{self.clip_id} as {format or character}: {error}") from error
         return path
 
     def _tracks(self, which: Which) -> tuple[CoefficientTable, ...]:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from facecap_batch.capturing.settings import CaptureSettings, Faces, with_wanted
+from facecap_batch.exporting.choice import choose
+from facecap_batch.exporting.rigs.rig import Rig
 from facecap_batch.output import query as queries
 from facecap_batch.output import status as statuses
 from facecap_batch.output.exports import ExportedClip, export_clips, preview_clips
@@ -149,30 +151,35 @@ def query(output: str | Path, sql: str, *, unsafe: bool = False) -> pa.Table:
 
 def export(
     output: str | Path,
-    format: str,
+    format: str | None = None,
     *,
     to: str | Path | None = None,
     clip_ids: Sequence[str] = (),
+    rig: str | Path | Rig | None = None,
+    character: str | Path | None = None,
 ) -> list[ExportedClip]:
     """Write the animation of clips in a format, one file for each person of a clip.
 
     Args:
         output: Local path or URI of an output folder.
         format: As of `facecap-batch export --format`: "fbx", "livelink", "csv" ...
-        to: Folder of the files; None: ``<output>/<format>``.
+        to: Folder of the files; None: ``<output>/<format>``, with a rig ``<output>/<format>-<rig>``, with a
+            character ``<output>/<its name>``.
         clip_ids: The clips, each of which must be done; empty: all that are done.
+        rig: The channels that are written: a preset's name, a TOML file or a `Rig`; None: ours, ARKit's.
+        character: A .glb or .vrm file that the animation is written onto, instead of a format.
 
     Returns:
         For each person of each clip its file, or the clip's `error`: one bad clip does not keep the others
         from being written.
 
     Raises:
-        NoRun, UnknownClip, UnknownFormat: Before a file is written.
+        NoRun, UnknownClip, UnknownFormat, BadRig, BadCharacter: Before a file is written.
         OSError: The disk is full.
     """
-    folder = storage_path(output)
-    target = folder / format if to is None else storage_path(to)
-    return list(export_clips(folder, clip_ids, target, format))
+    folder, choice = storage_path(output), choose(format, rig, character)
+    target = folder / choice.folder if to is None else storage_path(to)
+    return list(export_clips(folder, clip_ids, target, choice))
 
 
 def preview(

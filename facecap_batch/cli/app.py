@@ -35,6 +35,7 @@ ENGINE_COMMANDS: dict[str, Callable[..., None]] = {
 RIG_COMMANDS: dict[str, Callable[..., None]] = {
     "list": rigs.rigs_list,
     "show": rigs.rigs_show,
+    "check": rigs.rigs_check,
 }
 
 

@@ -96,23 +96,50 @@ def preview(
 
 def export(
     output: Output,
-    format: Annotated[Format, choice_option(Format, help="Format of the files.", metavar="FORMAT")],
+    format: Annotated[
+        Format | None,
+        choice_option(Format, help="Format of the files.", metavar="FORMAT", show_default=False),
+    ] = None,
+    character: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A .glb or .vrm file that the animation is written onto: its own shapes, head and eyes.",
+            show_default=False,
+        ),
+    ] = None,
+    rig: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RIG",
+            help="Names of the channels and what each is made of: a preset (`rigs list`) or a TOML file. "
+            "Default: arkit.",
+            show_default=False,
+        ),
+    ] = None,
     clip: Clips = None,
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="FOLDER", help="Folder for the files. Default: OUT/<format>.", show_default=False
+            metavar="FOLDER",
+            help="Folder for the files. Default: OUT/<format>, with --rig OUT/<format>-<rig>, "
+            "with --character OUT/<its name>.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Write the animation in OUT in another format.
+    """Write the animation in OUT in another format, or onto a character.
 
     Exit code: 1 if some clips failed; the others have their file.
     """
+    from facecap_batch.exporting.choice import choose
     from facecap_batch.output.exports import export_clips
 
-    folder = storage_path(to) if to else storage_path(output) / format.value
-    _print_results(export_clips(storage_path(output), clip or [], folder, format.value))
+    choice = choose(None if format is None else format.value, rig, character)
+    for note in choice.notes:
+        print(f"facecap-batch: note: {note}", file=sys.stderr)
+    folder = storage_path(to) if to else storage_path(output) / choice.folder
+    _print_results(export_clips(storage_path(output), clip or [], folder, choice))
 
 
 def _print_results(results: Iterator[ExportedClip]) -> None:

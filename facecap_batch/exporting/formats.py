@@ -6,11 +6,14 @@ need, are imported when they are first used.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable
 
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.errors import FacecapError
+from facecap_batch.exporting.rigs.reading import DEFAULT
+from facecap_batch.exporting.rigs.rig import Rig
 from facecap_batch.storage.publish import StoragePath
 
 Exporter = Callable[[CoefficientTable, StoragePath], None]
@@ -20,34 +23,34 @@ class UnknownFormat(FacecapError):
     """An export format that does not exist, or whose library is not installed."""
 
 
-def _write_fbx(table: CoefficientTable, path: StoragePath) -> None:
+def _write_fbx(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     from facecap_batch.exporting.fbx.writer import write_fbx
 
-    write_fbx(table, path)
+    write_fbx(table, path, rig)
 
 
-def _write_livelink(table: CoefficientTable, path: StoragePath) -> None:
+def _write_livelink(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     from facecap_batch.exporting.livelink import write_livelink_csv
 
-    write_livelink_csv(table, path)
+    write_livelink_csv(table, path, rig)
 
 
-def _write_glb(table: CoefficientTable, path: StoragePath) -> None:
+def _write_glb(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     from facecap_batch.exporting.gltf.writer import write_glb
 
-    write_glb(table, path)
+    write_glb(table, path, rig)
 
 
-def _write_csv(table: CoefficientTable, path: StoragePath) -> None:
+def _write_csv(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     from facecap_batch.exporting.tables.own import write_csv
 
-    write_csv(table, path)
+    write_csv(table, path, rig)
 
 
-def _write_json(table: CoefficientTable, path: StoragePath) -> None:
+def _write_json(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     from facecap_batch.exporting.tables.own import write_json
 
-    write_json(table, path)
+    write_json(table, path, rig)
 
 
 def _write_openface(table: CoefficientTable, path: StoragePath) -> None:
@@ -85,15 +88,28 @@ EXPORTERS: dict[str, tuple[Exporter, str]] = {
     "json": (_write_json, ".json"),
     "openface": (_write_openface, ".csv"),
 }
+# The formats whose channels a rig may name.
+RIGGED: dict[str, Callable[..., None]] = {
+    "fbx": _write_fbx,
+    "livelink": _write_livelink,
+    "glb": _write_glb,
+    "csv": _write_csv,
+    "json": _write_json,
+}
 # Formats that need a library which not everybody has: its module, and the extra that brings it.
 LIBRARIES: dict[str, tuple[str, str]] = {"usd": ("pxr", "usd")}
 
 
-def exporter(format: str) -> tuple[Exporter, str]:
+def exporter(format: str, rig: Rig | None = None) -> tuple[Exporter, str]:
     """How a clip is written in a format, and the suffix of its files.
 
+    Args:
+        format: Its name.
+        rig: The channels that it is written in; None: ours.
+
     Raises:
-        UnknownFormat: There is none of this name, or the library that it needs is not installed.
+        UnknownFormat: There is none of this name, the library that it needs is not installed, or its channels
+            are its own and a rig cannot name them.
     """
     if format not in EXPORTERS:
         raise UnknownFormat(f"no export format {format!r}; there are: {', '.join(EXPORTERS)}")
@@ -104,7 +120,15 @@ def exporter(format: str) -> tuple[Exporter, str]:
                 f"the export format {format!r} needs a library that is not installed: "
                 f"pip install 'facecap-batch[{extra}]'"
             )
-    return EXPORTERS[format]
+    write, suffix = EXPORTERS[format]
+    if rig is None or rig.name == DEFAULT:
+        return write, suffix
+    if format not in RIGGED:
+        raise UnknownFormat(
+            f"the export format {format!r} has channels of its own, which no rig names; formats with a rig: "
+            f"{', '.join(RIGGED)}"
+        )
+    return functools.partial(RIGGED[format], rig=rig), suffix
 
 
 def format_of(path: StoragePath) -> str:

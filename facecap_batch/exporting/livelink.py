@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.exporting.rigs.rig import Rig, in_channels
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 from facecap_batch.timecode import parse_time
 
@@ -79,7 +80,7 @@ def eye_angles(coefficients: np.ndarray) -> np.ndarray:
     return angles
 
 
-def write_livelink_csv(table: CoefficientTable, path: StoragePath) -> None:
+def write_livelink_csv(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     """Publish `table` at `path` as Live Link Face CSV, atomically.
 
     A frame without values keeps its line, with a BlendShapeCount of 0 and empty fields, because the format
@@ -90,27 +91,44 @@ def write_livelink_csv(table: CoefficientTable, path: StoragePath) -> None:
     Args:
         table: the clip.
         path: where the file goes.
+        rig: channels that take the place of the 52 shapes, under their own names; None: the app's columns.
 
     Raises:
         ValueError: the table's metadata hold a `timecode` that is none.
         OSError: `path` cannot be written.
     """
-    order = [ARKIT_NAMES.index(name) for name in SHAPES]
-    shapes = np.asarray(table.coefficients, np.float64)[:, order]
-    tongue = np.zeros((len(table), 1))
-    if TONGUE in table.extra_names:
-        tongue[:, 0] = table.extra[:, table.extra_names.index(TONGUE)]
+    names, shapes = _shapes(table) if rig is None else _channels(table, rig)
     values = np.concatenate(
-        [shapes, tongue, HEAD_SIGNS * table.head[:, :3], eye_angles(table.coefficients)], axis=1
+        [np.nan_to_num(shapes), HEAD_SIGNS * table.head[:, :3], eye_angles(table.coefficients)], axis=1
     )
     start, base = start_seconds(table), table.info.time_base
-    lines = [",".join(COLUMNS)]
+    lines = [",".join([*COLUMNS[:2], *names, *HEAD_COLUMNS, *EYE_COLUMNS])]
     line = ",".join(["%.10f"] * values.shape[1])
     known = np.asarray(np.isfinite(shapes).any(axis=1))
+    count = len(names) + len(HEAD_COLUMNS + EYE_COLUMNS)
     for pts, row, found in zip(table.pts, np.nan_to_num(values), known, strict=True):
         stamp = timecode(start + int(pts - table.pts[0]) * base)
         if found:
-            lines.append(f"{stamp},{SHAPE_COUNT},{line % tuple(row)}")
+            lines.append(f"{stamp},{count},{line % tuple(row)}")
         else:
             lines.append(f"{stamp},0{',' * values.shape[1]}")
-    publish_bytes(path, ("\n".join(lines) + "\n").encode("ascii"))
+    publish_bytes(path, ("\n".join(lines) + "\n").encode())
+
+
+def _shapes(table: CoefficientTable) -> tuple[tuple[str, ...], np.ndarray]:
+    """The app's 52 columns and their values, float64 [N, 52]; NaN where nothing is known."""
+    order = [ARKIT_NAMES.index(name) for name in SHAPES]
+    tongue = np.full((len(table), 1), np.nan)
+    if TONGUE in table.extra_names:
+        tongue[:, 0] = table.extra[:, table.extra_names.index(TONGUE)]
+    names = COLUMNS[2 : -len(HEAD_COLUMNS + EYE_COLUMNS)]
+    return names, np.concatenate([np.asarray(table.coefficients, np.float64)[:, order], tongue], axis=1)
+
+
+def _channels(table: CoefficientTable, rig: Rig) -> tuple[tuple[str, ...], np.ndarray]:
+    """The columns of a rig and their values, float64 [N, C]; NaN where nothing is known."""
+    channels = in_channels(table, rig)
+    odd = next((name for name in channels.names if any(mark in name for mark in ',"\n\r')), None)
+    if odd is not None:
+        raise ValueError(f"the rig {rig.name} has a channel {odd!r}, and the format has no quotes for it")
+    return channels.names, channels.values.astype(np.float64)

@@ -15,6 +15,7 @@ import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, LOOK_COLUMNS, CoefficientTable
 from facecap_batch.exporting.frame_times import FrameTimes, frame_rate, frame_times
+from facecap_batch.exporting.rigs.rig import Channels
 from facecap_batch.geometry import ANGLE_CONVENTION, eye_turns, matrix_from_euler
 from facecap_batch.timecode import parse_time
 
@@ -39,19 +40,27 @@ class Take:
         return len(self.times.counts)
 
 
-def take_of(table: CoefficientTable) -> Take:
+def take_of(table: CoefficientTable, channels: Channels | None = None) -> Take:
     """The take of a track.
+
+    Args:
+        table: the track.
+        channels: it in the channels of a rig; None: in ours, and the regressor's own.
 
     Raises:
         ValueError: the table's metadata hold a `timecode` that is none.
     """
     rate = frame_rate(table)
+    names = (*ARKIT_NAMES, *table.extra_names)
+    weights = np.concatenate([table.coefficients, table.extra], axis=1)
+    if channels is not None:
+        names, weights = channels.names, channels.values
     return Take(
         name=table.name or "take",
         rate=rate,
         times=frame_times(table, rate),
-        channels=(*ARKIT_NAMES, *table.extra_names),
-        weights=np.concatenate([table.coefficients, table.extra], axis=1).astype(np.float64),
+        channels=names,
+        weights=weights.astype(np.float64),
         rotation=_continuous(quaternions(matrix_from_euler(table.head[:, :3]))),
         position=np.asarray(table.head[:, 3:6], np.float64),
         eyes=eye_turns(table.coefficients[:, LOOK_COLUMNS]),

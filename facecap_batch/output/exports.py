@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from facecap_batch.clip import resolve_source
 from facecap_batch.coefficients import with_rows_of
 from facecap_batch.errors import FacecapError, InputNotReadable, is_full
-from facecap_batch.exporting.formats import exporter
+from facecap_batch.exporting.choice import Choice
 from facecap_batch.output.compact_index import table_file, table_name
 from facecap_batch.output.integrity import ADVICE, UNREADABLE, read_sound_tracks, require_sound
 from facecap_batch.output.ledger import DONE, Ledger
@@ -39,7 +39,7 @@ class ExportedClip:
 
 
 def export_clips(
-    output: StoragePath, clip_ids: Sequence[str], folder: StoragePath, format: str
+    output: StoragePath, clip_ids: Sequence[str], folder: StoragePath, choice: Choice
 ) -> Iterator[ExportedClip]:
     """Write clips of a finished run in another format, as ``folder/<clip_id><suffix>``.
 
@@ -49,27 +49,26 @@ def export_clips(
         output: the folder of the run.
         clip_ids: the clips, each of which must be done; empty for all that are done.
         folder: where the files go; created if it is not there.
-        format: a name in `exporting.formats.EXPORTERS`.
+        choice: what is written.
 
     Returns:
         One result per person and clip, in the order of the manifest, each made when it is asked for.
 
     Raises:
-        NoRun, UnknownClip, UnknownFormat: before a file is written.
+        NoRun, UnknownClip: before a file is written.
         OSError: from the iterator, where the disk of `folder` is full.
     """
-    write, suffix = exporter(format)
     ledger = Ledger(output).as_of_now()
 
     def export(clip_id: str) -> Iterator[tuple[int, StoragePath]]:
         name = table_name("coefficients", clip_id)
         tracks = read_sound_tracks(output, name, _checksum(ledger, clip_id, name))
         for table in tracks:
-            path = folder / f"{table.name}{suffix}"
-            write(with_rows_of(table, tracks[0]), path)
+            path = folder / f"{table.name}{choice.suffix}"
+            choice.write(with_rows_of(table, tracks[0]), path)
             yield table.track, path
 
-    return _each(done_clips(output, clip_ids), folder, suffix, export)
+    return _each(done_clips(output, clip_ids), folder, choice.suffix, export)
 
 
 def preview_clips(

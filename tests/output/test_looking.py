@@ -17,6 +17,7 @@ import ray
 
 from facecap_batch.cli.app import main
 from facecap_batch.errors import BadManifest, EngineMismatch, OutputBusy, OutputNotWritable
+from facecap_batch.exporting.choice import choose
 from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.output.compaction import compact
 from facecap_batch.output.exports import (
@@ -155,7 +156,7 @@ def test_a_clip_that_cannot_be_exported_keeps_no_other_from_it(
         table.unlink()
         if damage:
             table.write_text(damage)
-        one, two = export_clips(output, [], tmp_path / "csv", "livelink")
+        one, two = export_clips(output, [], tmp_path / "csv", choose("livelink", None, None))
         assert isinstance(one.error, NotExportable) and "one.csv cannot be made: " in str(one.error)
         assert two.error is None and two.path == tmp_path / "csv/two.csv" and two.path.exists()
 
@@ -173,7 +174,7 @@ def test_a_full_disk_ends_an_export(folder: Path, tmp_path: Path, monkeypatch: p
 
     monkeypatch.setitem(EXPORTERS, "fbx", (refuse, ".fbx"))
     with pytest.raises(OSError, match="No space left"):
-        list(export_clips(folder / "out", [], tmp_path, "fbx"))
+        list(export_clips(folder / "out", [], tmp_path, choose("fbx", None, None)))
 
 
 def test_retry_does_the_failed_clips_and_no_others(folder: Path, config: RunConfig, tmp_path: Path) -> None:

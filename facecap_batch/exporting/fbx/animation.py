@@ -20,6 +20,7 @@ from facecap_batch.exporting.fbx.binary import Encoded, Node, array, node
 from facecap_batch.exporting.fbx.key_times import key_ticks
 from facecap_batch.exporting.fbx.scene import Scene, connect, properties, tagged
 from facecap_batch.exporting.frame_times import frame_rate
+from facecap_batch.exporting.rigs.rig import Channels
 
 LINEAR_KEYS = 0x6104  # KeyAttrFlags: linear interpolation
 AXES = ("X", "Y", "Z")
@@ -31,7 +32,8 @@ class Motion:
 
     rate: Fraction  # frames per second that the file states
     ticks: np.ndarray  # int64 [N], strictly increasing from 0, KTime
-    percents: np.ndarray  # float32 [51, N], 0..100, ARKIT_NAMES order
+    names: tuple[str, ...]  # of the shapes
+    percents: np.ndarray  # float32 [shapes, N], 100 is a shape in full
     rotation: np.ndarray  # float32 [3, N], degrees, x y z of Rz Ry Rx, unwrapped
     translation: np.ndarray  # float32 [3, N], centimetres
     extra: dict[str, np.ndarray]  # an output of the regressor's own, by name -> float32 [N], unscaled
@@ -82,20 +84,27 @@ def _nearest_branches(first: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def clip_motion(table: CoefficientTable) -> Motion:
-    """The animation of `table` in FBX's units; an empty table gives one frame without values."""
+def clip_motion(table: CoefficientTable, channels: Channels | None = None) -> Motion:
+    """The animation of `table` in FBX's units; an empty table gives one frame without values.
+
+    Args:
+        table: the clip.
+        channels: the clip in the channels of a rig; None: in ours.
+    """
+    names = ARKIT_NAMES if channels is None else channels.names
+    values = table.coefficients if channels is None else channels.values
     rate = frame_rate(table)
     count = max(1, len(table))
     ticks = key_ticks(table, rate)
-    percents = np.full((len(ARKIT_NAMES), count), np.nan, np.float32)
+    percents = np.full((len(names), count), np.nan, np.float32)
     rotation = np.full((3, count), np.nan, np.float32)
     translation = np.full((3, count), np.nan, np.float32)
     if len(table):
-        percents = np.asarray(table.coefficients, np.float32).T * np.float32(100.0)
+        percents = np.asarray(values, np.float32).T * np.float32(100.0)
         rotation = _bridged(joint_rotation(table.head), ticks).astype(np.float32)
         translation = np.asarray(table.head[:, 3:6], np.float32).T
     extra = dict(zip(table.extra_names, np.asarray(table.extra, np.float32).T, strict=True))
-    return Motion(rate, ticks, percents, rotation, translation, extra if len(table) else {})
+    return Motion(rate, ticks, names, percents, rotation, translation, extra if len(table) else {})
 
 
 def _bridged(rotation: np.ndarray, ticks: np.ndarray) -> np.ndarray:
@@ -211,7 +220,10 @@ def animation(motion: Motion, scene: Scene, take: str) -> tuple[list[Node], list
             objects.append(curve)
             connections.append(connect(int(curve.properties[0]), group, field))  # type: ignore[arg-type]
 
-    for name, values in zip(ARKIT_NAMES, motion.percents, strict=True):
+    for name, values in zip(motion.names, motion.percents, strict=True):
+        if name not in scene.channel_ids:  # a rig's channel that no shape of the head is for
+            curve_node(name, scene.joint_id, name, {f"d|{name}": values / np.float32(100.0)})
+            continue
         curve_node("DeformPercent", scene.channel_ids[name], "DeformPercent", {"d|DeformPercent": values})
     for name, target, block in (
         ("T", "Lcl Translation", motion.translation),

@@ -16,6 +16,7 @@ import numpy as np
 
 from facecap_batch.exporting.fbx.binary import Encoded, Node, Property, array, node
 from facecap_batch.exporting.head import HeadModel, Material, Morph, head_model
+from facecap_batch.exporting.rigs.head import rigged_head
 
 MESH_NAME = "head"
 JOINT_NAME = "head_joint"
@@ -305,6 +306,21 @@ def build_scene(head: HeadModel, ids: Iterator[int], extra_names: tuple[str, ...
         *(connect(shape_ids[name], channel_ids[name]) for name in channel_ids),
     ]
     return Scene(tuple(objects), tuple(connections), channel_ids, joint, next(ids))
+
+
+@functools.lru_cache(maxsize=2)  # an export has one rig
+def rigged_scene(names: tuple[str, ...], slopes: bytes, extra_names: tuple[str, ...]) -> Scene:
+    """Our head with the shapes of a rig, encoded once per process.
+
+    Args:
+        names: of the rig's channels; those that no shape is for become properties of the joint.
+        slopes: float64 [channels, 51], C order, `Channels.slopes`.
+        extra_names: further properties of the joint.
+    """
+    head = rigged_head(names, np.frombuffer(slopes).reshape(len(names), -1))
+    shapes = {morph.name for morph in head.morphs}
+    shapeless = tuple(name for name in names if name not in shapes)
+    return build_scene(head, itertools.count(1_000_001), (*shapeless, *extra_names))
 
 
 @functools.lru_cache(maxsize=2)  # a process has one regressor

@@ -8,6 +8,7 @@ sees the head where the video shows it. `animation` describes frames without a f
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
@@ -17,7 +18,8 @@ from facecap_batch.exporting.fbx import binary
 from facecap_batch.exporting.fbx.animation import Motion, animation, clip_motion
 from facecap_batch.exporting.fbx.binary import Node, node
 from facecap_batch.exporting.fbx.key_times import CUSTOM_RATE, time_mode
-from facecap_batch.exporting.fbx.scene import head_scene, properties, tagged
+from facecap_batch.exporting.fbx.scene import head_scene, properties, rigged_scene, tagged
+from facecap_batch.exporting.rigs.rig import Rig, in_channels
 from facecap_batch.geometry import ANGLE_CONVENTION
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 
@@ -163,9 +165,16 @@ def _takes(take: str, motion: Motion) -> Node:
     )
 
 
-def fbx_bytes(table: CoefficientTable) -> bytes:
-    """The whole FBX file of `table`; the same bytes for the same table."""
-    scene, motion = head_scene(table.extra_names), clip_motion(table)
+def fbx_bytes(table: CoefficientTable, rig: Rig | None = None) -> bytes:
+    """The whole FBX file of `table` in the channels of `rig`, or ours; the same bytes for the same table."""
+    if rig is None:
+        scene, motion = head_scene(table.extra_names), clip_motion(table)
+    else:
+        channels = in_channels(table, rig)
+        motion = clip_motion(table, channels)
+        extra = {name: values for name, values in motion.extra.items() if name not in channels.names}
+        motion = dataclasses.replace(motion, extra=extra)
+        scene = rigged_scene(channels.names, channels.slopes.tobytes(), tuple(extra))
     take = table.name or "take"
     objects, connections = animation(motion, scene, take)
     objects = [*scene.objects, *objects]
@@ -186,7 +195,7 @@ def fbx_bytes(table: CoefficientTable) -> bytes:
     )
 
 
-def write_fbx(table: CoefficientTable, path: StoragePath) -> None:
+def write_fbx(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     """Publish the animation of `table` at `path`, atomically.
 
     There is one key per frame with a value, at its time since the first frame. A clip without any face gives
@@ -195,8 +204,9 @@ def write_fbx(table: CoefficientTable, path: StoragePath) -> None:
     Args:
         table: the clip, solved or raw.
         path: where the file goes.
+        rig: the channels that become the head's shapes; None: ours.
 
     Raises:
         OSError: `path` cannot be written.
     """
-    publish_bytes(path, fbx_bytes(table))
+    publish_bytes(path, fbx_bytes(table, rig))

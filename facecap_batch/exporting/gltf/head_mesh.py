@@ -14,6 +14,7 @@ import numpy as np
 
 from facecap_batch.exporting.gltf.binary import VERTICES, Buffer, Json
 from facecap_batch.exporting.head import HeadModel, Material, Morph, head_model
+from facecap_batch.exporting.rigs.head import rigged_head
 
 METRES = 0.01  # in a centimetre
 
@@ -34,9 +35,16 @@ class HeadMesh:
 
 
 @functools.lru_cache(maxsize=2)
-def head_mesh(channels: tuple[str, ...]) -> HeadMesh:
-    """The packaged head with a morph target for each of `channels`, in their order."""
+def head_mesh(channels: tuple[str, ...], slopes: bytes | None = None) -> HeadMesh:
+    """The packaged head with a morph target for each of `channels`, in their order.
+
+    Args:
+        channels: names.
+        slopes: float64 [channels, 51], C order, `Channels.slopes` of a rig; None: the channels are ours.
+    """
     head = head_model()
+    if slopes is not None and channels:
+        head = rigged_head(channels, np.frombuffer(slopes).reshape(len(channels), -1))
     buffer = Buffer()
     shapes = {morph.name: morph for morph in head.morphs}
     targets = [shapes.get(name) for name in channels]

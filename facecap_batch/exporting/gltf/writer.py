@@ -13,6 +13,7 @@ import numpy as np
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.exporting.gltf.binary import Buffer, Json, glb_bytes
 from facecap_batch.exporting.gltf.head_mesh import METRES, head_mesh
+from facecap_batch.exporting.rigs.rig import Rig, in_channels
 from facecap_batch.exporting.take import Take, filled, take_of
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 
@@ -59,10 +60,15 @@ def animation(take: Take, buffer: Buffer, joint: int, mesh: int) -> Json:
     return {"name": take.name, "samplers": samplers, "channels": channels}
 
 
-def take_glb(take: Take) -> bytes:
-    """The whole .glb file of `take`."""
+def take_glb(take: Take, slopes: np.ndarray | None = None) -> bytes:
+    """The whole .glb file of `take`.
+
+    Args:
+        take: the take.
+        slopes: float64 [channels, 51], `Channels.slopes` of a take in a rig's channels; None: in ours.
+    """
     whole = filled(take)
-    head = head_mesh(take.channels)
+    head = head_mesh(take.channels, None if slopes is None else slopes.tobytes())
     buffer = head.buffer()
     moves = animation(whole, buffer, JOINT, MESH)
     data = buffer.content()
@@ -88,15 +94,21 @@ def take_glb(take: Take) -> bytes:
     return glb_bytes(document, data)
 
 
-def write_glb(table: CoefficientTable, path: StoragePath) -> None:
+def write_glb(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     """Publish the animation of `table` at `path`, atomically.
 
     Args:
         table: the clip, solved or raw.
         path: where the file goes.
+        rig: the channels that become the head's morph targets; None: ours.
 
     Raises:
         ValueError: the table's metadata hold a `timecode` that is none.
         OSError: `path` cannot be written.
     """
-    publish_bytes(path, take_glb(take_of(table)))
+    if rig is None:
+        data = take_glb(take_of(table))
+    else:
+        channels = in_channels(table, rig)
+        data = take_glb(take_of(table, channels), channels.slopes)
+    publish_bytes(path, data)

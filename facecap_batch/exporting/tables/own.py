@@ -14,20 +14,21 @@ import json
 import numpy as np
 import pyarrow as pa
 
-from facecap_batch.coefficients import CoefficientTable, to_arrow
+from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable, to_arrow
+from facecap_batch.exporting.rigs.rig import Rig, in_channels
 from facecap_batch.exporting.take import notes_of
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 
 Cell = str | int | float | bool | None
 
 
-def write_csv(table: CoefficientTable, path: StoragePath) -> None:
+def write_csv(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     """Publish `table` at `path` as CSV with a header, UTF-8, atomically; raises OSError.
 
     Booleans are ``true`` and ``false``, as DuckDB, Polars and R read them. CSV has no room for rate, timecode
-    and source: those are in the JSON.
+    and source: those are in the JSON. With a rig its channels stand in the place of the coefficients.
     """
-    arrow = to_arrow(table)
+    arrow = _columns(table, rig)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(arrow.column_names)
@@ -37,18 +38,20 @@ def write_csv(table: CoefficientTable, path: StoragePath) -> None:
     publish_bytes(path, text.getvalue().encode())
 
 
-def write_json(table: CoefficientTable, path: StoragePath) -> None:
+def write_json(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     """Publish `table` at `path` as one JSON object, atomically.
 
     ``metadata`` holds texts: source (picture and sound), timecode, fps and time base as fractions, engines;
-    ``columns`` the names; ``rows`` a list of values for each frame, in the order of the names.
+    ``columns`` the names; ``rows`` a list of values for each frame, in the order of the names. With a rig its
+    channels stand in the place of the coefficients, and its name is among the metadata.
 
     Raises:
         ValueError: the table's metadata hold a `timecode` that is none.
         OSError: `path` cannot be written.
     """
-    arrow = to_arrow(table)
-    head = {"format": "facecap-batch table 1", "metadata": notes_of(table), "columns": arrow.column_names}
+    arrow = _columns(table, rig)
+    notes = notes_of(table) | ({} if rig is None else {"rig": rig.name})
+    head = {"format": "facecap-batch table 1", "metadata": notes, "columns": arrow.column_names}
     columns = [_cells(arrow, name) for name in arrow.column_names]
     rows = ",\n".join(
         json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -56,6 +59,23 @@ def write_json(table: CoefficientTable, path: StoragePath) -> None:
     )
     opening = json.dumps(head, ensure_ascii=False, indent=1)[: -len("\n}")]
     publish_bytes(path, f'{opening},\n "rows": [\n{rows}\n]}}\n'.encode())
+
+
+def _columns(table: CoefficientTable, rig: Rig | None) -> pa.Table:
+    """The columns of the file; of a rig's channels that are called as one of ours, theirs is taken."""
+    arrow = to_arrow(table)
+    if rig is None:
+        return arrow
+    channels = in_channels(table, rig)
+    made = {
+        name: pa.array(values, mask=np.isnan(values))
+        for name, values in zip(channels.names, channels.values.T, strict=True)
+    }
+    first = arrow.column_names.index(ARKIT_NAMES[0])
+    ours = [name for name in arrow.column_names if name not in ARKIT_NAMES and name not in made]
+    before = [name for name in ours if arrow.column_names.index(name) < first]
+    order = [*before, *made, *(name for name in ours if name not in before)]
+    return pa.table({name: made[name] if name in made else arrow[name] for name in order})
 
 
 def _cells(arrow: pa.Table, name: str) -> list[Cell]:
