@@ -23,6 +23,7 @@ TURNS = {  # pitch down, yaw toward the subject's left; degrees
     "eyeLookOutLeft": (0.0, LOOK_SIDE),
 }
 _LID_DRIFT = 0.2  # cm that the lids follow a glance to the side
+_OVERLAP_CM, _EDGE_CM, _LID_REACH = 0.04, 0.3, 1.75  # of the upper lid over the lower one when it closes
 _LEAST_CM = 0.01  # a lid that moves less rests
 
 
@@ -48,7 +49,7 @@ def _turn(rig: Rig, pitch: float, yaw: float) -> np.ndarray:
 def lid_offsets(rig: Rig, name: str, motion: Motion) -> np.ndarray:
     """float64 [V, 3]: what the target `name` does to the left eye's lids, as far as `motion` moves them."""
     if name == "eyeBlinkLeft":
-        return _lids(rig, CLOSED)
+        return _lids(rig, CLOSED) + _over_lower_lid(rig)
     rest = LidOpening()
     upper, lower = (
         float(np.mean([motion.get(f"{lid} lid {end}", np.zeros(3))[1] for end in ("inner", "outer")]))
@@ -57,6 +58,22 @@ def lid_offsets(rig: Rig, name: str, motion: Motion) -> np.ndarray:
     offsets = np.zeros_like(rig.vertices)
     if max(abs(upper), abs(lower)) > _LEAST_CM:
         offsets += _lids(rig, LidOpening(rest.upper + upper, rest.lower - lower))
+    return offsets
+
+
+def _over_lower_lid(rig: Rig) -> np.ndarray:
+    """float64 [V, 3]: the left upper lid's edge outward, so that it passes before a lower lid that rises."""
+    offsets = np.zeros_like(rig.vertices)
+    skin = rig.skin
+    count = len(skin.left)
+    lid = np.flatnonzero(
+        (skin.half_lid == 1) & (np.abs(skin.half_row) < 3 * _EDGE_CM) & (skin.half_angle < 45)
+    )
+    lid = lid[lid < count]
+    arm = rig.vertices[lid] - EYE_CENTRE
+    length = np.linalg.norm(arm, axis=1)
+    weight = _OVERLAP_CM * np.exp(-((skin.half_row[lid] / _EDGE_CM) ** 2)) * (length < _LID_REACH)
+    offsets[lid] = arm / length[:, None] * weight[:, None]
     return offsets
 
 

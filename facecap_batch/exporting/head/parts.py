@@ -60,7 +60,7 @@ _EYE_RINGS = (
 )
 _EYE_SEGMENTS = 24
 _LIMBUS = 28.5  # degrees, where the cornea rises from the white
-_CORNEA_RADIUS = 0.90  # cm; smaller than the eyeball's, so that it catches the light wherever the eye looks
+_CORNEA_RADIUS = 0.98  # cm; smaller than the eyeball's, so that it catches the light wherever the eye looks
 
 
 def _eye_radius(degrees: float) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from facecap_batch.exporting.head import grid, parts, parts_mouth
 
+_CARUNCLE = 2  # columns at the inner corner of the eye where no lashes grow
 _FOLLOW = {1: 1.0, 2: 0.6, 3: 0.2, 4: 0.0}  # how far the inside of the mouth follows the lip, by depth
 
 
@@ -58,10 +59,10 @@ def _skin_materials(skin: grid.Skin) -> list[str]:
         eye = grid.EYE_COLUMNS[0] <= column < grid.EYE_COLUMNS[1]
         if row == -3:
             result.append("mouth_inside")
-        elif row == -1 or (row == grid.EYE_INDEX - 1 and eye):
+        elif (row == -1 and column >= grid.EYE_COLUMNS[0] + _CARUNCLE) or (row == grid.EYE_INDEX - 1 and eye):
             result.append("lashes")
         else:
-            result.append("lips" if lip or row == -2 else "skin")
+            result.append("lips" if lip or row in (-1, -2) else "skin")
     return result
 
 

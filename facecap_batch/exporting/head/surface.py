@@ -11,7 +11,7 @@ import numpy as np
 
 EYE_CENTRE = np.array([3.15, 0.0, 0.0])  # the left eyeball
 EYE_RADIUS = 1.24
-LID_RADIUS = 1.37  # the lids' outer surface over the eyeball
+LID_RADIUS = 1.40  # the lids' outer surface over the eyeball
 _ROUNDING = 0.12  # cm over which |x| is rounded at the middle
 
 
