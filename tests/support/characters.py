@@ -85,7 +85,7 @@ def character_bytes(
         "indices": add(triangles.reshape(-1), "SCALAR", 5123),
         "targets": targets,
     }
-    inverse = add(np.eye(4, dtype="<f4").reshape(1, 16), "MAT4", 5126)
+    inverse = add(np.tile(np.eye(4, dtype="<f4").reshape(1, 16), (3, 1)), "MAT4", 5126)
     head = {
         "name": bones[0],
         "children": [LEFT_EYE, RIGHT_EYE],
@@ -103,7 +103,7 @@ def character_bytes(
             {"name": "Body", "children": [HEAD], "translation": [1, 0, 0], "rotation": BODY_REST},
             {"name": "Face", "mesh": 0, "skin": 0},
         ],
-        "skins": [{"joints": [HEAD], "inverseBindMatrices": inverse}],
+        "skins": [{"joints": [HEAD, LEFT_EYE, RIGHT_EYE], "inverseBindMatrices": inverse}],
         "meshes": [
             {"name": "Face", "primitives": [primitive], "extras": {"targetNames": list(names)}}
             if names
