@@ -15,6 +15,7 @@ from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.coefficients import SCHEMA, SHOT_NAME, read_tracks
 from facecap_batch.engines.sets import EngineSet
 from facecap_batch.errors import BadManifest
+from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.output.compact_index import read_clip_tracks
 from facecap_batch.output.compaction import compact
 from facecap_batch.output.exports import export_clips, preview_clips
@@ -134,6 +135,10 @@ def test_exports_previews_and_queries_of_everyone(output: Path, tmp_path: Path) 
         len({len((tmp_path / name).read_text().splitlines()) for name in ("take.csv", "take.track2.csv")})
         == 1
     )
+    for format, (_, suffix) in EXPORTERS.items():
+        names = [f"take{suffix}", f"take.track1{suffix}", f"take.track2{suffix}"]
+        made = list(export_clips(output, [], tmp_path / format, format))
+        assert [(each.error, each.path and each.path.name) for each in made] == [(None, n) for n in names]
     list(export_clips(output, [], tmp_path, "fbx"))
     for name in ("take.fbx", "take.track1.fbx"):
         assert (tmp_path / name).read_bytes() == (output / "fbx" / name).read_bytes()

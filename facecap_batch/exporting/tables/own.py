@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -85,4 +86,6 @@ def _cells(arrow: pa.Table, name: str) -> list[Cell]:
         cells: list[Cell] = column.to_pylist()
         return cells
     values = np.asarray(column.to_numpy(), np.float32)
-    return [float(str(value)) if np.isfinite(value) else None for value in values]
+    decimals = values.astype(np.str_).astype(np.float64)  # numpy writes the shortest decimal of a float32
+    decimals[~np.isfinite(decimals)] = np.nan
+    return [None if math.isnan(decimal) else decimal for decimal in decimals.tolist()]
