@@ -59,10 +59,10 @@ def _write_openface(table: CoefficientTable, path: StoragePath) -> None:
     write_openface_csv(table, path)
 
 
-def _write_usd(table: CoefficientTable, path: StoragePath) -> None:
+def _write_usd(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     from facecap_batch.exporting.usd.writer import write_usd
 
-    write_usd(table, path)
+    write_usd(table, path, rig)
 
 
 def _write_bvh(table: CoefficientTable, path: StoragePath) -> None:
@@ -71,10 +71,10 @@ def _write_bvh(table: CoefficientTable, path: StoragePath) -> None:
     write_bvh(table, path)
 
 
-def _write_vmd(table: CoefficientTable, path: StoragePath) -> None:
+def _write_vmd(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     from facecap_batch.exporting.mocap.vmd import write_vmd
 
-    write_vmd(table, path)
+    write_vmd(table, path, rig)
 
 
 EXPORTERS: dict[str, tuple[Exporter, str]] = {
@@ -93,6 +93,8 @@ RIGGED: dict[str, Callable[..., None]] = {
     "fbx": _write_fbx,
     "livelink": _write_livelink,
     "glb": _write_glb,
+    "usd": _write_usd,
+    "vmd": _write_vmd,
     "csv": _write_csv,
     "json": _write_json,
 }

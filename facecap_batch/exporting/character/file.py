@@ -16,7 +16,7 @@ from facecap_batch.errors import FacecapError
 from facecap_batch.exporting.character.model import Character, Node, Target
 from facecap_batch.exporting.character.rotations import parts_of_matrix
 from facecap_batch.exporting.character.vrm import expressions_of, humanoid_of, vrm_version
-from facecap_batch.exporting.gltf.binary import glb_parts
+from facecap_batch.exporting.gltf.binary import glb_bytes, glb_parts
 from facecap_batch.storage.publish import StoragePath
 from facecap_batch.text import printable
 
@@ -108,6 +108,7 @@ def parse_character(data: bytes, path: StoragePath) -> Character:
         raise BadCharacter(f"{path} is a .gltf of several files; save it as one .glb (Blender: glTF Binary)")
     try:
         document, binary = glb_parts(data)
+        glb_bytes(document, b"")  # it will be written again: NaN and half characters cannot be
     except ValueError as error:
         raise BadCharacter(
             f"{path} is no GLB or VRM file: {printable(str(error))}; export it again as glTF Binary"

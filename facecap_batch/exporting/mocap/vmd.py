@@ -10,12 +10,14 @@ model's neck. MMD's axes are left-handed, y up, a model looks along -z. What is 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.exporting.mocap.mmd_morphs import mmd_weights
+from facecap_batch.exporting.rigs.rig import Rig, in_channels
 from facecap_batch.exporting.take import Take, at_rate, quaternions, take_of
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.storage.publish import StoragePath, publish_bytes
@@ -36,8 +38,12 @@ _MORPH = np.dtype([("name", f"S{NAME_SIZE}"), ("frame", "<u4"), ("weight", "<f4"
 _EMPTY = 4  # sections without records behind the morphs: camera, lights, shadows, and what is shown
 
 
-def take_vmd(take: Take) -> bytes:
+def take_vmd(take: Take, morphs_of: Callable[[Take], dict[str, np.ndarray]] = mmd_weights) -> bytes:
     """The whole .vmd file of `take`.
+
+    Args:
+        take: the take.
+        morphs_of: the morphs of a take by name, float [N] each; by default those of MMD, of ARKit's channels.
 
     Raises:
         ValueError: the name of a channel is not Shift-JIS, or longer than 15 bytes of it.
@@ -51,7 +57,7 @@ def take_vmd(take: Take) -> bytes:
         RIGHT_EYE: quaternions(matrix_from_euler(angles[1])),
     }
     bones = [_bone(name, rotation) for name, rotation in turns.items()]
-    morphs = [_morph(name, weights) for name, weights in mmd_weights(evenly).items()]
+    morphs = [_morph(name, weights) for name, weights in morphs_of(evenly).items()]
     sections = b""
     for records, dtype in ((bones, _BONE), (morphs, _MORPH)):
         whole = np.concatenate([np.zeros(0, dtype), *records])
@@ -96,15 +102,24 @@ def _morph(name: str, weights: np.ndarray) -> np.ndarray:
     return records
 
 
-def write_vmd(table: CoefficientTable, path: StoragePath) -> None:
+def write_vmd(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     """Publish the animation of `table` at `path`, atomically.
 
     Args:
         table: the clip, solved or raw.
         path: where the file goes.
+        rig: channels that become morphs under their own names; None: MMD's morphs.
 
     Raises:
         ValueError: the table's metadata hold a `timecode` that is none, or a channel's name does not fit.
         OSError: `path` cannot be written.
     """
-    publish_bytes(path, take_vmd(take_of(table)))
+    if rig is None:
+        data = take_vmd(take_of(table))
+    else:
+        data = take_vmd(take_of(table, in_channels(table, rig)), _own_morphs)
+    publish_bytes(path, data)
+
+
+def _own_morphs(take: Take) -> dict[str, np.ndarray]:
+    return dict(zip(take.channels, take.weights.T, strict=True))

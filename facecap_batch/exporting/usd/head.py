@@ -13,6 +13,7 @@ import numpy as np
 from pxr import Gf, Sdf, Tf, Usd, UsdGeom, UsdShade, UsdSkel, Vt
 
 from facecap_batch.exporting.head import HeadModel, head_model
+from facecap_batch.exporting.rigs.head import rigged_head
 
 ROOT = "/head"
 JOINT = "head_joint"
@@ -34,9 +35,17 @@ def prim_names(channels: tuple[str, ...]) -> list[str]:
     return names
 
 
-def define_head(stage: Usd.Stage, channels: tuple[str, ...]) -> UsdSkel.Skeleton:
-    """Put the packaged head on `stage`, with a blend shape for each channel; its skeleton."""
-    head = head_model()
+def define_head(
+    stage: Usd.Stage, channels: tuple[str, ...], slopes: np.ndarray | None = None
+) -> UsdSkel.Skeleton:
+    """Put the packaged head on `stage`, with a blend shape for each channel; its skeleton.
+
+    Args:
+        stage: an empty one.
+        channels: names.
+        slopes: float64 [channels, 51], `Channels.slopes` of a rig; None: the channels are ours.
+    """
+    head = head_model() if slopes is None else rigged_head(channels, slopes)
     root = UsdSkel.Root.Define(stage, ROOT)
     stage.SetDefaultPrim(root.GetPrim())
     low, high = head.vertices.min(axis=0), head.vertices.max(axis=0)

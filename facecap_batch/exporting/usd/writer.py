@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from facecap_batch.coefficients import CoefficientTable
+from facecap_batch.exporting.rigs.rig import Rig, in_channels
 from facecap_batch.exporting.take import Take, filled, take_of
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 from facecap_batch.storage.scratch import scratch_folder
@@ -31,8 +32,13 @@ def time_codes(take: Take) -> list[float]:
     return result
 
 
-def take_usd(take: Take) -> bytes:
-    """The whole .usdc file of `take`. Needs usd-core."""
+def take_usd(take: Take, slopes: np.ndarray | None = None) -> bytes:
+    """The whole .usdc file of `take`. Needs usd-core.
+
+    Args:
+        take: the take.
+        slopes: float64 [channels, 51], `Channels.slopes` of a take in a rig's channels; None: in ours.
+    """
     from pxr import Gf, Sdf, Usd, UsdGeom, UsdSkel, Vt
 
     from facecap_batch.exporting.usd.head import JOINT, ROOT, define_head
@@ -49,7 +55,7 @@ def take_usd(take: Take) -> bytes:
         stage.SetStartTimeCode(codes[0])
         stage.SetEndTimeCode(codes[-1])
         stage.GetRootLayer().customLayerData = {CUSTOM_DATA: {"take": take.name, **take.notes}}
-        skeleton = define_head(stage, take.channels)
+        skeleton = define_head(stage, take.channels, slopes)
         moves = UsdSkel.Animation.Define(stage, f"{ROOT}/animation")
         UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([moves.GetPath()])
         moves.CreateJointsAttr([JOINT])
@@ -70,15 +76,21 @@ def take_usd(take: Take) -> bytes:
         return file.read_bytes()
 
 
-def write_usd(table: CoefficientTable, path: StoragePath) -> None:
+def write_usd(table: CoefficientTable, path: StoragePath, rig: Rig | None = None) -> None:
     """Publish the animation of `table` at `path`, atomically. Needs usd-core.
 
     Args:
         table: the clip, solved or raw.
         path: where the file goes.
+        rig: the channels that become the head's blend shapes; None: ours.
 
     Raises:
         ValueError: the table's metadata hold a `timecode` that is none.
         OSError: `path` cannot be written.
     """
-    publish_bytes(path, take_usd(take_of(table)))
+    if rig is None:
+        data = take_usd(take_of(table))
+    else:
+        channels = in_channels(table, rig)
+        data = take_usd(take_of(table, channels), channels.slopes)
+    publish_bytes(path, data)

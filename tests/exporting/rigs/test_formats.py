@@ -147,3 +147,27 @@ def test_glb_has_the_rigs_morph_targets(tmp_path: Path) -> None:
         for each in document.meshes[0].primitives
     ]
     assert max(np.abs(shape).max() for shape in moved) > 1e-3  # metres
+
+
+def test_usd_has_the_rigs_blend_shapes(tmp_path: Path) -> None:
+    pytest.importorskip("pxr")
+    from pxr import Usd, UsdSkel
+
+    table, rig = constant_rate(Fraction(30), 20), parse_rig(MINE, "mine")
+    choose("usd", rig, None).write(table, tmp_path / "a.usdc")
+    stage = Usd.Stage.Open(str(tmp_path / "a.usdc"))
+    moves = UsdSkel.Animation.Get(stage, "/head/animation")
+    assert list(moves.GetBlendShapesAttr().Get()) == list(expected(table))
+    found = np.array([moves.GetBlendShapeWeightsAttr().Get(frame) for frame in range(20)])
+    np.testing.assert_allclose(found, np.stack(list(expected(table).values()), axis=1), atol=1e-6)
+
+
+def test_vmd_has_the_rigs_morphs(tmp_path: Path) -> None:
+    table = constant_rate(Fraction(30), 20)
+    rig = parse_rig('[channels]\n"あ" = "jawOpen"\n"笑い" = "mouthSmileLeft"\n'.encode(), "mmd")
+    choose("vmd", rig, None).write(table, tmp_path / "a.vmd")
+    data = (tmp_path / "a.vmd").read_bytes()
+    assert "あ".encode("shift_jis") in data and "笑い".encode("shift_jis") in data
+    assert "まばたき".encode("shift_jis") not in data
+    with pytest.raises(ValueError, match="15 bytes"):
+        choose("vmd", "cc4", None).write(table, tmp_path / "b.vmd")
