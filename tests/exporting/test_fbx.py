@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import ARKIT_NAMES, LOOK_COLUMNS
 from facecap_batch.exporting.fbx.animation import clip_motion, joint_rotation
 from facecap_batch.exporting.fbx.key_times import TICKS_PER_SECOND
 from facecap_batch.exporting.fbx.writer import fbx_bytes, write_fbx
 from facecap_batch.exporting.formats import EXPORTERS
+from facecap_batch.exporting.head import head_model
+from facecap_batch.exporting.head.surface import EYE_CENTRE
+from facecap_batch.geometry import PITCH_FULL, YAW_FULL, eye_direction, eye_turns
 from tests.support.animations import constant_rate, make_table, variable_rate
-from tests.support.fbx_readers import check, find, matrices, parse, read_back
+from tests.support.fbx_readers import check, find, matrices, parse, quaternion_matrices, read_back
 
 TOP_LEVEL = [
     "FBXHeaderExtension",
@@ -40,6 +43,28 @@ def test_another_reader_sees_every_weight_and_pose_at_every_frame(fps: Fraction,
     seen = check(table, tmp_path / "a.fbx", tmp_path)
     assert abs(float(seen["fps"]) - float(fps)) < 1e-4
     assert list(tmp_path.glob(".tmp-*")) == []
+
+
+def test_joints_of_the_eyes_turn_as_the_gaze_says(tmp_path: Path) -> None:
+    table = constant_rate(Fraction(30), 40)
+    write_fbx(table, tmp_path / "clip.fbx")
+    seen = read_back(tmp_path / "clip.fbx", table.time_s() - table.time_s()[0], tmp_path)
+    np.testing.assert_allclose(seen["eye_place"], [EYE_CENTRE, EYE_CENTRE * [-1, 1, 1]], atol=1e-9)
+    forward = np.array([0.0, 0.0, 1.0])
+    turns = eye_turns(table.coefficients[:, LOOK_COLUMNS])
+    for eye in range(2):
+        looks = quaternion_matrices(seen["eye_rotation"][eye]) @ forward
+        np.testing.assert_allclose(looks, eye_direction(turns[:, eye, 0], turns[:, eye, 1]), atol=1e-5)
+
+
+def test_an_eyeball_turns_by_its_target_as_its_joint_does() -> None:
+    head = head_model()
+    eye = head.parts["eyeLeft"]
+    for name, turn in (("eyeLookOutLeft", (YAW_FULL, 0.0)), ("eyeLookUpLeft", (0.0, PITCH_FULL))):
+        pupil = head.posed({name: 1.0})[eye[0]] - EYE_CENTRE
+        np.testing.assert_allclose(
+            pupil / np.linalg.norm(pupil), eye_direction(*map(np.float64, turn)), atol=1e-3
+        )
 
 
 def test_variable_rate_keys_stand_at_their_own_times(tmp_path: Path) -> None:
@@ -107,7 +132,7 @@ def test_structure_is_what_the_strictest_readers_need() -> None:
     assert [node[1][1].split("\x00")[0] for node in channels] == list(ARKIT_NAMES)
     assert all(list(find(node[2], "FullWeights")[1][0]) == [100.0] for node in channels)
     curves = [node for node in objects if node[0] == "AnimationCurve"]
-    assert len(curves) == 57
+    assert len(curves) == 51 + 6 + 4  # morph targets, head, two angles of each eye
     want = [round(k * TICKS_PER_SECOND * Fraction(1001, 24000)) for k in range(30)]
     for curve in curves:
         assert list(find(curve[2], "KeyTime")[1][0]) == want

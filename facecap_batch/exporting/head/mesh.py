@@ -28,8 +28,10 @@ MATERIALS = (
     Material("mouth_inside", (0.17, 0.042, 0.04), 0.3),
 )
 GRAIN = 2.0**-14  # cm and unit normals: rounding to a power of two makes float64 arrays compress well
-MIN_OFFSET = 1e-3  # cm; smaller offsets are left out of a morph target
-_MIN_NORMAL_CHANGE = 2e-2  # of a unit normal; smaller changes are left out, too
+MORPH_GRAIN = 2.0**-10  # the same for a morph target's differences: a hundredth of a millimetre
+NORMAL_GRAIN = 2.0**-8  # and for those of its unit normals
+MIN_OFFSET = 8e-3  # cm; smaller offsets are left out of a morph target
+_MIN_NORMAL_CHANGE = 3e-2  # of a unit normal; smaller changes are left out, too
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -79,8 +81,8 @@ def _uvs(rig: Rig) -> np.ndarray:
     return _grained(result)
 
 
-def _grained(values: np.ndarray) -> np.ndarray:
-    return np.round(values / GRAIN) * GRAIN + 0.0
+def _grained(values: np.ndarray, grain: float = GRAIN) -> np.ndarray:
+    return np.round(values / grain) * grain + 0.0
 
 
 def build_head() -> HeadModel:
@@ -91,12 +93,12 @@ def build_head() -> HeadModel:
     normals = vertex_normals(vertices, rig.faces)
     morphs = []
     for name in ARKIT_NAMES:
-        moved = _grained(offsets[name])
+        moved = _grained(offsets[name], MORPH_GRAIN)
         moved[np.linalg.norm(moved, axis=1) <= MIN_OFFSET] = 0.0
         turned = vertex_normals(vertices + moved, rig.faces) - normals
         changed = moved.any(axis=1) | (np.linalg.norm(turned, axis=1) > _MIN_NORMAL_CHANGE)
         indices = np.flatnonzero(changed).astype(np.int32)
-        morphs.append(Morph(name, indices, moved[indices], _grained(turned[indices])))
+        morphs.append(Morph(name, indices, moved[indices], _grained(turned[indices], NORMAL_GRAIN)))
     numbers = {material.name: number for number, material in enumerate(MATERIALS)}
     return HeadModel(
         vertices=vertices,

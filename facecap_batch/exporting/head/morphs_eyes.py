@@ -12,15 +12,14 @@ from facecap_batch.exporting.head.grid import LidOpening
 from facecap_batch.exporting.head.measured import Motion
 from facecap_batch.exporting.head.rig import Rig
 from facecap_batch.exporting.head.surface import EYE_CENTRE
+from facecap_batch.geometry import PITCH_FULL, YAW_FULL, matrix_from_euler
 
-# Degrees that the eye turns at weight 1.
-LOOK_UP, LOOK_DOWN, LOOK_SIDE = 24.0, 28.0, 32.0
 CLOSED = LidOpening(upper=-0.27, lower=0.27, meet=1.0)
-TURNS = {  # pitch down, yaw toward the subject's left; degrees
-    "eyeLookDownLeft": (LOOK_DOWN, 0.0),
-    "eyeLookUpLeft": (-LOOK_UP, 0.0),
-    "eyeLookInLeft": (0.0, -LOOK_SIDE),
-    "eyeLookOutLeft": (0.0, LOOK_SIDE),
+TURNS = {  # pitch down, yaw toward the subject's left; radians
+    "eyeLookDownLeft": (PITCH_FULL, 0.0),
+    "eyeLookUpLeft": (-PITCH_FULL, 0.0),
+    "eyeLookInLeft": (0.0, -YAW_FULL),
+    "eyeLookOutLeft": (0.0, YAW_FULL),
 }
 _LID_DRIFT = 0.2  # cm that the lids follow a glance to the side
 _OVERLAP_CM, _EDGE_CM, _LID_REACH = 0.04, 0.3, 1.75  # of the upper lid over the lower one when it closes
@@ -38,18 +37,17 @@ def _lids(rig: Rig, opening: LidOpening) -> np.ndarray:
 def _turn(rig: Rig, pitch: float, yaw: float) -> np.ndarray:
     offsets = np.zeros_like(rig.vertices)
     members = rig.members["eyeLeft"]
-    a, b = np.radians(pitch), np.radians(yaw)
-    down = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
-    side = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+    turned = matrix_from_euler(np.array([yaw, pitch, 0.0]))
     arm = rig.vertices[members] - EYE_CENTRE
-    offsets[members] = arm @ (side @ down).T - arm
+    offsets[members] = arm @ turned.T - arm
     return offsets
 
 
 def lid_offsets(rig: Rig, name: str, motion: Motion) -> np.ndarray:
     """float64 [V, 3]: what the target `name` does to the left eye's lids, as far as `motion` moves them."""
     if name == "eyeBlinkLeft":
-        return _lids(rig, CLOSED) + _over_lower_lid(rig)
+        closed: np.ndarray = _lids(rig, CLOSED) + _over_lower_lid(rig)
+        return closed
     rest = LidOpening()
     upper, lower = (
         float(np.mean([motion.get(f"{lid} lid {end}", np.zeros(3))[1] for end in ("inner", "outer")]))
