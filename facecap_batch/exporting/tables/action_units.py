@@ -1,9 +1,9 @@
 """FACS action units from ARKit coefficients: the table, and the sums that it stands for.
 
 In: coefficients. Out: intensities 0..5 and presences of the action units that OpenFace 2.x reports. Which
-shape is which unit follows M. Ozel, "ARKit to FACS Cheat Sheet" (melindaozel.com/arkit-to-facs-cheat-sheet),
-and the descriptions of the units in Ekman, Friesen & Hager, "Facial Action Coding System" (2002). What the
-cheat sheet does not say is ours: how several shapes become one unit, the scale, the threshold.
+shape is which unit is our reading of Ekman, Friesen & Hager, "Facial Action Coding System" (2002), and of
+Apple's ARFaceAnchor.BlendShapeLocation; how several shapes become one unit, the scale and the threshold are
+ours.
 """
 
 from __future__ import annotations
