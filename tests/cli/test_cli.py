@@ -103,7 +103,7 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
         (["verify", "--backend", "auto"], "There are: tensorrt"),
         (["status", "."], "not the output folder of a run"),
         (["solve", "."], "not the output folder of a run"),
-        (["export", ".", "--format", "vhs"], "There are: fbx, livelink."),
+        (["export", ".", "--format", "8mm"], "There are: fbx, livelink, glb"),
         (["export", ".", "--format", "live"], "Did you mean livelink?"),
         (["query", "absent", "select 1"], "absent"),
         (["engines", "show", "nobody's"], "no engine set"),
