@@ -3,6 +3,8 @@
 In: ``compact/index.parquet``, one row for every table that was compacted. Out: the tables, one by one, equal
 to the small files they came from, metadata included. `compaction` writes; everyone else reads through here.
 
+The index also has a digest of every table: what comes out of the compact files is compared with it.
+
 The index decides: a table with a valid entry is read from the compact file, any other from its small file. So
 nothing is counted twice, whether the small files are still there or not. A run invalidates the entries of
 what it will do again before it begins.
@@ -19,7 +21,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -27,12 +29,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from facecap_batch.coefficients import CoefficientTable, read_tracks, tracks_from_arrow, write_tracks
-from facecap_batch.errors import FacecapError
+from facecap_batch.errors import FacecapError, InputNotReadable
+from facecap_batch.storage.digests import table_digest
 from facecap_batch.storage.publish import StoragePath, arrow_source, published
 from facecap_batch.storage.scratch import scratch_folder
 
 FOLDER = "compact"
 INDEX_NAME = f"{FOLDER}/index.parquet"
+ADVICE = "the command of the run with --verify finds what is damaged and does it again"
 
 SCHEMA = pa.schema(
     [
@@ -51,8 +55,12 @@ SCHEMA = pa.schema(
         pa.field("time_base", pa.string(), nullable=False),  # seconds per pts unit, a fraction
         pa.field("rotation", pa.int32(), nullable=False),  # degrees
         pa.field("metadata", pa.string(), nullable=False),  # JSON: the metadata of the small file
+        pa.field(
+            "sha256", pa.string()
+        ),  # of the table (`table_digest`); null: an earlier version compacted it
     ]
 )
+_WITHOUT_CHECKSUMS = SCHEMA.remove(SCHEMA.get_field_index("sha256"))  # of earlier versions
 
 
 class IndexDamaged(FacecapError):
@@ -75,11 +83,12 @@ class Entry:
     rows: int
     valid: bool
     metadata: str
+    sha256: str | None
 
     def is_possible(self) -> bool:
         """Whether it can have been written: nothing outside of `FOLDER` is read in its name."""
         return (
-            None not in vars(self).values()
+            all(value is not None for name, value in vars(self).items() if name != "sha256")
             and self.kind in ("coefficients", "raw")
             and self.name == table_name(self.kind, self.clip_id)
             and min(self.bytes, self.first_row, self.rows) >= 0
@@ -119,12 +128,13 @@ def read_index(output: StoragePath, name: str | None = None) -> list[Entry]:
         OSError: the storage cannot be read.
     """
     columns = [field.name for field in dataclasses.fields(Entry)]
-    expected = [SCHEMA.field(column).type for column in columns]
     try:
-        with pq.ParquetFile(arrow_source(output / INDEX_NAME)) as file:
-            table = file.read(columns)
-            if table.column_names != columns or table.schema.types != expected:
+        with pq.ParquetFile(arrow_source(output / INDEX_NAME), page_checksum_verification=True) as file:
+            if not any(file.schema_arrow.equals(schema) for schema in (SCHEMA, _WITHOUT_CHECKSUMS)):
                 raise pa.ArrowInvalid("its columns are others")
+            table = file.read(columns)
+            if "sha256" not in table.column_names:
+                table = table.append_column(SCHEMA.field("sha256"), pa.nulls(len(table), pa.string()))
             if name is not None:
                 table = table.filter(pc.field("name") == name)
             rows = list(zip(*(table[column].to_pylist() for column in columns), strict=True))
@@ -157,7 +167,7 @@ def write_index(output: StoragePath, entries: Iterable[Entry]) -> None:
     """Publish the index; raises OSError."""
     rows = pa.Table.from_pylist([entry_row(entry) for entry in entries], schema=SCHEMA)
     with published(output / INDEX_NAME) as temporary:
-        pq.write_table(rows, temporary, compression="zstd")
+        pq.write_table(rows, temporary, compression="zstd", write_page_checksum=True)
 
 
 def sizes(output: StoragePath) -> dict[str, int]:
@@ -183,7 +193,11 @@ def find(output: StoragePath, name: str) -> Entry:
     for entry in read_index(output, name):
         if entry.valid:
             return entry
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(output / name))
+    raise _not_there(output, name)
+
+
+def _not_there(output: StoragePath, name: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(output / name))
 
 
 def read_clip(output: StoragePath, name: str) -> CoefficientTable:
@@ -191,21 +205,25 @@ def read_clip(output: StoragePath, name: str) -> CoefficientTable:
     return read_clip_tracks(output, name)[0]
 
 
-def read_clip_tracks(output: StoragePath, name: str) -> tuple[CoefficientTable, ...]:
+def read_clip_tracks(
+    output: StoragePath, name: str, compacted: CompactReader | None = None
+) -> tuple[CoefficientTable, ...]:
     """The tables of a clip's tracks, from its small file or from the compact file that holds them.
 
     Args:
         output: the folder of a run.
         name: ``coefficients/<clip_id>.parquet`` or ``raw/<clip_id>.parquet``.
+        compacted: reads the compact files; None: one is made. For many tables the same one.
 
     Raises:
         FileNotFoundError: neither holds it.
+        InputNotReadable: what the compact file holds is not what was put there.
     """
     try:
         return read_tracks(output / name)
     except FileNotFoundError:
-        entry = find(output, name)
-        return tracks_from_arrow(CompactReader(output).table(entry))
+        reader = CompactReader(output) if compacted is None else compacted
+        return tracks_from_arrow(reader.table(reader.find(name)))
 
 
 @contextlib.contextmanager
@@ -232,36 +250,60 @@ class CompactReader:
 
     def __init__(self, output: StoragePath) -> None:
         self._output = output
-        # The groups around the last table that was read: neighbours share them.
-        self._group = functools.lru_cache(maxsize=2)(self._read_group)
-        self._open = functools.lru_cache(maxsize=2)(self._open_file)
+        # The groups around the last table that was read: neighbours share them. Nothing here refers to the
+        # reader, so that they go when it does.
+        self._open = functools.lru_cache(maxsize=2)(functools.partial(_open_file, output))
+        self._group = functools.lru_cache(maxsize=2)(functools.partial(_read_group, self._open))
+
+    def find(self, name: str) -> Entry:
+        """`find`, from an index that is read once."""
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise _not_there(self._output, name) from None
+
+    @functools.cached_property
+    def _entries(self) -> dict[str, Entry]:
+        return {entry.name: entry for entry in read_index(self._output) if entry.valid}
 
     def table(self, entry: Entry) -> pa.Table:
         """What the small file held: the same rows, columns, types and metadata.
 
         Raises:
-            IndexDamaged: It names rows that are not there.
+            InputNotReadable: The rows are not there, or are others.
             OSError: The storage cannot be read.
         """
         file, starts = self._open(entry.file)
         if entry.first_row + entry.rows > file.metadata.num_rows:
-            raise _damaged(self._output, f"{entry.file} has no rows for {entry.name!r}")
+            raise self._not_sound(entry, "it has no such rows")
         pieces, row, left = [file.schema_arrow.empty_table()], entry.first_row, entry.rows
         group = bisect.bisect_right(starts, row) - 1
         while left:
             piece = self._group(entry.file, group).slice(row - starts[group], left)
             pieces.append(piece)
             row, left, group = row + len(piece), left - len(piece), group + 1
-        return _as_small_file(pa.concat_tables(pieces), entry)
+        table = _as_small_file(pa.concat_tables(pieces), entry)
+        if entry.sha256 is not None and table_digest(table) != entry.sha256:
+            raise self._not_sound(entry, "its checksum is another")
+        return table
 
-    def _open_file(self, file: str) -> tuple[pq.ParquetFile, Sequence[int]]:
-        """The file, and the first row of every row group."""
-        opened = pq.ParquetFile(arrow_source(self._output / file))
-        groups = (opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups))
-        return opened, [0, *itertools.accumulate(groups)][:-1]
+    def _not_sound(self, entry: Entry, reason: str) -> InputNotReadable:
+        return InputNotReadable(
+            f"{self._output / entry.file}: the table {entry.name!r} in it is damaged: {reason}; {ADVICE}"
+        )
 
-    def _read_group(self, file: str, group: int) -> pa.Table:
-        return self._open(file)[0].read_row_group(group)
+
+_OpenFile = tuple[pq.ParquetFile, Sequence[int]]  # with the first row of every row group
+
+
+def _open_file(output: StoragePath, file: str) -> _OpenFile:
+    opened = pq.ParquetFile(arrow_source(output / file))
+    groups = (opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups))
+    return opened, [0, *itertools.accumulate(groups)][:-1]
+
+
+def _read_group(open_file: Callable[[str], _OpenFile], file: str, group: int) -> pa.Table:
+    return open_file(file)[0].read_row_group(group)
 
 
 def _as_small_file(table: pa.Table, entry: Entry) -> pa.Table:

@@ -2,14 +2,15 @@
 
 In: the tables of clips that are done, from their small files or from earlier compact files. Out:
 ``compact/<kind>-NNNNN.parquet`` of about 128 MB, sorted by clip, track and frame, and the index that names
-them (`compact_index`), published last. A crash leaves the folder as it was but for files that no index names;
-the next compaction removes them. The small files stay, or are removed after each has been compared with
-what replaces it.
+them (`compact_index`) with a digest of each table, published last. A crash leaves the folder as it was but
+for files that no index names; the next compaction removes them. A small file is compared with its checksum
+before it is taken in. It stays, or is removed after it has been compared with what replaces it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import re
@@ -23,16 +24,19 @@ from facecap_batch.coefficients import SCHEMA
 from facecap_batch.errors import FacecapError
 from facecap_batch.geometry import ANGLE_CONVENTION
 from facecap_batch.output.compact_index import (
+    ADVICE,
     FOLDER,
     CompactReader,
     Entry,
     read_index,
     write_index,
 )
+from facecap_batch.output.integrity import FileState
 from facecap_batch.output.ledger import DONE, Ledger
 from facecap_batch.output.lock import OutputLock
 from facecap_batch.output.ownership.folders import check_folders, remove_leftovers
 from facecap_batch.output.reports import read_reports
+from facecap_batch.storage.digests import table_digest
 from facecap_batch.storage.publish import (
     StoragePath,
     arrow_source,
@@ -77,6 +81,7 @@ def compact(
 
     Raises:
         NoRun: `output` is not the folder of a run.
+        InputNotReadable: an earlier compact file is damaged.
         NotCompactable: a table is damaged or of another version.
         OutputBusy: a run is writing to the folder.
         OutputLost: the folder went away meanwhile.
@@ -91,7 +96,9 @@ def compact(
             before = read_index(output)
             wanted = _tables(output, before)
             entries = [entry for entry in before if entry.valid]
-            if {(entry.name, entry.bytes) for entry in entries} != set(wanted.items()):
+            if {entry.name: entry.bytes for entry in entries} != {
+                name: file.size for name, file in wanted.items()
+            }:
                 entries = _gather(output, wanted, before, file_bytes)
                 lock.claim.check()
                 write_index(output, entries)
@@ -105,22 +112,22 @@ def compact(
     return Compacted(len(entries), tuple(files), size, removed)
 
 
-def _tables(output: StoragePath, before: Sequence[Entry]) -> dict[str, int]:
-    """Name -> bytes of every table of a clip that is done, and of those that only compact files hold."""
+def _tables(output: StoragePath, before: Sequence[Entry]) -> dict[str, FileState]:
+    """The small file of every table of a clip that is done, and of those that only compact files hold."""
     ledger = Ledger(output).as_of_now()
-    tables = {entry.name: entry.bytes for entry in before if entry.valid}
+    tables = {entry.name: FileState(entry.bytes, "") for entry in before if entry.valid}
     for record in ledger.records():
         for name, size in record.outputs.items():
             whole = ledger.intact(dataclasses.replace(record, outputs={name: size}))
             if record.status == DONE and name.split("/")[0] in KINDS and whole:
-                tables[name] = size
+                tables[name] = FileState(size, record.checksums.get(name, ""))
     return tables
 
 
 def _gather(
-    output: StoragePath, wanted: dict[str, int], before: Sequence[Entry], file_bytes: int
+    output: StoragePath, wanted: dict[str, FileState], before: Sequence[Entry], file_bytes: int
 ) -> list[Entry]:
-    """Write the compact files of `wanted` (name -> bytes) and return where each table is."""
+    """Write the compact files of `wanted` and return where each table is."""
     compacted = {entry.name: entry for entry in before if entry.valid}
     reader = CompactReader(output)
     # Readers use the files of the old index until the new one is there, so their names are taken.
@@ -138,12 +145,13 @@ def _gather(
                     name=name,
                     kind=kind,
                     clip_id=clip_id_of(name),
-                    bytes=wanted[name],
+                    bytes=wanted[name].size,
                     file=file,
                     first_row=first_row,
                     rows=len(table),
                     valid=True,
                     metadata=json.dumps(metadata, ensure_ascii=False),
+                    sha256=table_digest(table),
                 )
             )
     return entries
@@ -154,19 +162,29 @@ def clip_id_of(name: str) -> str:
     return name.split("/", 1)[1].removesuffix(".parquet")
 
 
-def _table(output: StoragePath, name: str, size: int, entry: Entry | None, reader: CompactReader) -> pa.Table:
-    """The table of a small file, from there or from the compact file that holds it."""
+def _table(
+    output: StoragePath, name: str, written: FileState, entry: Entry | None, reader: CompactReader
+) -> pa.Table:
+    """The table of a small file, from there or from the compact file that holds it.
+
+    Args:
+        output, name: The folder, and the small file in it.
+        written: The small file as its record has it; no checksum where that has none.
+        entry: Of the compact file; None where none holds it.
+        reader: Of the compact files.
+    """
     path = output / name
+    if entry is not None and not path.exists():
+        return reader.table(entry)
+    data = path.read_bytes()
+    if written.sha256 and hashlib.sha256(data).hexdigest() != written.sha256:
+        raise NotCompactable(f"{path} is damaged: its checksum is another; {ADVICE}")
     try:
-        if entry is not None and not path.exists():
-            return reader.table(entry)
-        table = pq.ParquetFile(arrow_source(path)).read()
-    except pa.ArrowException as error:
-        raise NotCompactable(
-            f"{path} cannot be read: {error}; run the manifest again with --force"
-        ) from error
+        table = pq.ParquetFile(pa.BufferReader(data)).read()
+    except (pa.ArrowException, OSError) as error:
+        raise NotCompactable(f"{path} cannot be read: {error}; {ADVICE}") from error
     known = pa.schema(list(table.schema)[: len(SCHEMA)]).equals(SCHEMA)  # a regressor's own columns follow
-    if not known or path.stat().st_size != size:
+    if not known or len(data) != written.size:
         raise NotCompactable(f"{path} was not written by this version; run the manifest again with --force")
     return table
 

@@ -13,8 +13,8 @@ from facecap_batch.clip import resolve_source
 from facecap_batch.coefficients import with_rows_of
 from facecap_batch.errors import FacecapError, InputNotReadable, is_full
 from facecap_batch.exporting.choice import Choice
-from facecap_batch.output.compact_index import table_file, table_name
-from facecap_batch.output.integrity import ADVICE, UNREADABLE, read_sound_tracks, require_sound
+from facecap_batch.output.compact_index import ADVICE, CompactReader, table_file, table_name
+from facecap_batch.output.integrity import UNREADABLE, read_sound_tracks, require_sound
 from facecap_batch.output.ledger import DONE, Ledger
 from facecap_batch.output.reports import clips_of, read_reports
 from facecap_batch.storage.publish import StoragePath, storage_path
@@ -58,11 +58,11 @@ def export_clips(
         NoRun, UnknownClip: before a file is written.
         OSError: from the iterator, where the disk of `folder` is full.
     """
-    ledger = Ledger(output).as_of_now()
+    ledger, compacted = Ledger(output).as_of_now(), CompactReader(output)
 
     def export(clip_id: str) -> Iterator[tuple[int, StoragePath]]:
         name = table_name("coefficients", clip_id)
-        tracks = read_sound_tracks(output, name, _checksum(ledger, clip_id, name))
+        tracks = read_sound_tracks(output, name, _checksum(ledger, clip_id, name), compacted)
         for table in tracks:
             path = folder / f"{table.name}{choice.suffix}"
             choice.write(with_rows_of(table, tracks[0]), path)

@@ -1,28 +1,26 @@
 """Whether the files of a clip still are what was written: their checksums.
 
 In: a file before it is published, and later the same file in its folder. Out: a `FileState` for the record,
-and whether the file is still sound. Tables that a compact file has taken in, and files of records without
-checksums, are read instead: then what cannot be read is known, and what reads as something else is not.
+and whether the file is still sound. Tables that a compact file has taken in are compared with the digests in
+its index (`compact_index`). Files of records without checksums, and tables of indexes without them, are read
+instead: then what cannot be read is known, and what reads as something else is not.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import io
 from pathlib import Path
 
 import pyarrow as pa
 
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.errors import InputNotReadable
-from facecap_batch.output.compact_index import read_clip_tracks
+from facecap_batch.output.compact_index import ADVICE, CompactReader, read_clip_tracks
+from facecap_batch.storage.digests import file_digest
 from facecap_batch.storage.publish import StoragePath
 
-BLOCK_BYTES = 1 << 20
 # What a damaged table raises when it is read, whatever is wrong with it.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, OverflowError, pa.ArrowException)
-ADVICE = "the command of the run with --verify finds what is damaged and does it again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,36 +36,43 @@ def state_of(path: Path) -> FileState:
 
     Raises OSError.
     """
-    return FileState(path.stat().st_size, _sha256(path))
+    return FileState(path.stat().st_size, file_digest(path))
 
 
-def is_sound(output: StoragePath, name: str, sha256: str | None) -> bool:
+def is_sound(output: StoragePath, name: str, sha256: str | None, compacted: CompactReader) -> bool:
     """Whether a file of the output folder is still what was written; False also where it cannot be read.
 
     Args:
         output: The folder of a run.
         name: Of the file, relative to the folder.
         sha256: As the record has it; None where it has none.
+        compacted: Reads the compact files of the folder.
     """
     try:
         if sha256 is None or not (output / name).is_file():
             if name.endswith(".parquet"):
-                read_clip_tracks(output, name)
+                read_clip_tracks(output, name, compacted)
             return True
-        return _sha256(output / name) == sha256
-    except UNREADABLE:
+        return file_digest(output / name) == sha256
+    except (InputNotReadable, *UNREADABLE):
         return False
 
 
-def read_sound_tracks(output: StoragePath, name: str, sha256: str | None) -> tuple[CoefficientTable, ...]:
-    """The tables of a clip's tracks, as they were written. Arguments as of `is_sound`.
+def read_sound_tracks(
+    output: StoragePath, name: str, sha256: str | None, compacted: CompactReader | None = None
+) -> tuple[CoefficientTable, ...]:
+    """The tables of a clip's tracks, as they were written.
+
+    Args:
+        output, name, sha256: As of `is_sound`.
+        compacted: As well, where tables of many clips are read; None: one is made.
 
     Raises:
         InputNotReadable: The file is gone or damaged; whether that may pass is kept in its cause.
     """
     require_sound(output, name, sha256)
     try:
-        return read_clip_tracks(output, name)
+        return read_clip_tracks(output, name, compacted)
     except UNREADABLE as error:
         raise InputNotReadable(f"{output / name} cannot be read: {error}; {ADVICE}") from error
 
@@ -75,16 +80,8 @@ def read_sound_tracks(output: StoragePath, name: str, sha256: str | None) -> tup
 def require_sound(output: StoragePath, name: str, sha256: str | None) -> None:
     """Raise InputNotReadable for a file that is there with other bytes than were written."""
     try:
-        changed = sha256 is not None and (output / name).is_file() and _sha256(output / name) != sha256
+        changed = sha256 is not None and (output / name).is_file() and file_digest(output / name) != sha256
     except OSError as error:
         raise InputNotReadable(f"{output / name} cannot be read: {error}; {ADVICE}") from error
     if changed:
         raise InputNotReadable(f"{output / name} is damaged: its checksum is another; {ADVICE}")
-
-
-def _sha256(path: StoragePath) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") if isinstance(path, Path) else io.BytesIO(path.read_bytes()) as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

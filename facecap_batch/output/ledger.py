@@ -154,7 +154,8 @@ class Ledger:
         if not whole or not self.compares_checksums:
             return whole
         for name in record.outputs.keys() - self.unsound.keys():
-            self.unsound[name] = not is_sound(self.output, name, record.checksums.get(name))
+            checksum = record.checksums.get(name)
+            self.unsound[name] = not is_sound(self.output, name, checksum, self._compact_reader)
         return not any(self.unsound[name] for name in record.outputs)
 
     def _understood(self, clip_id: str, content: bytes) -> Record | None:
@@ -183,6 +184,10 @@ class Ledger:
             return (self.output / name).stat().st_size
         except OSError:
             return self._compacted.get(name, -1)
+
+    @functools.cached_property
+    def _compact_reader(self) -> compact_index.CompactReader:
+        return compact_index.CompactReader(self.output)
 
     @functools.cached_property
     def _compacted(self) -> dict[str, int]:

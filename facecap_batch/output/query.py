@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facecap_batch.output.integrity import ADVICE
+from facecap_batch.output.compact_index import ADVICE
 from facecap_batch.output.reports import CLIPS_NAME
 from facecap_batch.output.sql.permissions import LIFT, BadQuery, check_statements
 from facecap_batch.output.sql.views import VIEWS, connect

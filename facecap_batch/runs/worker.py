@@ -7,6 +7,7 @@ themselves are in `clip_steps`; frames never leave this process.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import queue
@@ -23,6 +24,8 @@ from facecap_batch.runs.planner import Item
 from facecap_batch.scheduling.messages import Done, Failed, Progress, WorkerReady
 from facecap_batch.storage.scratch import remove_abandoned
 
+# glibc's mallopt: arenas, from which threads take memory. Each keeps what is free in it; one thread works.
+M_ARENA_MAX, ARENAS = -8, 2
 HEARTBEAT_S = 1.0  # between two progress records; each costs the driver a millisecond or two
 
 
@@ -55,6 +58,7 @@ class ClipWorker:
     def ready(self) -> WorkerReady:
         """Take one thread for everything, open the engines. Raises EngineError."""
         limit_threads()
+        limit_arenas()
         remove_abandoned()  # of workers on this machine that were killed
         backend = self._open().backend if self.captures else ""
         return WorkerReady(self._node_id(), os.getpid(), backend)
@@ -80,11 +84,16 @@ class ClipWorker:
                 last = now
                 messages.put(Progress(frames))
 
+        outcome = self._outcome(item, progress)
+        return_memory()
+        messages.put(outcome)
+
+    def _outcome(self, item: Item, progress: Callable[[int], None]) -> Done | Failed:
+        """Do `item`, and say how it ended."""
         try:
-            result = process(item, self.config, self.claim, self._open, progress, self.segment_s)
-            messages.put(Done(result))
+            return Done(process(item, self.config, self.claim, self._open, progress, self.segment_s))
         except BaseException as error:  # whatever it is, the driver must hear of it
-            messages.put(Failed(*classify_error(error)))
+            return Failed(*classify_error(error))
 
     def _open(self) -> FaceCapture:
         if self._engines is None:
@@ -102,3 +111,18 @@ def limit_threads() -> None:
     cv2.setNumThreads(1)
     pyarrow.set_cpu_count(1)
     pyarrow.set_io_thread_count(1)
+
+
+def limit_arenas() -> None:
+    """Let all threads share few arenas of the C library, where that is glibc."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, ARENAS)
+
+
+def return_memory() -> None:
+    """Give the operating system back what is free. The C library (glibc) keeps what lies between pieces in
+    use, and asks for more when a clip needs a larger piece: over thousands of clips that adds up."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -33,7 +33,10 @@ CLIENT_OPTIONS: dict[str, dict[str, Any]] = {
     "s3": _S3, "s3a": _S3, "gs": _FRESH, "gcs": _FRESH, "az": _FRESH, "abfs": _FRESH, "abfss": _FRESH,
 }  # fmt: skip
 # Besides what is always permanent: another request would be answered the same.
-_ANSWERS = {errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOSYS, errno.ESTALE}
+_ANSWERS = {
+    *(errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOSYS, errno.ESTALE, errno.ESPIPE),
+    *(errno.EINVAL, errno.ENODATA),
+}
 
 Result = TypeVar("Result")
 
@@ -88,12 +91,13 @@ def why_no_library(scheme: str) -> str | None:
     return None
 
 
-def with_retries(uri: str, call: Callable[[], Result]) -> Result:
+def with_retries(uri: str, call: Callable[[], Result], attempts: int = ATTEMPTS) -> Result:
     """The result of `call`, tried again while it fails for reasons that may pass.
 
     Args:
         uri: What the call is about, for the message.
-        call: Asks the storage; may be called `ATTEMPTS` times.
+        call: Asks the storage.
+        attempts: How often it may be called.
 
     Raises:
         OSError: The reason stays, or was still there in the last attempt. Its number is set.
@@ -107,7 +111,7 @@ def with_retries(uri: str, call: Callable[[], Result]) -> Result:
             raise as_os_error(uri, error) from error
 
     caller = stamina.RetryingCaller(
-        attempts=ATTEMPTS, timeout=None, wait_initial=FIRST_PAUSE_S, wait_jitter=PAUSE_JITTER_S
+        attempts=attempts, timeout=None, wait_initial=FIRST_PAUSE_S, wait_jitter=PAUSE_JITTER_S
     )
     return caller(_may_pass, attempt)
 

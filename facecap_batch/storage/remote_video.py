@@ -3,10 +3,11 @@
 In: URIs. Out: a file object that FFmpeg reads and seeks in without a local copy, and the size and version
 (ETag or the like) by which an input is known to be the same.
 
-FFmpeg itself speaks HTTP and the streaming protocols; every other scheme goes through fsspec. Blocks of the
-object are fetched as they are asked for and the next one while the last is decoded, at most
-`MAX_BLOCKS` × `BLOCK_BYTES` are held, so an index at the end of a file and streams that are far apart cost
-a few requests. A storage that can only be read from front to end is copied to an unnamed temporary file.
+FFmpeg itself speaks the streaming protocols; web servers are asked by `web`, every other scheme goes
+through fsspec. There blocks of the object are fetched as they are asked for and the next one while the last
+is decoded, at most `MAX_BLOCKS` × `BLOCK_BYTES` are held, so an index at the end of a file and streams that
+are far apart cost a few requests. A storage that can only be read from front to end is copied to an unnamed
+temporary file. Whatever FFmpeg reads can so be looked at before, and comes from one version of the file.
 """
 
 from __future__ import annotations
@@ -23,22 +24,21 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from facecap_batch.errors import BadVideo, InputNotReadable, StorageUnavailable
-from facecap_batch.storage.connection import as_os_error, open_storage, why_no_library, with_retries
+from facecap_batch.storage.connection import ATTEMPTS, open_storage, why_no_library, with_retries
 from facecap_batch.storage.publish import explaining_full_folder
 from facecap_batch.storage.remote import RemotePath
+from facecap_batch.storage.web import asking, web_file
 
 BLOCK_BYTES = 4 * 2**20  # large enough that a request's latency (tens of ms) is a small part of it
 MAX_BLOCKS = 12
 COPY_BYTES = 2**20  # at a time
+# Of a file whose length a web server does not say: what goes on for ever must not fill the disk.
+MAX_UNKNOWN_BYTES = 4 * 2**30
 # What FFmpeg opens by itself.
-FFMPEG_SCHEMES = frozenset({"http", "https", "rtmp", "rtmps", "rtsp", "rtp", "srt", "tcp", "udp", "tls"})
-# Errors that pass are FFmpeg's to retry there: seconds of pause double up to the last.
-HTTP_OPTIONS = {
-    "reconnect": "1",
-    "reconnect_on_network_error": "1",
-    "reconnect_on_http_error": "429,5xx",
-    "reconnect_delay_max": "8",
-}
+FFMPEG_SCHEMES = frozenset({"rtmp", "rtmps", "rtsp", "rtp", "srt", "tcp", "udp", "tls"})
+# What has no folders to be listed.
+ADDRESSES = FFMPEG_SCHEMES | asking.SCHEMES
+WEB_ATTEMPTS = 6  # some ten seconds: unlike the clients of fsspec's storages, Python's asks once
 MAX_REQUESTS = 16  # to a storage at one time
 WEB_TIMEOUT_S = 10.0  # for a web server to describe a file
 MIN_LISTED = 8  # inputs of one folder from which on the folder is listed
@@ -67,11 +67,6 @@ _VERSION_FIELDS = (
 )
 
 
-def ffmpeg_options(uri: str) -> dict[str, str]:
-    """Options for a URI that FFmpeg opens by itself."""
-    return HTTP_OPTIONS if uri.partition("://")[0] in ("http", "https") else {}
-
-
 def open_remote(uri: str) -> RemoteFile | IO[bytes] | None:
     """Open the video at `uri` for reading.
 
@@ -79,15 +74,14 @@ def open_remote(uri: str) -> RemoteFile | IO[bytes] | None:
         A seekable file object, which the caller closes; None where FFmpeg opens `uri` by itself.
 
     Raises:
-        BadVideo: Nothing is there, or it is no file.
+        BadVideo: Nothing is there, it is no file, or it does not end.
         InputNotReadable: The storage refuses or does not answer.
         StorageUnavailable: The storage's library is missing, or its address is wrong.
     """
     if uri.partition("://")[0] in FFMPEG_SCHEMES:
         return None
-    path = RemotePath(uri)
     try:
-        about = path.information()
+        about = with_retries(uri, lambda: _description(uri), _attempts(uri))
     except FileNotFoundError as error:
         raise BadVideo(f"{uri}: there is no such file; check the path in the manifest") from error
     except OSError as error:
@@ -97,7 +91,7 @@ def open_remote(uri: str) -> RemoteFile | IO[bytes] | None:
     if about.get("size") == 0:
         raise BadVideo(f"{uri}: the file is empty; copy it again")
     try:
-        file = RemoteFile(uri, _input(about))
+        file = RemoteFile(uri, about)
         return file if file.seekable() else _copied(file)
     except OSError as error:
         raise input_not_readable(uri, error) from error
@@ -118,16 +112,21 @@ class RemoteFile(io.RawIOBase):
     looks at errors: the error is raised once, from then on the file has ended.
     """
 
-    def __init__(self, uri: str, about: RemoteInput) -> None:
-        """`about` describes the version that is read; another version of the file is not read on."""
+    def __init__(self, uri: str, about: Mapping[str, Any]) -> None:
+        """`about` is what the storage reports of the version that is read; another one is not read on.
+
+        Attributes:
+            has_unknown_length: Where it ends is not known before it does.
+        """
         super().__init__()
         self.uri = uri
+        self.has_unknown_length = about.get("size") is None
         self._about = about
         self._offset = 0
         self._broken = False
         self._file: Any = None
         self._size = -1
-        with_retries(uri, self._open)
+        with_retries(uri, self._open, _attempts(uri))
 
     def readable(self) -> bool:
         return True
@@ -147,7 +146,7 @@ class RemoteFile(io.RawIOBase):
         if self._broken:
             return b""
         try:
-            data = with_retries(self.uri, lambda: self._read(size))
+            data = with_retries(self.uri, lambda: self._read(size), _attempts(self.uri))
         except OSError as error:
             self._broken = True
             raise input_not_readable(self.uri, error) from error
@@ -174,22 +173,42 @@ class RemoteFile(io.RawIOBase):
             raise
 
     def _open(self) -> None:
-        system, path = open_storage(self.uri)
-        self._file = system.open(
-            path,
-            "rb",
-            block_size=BLOCK_BYTES,
-            cache_type="background",
-            cache_options={"maxblocks": MAX_BLOCKS},
-        )
+        self._file = _opened(self.uri, self._about)
         if self._file.seekable():
             self._size = self._file.seek(0, io.SEEK_END)
             self._file.seek(0)
 
     def _open_again(self) -> None:
-        if _input(RemotePath(self.uri).information()) != self._about:
+        if _input(_description(self.uri)) != _input(self._about):
             raise OSError(errno.ESTALE, "it changed while it was being read", self.uri)
         self._open()
+
+
+def _is_web(uri: str) -> bool:
+    return uri.partition("://")[0] in asking.SCHEMES
+
+
+def _attempts(uri: str) -> int:
+    return WEB_ATTEMPTS if _is_web(uri) else ATTEMPTS
+
+
+def _description(uri: str, timeout_s: float = asking.TIMEOUT_S) -> Mapping[str, Any]:
+    """What the storage reports of a file. Raises OSError, or StorageUnavailable."""
+    return asking.describe(uri, timeout_s) if _is_web(uri) else RemotePath(uri).information()
+
+
+def _opened(uri: str, about: Mapping[str, Any]) -> Any:
+    """A file object of the storage, which may break off."""
+    if _is_web(uri):
+        return web_file.WebFile(uri, about)
+    system, path = open_storage(uri)
+    return system.open(
+        path,
+        "rb",
+        block_size=BLOCK_BYTES,
+        cache_type="background",
+        cache_options={"maxblocks": MAX_BLOCKS},
+    )
 
 
 def _copied(file: RemoteFile) -> IO[bytes]:
@@ -199,6 +218,11 @@ def _copied(file: RemoteFile) -> IO[bytes]:
         with file, explaining_full_folder():
             while data := file.read(COPY_BYTES):
                 copy.write(data)
+                if file.has_unknown_length and copy.tell() > MAX_UNKNOWN_BYTES:
+                    raise BadVideo(
+                        f"{file.uri}: goes on after {MAX_UNKNOWN_BYTES} bytes, and its server does not say "
+                        "how long it is; copy it to a disk, or take facecap-batch record where it is live"
+                    )
             copy.seek(0)
         return copy
     except BaseException:
@@ -213,7 +237,7 @@ def why_no_address(uri: str) -> str | None:
     except ValueError as error:
         return f"{uri}: is no address: {error}"
     scheme = uri.partition("://")[0]
-    reason = None if scheme in FFMPEG_SCHEMES else why_no_library(scheme)
+    reason = None if scheme in ADDRESSES else why_no_library(scheme)
     return reason and f"{uri}: {reason}"
 
 
@@ -229,8 +253,8 @@ def look_up(uris: Iterable[str]) -> dict[str, RemoteInput]:
     found: dict[str, RemoteInput] = {}
     alone: list[str] = []
     for folder, members in by_folder.items():
-        web = folder.partition("://")[0] in FFMPEG_SCHEMES
-        listed = _listed(folder, members) if len(members) >= MIN_LISTED and not web else {}
+        can_list = folder.partition("://")[0] not in ADDRESSES
+        listed = _listed(folder, members) if len(members) >= MIN_LISTED and can_list else {}
         found |= listed
         alone += [] if listed else members
     with ThreadPoolExecutor(MAX_REQUESTS) as pool:
@@ -249,25 +273,12 @@ def _listed(folder: str, uris: list[str]) -> dict[str, RemoteInput]:
 
 
 def _asked(uri: str) -> RemoteInput:
-    by_ffmpeg = uri.partition("://")[0] in FFMPEG_SCHEMES
-    try:
-        about = _asked_once(uri) if by_ffmpeg else RemotePath(uri).information()
-        return _input(about)
-    except (StorageUnavailable, OSError):  # FFmpeg needs no fsspec
+    if uri.partition("://")[0] in FFMPEG_SCHEMES:
         return UNKNOWN
-
-
-def _asked_once(uri: str) -> Mapping[str, Any]:
-    """What a web server reports of a file, asked once and not for long: a plan must not wait for every
-    server."""
-    system, path = open_storage(uri)
-    from fsspec.asyn import sync
-
     try:
-        about: Mapping[str, Any] = sync(system.loop, system._info, path, timeout=WEB_TIMEOUT_S)
-        return about
-    except Exception as error:
-        raise as_os_error(uri, error) from error
+        return _input(_description(uri, WEB_TIMEOUT_S))
+    except (StorageUnavailable, OSError):
+        return UNKNOWN
 
 
 def _input(about: Mapping[str, Any]) -> RemoteInput:

@@ -19,7 +19,7 @@ from facecap_batch.errors import BadVideo, DecoderUnavailable, NoVideoStream
 from facecap_batch.numerals import shown
 from facecap_batch.storage.image_sequence import sequence_of
 from facecap_batch.storage.remote import is_uri
-from facecap_batch.storage.remote_video import ffmpeg_options, open_remote
+from facecap_batch.storage.remote_video import open_remote
 from facecap_batch.timecode import parse_time
 from facecap_batch.video import nvdec
 from facecap_batch.video.formats.allowed import allowance_of
@@ -81,9 +81,7 @@ def open_container(source: str, hwaccel: HardwareDecoding = "none", limits: Limi
 def _open(source: str, limits: Limits, accelerator: dict[str, Any]) -> Any:
     address = _address(source)
     try:
-        return open_limited(
-            source, address, allowance_of(address), limits, ffmpeg_options(source), accelerator
-        )
+        return open_limited(source, address, allowance_of(address), limits, accelerator=accelerator)
     except BaseException as error:
         if not isinstance(address, str):
             address.close()

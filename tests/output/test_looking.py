@@ -232,7 +232,7 @@ def test_a_compacted_folder_stays_good_for_everything(
     assert not list(output.glob("raw/*")) and query(output, asked) == query(plain, asked)
     assert run_quietly(manifest, output, config).kept == 3  # nothing is done again
     (sheet,) = preview_clips(output, ["two"], tmp_path, ".jpg", 360)
-    (fbx,) = export_clips(output, ["two"], tmp_path, "fbx")
+    (fbx,) = export_clips(output, ["two"], tmp_path, choose("fbx", None, None))
     assert sheet.path is not None and sheet.path.stat().st_size > 1000
     assert fbx.path is not None and fbx.path.read_bytes() == (plain / "fbx/two.fbx").read_bytes()
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.commands import call
 from tests.support.runs import results, write_clips
+from tests.support.tables import change_value
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,25 @@ def test_rot_of_the_same_size_is_found_and_done_again(
     assert code == 0 and results(output) == before, said
     assert (output / "raw/two.parquet").stat().st_mtime_ns == decoded
     assert call(capsys, *command, "--verify")[0] == 0 and results(output) == before
+
+
+@pytest.mark.parametrize("kind", ["coefficients", "raw"])
+def test_a_changed_number_in_a_compact_file_is_found_and_done_again(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        *("run", write_clips(tmp_path, {"one": 6, "two": 6}), "--backend", "onnxruntime-cpu"),
+        *("--output", tmp_path / "out", "--workers", 1),
+    ]
+    assert call(capsys, *command)[0] == 0
+    before = results(tmp_path / "out")
+    assert call(capsys, "compact", tmp_path / "out", "--remove-originals")[0] == 0
+    change_value(tmp_path / f"out/compact/{kind}-00000.parquet", "one")
+    code, said, _ = call(capsys, *command, "--verify")
+    assert code == 0, said
+    again = results(tmp_path / "out")
+    redone = {"fbx/one.fbx", "fbx/two.fbx", "coefficients/one.parquet", f"{kind}/one.parquet"}
+    assert again == {name: before[name] for name in redone}
 
 
 def test_a_damaged_table_is_named_with_advice(output: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 
 from facecap_batch.coefficients import SCHEMA
 from facecap_batch.errors import install_hint
-from facecap_batch.output.compact_index import Entry, read_index
-from facecap_batch.output.integrity import ADVICE
+from facecap_batch.output.compact_index import ADVICE, Entry, read_index
 from facecap_batch.output.reports import CLIPS_NAME
 from facecap_batch.output.sql.permissions import CONFINED, BadQuery, confine, pattern_for, sql_text
 from facecap_batch.storage import temporary

@@ -27,7 +27,7 @@ from facecap_batch.storage.image_sequence import (
 )
 from facecap_batch.storage.publish import StoragePath
 from facecap_batch.storage.remote import RemotePath, is_uri
-from facecap_batch.storage.remote_video import FFMPEG_SCHEMES
+from facecap_batch.storage.remote_video import ADDRESSES
 
 # What counts as a video where a folder or a glob is searched; a file that is named by itself may end as it
 # likes.
@@ -100,7 +100,7 @@ def is_searched(name: str, located: str) -> bool:
     """
     if is_uri(located):
         searched = "*" in located or located.endswith("/")
-        return searched and located.partition("://")[0] not in FFMPEG_SCHEMES
+        return searched and located.partition("://")[0] not in ADDRESSES
     has_star = "*" in name
     looks_like_file = Path(name).suffix.lower() in VIDEO_SUFFIXES and not has_star
     # A name that no file can have, and one that may not be looked at, are the clip's own failure.
@@ -208,7 +208,7 @@ def _remote(name: str, uri: str, options: SearchOptions) -> list[Footage]:
     """The footage behind a URI: of a glob or a folder what is there, else the URI as it is."""
     scheme = uri.partition("://")[0]
     looks_like_folder = uri.endswith("/") or not Path(uri).suffix
-    if scheme in FFMPEG_SCHEMES or not (is_glob(uri) or looks_like_folder):
+    if scheme in ADDRESSES or not (is_glob(uri) or looks_like_folder):
         return [Footage(uri)]
     path = RemotePath(uri.rstrip("/"))
     try:

@@ -63,17 +63,14 @@ IMAGE_FILE = Allowance(IMAGES, ("file",))
 FILE_OBJECT = Allowance(FILES, NO_PROTOCOL)
 RTSP = Allowance(("rtsp",), ("rtsp", "rtp", "srtp", "tcp", "tls", "udp"))
 RTMP = Allowance(("flv", "live_flv"), ("rtmp", "rtmps", "tcp", "tls"))
-WEB = Allowance(FILES, ("http", "https", "httpproxy", "tcp", "tls"))
 UDP = Allowance(("mpegts",), ("udp",))
 TCP = Allowance(STREAMED, ("tcp",))
 # A playlist of a live source names its pieces, which may be encrypted; they come from web servers alone.
-LIVE_WEB = Allowance((*STREAMED, "hls"), (*WEB.protocols, "crypto"))
+LIVE_WEB = Allowance((*STREAMED, "hls"), ("http", "https", "httpproxy", "tcp", "tls", "crypto"))
 PIPE = Allowance(STREAMED, NO_PROTOCOL)
 DEVICE = Allowance(("v4l2", "video4linux2"), ("file",))
 BY_SCHEME = {
     "file": FILE,
-    "http": WEB,
-    "https": WEB,
     "rtsp": RTSP,
     "rtsps": RTSP,
     "rtmp": RTMP,

@@ -38,7 +38,6 @@ def open_limited(
     address: Any,
     allowance: Allowance,
     limits: Limits,
-    options: Mapping[str, str] | None = None,
     accelerator: Mapping[str, Any] | None = None,
 ) -> Any:
     """Open `address` for reading.
@@ -48,7 +47,6 @@ def open_limited(
         address: What FFmpeg is given: ``file:PATH``, ``SCHEME://…`` or a file object (the caller's to close).
         allowance: The formats and protocols that may be used.
         limits: What its pictures may have; its decoders keep to them.
-        options: Further options of the container.
         accelerator: What PyAV takes for decoding on a GPU.
 
     Raises:
@@ -57,14 +55,14 @@ def open_limited(
         av.error.FFmpegError, OSError, ValueError: It cannot be opened.
     """
     _check_claims(source, address)
-    container = _open(address, allowance, limits, options, accelerator)
+    container = _open(address, allowance, limits, accelerator)
     try:
         for stream in container.streams.video:
             if stream.codec_context is None:
                 continue
             width, height = stream.codec_context.width, stream.codec_context.height
             if not width and isinstance(address, str):  # perhaps because its decoder has refused it
-                width, height = _refused_size(address, allowance, limits, options)
+                width, height = _refused_size(address, allowance, limits)
             limits.check_size(source, width, height)
             stream.codec_context.options = limits.codec_options()
     except BaseException:
@@ -77,7 +75,6 @@ def _open(
     address: Any,
     allowance: Allowance,
     limits: Limits,
-    options: Mapping[str, str] | None,
     accelerator: Mapping[str, Any] | None = None,
 ) -> Any:
     return av.open(
@@ -86,21 +83,19 @@ def _open(
         timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
         buffer_size=BUFFER_BYTES,
         options=limits.codec_options() if _LIMITS_PROBING else {},
-        container_options={**(options or {}), **allowance.options()},
+        container_options=allowance.options(),
         **(accelerator or {}),
     )
 
 
-def _refused_size(
-    address: str, allowance: Allowance, limits: Limits, options: Mapping[str, str] | None
-) -> tuple[int, int]:
+def _refused_size(address: str, allowance: Allowance, limits: Limits) -> tuple[int, int]:
     """Width and height of pictures that a decoder refuses, which only FFmpeg's log tells; 0, 0: of none."""
     level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)
     try:
         with av.logging.Capture() as lines:
-            _open(address, allowance, limits, options).close()
+            _open(address, allowance, limits).close()
     finally:
         av.logging.set_level(level)
         av.logging.set_skip_repeated(skips)
@@ -109,8 +104,7 @@ def _refused_size(
 
 
 def _check_claims(source: str, address: Any) -> None:
-    """Raises TooLarge where the index of a file claims more than the file holds. What FFmpeg reads by itself
-    from web servers is not looked at."""
+    """Raises TooLarge where the index of a file claims more than the file holds. Streams have no index."""
     if isinstance(address, str):
         scheme, _, path = address.partition(":")
         if scheme != "file":

@@ -1,0 +1,1 @@
+"""Files on web servers, asked for by Python's standard library."""
