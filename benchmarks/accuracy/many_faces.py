@@ -2,9 +2,10 @@
 
     python benchmarks/accuracy/many_faces.py CLIPS... [--people 2 5 12] [--seconds 12] [--keep FOLDER]
 
-CLIPS are videos of one person each, or folders of them. Each is captured alone; those that show a face in
-nearly every frame become performers: head and shoulders, played to and fro. A clip that is needed twice is
-mirrored the second time, in a cold light, and stands for somebody else.
+CLIPS are videos of one person each, or folders of them, and each of another person: one who is there twice,
+in the same clothes, would count as switches. Each is captured alone; those that show a face in nearly every
+frame become performers: head and shoulders, played to and fro. A clip that is needed twice is mirrored the
+second time, in a cold light, and stands for somebody else.
 
 For each number of people a clip of three shots is made. In the first, two people cross over and back, one
 before the other, and one of them leaves the picture and returns; after each of the two cuts everyone is in

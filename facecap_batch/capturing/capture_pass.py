@@ -289,7 +289,7 @@ class CapturePass:
 
     def _new_tracker(self, first_track: int) -> Tracker:
         return Tracker(
-            self._context.appear_score, first_track, self._matcher, keeps_speed=self._settings.several
+            self._context.appear_score, first_track, self._matcher, persistent=self._settings.several
         )
 
     def _new_shots(self) -> ShotFinder | None:

@@ -2,11 +2,13 @@
 
 In: the detections of one frame after the other, in order. Out: tracks, and for each frame the box of every
 track that may be visible in it. Boxes are smoothed over neighbouring detections (zero phase) and interpolated
-between them; before the first and after the last detection of a face its box is held for one interval (where
-several people are wanted it goes on at its speed: who passes behind somebody, or comes in over the edge, is
-seen up to a frame that no detection falls on), and across a single missed detection it is interpolated: the
-regressor decides whether the face is really there. Longer losses leave no box, never a stale one; a face
-found again nearby continues its track.
+between them; before the first and after the last detection of a face its box is held for one interval, and
+across a single missed detection it is interpolated: the regressor decides whether the face is really there.
+Longer losses leave no box, never a stale one; a face found again nearby continues its track.
+
+Where several people are wanted, a face goes on at its speed for that interval: who passes behind somebody is
+seen up to a frame that no detection falls on. Two missed detections are bridged, too, as small faces need it.
+A box that lies between no two detections is left out where another face is: that one would be read.
 
 A frame's boxes depend on the detections up to `LOOKAHEAD` after it and on nothing later, so a clip of any
 length is followed in bounded memory and the same boxes come out however frames are batched.
@@ -36,6 +38,9 @@ MAX_STEP = 1.2
 MAX_GROWTH = 2.0
 # A face that moves by less than this share of its size between two detections stands: detectors flicker.
 STANDING = 0.1
+# A box that no detections hold on both sides is left out where this much of it (intersection over union) is
+# another face's.
+COVERED = 0.1
 MAX_SPEEDING = 2.0  # times its speed is the most that is expected of a face after its last detection
 
 
@@ -176,19 +181,20 @@ class Tracker:
         appear_score: float,
         first_track: int = 0,
         matcher: Matcher | None = None,
-        keeps_speed: bool = False,
+        persistent: bool = False,
     ) -> None:
         """
         Args:
             appear_score: A face must be this sure once for its track to count, 0..1.
             first_track: Number of the first track.
             matcher: None: by distance alone.
-            keeps_speed: Whether a face goes on at its speed for the interval before its first and after its
-                last detection; else its box is held.
+            persistent: Whether a face is expected on where none is found: at its speed for the interval
+                before its first and after its last detection, and across two missed ones; else its box is
+                held for that interval, and one missed detection is bridged.
         """
         self._appear_score = appear_score
         self._matcher = matcher or NearestMatcher()
-        self._keeps_speed = keeps_speed
+        self._persistent = persistent
         self._alive: list[Track] = []
         self._ended: list[Track] = []  # kept while boxes may still be needed
         self._count = first_track
@@ -247,15 +253,17 @@ class Tracker:
         """
         tracks = sorted(self._alive + self._ended, key=lambda t: (-t.weight, t.identity))
         paths = [
-            (track, path)
-            for track in tracks
-            if (path := _Path.of(track, step, self._keeps_speed)) is not None
+            (track, path) for track in tracks if (path := _Path.of(track, step, self._persistent)) is not None
         ]
         length = max(1, last - first)
-        return [
-            [path.at((frame - first) / length) for track, path in paths if track.may_be_in(frame)][:most]
-            for frame in frames
-        ]
+        boxes_of = []
+        for frame in frames:
+            here = [path for track, path in paths if track.may_be_in(frame)]
+            boxes = [path.at((frame - first) / length) for path in here]
+            if self._persistent:
+                boxes = _uncovered(boxes, [path.is_held for path in here])
+            boxes_of.append(boxes[:most])
+        return boxes_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -269,9 +277,10 @@ class _Path:
     box1: np.ndarray
     score0: float
     score1: float
+    is_held: bool  # between two detections, of which at most one is missed
 
     @staticmethod
-    def of(track: Track, step: int, keeps_speed: bool) -> _Path | None:
+    def of(track: Track, step: int, persistent: bool) -> _Path | None:
         """The path between detections `step` and `step` + 1; None where the face is not expected."""
         ends = [track.seen(step + offset) for offset in (-1, 0, 1, 2)]
         before, start, stop, after = ends
@@ -284,15 +293,18 @@ class _Path:
             if before is None:
                 before = stop
             pair, times = (before, stop), (-1.0, 1.0)
+        elif persistent and before is not None and after is not None:
+            pair, times = (before, after), (-1.0, 2.0)
         else:
             return None
         first, second = pair
+        held = first != second and (start is not None or stop is not None)
         box0, box1 = track.smoothed(first), track.smoothed(second)
-        if keeps_speed and first == second == start:
+        if persistent and first == second == start:
             box1 = box1 + (times[1] - times[0]) * track.onward(first)
-        elif keeps_speed and first == second and after is not None:
+        elif persistent and first == second and after is not None:
             box0 = box0 - (times[1] - times[0]) * _moved(track.boxes[first], track.boxes[after])
-        return _Path(track.identity, *times, box0, box1, track.scores[first], track.scores[second])
+        return _Path(track.identity, *times, box0, box1, track.scores[first], track.scores[second], held)
 
     def at(self, time: float) -> TrackedBox:
         share = (time - self.time0) / (self.time1 - self.time0)
@@ -303,6 +315,16 @@ class _Path:
 def _center(box: np.ndarray) -> np.ndarray:
     center: np.ndarray = (box[:2] + box[2:]) / 2
     return center
+
+
+def _uncovered(boxes: Sequence[TrackedBox], held: Sequence[bool]) -> list[TrackedBox]:
+    """`boxes` of one frame without those that are not `held` and lie on one that is."""
+    sure = np.array([each.box for each, is_held in zip(boxes, held, strict=True) if is_held]).reshape(-1, 4)
+    return [
+        each
+        for each, is_held in zip(boxes, held, strict=True)
+        if is_held or not (iou(each.box, sure) > COVERED).any()
+    ]
 
 
 def _moved(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from facecap_batch.capturing.detector import Detection
+from facecap_batch.capturing.detector import Detection, iou
 from facecap_batch.capturing.readings import ReadingBuffer, fill
 from facecap_batch.capturing.regressor import OutputSizes, Regressor, RegressorOutput
 from facecap_batch.capturing.subject import main_subject, subject_table
@@ -24,10 +24,10 @@ def face(x: float, y: float, size: float = 40.0, score: float = 0.9) -> Detectio
 
 
 def follow(
-    detections: Sequence[Sequence[Detection]], most: int = 3, keeps_speed: bool = False
+    detections: Sequence[Sequence[Detection]], most: int = 3, persistent: bool = False
 ) -> list[list[TrackedBox]]:
     """Boxes of every frame, taken as soon as the tracker can give them."""
-    tracker = Tracker(appear_score=0.5, keeps_speed=keeps_speed)
+    tracker = Tracker(appear_score=0.5, persistent=persistent)
     frames: list[list[TrackedBox]] = []
 
     def emit(step: int, last: bool = False) -> None:
@@ -74,19 +74,39 @@ def test_one_missed_detection_is_bridged() -> None:
 def test_a_face_that_is_lost_or_found_in_motion_keeps_its_speed_where_several_are_followed() -> None:
     walk = [[], *([face(60 + 12 * k, 60)] for k in range(4)), [], []]
     expected = 60 + 2.0 * np.arange(-EVERY + 1, 4 * EVERY)
-    x = centers(follow(walk, keeps_speed=True))[1 : 5 * EVERY, 0]
+    x = centers(follow(walk, persistent=True))[1 : 5 * EVERY, 0]
     np.testing.assert_allclose(x, expected, atol=1e-4)
     held = centers(follow(walk))[1 : 5 * EVERY, 0]
     np.testing.assert_allclose(held, np.clip(expected, 60, 96), atol=1e-4)
 
 
 def test_a_face_that_is_lost_as_it_sets_off_goes_faster_and_one_that_flickers_stays() -> None:
-    sets_off = follow([[face(60, 60)], [face(60, 60)], [face(72, 60)], [], []], keeps_speed=True)
+    sets_off = follow([[face(60, 60)], [face(60, 60)], [face(72, 60)], [], []], persistent=True)
     np.testing.assert_allclose(centers(sets_off)[12:18, 0], 72 + 4.0 * np.arange(6), atol=1e-4)
-    stops = follow([[face(60, 60)], [face(90, 60)], [face(102, 60)], [], []], keeps_speed=True)
+    stops = follow([[face(60, 60)], [face(90, 60)], [face(102, 60)], [], []], persistent=True)
     np.testing.assert_allclose(centers(stops)[12:18, 0], 102, atol=1e-4)
-    flickers = follow([[face(60, 60)], [face(63, 60)], [], []], keeps_speed=True)
+    flickers = follow([[face(60, 60)], [face(63, 60)], [], []], persistent=True)
     np.testing.assert_allclose(centers(flickers)[6:12, 0], 63, atol=1e-4)
+
+
+def test_two_missed_detections_are_bridged_where_several_are_followed() -> None:
+    gap = [[face(60, 60)], [face(60, 60)], [], [], [face(60, 60)], [face(60, 60)]]
+    assert all(follow(gap, persistent=True))
+    assert [k for k, boxes in enumerate(follow(gap)) if not boxes] == list(range(12, 18))
+
+
+def test_a_face_that_is_not_found_is_not_expected_where_another_is() -> None:
+    behind = [face(60, 60)]
+    before = [[face(20 + 20 * k, 60)] for k in range(6)]
+    gone = [
+        [*there, *hidden]
+        for there, hidden in zip(before, [behind, [], [], behind, behind, behind], strict=True)
+    ]
+    frames = follow(gone, persistent=True)
+    for boxes in frames[1 : 3 * EVERY]:
+        first = [box for box in boxes if box.track == 0]
+        assert len(first) == 1
+        assert all(iou(box.box, first[0].box[None])[0] <= 0.1 for box in boxes if box.track == 1)
 
 
 def test_a_lost_face_leaves_no_stale_box_and_its_track_when_it_returns() -> None:

@@ -137,7 +137,7 @@ class _Sequence:
         self._plan, self._settings = plan, context.settings
         self._matcher = PeopleMatcher() if context.settings.several else None
         self._tracker = Tracker(
-            context.appear_score, matcher=self._matcher, keeps_speed=context.settings.several
+            context.appear_score, matcher=self._matcher, persistent=context.settings.several
         )
         self._cuts = array.array("q")  # first frames of shots
         self._decided = 0  # of `_cuts`, those that the tracker knows
