@@ -138,8 +138,8 @@ def query(output: str | Path, sql: str, *, unsafe: bool = False) -> pa.Table:
 
     Args:
         output: Local path or URI of the folder.
-        sql: A query over the views ``coefficients``, ``raw`` and ``clips``, in DuckDB's SQL. It reads their
-            files alone and writes none.
+        sql: A query over the views ``coefficients``, ``raw``, ``events``, ``summary`` and ``clips``, in
+            DuckDB's SQL. It reads their files alone and writes none.
         unsafe: Let it read and write every file that this process may, and load extensions.
 
     Raises:

@@ -48,7 +48,10 @@ def status(
 def query(
     output: Output,
     sql: Annotated[
-        str, typer.Argument(metavar="SQL", help="A query over the views coefficients, raw and clips.")
+        str,
+        typer.Argument(
+            metavar="SQL", help="A query over the views coefficients, raw, events, summary and clips."
+        ),
     ],
     as_csv: Annotated[bool, typer.Option("--csv", help="Print all rows as CSV.")] = False,
     unsafe_sql: Annotated[

@@ -31,7 +31,8 @@ def query(folder: str | StoragePath, sql: str, unsafe: bool = False) -> pa.Table
 
     Args:
         folder: the ``--output`` of a run, a local folder or a URI.
-        sql: a query over the views ``coefficients``, ``raw`` and ``clips``, in DuckDB's SQL.
+        sql: a query over the views ``coefficients``, ``raw``, ``events``, ``summary`` and ``clips``, in
+            DuckDB's SQL.
         unsafe: let it read and write every file that this process may, and load extensions.
 
     Returns:

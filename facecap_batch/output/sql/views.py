@@ -1,10 +1,11 @@
 """The output folder as a database: its views in DuckDB, and what SQL may touch besides.
 
 In: the folder of a run. Out: a DuckDB connection with the views ``coefficients`` and ``raw`` (all clips and
-tracks; the columns of `coefficients.SCHEMA`, then those that not every clip has) and ``clips`` (one row
-per manifest row). Nothing is copied: DuckDB reads the Parquet files in place, compact ones where there are,
-and only the columns that a query names; behind a URI it does so through fsspec. The files of the views are
-all that it may open: no other file, no address, no extension, no variable of Python.
+tracks; the columns of `coefficients.SCHEMA`, then those that not every clip has), ``clips`` (one row
+per manifest row), and ``events`` and ``summary`` (`sql.events`, `sql.summary`). Nothing is copied: DuckDB
+reads the Parquet files in place, compact ones where there are, and only the columns that a query names;
+behind a URI it does so through fsspec. The files of the views are all that it may open: no other file, no
+address, no extension, no variable of Python.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from facecap_batch.coefficients import SCHEMA
 from facecap_batch.errors import install_hint
 from facecap_batch.output.compact_index import ADVICE, Entry, read_index
 from facecap_batch.output.reports import CLIPS_NAME
+from facecap_batch.output.sql.events import NEEDED, PARAMETERS, events_sql
 from facecap_batch.output.sql.permissions import CONFINED, BadQuery, confine, pattern_for, sql_text
+from facecap_batch.output.sql.summary import summary_sql
 from facecap_batch.storage import temporary
 from facecap_batch.storage.connection import open_storage
 from facecap_batch.storage.publish import StoragePath, arrow_source, storage_path
@@ -29,7 +32,7 @@ from facecap_batch.storage.remote import RemotePath
 if TYPE_CHECKING:
     import duckdb
 
-VIEWS = ("coefficients", "raw", "clips")
+VIEWS = ("coefficients", "raw", "events", "summary", "clips")
 INSTALL_LINE = install_hint("query")
 
 
@@ -94,6 +97,7 @@ def connect(
                 connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
             elif name != "clips":
                 _create_empty(connection, name)
+        _create_events(connection, sources["coefficients"])
     except duckdb.Error as error:
         connection.close()
         raise BadQuery(f"{folder} cannot be read: {error}; {ADVICE}") from error
@@ -145,6 +149,29 @@ def _files(folder: StoragePath) -> list[StoragePath]:
         path for path in folder.glob("*.parquet") if not path.name.startswith(temporary.PREFIX)
     ]
     return sorted(found, key=str)
+
+
+def _create_events(connection: duckdb.DuckDBPyConnection, tables: Sequence[Source]) -> None:
+    """The views and macros about movements; none where tables, which are then not ours, lack columns."""
+    columns: dict[str, set[str]] = {}
+    for view, column in connection.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal"
+    ).fetchall():
+        columns.setdefault(view, set()).add(column)
+    if not columns["coefficients"].issuperset(NEEDED):
+        return
+    # Every table has these columns, so that one look at the first file is enough also where others differ.
+    selects = [f"SELECT {', '.join(NEEDED)} FROM ({_select(part, False)})" for part in tables]
+    frames = " UNION ALL ".join(selects) or "FROM coefficients"
+    connection.execute(f"CREATE SCHEMA movements; CREATE VIEW movements.frames AS {frames}")
+    has_actors = columns.get("clips", set()).issuperset({"clip_id", "actor"})
+    actor = (
+        "SELECT clip_id, actor FROM clips" if has_actors else "SELECT '' AS clip_id, NULL::VARCHAR AS actor"
+    )
+    for name, body in (("events", events_sql), ("summary", summary_sql)):
+        sql = body("movements.frames", actor)
+        connection.execute(f"CREATE MACRO {name}({PARAMETERS}) AS TABLE {sql}")
+        connection.execute(f"CREATE VIEW {name} AS FROM {name}()")
 
 
 def _create_empty(connection: duckdb.DuckDBPyConnection, name: str) -> None:
