@@ -125,6 +125,22 @@ def test_every_table_comes_back_as_it_was(output: Path, remove: bool) -> None:
     assert query(output, COUNT) == asked  # to the last bit, and no row twice
 
 
+@pytest.mark.parametrize("remove", [False, True])
+def test_events_and_summaries_are_those_of_the_small_files(output: Path, remove: bool) -> None:
+    questions = [f"SELECT * FROM {name}(threshold := 0.3) ORDER BY ALL" for name in ("events", "summary")]
+    events, summary = before = [query(output, sql) for sql in questions]  # of noise about 0.3, with gaps
+    assert all(table.num_rows > 20 for table in before)
+    compact(output, remove)
+    again, summed_again = (query(output, sql) for sql in questions)
+    assert again == events
+    for name in summary.column_names:  # sums may be of another order
+        found, expected = summed_again[name].to_pylist(), summary[name].to_pylist()
+        assert found == [
+            pytest.approx(value, rel=1e-9, abs=1e-7) if isinstance(value, float) else value
+            for value in expected
+        ]
+
+
 def test_the_files_are_sorted_typed_and_described(output: Path) -> None:
     compact(output)
     path = output / "compact/coefficients-00000.parquet"
