@@ -106,8 +106,11 @@ def connect(
 
 def _listed_clips(folder: StoragePath) -> set[str] | None:
     """The clips of the folder's manifest; None where the folder does not tell, and every table counts."""
-    try:
-        rows = pq.read_table(arrow_source(folder / CLIPS_NAME), columns=["clip_id"])
+    try:  # not `pq.read_table`, which imports pandas
+        with pq.ParquetFile(arrow_source(folder / CLIPS_NAME)) as file:
+            if "clip_id" not in file.schema_arrow.names:
+                return None
+            rows = file.read(columns=["clip_id"])
     except (OSError, pa.ArrowException):
         return None
     return set(rows["clip_id"].to_pylist())
