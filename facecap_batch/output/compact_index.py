@@ -83,7 +83,7 @@ class Entry:
     rows: int
     valid: bool
     metadata: str
-    sha256: str | None
+    sha256: str | None = None
 
     def is_possible(self) -> bool:
         """Whether it can have been written: nothing outside of `FOLDER` is read in its name."""
