@@ -10,6 +10,7 @@ from pathlib import Path
 from facecap_batch import errors
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.clip import Clip
+from facecap_batch.output.lock import OutputLock
 from facecap_batch.runs.config import make_config
 from facecap_batch.runs.planner import WorkItem
 from facecap_batch.runs.worker import ClipWorker
@@ -24,7 +25,9 @@ class _Worker:
 
     def inputs(self, folder: Path) -> list[bytes]:
         config = make_config("default", "onnxruntime-cpu", CaptureSettings(damage="keep"))
-        self._worker = ClipWorker(config, str(folder / "out"), segment_s=60.0)
+        self._lock = OutputLock(folder / "out")  # held until the process ends, as by a run's driver
+        self._lock.__enter__()
+        self._worker = ClipWorker(config, self._lock.claim, segment_s=60.0)
         self._worker.ready()
         return containers.inputs(folder)
 
