@@ -15,6 +15,7 @@ from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.coefficients import SCHEMA, SHOT_NAME, read_tracks
 from facecap_batch.engines.sets import EngineSet
 from facecap_batch.errors import BadManifest
+from facecap_batch.exporting.choice import choose
 from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.output.compact_index import read_clip_tracks
 from facecap_batch.output.compaction import compact
@@ -125,7 +126,7 @@ def test_solve_again_and_other_numbers_of_faces(
 
 
 def test_exports_previews_and_queries_of_everyone(output: Path, tmp_path: Path) -> None:
-    made = list(export_clips(output, [], tmp_path, "livelink"))
+    made = list(export_clips(output, [], tmp_path, choose("livelink", None, None)))
     assert [(each.track, each.path.name) for each in made if each.path] == [
         (0, "take.csv"),
         (1, "take.track1.csv"),
@@ -137,9 +138,9 @@ def test_exports_previews_and_queries_of_everyone(output: Path, tmp_path: Path) 
     )
     for format, (_, suffix) in EXPORTERS.items():
         names = [f"take{suffix}", f"take.track1{suffix}", f"take.track2{suffix}"]
-        made = list(export_clips(output, [], tmp_path / format, format))
+        made = list(export_clips(output, [], tmp_path / format, choose(format, None, None)))
         assert [(each.error, each.path and each.path.name) for each in made] == [(None, n) for n in names]
-    list(export_clips(output, [], tmp_path, "fbx"))
+    list(export_clips(output, [], tmp_path, choose("fbx", None, None)))
     for name in ("take.fbx", "take.track1.fbx"):
         assert (tmp_path / name).read_bytes() == (output / "fbx" / name).read_bytes()
     (sheet,) = preview_clips(output, [], tmp_path, ".jpg", 360)

@@ -15,7 +15,7 @@ import pytest
 
 from facecap_batch.coefficients import read_parquet
 from facecap_batch.engines.sets import EngineSet
-from facecap_batch.exporting.formats import UnknownFormat
+from facecap_batch.exporting.choice import choose
 from facecap_batch.output.exports import UnknownClip, export_clips, preview_clips
 from facecap_batch.output.reports import NoRun
 from facecap_batch.output.status import describe, status
@@ -224,12 +224,11 @@ def test_status_tells_what_happened(clean: Path, tmp_path: Path) -> None:
 
 
 def test_exports_and_previews_of_a_finished_folder(clean: Path, tmp_path: Path) -> None:
-    (fbx,) = export_clips(clean, ["one"], tmp_path, "fbx")
+    choice = choose("fbx", None, None)
+    (fbx,) = export_clips(clean, ["one"], tmp_path, choice)
     assert fbx.path is not None and fbx.path.read_bytes() == (clean / "fbx/one.fbx").read_bytes()
-    assert len(list(export_clips(clean, [], tmp_path / "all", "fbx"))) == len(LENGTHS)
+    assert len(list(export_clips(clean, [], tmp_path / "all", choice))) == len(LENGTHS)
     (sheet,) = preview_clips(clean, ["three"], tmp_path, ".jpg", 360)
     assert sheet.path is not None and sheet.path.stat().st_size > 1000
     with pytest.raises(UnknownClip, match="nobody"):
-        export_clips(clean, ["nobody"], tmp_path, "fbx")
-    with pytest.raises(UnknownFormat, match="there are: "):
-        export_clips(clean, [], tmp_path, "vhs")
+        export_clips(clean, ["nobody"], tmp_path, choice)

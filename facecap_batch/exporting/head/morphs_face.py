@@ -5,6 +5,8 @@ In: `Rig`. Out: every target's offsets at weight 1 for the left side, the middle
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from facecap_batch.exporting.head.measured import measured_motion, skin_field
@@ -32,6 +34,7 @@ def face_offsets(rig: Rig) -> dict[str, np.ndarray]:
     fold = _nasolabial_fold(rig)
     across = rig.vertices[: len(rig.skin.vertices), 0]
     left, beside_middle = smoothstep(0.0, 1.0, across), smoothstep(-0.9, 0.4, across)
+    riders = [_rider(rig, part) for part in _RIDERS]
     result = {}
     for name, motion in table.items():
         skin = field.offsets(motion)
@@ -46,7 +49,8 @@ def face_offsets(rig: Rig) -> dict[str, np.ndarray]:
             meet_lips(rig, name, skin)
         offsets = with_inside(rig, skin, jaw_motion(rig, name, motion))
         offsets += lid_offsets(rig, name, motion) + eye_offsets(rig, name)
-        _ride(rig, offsets)
+        for rider in riders:
+            rider.follow(offsets)
         result[name] = offsets
     return result
 
@@ -86,13 +90,23 @@ def _swollen_cheeks(rig: Rig) -> np.ndarray:
     return result
 
 
-def _ride(rig: Rig, offsets: np.ndarray) -> None:
-    """Give brows and nostrils the offsets of the skin beneath them, in place."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Rider:
+    """A part that lies on the skin, and what it follows there."""
+
+    members: np.ndarray  # int [n], its vertices
+    nearest: np.ndarray  # int [n, _NEIGHBOURS], vertices of the skin
+    weight: np.ndarray  # float64 [n, _NEIGHBOURS], sum 1
+
+    def follow(self, offsets: np.ndarray) -> None:
+        """Give its vertices the offsets of the skin beneath them, in place; `offsets`: float64 [V, 3]."""
+        offsets[self.members] = np.einsum("nk,nkd->nd", self.weight, offsets[self.nearest])
+
+
+def _rider(rig: Rig, part: str) -> _Rider:
     skin = np.flatnonzero(rig.skin.inside == 0)
-    for part in _RIDERS:
-        members = rig.members[part]
-        distance = np.linalg.norm(rig.vertices[members][:, None] - rig.vertices[skin][None], axis=2)
-        nearest = np.argsort(distance, axis=1, kind="stable")[:, :_NEIGHBOURS]
-        weight = 1.0 / (np.take_along_axis(distance, nearest, axis=1) + 0.05)
-        weight /= weight.sum(axis=1, keepdims=True)
-        offsets[members] = np.einsum("nk,nkd->nd", weight, offsets[skin[nearest]])
+    members = rig.members[part]
+    distance = np.linalg.norm(rig.vertices[members][:, None] - rig.vertices[skin][None], axis=2)
+    nearest = np.argsort(distance, axis=1, kind="stable")[:, :_NEIGHBOURS]
+    weight = 1.0 / (np.take_along_axis(distance, nearest, axis=1) + 0.05)
+    return _Rider(members, skin[nearest], weight / weight.sum(axis=1, keepdims=True))
