@@ -126,21 +126,23 @@ def test_pictures_are_skipped_while_one_is_looked_at(take: Path) -> None:
     detector = SlowDetector()
     look = LiveLook(lambda: capture_of(detector))
     packets = packets_of(take)
+    fed = 0
     while not looking.is_set():
         decoder, packet = next(packets)
         if packet.pts == 0:
             look.connected(decoder)
         look.packet(packet)
+        fed += 1
         wait_until(lambda: looking.is_set() or not look._waiting)
-    fed_while_looking = 0
+    fed_before = fed
     for _, packet in packets:
         look.packet(packet)
-        fed_while_looking += 1
+        fed += 1
     go_on.set()
     wait_until(lambda: detector.images == 2)
     look.close()
-    assert fed_while_looking > 10
-    assert 0 < fed_while_looking - look.sight().skipped <= 5  # the last, and those that the decoder holds
+    assert fed - fed_before > 10
+    assert 2 <= fed - look.sight().skipped <= 6  # two were looked at; a decoder holds a few
 
 
 def test_where_decoding_falls_behind_it_goes_on_with_a_keyframe(
