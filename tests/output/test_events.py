@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facecap_batch.api.captures import Capture
 from facecap_batch.output.query import BadQuery, connect, query
+from facecap_batch.output.sql.movements import MOVEMENTS
 from tests.support.movements import BLINK_SHAPE, BOTH_LIDS, moving, output_of
 
 pytest.importorskip("duckdb")
@@ -181,3 +183,25 @@ def test_events_read_the_tables_alone(tmp_path: Path) -> None:
         connection.sql("FROM events(threshold := 0.1)").fetchall()
     with pytest.raises(BadQuery):
         query(folder, "SELECT * FROM events(threshold := (SELECT 1 FROM read_csv('/etc/passwd')))")
+
+
+@pytest.mark.parametrize("kind", ["events", "summary"])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"relative": True, "threshold": 0.8}, {"threshold": 0.4, "release": 0.1}]
+)
+def test_a_capture_has_the_events_that_its_folder_has(
+    tmp_path: Path, kind: str, arguments: dict[str, Any]
+) -> None:
+    made = moving("a", variable_times(80), [(BOTH_LIDS, 10, BLINK_SHAPE), (BOTH_LIDS[:1], 40, BLINK_SHAPE)])
+    capture = Capture((made,), (made,))
+    given = ", ".join(f"{name} := {value}" for name, value in arguments.items())
+    order = "track, start_s, event" if kind == "events" else "track, event"
+    folder = output_of(tmp_path, [made], actors={"a": "Ada"})
+    wanted = query(folder, f"SELECT * EXCLUDE (actor) FROM {kind}({given}) ORDER BY {order}")
+    found = getattr(capture, kind)(**arguments)
+    assert found.column_names == wanted.column_names
+    assert found.to_pylist() == [  # in what order sums are taken is free
+        {name: pytest.approx(value) if isinstance(value, float) else value for name, value in row.items()}
+        for row in wanted.to_pylist()
+    ]
+    assert found.num_rows == (2 if kind == "events" else len(MOVEMENTS))

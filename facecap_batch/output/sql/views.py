@@ -18,12 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facecap_batch.coefficients import SCHEMA
-from facecap_batch.errors import install_hint
 from facecap_batch.output.compact_index import ADVICE, Entry, read_index
 from facecap_batch.output.reports import CLIPS_NAME
-from facecap_batch.output.sql.events import NEEDED, PARAMETERS, events_sql
+from facecap_batch.output.sql.events import NEEDED
+from facecap_batch.output.sql.macros import NO_ACTORS, NO_DUCKDB, create_macros
 from facecap_batch.output.sql.permissions import CONFINED, BadQuery, confine, pattern_for, sql_text
-from facecap_batch.output.sql.summary import summary_sql
 from facecap_batch.storage import temporary
 from facecap_batch.storage.connection import open_storage
 from facecap_batch.storage.publish import StoragePath, arrow_source, storage_path
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     import duckdb
 
 VIEWS = ("coefficients", "raw", "events", "summary", "clips")
-INSTALL_LINE = install_hint("query")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +63,7 @@ def connect(
     try:
         import duckdb
     except ImportError as error:
-        raise BadQuery(f"queries need DuckDB, which is not installed: {INSTALL_LINE}") from error
+        raise BadQuery(NO_DUCKDB) from error
     folder = storage_path(folder)
     if not folder.is_dir():
         raise BadQuery(f"{folder} is not a folder; give the --output folder of a run")
@@ -166,15 +164,8 @@ def _create_events(connection: duckdb.DuckDBPyConnection, tables: Sequence[Sourc
     # Every table has these columns, so that one look at the first file is enough also where others differ.
     selects = [f"SELECT {', '.join(NEEDED)} FROM ({_select(part, False)})" for part in tables]
     frames = " UNION ALL ".join(selects) or "FROM coefficients"
-    connection.execute(f"CREATE SCHEMA movements; CREATE VIEW movements.frames AS {frames}")
     has_actors = columns.get("clips", set()).issuperset({"clip_id", "actor"})
-    actor = (
-        "SELECT clip_id, actor FROM clips" if has_actors else "SELECT '' AS clip_id, NULL::VARCHAR AS actor"
-    )
-    for name, body in (("events", events_sql), ("summary", summary_sql)):
-        sql = body("movements.frames", actor)
-        connection.execute(f"CREATE MACRO {name}({PARAMETERS}) AS TABLE {sql}")
-        connection.execute(f"CREATE VIEW {name} AS FROM {name}()")
+    create_macros(connection, frames, "SELECT clip_id, actor FROM clips" if has_actors else NO_ACTORS)
 
 
 def _create_empty(connection: duckdb.DuckDBPyConnection, name: str) -> None:

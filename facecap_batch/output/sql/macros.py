@@ -1,0 +1,72 @@
+"""The macros ``events`` and ``summary`` on a connection, and what they say of a table in memory.
+
+In: a DuckDB connection and the frames that it holds; or an Arrow table. Out: the macros and their views; or
+an Arrow table of events or statistics, the same as a folder with that table gives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+
+from facecap_batch.errors import install_hint
+from facecap_batch.output.sql.events import NEEDED, PARAMETERS, events_sql
+from facecap_batch.output.sql.movements import LEAST_AMPLITUDE
+from facecap_batch.output.sql.permissions import BadQuery
+from facecap_batch.output.sql.summary import summary_sql
+
+if TYPE_CHECKING:
+    import duckdb
+
+FRAMES = "movements.frames"
+NO_ACTORS = "SELECT '' AS clip_id, NULL::VARCHAR AS actor"
+NO_DUCKDB = f"queries need DuckDB, which is not installed: {install_hint('query')}"
+
+
+def create_macros(connection: duckdb.DuckDBPyConnection, frames: str, actors: str = NO_ACTORS) -> None:
+    """Create both macros, and a view of the same name with the default thresholds.
+
+    Args:
+        connection: Holds the tables.
+        frames: Query for the columns `events.NEEDED`.
+        actors: Query for ``clip_id, actor``.
+    """
+    connection.execute(f"CREATE SCHEMA movements; CREATE VIEW {FRAMES} AS {frames}")
+    for name, body in (("events", events_sql), ("summary", summary_sql)):
+        connection.execute(f"CREATE MACRO {name}({PARAMETERS}) AS TABLE {body(FRAMES, actors)}")
+        connection.execute(f"CREATE VIEW {name} AS FROM {name}()")
+
+
+def movements_in(
+    table: pa.Table,
+    kind: Literal["events", "summary"],
+    *,
+    threshold: float | None = None,
+    release: float | None = None,
+    relative: bool = False,
+    least_amplitude: float = LEAST_AMPLITUDE,
+) -> pa.Table:
+    """The events or the statistics of a clip's table, without the actor, whom it does not know.
+
+    Args:
+        table: Has the columns of `coefficients.SCHEMA`.
+        kind: Which of the two.
+        threshold, release, relative, least_amplitude: As of the macros.
+
+    Raises:
+        BadQuery: DuckDB is not installed.
+    """
+    try:
+        import duckdb
+    except ImportError as error:
+        raise BadQuery(NO_DUCKDB) from error
+    numbers = {"threshold": threshold, "release": release, "least_amplitude": least_amplitude}
+    given = [f"{name} := {float(value)!r}" for name, value in numbers.items() if value is not None]
+    given.append(f"relative := {str(bool(relative)).lower()}")
+    order = "track, start_s, event" if kind == "events" else "track, event"
+    with duckdb.connect(":memory:") as connection:
+        connection.register("captured", table)
+        create_macros(connection, f"SELECT {', '.join(NEEDED)} FROM captured")
+        found = connection.sql(f"SELECT * EXCLUDE (actor) FROM {kind}({', '.join(given)}) ORDER BY {order}")
+        return found.to_arrow_table()
