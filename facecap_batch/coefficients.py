@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from facecap_batch.geometry import ANGLE_CONVENTION, GAZE_CONVENTION, gaze
 from facecap_batch.numerals import exact
-from facecap_batch.storage.columns import number_column, value_column
+from facecap_batch.storage.columns import known_column, number_column, value_column
 from facecap_batch.storage.publish import StoragePath, arrow_source, published
 
 # Apple's ARFaceAnchor.BlendShapeLocation order without tongueOut; left and right are the subject's.
@@ -256,11 +256,6 @@ def with_rows_of(table: CoefficientTable, main: CoefficientTable) -> Coefficient
     )
 
 
-def _nullable(values: np.ndarray) -> pa.Array:
-    values = np.ascontiguousarray(values, dtype=np.float32)
-    return number_column(values, np.isnan(values))
-
-
 def to_arrow(table: CoefficientTable) -> pa.Table:
     """The table as Arrow: the columns of SCHEMA, the regressor's own behind them, then the spread, the shot,
     and with landmarks these and the gaze; NaN becomes null, metadata become those of the schema."""
@@ -275,16 +270,16 @@ def to_arrow(table: CoefficientTable) -> pa.Table:
         number_column(table.pts.astype(np.int64)),
         number_column(table.time_s()),
         number_column(table.face_found.astype(bool)),
-        _nullable(table.score),
+        known_column(table.score),
     ]
     for block in (table.box, table.coefficients, table.head, table.extra, table.spread):
-        columns += [_nullable(block[:, column]) for column in range(block.shape[1])]
+        columns += [known_column(block[:, column]) for column in range(block.shape[1])]
     if table.shot is not None:
         columns.append(number_column(table.shot.astype(np.int16)))
     points = table.landmark_names
     if points:
         block = np.concatenate([table.landmarks.reshape(n, len(points)), table.gaze()], axis=1)
-        columns += [_nullable(block[:, column]) for column in range(block.shape[1])]
+        columns += [known_column(block[:, column]) for column in range(block.shape[1])]
         points += GAZE_NAMES
     info = table.info
     metadata = {

@@ -56,3 +56,9 @@ def _validity(missing: np.ndarray | None) -> pa.Buffer | None:
     if missing is None or not missing.any():
         return None
     return pa.py_buffer(np.packbits(~missing, bitorder="little"))
+
+
+def known_column(values: np.ndarray) -> pa.Array:
+    """A column of float32, null where `values`, floats [N], are NaN."""
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    return number_column(values, np.isnan(values))

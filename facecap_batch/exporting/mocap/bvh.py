@@ -14,6 +14,7 @@ from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.exporting.head import head_model
 from facecap_batch.exporting.take import Take, at_rate, take_of
 from facecap_batch.geometry import euler_from_matrix, unwrap
+from facecap_batch.solve.quaternions import to_matrix
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 
 ROTATION = "Yrotation Xrotation Zrotation"
@@ -22,13 +23,7 @@ EYES = ("eyeLeft", "eyeRight")  # parts of the head, and names of the joints
 
 def matrices(rotation: np.ndarray) -> np.ndarray:
     """float64 [N, 3, 3]: rotation matrices of unit quaternions x y z w [N, 4]."""
-    x, y, z, w = np.moveaxis(np.asarray(rotation, np.float64), -1, 0)
-    rows = [
-        [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w)],
-        [2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w)],
-        [2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    return to_matrix(np.asarray(rotation, np.float64)[:, [3, 0, 1, 2]])
 
 
 def even(take: Take) -> Take:
