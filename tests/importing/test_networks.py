@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from facecap_batch.coefficients import OUTPUT_NAMES
+from facecap_batch.engines.cards import BATCH, InputSpec
+from facecap_batch.engines.default_crop import POINTS
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.errors import EngineError, EngineMismatch
@@ -20,6 +23,7 @@ from facecap_batch.importing.published_weights import (
     import_faceboxes,
     import_mobilenetv3,
     import_onnx,
+    regressor_card,
 )
 from tests.support.engines import write_regressor
 
@@ -160,6 +164,31 @@ def test_an_exported_file_holds_no_path_of_the_machine_that_exported_it(tmp_path
     for path in (card.path, shipped.detector.path, shipped.regressor.path):
         content = path.read_bytes()
         assert b".py" not in content and b"stack_trace" not in content
+
+
+def test_matrices_kept_as_float16_are_those_of_the_rounded_network(tmp_path: Path) -> None:
+    class Linear(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(16 * 16 * 3, len(OUTPUT_NAMES) + 2 * POINTS + 1)
+
+        def forward(self, crop: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            values = self.layer(crop.flatten(1).float() / 255)
+            outputs, points, presence = values.split([len(OUTPUT_NAMES), 2 * POINTS, 1], 1)
+            return outputs, points.unflatten(1, (POINTS, 2)), presence[:, 0]
+
+    module = Linear().eval()
+    card = regressor_card("linear", input=InputSpec("crop", (BATCH, 16, 16, 3)))
+    whole = export_onnx(module, card, tmp_path / "whole")
+    half = export_onnx(module, card, tmp_path / "half", half_matrices=True)
+    assert half.path.stat().st_size < 0.55 * whole.path.stat().st_size
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        module.layer.weight.data = module.layer.weight.data.half().float()
+        expected = module(torch.from_numpy(images))[0].numpy()
+    for backend in ("onnxruntime-cpu", "torch"):
+        outputs = open_engine(half, backend).run(images)["outputs"]
+        np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
 def test_export_that_fixes_the_batch_size_is_refused(tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_training_learns_resumes_and_exports(shard, folder, random_engines, tmp_
     assert card.output_names == OUTPUT_NAMES
     assert set(card.gains) == set(ARKIT_NAMES) and min(card.gains.values()) >= 1
     with torch.inference_mode():
-        outputs, points, presence, hidden, spread = network(torch.from_numpy(crops))
+        outputs, points, presence, hidden, spread = export.rounded(network)(torch.from_numpy(crops))
     # A patch whose place lies between two quarters of a pixel may be cut at either, whoever computes it.
     assert difference("outputs", outputs.numpy(), predicted["outputs"]).within(
         limit_of(card, "outputs", "fp32")

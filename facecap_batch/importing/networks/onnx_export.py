@@ -12,6 +12,7 @@ import logging
 import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -42,13 +43,16 @@ class ScaledPixels(nn.Module):
         return outputs
 
 
-def export_onnx(module: nn.Module, card: EngineCard, folder: Path) -> EngineCard:
+def export_onnx(
+    module: nn.Module, card: EngineCard, folder: Path, *, half_matrices: bool = False
+) -> EngineCard:
     """Publish `module` as an ONNX file, and its card beside it.
 
     Args:
         module: takes one uint8 batch as `card.input` describes it and gives `card.outputs` in their order.
         card: its `file` names the ONNX file; its hash is filled in.
         folder: the set's folder.
+        half_matrices: keep the matrices of linear layers as float16, which rounds them.
 
     Returns:
         The card as written.
@@ -81,6 +85,8 @@ def export_onnx(module: nn.Module, card: EngineCard, folder: Path) -> EngineCard
         )
         _check_batch_axis(temporary, card.name)
         without_traces(temporary)
+        if half_matrices:
+            with_half_matrices(temporary)
     return write_card(
         dataclasses.replace(card, folder=folder), folder / Path(card.file).with_suffix(".json").name
     )
@@ -94,6 +100,29 @@ def without_traces(path: Path) -> None:
     for entry in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         del entry.metadata_props[:]
         entry.doc_string = ""
+    onnx.save(model, str(path))
+
+
+def with_half_matrices(path: Path) -> None:
+    """Rewrite an ONNX file with the matrices of its linear layers as float16, turned into float32 when the
+    engine opens: half the bytes, the same time. Convolutions stay as they are, for TensorRT wants their
+    weights as they stand in the file.
+    """
+    model = onnx.load(str(path))
+    graph = model.graph
+    weights = {entry.name: entry for entry in graph.initializer}
+    used = {node.input[1] for node in graph.node if node.op_type == "Gemm"} & weights.keys()
+    casts = []
+    for name in sorted(used):
+        matrix = onnx.numpy_helper.to_array(weights[name])
+        if matrix.dtype != np.float32:
+            continue
+        kept = f"{name}.half"
+        weights[name].CopyFrom(onnx.numpy_helper.from_array(matrix.astype(np.float16), kept))
+        casts.append(onnx.helper.make_node("Cast", [kept], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
     onnx.save(model, str(path))
 
 

@@ -6,10 +6,12 @@ folder, the measured quality in the card.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.cards import BATCH, EngineCard, InputSpec
@@ -44,6 +46,7 @@ def export(
     `heldout`: crops of people it was not trained on; `runs`: the commands that trained it, in order;
     `name`: the engine's.
     """
+    network = rounded(network)
     qualities, nominal, moved, resting, shut = [], [], [], [], []
     for shard in heldout:
         outputs, points, _, _ = predict(network, shard)
@@ -97,4 +100,14 @@ def export(
             "heldout_r": {name: round(float(r), 3) for name, r in zip(ARKIT_NAMES, per_channel, strict=True)},
         },
     )
-    return export_onnx(network, card, folder)
+    return export_onnx(network, card, folder, half_matrices=True)
+
+
+def rounded(network: FaceRegressor) -> FaceRegressor:
+    """`network` with the matrices that the file holds as float16 rounded to it: what is measured is what is
+    shipped."""
+    result = copy.deepcopy(network)
+    for layer in result.modules():
+        if isinstance(layer, nn.Linear):
+            layer.weight.data = layer.weight.data.half().float()
+    return result
