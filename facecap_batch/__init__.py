@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from facecap_batch.coefficients import CoefficientTable
     from facecap_batch.errors import FacecapError
     from facecap_batch.output.exports import ExportedClip
+    from facecap_batch.output.sql.thresholds import MovementThresholds
     from facecap_batch.output.status import Status
     from facecap_batch.runs.run import RunSummary
     from facecap_batch.solve.settings import SolveSettings
@@ -29,6 +30,7 @@ __all__ = [
     "CoefficientTable",
     "ExportedClip",
     "FacecapError",
+    "MovementThresholds",
     "OpenEngines",
     "RunSummary",
     "SolveSettings",
@@ -50,6 +52,7 @@ _MODULES = {
     "CoefficientTable": "coefficients",
     "ExportedClip": "output.exports",
     "FacecapError": "errors",
+    "MovementThresholds": "output.sql.thresholds",
     "OpenEngines": "api.captures",
     "RunSummary": "runs.run",
     "SolveSettings": "solve.settings",

@@ -26,7 +26,7 @@ from facecap_batch.exporting.rigs.rig import Rig
 from facecap_batch.output.compact_index import read_clip_tracks, table_name
 from facecap_batch.output.exports import NotExportable, UnknownClip
 from facecap_batch.output.sql.macros import movements_in
-from facecap_batch.output.sql.movements import LEAST_AMPLITUDE
+from facecap_batch.output.sql.thresholds import MovementThresholds
 from facecap_batch.runs.clip_steps import final_tables, lone_calibration, with_capture_fingerprint
 from facecap_batch.runs.config import RunConfig, make_config
 from facecap_batch.runs.footage.naming import default_clip_id
@@ -93,54 +93,22 @@ class Capture:
             raise ImportError("to_pandas needs pandas, which is not installed: pip install pandas") from error
         return self.to_arrow(which).to_pandas()
 
-    def events(
-        self,
-        *,
-        threshold: float | None = None,
-        release: float | None = None,
-        relative: bool = False,
-        least_amplitude: float = LEAST_AMPLITUDE,
-    ) -> pa.Table:
+    def events(self, thresholds: MovementThresholds = MovementThresholds()) -> pa.Table:
         """Blinks, smiles and other movements of everyone, one row each, in the columns of the view ``events``
         but for the actor (docs/for-researchers.md).
 
         Args:
-            threshold: What an event reaches: a coefficient, or with `relative` a share, 0..1; None: the
-                movement's own.
-            release: What it stays above; None: 0.7 of `threshold`.
-            relative: Whether both count from the channel's rest (0) to its highest value (1) in the clip.
-            least_amplitude: With `relative`: a channel that moves by less has no events.
+            thresholds: From when on a movement counts.
 
         Raises:
             BadQuery: DuckDB is not installed.
         """
-        return movements_in(
-            self.to_arrow(),
-            "events",
-            threshold=threshold,
-            release=release,
-            relative=relative,
-            least_amplitude=least_amplitude,
-        )
+        return movements_in(self.to_arrow(), "events", thresholds)
 
-    def summary(
-        self,
-        *,
-        threshold: float | None = None,
-        release: float | None = None,
-        relative: bool = False,
-        least_amplitude: float = LEAST_AMPLITUDE,
-    ) -> pa.Table:
+    def summary(self, thresholds: MovementThresholds = MovementThresholds()) -> pa.Table:
         """How much of each movement there is, one row for each person and movement; the columns of the view
-        ``summary`` but for the actor. Arguments and errors are those of `events`."""
-        return movements_in(
-            self.to_arrow(),
-            "summary",
-            threshold=threshold,
-            release=release,
-            relative=relative,
-            least_amplitude=least_amplitude,
-        )
+        ``summary`` but for the actor. Argument and errors are those of `events`."""
+        return movements_in(self.to_arrow(), "summary", thresholds)
 
     def to_parquet(self, path: str | Path, which: Which = "final") -> Path | str:
         """Write the file that a run writes to ``coefficients/`` ("final") or ``raw/``; return `path`.

@@ -17,6 +17,7 @@ PUBLIC = [
     "CoefficientTable",
     "ExportedClip",
     "FacecapError",
+    "MovementThresholds",
     "OpenEngines",
     "RunSummary",
     "SolveSettings",

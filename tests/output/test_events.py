@@ -11,6 +11,7 @@ import pytest
 from facecap_batch.api.captures import Capture
 from facecap_batch.output.query import BadQuery, connect, query
 from facecap_batch.output.sql.movements import MOVEMENTS
+from facecap_batch.output.sql.thresholds import MovementThresholds
 from tests.support.movements import BLINK_SHAPE, BOTH_LIDS, moving, output_of
 
 pytest.importorskip("duckdb")
@@ -198,10 +199,25 @@ def test_a_capture_has_the_events_that_its_folder_has(
     order = "track, start_s, event" if kind == "events" else "track, event"
     folder = output_of(tmp_path, [made], actors={"a": "Ada"})
     wanted = query(folder, f"SELECT * EXCLUDE (actor) FROM {kind}({given}) ORDER BY {order}")
-    found = getattr(capture, kind)(**arguments)
+    found = getattr(capture, kind)(MovementThresholds(**arguments))
+    if not arguments:
+        assert getattr(capture, kind)().equals(found)
     assert found.column_names == wanted.column_names
     assert found.to_pylist() == [  # in what order sums are taken is free
         {name: pytest.approx(value) if isinstance(value, float) else value for name, value in row.items()}
         for row in wanted.to_pylist()
     ]
     assert found.num_rows == (2 if kind == "events" else len(MOVEMENTS))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"threshold": 1.5}, r"threshold must be 0\.\.1, not 1\.5"),
+        ({"least_amplitude": float("nan")}, r"least_amplitude must be 0\.\.1"),
+        ({"threshold": 0.4, "release": 0.5}, r"release \(0\.5\) is above threshold \(0\.4\)"),
+    ],
+)
+def test_thresholds_that_make_no_sense_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MovementThresholds(**arguments)

@@ -9,19 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from facecap_batch.output.sql.movements import (
-    LEAST_AMPLITUDE,
-    LONGEST_STEP_S,
-    MOVEMENTS,
-    RELEASE_SHARE,
-    REST_QUANTILE,
-    Movement,
-)
+from facecap_batch.output.sql.movements import LONGEST_STEP_S, MOVEMENTS, REST_QUANTILE, Movement
+from facecap_batch.output.sql.thresholds import RELEASE_SHARE
 
-# Of the macros `events` and `summary`. The absolute threshold is a coefficient, the relative one a share.
-PARAMETERS = (
-    f"threshold := NULL, release := NULL, relative := false, least_amplitude := {LEAST_AMPLITUDE}::DOUBLE"
-)
 _CHANNELS = tuple(
     dict.fromkeys(name for movement in MOVEMENTS for _, names in movement.sides for name in names)
 )

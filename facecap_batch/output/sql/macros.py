@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from facecap_batch.errors import install_hint
-from facecap_batch.output.sql.events import NEEDED, PARAMETERS, events_sql
-from facecap_batch.output.sql.movements import LEAST_AMPLITUDE
+from facecap_batch.output.sql.events import NEEDED, events_sql
 from facecap_batch.output.sql.permissions import BadQuery
 from facecap_batch.output.sql.summary import summary_sql
+from facecap_batch.output.sql.thresholds import PARAMETERS, MovementThresholds
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,18 +41,14 @@ def create_macros(connection: duckdb.DuckDBPyConnection, frames: str, actors: st
 def movements_in(
     table: pa.Table,
     kind: Literal["events", "summary"],
-    *,
-    threshold: float | None = None,
-    release: float | None = None,
-    relative: bool = False,
-    least_amplitude: float = LEAST_AMPLITUDE,
+    thresholds: MovementThresholds = MovementThresholds(),
 ) -> pa.Table:
     """The events or the statistics of a clip's table, without the actor, whom it does not know.
 
     Args:
         table: Has the columns of `coefficients.SCHEMA`.
         kind: Which of the two.
-        threshold, release, relative, least_amplitude: As of the macros.
+        thresholds: From when on a movement counts.
 
     Raises:
         BadQuery: DuckDB is not installed.
@@ -61,12 +57,9 @@ def movements_in(
         import duckdb
     except ImportError as error:
         raise BadQuery(NO_DUCKDB) from error
-    numbers = {"threshold": threshold, "release": release, "least_amplitude": least_amplitude}
-    given = [f"{name} := {float(value)!r}" for name, value in numbers.items() if value is not None]
-    given.append(f"relative := {str(bool(relative)).lower()}")
     order = "track, start_s, event" if kind == "events" else "track, event"
     with duckdb.connect(":memory:") as connection:
         connection.register("captured", table)
         create_macros(connection, f"SELECT {', '.join(NEEDED)} FROM captured")
-        found = connection.sql(f"SELECT * EXCLUDE (actor) FROM {kind}({', '.join(given)}) ORDER BY {order}")
-        return found.to_arrow_table()
+        counted = f"{kind}({thresholds.arguments()})"
+        return connection.sql(f"SELECT * EXCLUDE (actor) FROM {counted} ORDER BY {order}").to_arrow_table()

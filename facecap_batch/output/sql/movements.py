@@ -42,11 +42,7 @@ MOVEMENTS = (
     Movement("cheek_puff", whole=("cheekPuff",)),
     Movement("jaw_open", whole=("jawOpen",)),
 )
-# An event begins and ends at this share of its threshold, so that noise makes no two of it.
-RELEASE_SHARE = 0.7
 # What a channel rests at in a take: its 10th percentile, which holds while the movement takes up to 9/10.
 REST_QUANTILE = 0.1
-# Less movement in a take is not distinguished from rest: real takes rest at up to 0.12 in some channels.
-LEAST_AMPLITUDE = 0.1
 # Seconds. Frames further apart are a gap: what was between them is not known.
 LONGEST_STEP_S = 1.0
