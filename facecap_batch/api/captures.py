@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,9 +22,12 @@ from facecap_batch.coefficients import CoefficientTable, to_arrow, with_rows_of,
 from facecap_batch.errors import FacecapError
 from facecap_batch.exporting.choice import choose
 from facecap_batch.exporting.formats import format_of
+from facecap_batch.exporting.plots.channels import MOST_MOVING
+from facecap_batch.exporting.plots.figure import figure_of
 from facecap_batch.exporting.rigs.rig import Rig
 from facecap_batch.output.compact_index import read_clip_tracks, table_name
 from facecap_batch.output.exports import NotExportable, UnknownClip
+from facecap_batch.output.plots.tracks import of_track, plotted_track
 from facecap_batch.output.sql.macros import movements_in
 from facecap_batch.output.sql.thresholds import MovementThresholds
 from facecap_batch.runs.clip_steps import final_tables, lone_calibration, with_capture_fingerprint
@@ -37,6 +40,7 @@ from facecap_batch.timecode import is_time, parse_time
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
 Which = Literal["final", "raw"]
 Time = str | float | Fraction  # seconds, or text as in a manifest: "12.5", "0:12.5"
@@ -44,10 +48,6 @@ Time = str | float | Fraction  # seconds, or text as in a manifest: "12.5", "0:1
 
 class EnginesClosed(FacecapError):
     """Engines were used after the `with` block that opened them."""
-
-
-class UnknownTrack(FacecapError):
-    """A track that a clip does not have."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class Capture:
 
     def table(self, which: Which = "final", track: int = 0) -> CoefficientTable:
         """The table of one person as arrays: "final" or "raw". Raises UnknownTrack."""
-        return _of_track(self._tracks(which), track)
+        return of_track(self._tracks(which), track)
 
     def to_arrow(self, which: Which = "final") -> pa.Table:
         """One row per frame and person in the columns of ``coefficients/*.parquet``; NaN becomes null."""
@@ -109,6 +109,43 @@ class Capture:
         """How much of each movement there is, one row for each person and movement; the columns of the view
         ``summary`` but for the actor. Argument and errors are those of `events`."""
         return movements_in(self.to_arrow(), "summary", thresholds)
+
+    def plot(
+        self,
+        channels: Sequence[str] | str | int = MOST_MOVING,
+        *,
+        track: int = 0,
+        raw: bool = False,
+        thresholds: MovementThresholds | None = MovementThresholds(),
+        others: Sequence[Capture] = (),
+        stacked: bool = False,
+        size: tuple[int, int] | None = None,
+    ) -> Figure:
+        """Draw curves over time, with events and the frames without a face; nothing is shown or written.
+
+        Args:
+            channels: A number: those that move most; or names, in a list or with commas between them: columns
+                ("jawOpen"), pairs ("eyeBlink"), groups ("brows", "eyes", "mouth", "head" …), "all".
+            track: Number of the person, of every capture.
+            raw: Whether the raw values stand faintly behind the final ones.
+            thresholds: From when on a movement is marked as an event; None: none is.
+            others: Captures to draw in the same figure, each over its own times.
+            stacked: Whether several captures stand below each other; else they lie over each other.
+            size: Width and height in pixels, 100 to the inch; None: 1200, and as high as the curves need.
+
+        Returns:
+            A matplotlib figure, without a display and without pyplot's state: `figure.savefig(path)`.
+
+        Raises:
+            BadPlot: matplotlib is not installed, a channel is unknown, or there is too much for one figure.
+            BadQuery: Events are wanted and DuckDB is not installed.
+            UnknownTrack: There is no such person.
+        """
+        tracks = [
+            plotted_track(each.table("final", track), each.table("raw", track) if raw else None, thresholds)
+            for each in (self, *others)
+        ]
+        return figure_of(tracks, channels, stacked=stacked, size=size)
 
     def to_parquet(self, path: str | Path, which: Which = "final") -> Path | str:
         """Write the file that a run writes to ``coefficients/`` ("final") or ``raw/``; return `path`.
@@ -159,16 +196,6 @@ class Capture:
         if which not in ("final", "raw"):
             raise ValueError(f"which must be 'final' or 'raw', not {which!r}")
         return self.final_tracks if which == "final" else self.raw_tracks
-
-
-def _of_track(tables: tuple[CoefficientTable, ...], track: int) -> CoefficientTable:
-    for table in tables:
-        if table.track == track:
-            return table
-    raise UnknownTrack(
-        f"clip {tables[0].info.clip_id!r} has no track {track}; it has {len(tables)}, from 0 on (capture "
-        "it with `faces` for more)"
-    )
 
 
 class OpenEngines:

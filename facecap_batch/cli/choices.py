@@ -58,6 +58,13 @@ class Format(TextEnum):
     openface = "openface"
 
 
+class Layout(TextEnum):
+    """How `plot` puts several clips into one picture."""
+
+    overlaid = "overlaid"
+    stacked = "stacked"
+
+
 class Hwaccel(TextEnum):
     """Whether the GPU decodes: `video.options.HardwareDecoding`."""
 

@@ -20,6 +20,14 @@ def engine_sets(incomplete: str) -> list[str]:
     return [name for name in available_sets() if name.startswith(incomplete)]
 
 
+def channels(incomplete: str) -> list[str]:
+    """The columns and groups that `plot` draws, and that begin with `incomplete`."""
+    from facecap_batch.coefficients import OUTPUT_NAMES
+    from facecap_batch.exporting.plots.channels import GROUPS
+
+    return [name for name in (*GROUPS, *OUTPUT_NAMES) if name.startswith(incomplete)]
+
+
 def clip_ids(ctx: typer.Context, incomplete: str) -> list[str]:
     """The clips of the folder that the command line names; of a local folder only, as others are slow."""
     from facecap_batch.output.reports import read_reports

@@ -1,4 +1,5 @@
-"""The commands that look into a finished output folder or add to it: status, query, preview, export, compact.
+"""The commands that look into a finished output folder or add to it: status, query, preview, plot, export,
+compact.
 
 In: the folder, which clips. Out: text on the terminal, or further files. Nothing heavy is imported at module
 level.
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facecap_batch.cli.choices import Format, choice_option
+from facecap_batch.cli.choices import Format, Layout, choice_option
+from facecap_batch.cli.completion import channels as channel_names
 from facecap_batch.cli.options import Clips, Output
 from facecap_batch.storage.publish import storage_path
 
@@ -95,6 +97,73 @@ def preview(
     folder = storage_path(to) if to else storage_path(output) / "preview"
     suffix = ".jpg" if sheet else ".mp4"
     _print_results(preview_clips(storage_path(output), clip or [], folder, suffix, height))
+
+
+def plot(
+    output: Output,
+    clip: Clips = None,
+    channels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Columns (jawOpen), pairs (eyeBlink), groups (brows, eyes, lids, gaze, jaw, mouth, cheeks, "
+            "nose, head, rotation, position, all), or how many of those that move most; repeat, or separate "
+            "by commas. Default: 8.",
+            autocompletion=channel_names,
+            show_default=False,
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Folder for a PNG of each clip, or one .png, .svg or .pdf of all of them. "
+            "Default: OUT/plots.",
+            show_default=False,
+        ),
+    ] = None,
+    layout: Annotated[
+        Layout,
+        choice_option(Layout, help="How several clips lie in one picture."),
+    ] = Layout.overlaid,
+    track: Annotated[int, typer.Option(min=0, help="Number of the person.")] = 0,
+    raw: Annotated[bool, typer.Option("--raw", help="Draw the raw values, too, faintly.")] = False,
+    events: Annotated[
+        bool, typer.Option("--events/--no-events", help="Mark blinks, smiles and other movements.")
+    ] = True,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTHxHEIGHT",
+            help="Pixels, 100 to the inch. Default: 1200 wide, and as high as the curves need.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Draw curves over time, with events and the frames without a face.
+
+    Exit code: 1 if some clips failed; the others have their picture.
+
+    Example: facecap-batch plot out/takes --clip take1 --channels brows,jawOpen,rotation --raw
+    """
+    from facecap_batch.exporting.plots.file import is_picture, size_of
+    from facecap_batch.output.plots.clips import PlotOptions, plot_each, plot_together
+    from facecap_batch.output.sql.thresholds import MovementThresholds
+
+    options = PlotOptions(
+        channels=tuple(channels) if channels else PlotOptions.channels,
+        track=track,
+        raw=raw,
+        thresholds=MovementThresholds() if events else None,
+        stacked=layout is Layout.stacked,
+        size=None if size is None else size_of(size),
+    )
+    folder = storage_path(to) if to else storage_path(output) / "plots"
+    if is_picture(folder):
+        plot_together(storage_path(output), clip or [], folder, options)
+        print(folder)
+    else:
+        _print_results(plot_each(storage_path(output), clip or [], folder, ".png", options))
 
 
 def export(

@@ -62,13 +62,13 @@ def export_clips(
 
     def export(clip_id: str) -> Iterator[tuple[int, StoragePath]]:
         name = table_name("coefficients", clip_id)
-        tracks = read_sound_tracks(output, name, _checksum(ledger, clip_id, name), compacted)
+        tracks = read_sound_tracks(output, name, checksum(ledger, clip_id, name), compacted)
         for table in tracks:
             path = folder / f"{table.name}{choice.suffix}"
             choice.write(with_rows_of(table, tracks[0]), path)
             yield table.track, path
 
-    return _each(done_clips(output, clip_ids), folder, choice.suffix, export)
+    return each_clip(done_clips(output, clip_ids), folder, choice.suffix, export)
 
 
 def preview_clips(
@@ -100,7 +100,7 @@ def preview_clips(
     def draw(clip_id: str) -> Iterator[tuple[int, StoragePath]]:
         path = folder / f"{clip_id}{suffix}"
         for name in (table_name("coefficients", clip_id), table_name("raw", clip_id)):
-            require_sound(output, name, _checksum(ledger, clip_id, name))
+            require_sound(output, name, checksum(ledger, clip_id, name))
         with (
             table_file(output, table_name("coefficients", clip_id)) as table,
             table_file(output, table_name("raw", clip_id)) as raw,
@@ -108,7 +108,7 @@ def preview_clips(
             preview(table, sources[clip_id], path, raw_path=raw, height=height)
         yield 0, path
 
-    return _each(done_clips(output, clip_ids), folder, suffix, draw)
+    return each_clip(done_clips(output, clip_ids), folder, suffix, draw)
 
 
 def video_paths(output: StoragePath) -> dict[str, str]:
@@ -122,7 +122,7 @@ def video_paths(output: StoragePath) -> dict[str, str]:
     return {row["clip_id"]: resolve_source(row["path"], manifest_folder) for row in rows}
 
 
-def _each(
+def each_clip(
     clip_ids: Sequence[str],
     folder: StoragePath,
     suffix: str,
@@ -141,7 +141,7 @@ def _each(
             yield ExportedClip(clip_id, error=error)
 
 
-def _checksum(ledger: Ledger, clip_id: str, name: str) -> str | None:
+def checksum(ledger: Ledger, clip_id: str, name: str) -> str | None:
     """SHA-256 of a file of the clip, where its record has it."""
     record = ledger.get(clip_id)
     return None if record is None else record.checksums.get(name)

@@ -32,6 +32,6 @@ def test_the_examples_run(tmp_path: Path) -> None:
     assert ended.stderr == ""
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("speaking ") and "4 of 4 clips," in ended.stdout
-    assert {path.suffix for path in (tmp_path / "takes").iterdir()} == {".fbx", ".csv", ".parquet"}
+    assert {path.suffix for path in (tmp_path / "takes").iterdir()} == {".fbx", ".csv", ".parquet", ".svg"}
     for made in ("out/demo/livelink/turning.csv", "out/demo/preview/speaking.jpg", "out/two/fbx/turning.fbx"):
         assert (tmp_path / made).stat().st_size, made

@@ -1,0 +1,1 @@
+"""Curves over time as pictures. Needs matplotlib, which only `figure` and `file` import."""

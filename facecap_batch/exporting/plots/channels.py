@@ -1,0 +1,181 @@
+"""Which curves a plot shows, and in which panels.
+
+In: what a user names (columns, pairs, groups, a number), and the tables. Out: `Panel`s from top to bottom.
+The curves of one panel have one unit, and the two sides of a pair share a panel.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from facecap_batch.coefficients import (
+    ARKIT_NAMES,
+    HEAD_ANGLE_NAMES,
+    HEAD_POSITION_NAMES,
+    OUTPUT_NAMES,
+    CoefficientTable,
+)
+from facecap_batch.errors import FacecapError
+
+MOST_MOVING = 8  # curves that a plot shows where nobody names any
+# How far a curve moves is measured between these percentiles: a few wild frames do not decide, a blink does.
+MOVEMENT_PERCENTILES = (1.0, 99.0)
+ALL = "all"
+COEFFICIENT, DEGREES, CENTIMETRES, OWN = (
+    "coefficient",
+    "degrees",
+    "cm",
+    "value",
+)  # units; OWN: the regressor's own
+
+
+class BadPlot(FacecapError):
+    """A plot cannot be made: no such channel, too much for one picture, or matplotlib is not installed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One pair of axes: curves over time, in one unit."""
+
+    channels: tuple[str, ...]  # columns of the table
+    unit: str  # COEFFICIENT, DEGREES, CENTIMETRES or OWN
+
+
+def _with_stems(*stems: str) -> tuple[str, ...]:
+    return tuple(name for name in ARKIT_NAMES if name.startswith(stems))
+
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "brows": _with_stems("brow"),
+    "eyes": _with_stems("eye"),
+    "lids": _with_stems("eyeBlink", "eyeSquint", "eyeWide"),
+    "gaze": _with_stems("eyeLook"),
+    "jaw": _with_stems("jaw"),
+    "mouth": _with_stems("mouth"),
+    "cheeks": _with_stems("cheek"),
+    "nose": _with_stems("nose"),
+    "head": HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES,
+    "rotation": HEAD_ANGLE_NAMES,
+    "position": HEAD_POSITION_NAMES,
+    ALL: OUTPUT_NAMES,
+}
+
+
+def side_of(name: str) -> str:
+    """ "left", "right" (the subject's), or "" for a channel that is not one of two sides."""
+    for side, other in (("Left", "Right"), ("Right", "Left")):
+        if name.endswith(side) and name.removesuffix(side) + other in ARKIT_NAMES:
+            return side.lower()
+    return ""
+
+
+def stem_of(name: str) -> str:
+    """The name without the side: what both channels of a pair share."""
+    side = side_of(name)
+    return name[: -len(side)] if side else name
+
+
+PAIRS = {stem_of(name): f"{stem_of(name)}Left" for name in ARKIT_NAMES if side_of(name)}
+
+
+def chosen_channels(wanted: Sequence[str] | str | int, tables: Sequence[CoefficientTable]) -> tuple[str, ...]:
+    """The channels that `wanted` names, each once, in the order they are named.
+
+    Args:
+        wanted: A number: those that move most; or names, in a list or with commas between them: columns
+            ("jawOpen"), pairs ("eyeBlink") and groups ("brows"), or such a number as text.
+        tables: What is plotted, at least one.
+
+    Raises:
+        BadPlot: A name is none of these. The message has the nearest ones.
+    """
+    if isinstance(wanted, int):
+        return most_moving(tables, wanted)
+    names = [part.strip() for text in _texts(wanted) for part in text.split(",") if part.strip()]
+    if not names:
+        raise BadPlot(f"no channel is named; there are the columns of the tables, and {', '.join(GROUPS)}")
+    own = [name for table in tables for name in table.extra_names]
+    found: dict[str, None] = {}
+    for name in names:
+        if name.isdecimal():
+            found.update(dict.fromkeys(most_moving(tables, int(name))))
+        else:
+            found.update(dict.fromkeys(_named(name, own)))
+    return tuple(found)
+
+
+def most_moving(tables: Sequence[CoefficientTable], count: int) -> tuple[str, ...]:
+    """The `count` coefficients that move most in any table, in ARKit's order. Raises BadPlot below 1."""
+    if count < 1:
+        raise BadPlot(f"a plot has one channel at least, not {count}")
+    ranges = np.zeros(len(ARKIT_NAMES))
+    for table in tables:
+        known = np.isfinite(table.coefficients).any(axis=0)
+        if not known.any():
+            continue
+        low, high = np.nanpercentile(table.coefficients[:, known], MOVEMENT_PERCENTILES, axis=0)
+        ranges[known] = np.maximum(ranges[known], high - low)
+    most = np.sort(np.argsort(-ranges, kind="stable")[:count])
+    return tuple(ARKIT_NAMES[index] for index in most)
+
+
+def panels_of(channels: Sequence[str], apart: bool = False) -> list[Panel]:
+    """Panels for `channels`, in their order: the sides of a pair in one, rotation in one, position in one.
+
+    Args:
+        channels: Columns of the table.
+        apart: Give each axis of the head a panel of its own, as where colours tell clips from each other.
+    """
+    parts: dict[str, list[str]] = {}
+    for name in channels:
+        parts.setdefault(name if apart and name in GROUPS["head"] else _together(name), []).append(name)
+    return [Panel(tuple(names), unit_of(names[0])) for names in parts.values()]
+
+
+def _together(name: str) -> str:
+    """What the channels of a panel share."""
+    for names in (HEAD_ANGLE_NAMES, HEAD_POSITION_NAMES):
+        if name in names:
+            return names[0]
+    return stem_of(name)
+
+
+def unit_of(name: str) -> str:
+    """The unit of a channel's curve."""
+    if name in ARKIT_NAMES:
+        return COEFFICIENT
+    return DEGREES if name in HEAD_ANGLE_NAMES else CENTIMETRES if name in HEAD_POSITION_NAMES else OWN
+
+
+def values_of(table: CoefficientTable, name: str) -> np.ndarray:
+    """float64 [N]: a channel in the unit of its curve, NaN where it is not known or the table has none."""
+    if name in ARKIT_NAMES:
+        return table.coefficients[:, ARKIT_NAMES.index(name)].astype(np.float64)
+    if name in HEAD_ANGLE_NAMES:
+        return np.degrees(table.head[:, HEAD_ANGLE_NAMES.index(name)].astype(np.float64))
+    if name in HEAD_POSITION_NAMES:
+        return table.head[:, 3 + HEAD_POSITION_NAMES.index(name)].astype(np.float64)
+    if name in table.extra_names:
+        return table.extra[:, table.extra_names.index(name)].astype(np.float64)
+    return np.full(len(table), np.nan)
+
+
+def _texts(wanted: Sequence[str] | str) -> Iterable[str]:
+    return [wanted] if isinstance(wanted, str) else wanted
+
+
+def _named(name: str, own: Sequence[str]) -> tuple[str, ...]:
+    """The channels of a column, a pair or a group, in any case. Raises BadPlot."""
+    known: dict[str, tuple[str, ...]] = {each.lower(): (each,) for each in (*own, *OUTPUT_NAMES)}
+    known |= {stem.lower(): (left, f"{stem}Right") for stem, left in PAIRS.items()}
+    known |= GROUPS
+    if name.lower() in known:
+        return known[name.lower()]
+    names = {each.lower(): each for each in (*own, *OUTPUT_NAMES, *PAIRS, *GROUPS)}
+    near = [names[each] for each in difflib.get_close_matches(name.lower(), names, n=3)]
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are columns, and {', '.join(GROUPS)}"
+    raise BadPlot(f"no channel, pair or group is called {name!r}; {hint}")

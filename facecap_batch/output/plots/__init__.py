@@ -1,0 +1,1 @@
+"""Plots of clips: of captured ones, and of those in an output folder."""
