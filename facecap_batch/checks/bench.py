@@ -28,7 +28,7 @@ from facecap_batch.checks.stage_timer import Stopwatch
 from facecap_batch.checks.synthetic_faces import synthetic_crops, synthetic_images
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import write_parquet
-from facecap_batch.engines.batching import prepare_input
+from facecap_batch.engines.batching import Engine, prepare_input
 from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.registry import BACKENDS, open_engine, unavailable_because
 from facecap_batch.engines.sets import EngineSet, load_set
@@ -37,6 +37,7 @@ from facecap_batch.exporting.formats import EXPORTERS
 from facecap_batch.runs.worker import limit_threads
 from facecap_batch.solve.solver import solve_table
 from facecap_batch.video.decoder import decode
+from facecap_batch.video.options import HardwareDecoding
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ class ClipSpeed:
     decode_s: float  # decoding alone, in a separate pass
     total_s: float
     stages: dict[str, float]  # seconds of `total_s`
+    decode_threads: int = 1
+    hwaccel: HardwareDecoding = "none"
 
     @property
     def fps(self) -> float:
@@ -195,22 +198,40 @@ def engine_input(card: EngineCard, count: int) -> np.ndarray:
 
 def clip_speed(cards: EngineSet, backend: str, video: Path) -> ClipSpeed:
     """Decode `video` alone, then take it the whole way on `backend`, everything warm. Raises BadVideo."""
-    settings = CaptureSettings(damage="keep")
-    detector, regressor = open_engine(cards.detector, backend), open_engine(cards.regressor, backend)
+    engines = open_engine(cards.detector, backend), open_engine(cards.regressor, backend)
+    return opened_clip_speed(engines, video, CaptureSettings())
+
+
+def opened_clip_speed(engines: tuple[Engine, Engine], video: Path, settings: CaptureSettings) -> ClipSpeed:
+    """Decode `video` alone, then take it the whole way, everything warm.
+
+    Args:
+        engines: Detector and regressor, open on one backend.
+        video: A path; damage in it is kept.
+        settings: How it is captured, its decoding threads and decoder among them.
+
+    Raises:
+        BadVideo: It does not decode.
+        DecoderUnavailable: The GPU shall decode and cannot.
+    """
+    settings = dataclasses.replace(settings, damage="keep")
     write_fbx, _ = EXPORTERS["fbx"]
     with tempfile.TemporaryDirectory() as folder:
         beginning = Clip(clip_id="bench", path=str(video), end=WARM_UP_S)
-        warm_up = FaceCapture(detector, regressor, settings)
-        write_fbx(solve_table(warm_up.capture(beginning)), Path(folder) / "first.fbx")
+        write_fbx(solve_table(FaceCapture(*engines, settings).capture(beginning)), Path(folder) / "first.fbx")
 
         started = time.perf_counter()
-        frames = sum(1 for _ in decode(video, thread_count=settings.decode_threads, damage="keep"))
+        frames = sum(
+            1
+            for _ in decode(
+                video, thread_count=settings.decode_threads, damage="keep", hwaccel=settings.hwaccel
+            )
+        )
         decode_s = time.perf_counter() - started
 
         stopwatch = Stopwatch()
         started = time.perf_counter()
-        face_capture = FaceCapture(detector, regressor, settings, timer=stopwatch)
-        raw = face_capture.capture(Clip(clip_id="bench", path=str(video)))
+        raw = FaceCapture(*engines, settings, timer=stopwatch).capture(Clip("bench", str(video)))
         with stopwatch.during("solve"):
             final = solve_table(raw)
         with stopwatch.during("export"):
@@ -219,7 +240,16 @@ def clip_speed(cards: EngineSet, backend: str, video: Path) -> ClipSpeed:
             write_fbx(final, Path(folder) / "bench.fbx")
         total_s = time.perf_counter() - started
     rest = total_s - sum(stopwatch.seconds.values())
-    return ClipSpeed(video.name, backend, frames, decode_s, total_s, {**stopwatch.seconds, "rest": rest})
+    return ClipSpeed(
+        video.name,
+        engines[0].backend,
+        frames,
+        decode_s,
+        total_s,
+        {**stopwatch.seconds, "rest": rest},
+        settings.decode_threads,
+        settings.hwaccel,
+    )
 
 
 def _resident_kib(field: str) -> int:

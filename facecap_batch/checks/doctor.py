@@ -31,6 +31,13 @@ class Finding:
 
 def findings() -> Iterator[Finding]:
     """Look at everything; none of it takes longer than a few seconds."""
+    yield from installed()
+    yield from _engine_sets()
+    yield _tried("temporary folder", _temporary_folder)
+
+
+def installed() -> Iterator[Finding]:
+    """Look at the machine, the libraries and the backends; no engine is opened."""
     yield Finding("Python", sys.version_info >= (3, 10), platform.python_version())
     hardware = machine.hardware()
     memory = hardware["memory_bytes"]
@@ -43,8 +50,6 @@ def findings() -> Iterator[Finding]:
     yield _tried("storage", lambda: _version("s3fs"), required=False)
     yield _tried("video", _decode_a_video)
     yield from _backends()
-    yield from _engine_sets()
-    yield _tried("temporary folder", _temporary_folder)
 
 
 def _tried(what: str, attempt: Callable[[], str], required: bool = True) -> Finding:
