@@ -183,7 +183,7 @@ def test_a_rehearsal_from_end_to_end(tmp_path: Path, random_engines: EngineSet) 
         ROOT / "jobs" / "gpu_day.py",
         "--rehearse",
         "--minutes",
-        8,
+        30,
         "--clip-seconds",
         0.2,
     ]
