@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from facecap_batch.api.captures import Capture, OpenEngines, capture, open_engines, read
-    from facecap_batch.api.folders import export, preview, query, run, status
+    from facecap_batch.api.folders import export, preview, query, report, run, status
     from facecap_batch.capturing.settings import CaptureSettings
     from facecap_batch.coefficients import CoefficientTable
     from facecap_batch.errors import FacecapError
@@ -42,6 +42,7 @@ __all__ = [
     "preview",
     "query",
     "read",
+    "report",
     "run",
     "status",
 ]
@@ -63,6 +64,7 @@ _MODULES = {
     "preview": "api.folders",
     "query": "api.folders",
     "read": "api.captures",
+    "report": "api.folders",
     "run": "api.folders",
     "status": "api.folders",
 }

@@ -19,6 +19,7 @@ from facecap_batch.output import query as queries
 from facecap_batch.output import status as statuses
 from facecap_batch.output.exports import ExportedClip, export_clips, preview_clips
 from facecap_batch.output.status import Status
+from facecap_batch.reporting.report import REPORT_NAME, write_report
 from facecap_batch.runs.config import RunOptions, make_config, worker_threads
 from facecap_batch.runs.footage.search import SearchOptions
 from facecap_batch.runs.manifest import named_clips
@@ -26,7 +27,7 @@ from facecap_batch.runs.observers.progress import NoDisplay, make_display
 from facecap_batch.runs.run import RunSummary
 from facecap_batch.runs.start import start_run
 from facecap_batch.solve.settings import SolveSettings
-from facecap_batch.storage.publish import storage_path
+from facecap_batch.storage.publish import StoragePath, storage_path
 from facecap_batch.timecode import parse_rate
 
 
@@ -147,6 +148,26 @@ def query(output: str | Path, sql: str, *, unsafe: bool = False) -> pa.Table:
             not installed.
     """
     return queries.query(storage_path(output), sql, unsafe)
+
+
+def report(output: str | Path, *, to: str | Path | None = None) -> StoragePath:
+    """Write one HTML page about an output folder: every take with its figures, video, head and curves.
+
+    Args:
+        output: Local path or URI of an output folder.
+        to: The page; None: ``<output>/report.html``.
+
+    Returns:
+        The page.
+
+    Raises:
+        NoRun: `output` is not the folder of a run.
+        OutputNotWritable: The page cannot be written.
+    """
+    folder = storage_path(output)
+    path = folder / REPORT_NAME if to is None else storage_path(to)
+    write_report(folder, path)
+    return path
 
 
 def export(

@@ -23,7 +23,10 @@ WRONG, BROKEN, INTERRUPTED = 2, 3, 130
 RUN_PANEL, FOLDER_PANEL, MACHINE_PANEL = "Run", "Output folders", "This machine and its engines"
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     RUN_PANEL: (run.run, record.record, run.retry, run.solve),
-    FOLDER_PANEL: (folder.status, folder.query, folder.preview, folder.plot, folder.export, folder.compact),
+    FOLDER_PANEL: (
+        *(folder.status, folder.query, folder.report, folder.serve),
+        *(folder.preview, folder.plot, folder.export, folder.compact),
+    ),
     MACHINE_PANEL: (checks.doctor, checks.verify, checks.bench),
 }
 ENGINE_COMMANDS: dict[str, Callable[..., None]] = {

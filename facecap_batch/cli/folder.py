@@ -1,8 +1,8 @@
-"""The commands that look into a finished output folder or add to it: status, query, preview, plot, export,
-compact.
+"""The commands that look into a finished output folder or add to it: status, query, report, serve, preview,
+plot, export, compact.
 
-In: the folder, which clips. Out: text on the terminal, or further files. Nothing heavy is imported at module
-level.
+In: the folder, which clips. Out: text on the terminal, pages, or further files. Nothing heavy is imported at
+module level.
 """
 
 from __future__ import annotations
@@ -74,6 +74,57 @@ def query(
 
     table = answer(output, sql, unsafe_sql)
     print(as_csv_text(table) if as_csv else as_text(table))
+
+
+def report(
+    output: Output,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--output", metavar="FILE", help="The page. Default: OUT/report.html.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Write one HTML page about OUT: every take with its figures, video, head and curves.
+
+    The page needs nothing beside it but the videos, where they lie, and loads nothing from the network.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from facecap_batch.reporting.report import REPORT_NAME, write_report
+
+    folder = storage_path(output)
+    path = storage_path(to) if to else folder / REPORT_NAME
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("takes", total=None)
+        write_report(folder, path, lambda done, takes: bar.update(task, completed=done, total=takes))
+    print(path)
+
+
+def serve(
+    output: Output,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, help="Port on 127.0.0.1. Default: one that is free.", show_default=False
+        ),
+    ] = 0,
+) -> None:
+    """Show the report of OUT to the browsers of this machine until Ctrl-C; for folders of any size.
+
+    Tables are read and videos streamed when they are looked at. Only whoever has the printed address sees it.
+    """
+    import contextlib
+    import threading
+
+    from facecap_batch.reporting.served import ServedReport
+
+    with contextlib.closing(ServedReport(storage_path(output), port)) as served:
+        print(f"{served.url}   (Ctrl-C ends it)", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 def preview(

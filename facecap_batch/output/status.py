@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from facecap_batch.output.ledger import CAPTURED, DONE, FAILED, Ledger, Record
@@ -61,12 +61,10 @@ def status(output: StoragePath) -> Status:
     video_s = 0.0
     new_frames = new_ended = 0
     failures: list[tuple[str, str, str]] = []
-    for row in rows:
-        record = ledger.get(row["clip_id"]) if row["status"] == PENDING else None
-        if record is not None and _is_of(record, run):
+    for row, is_new in rows_as_of_now(run, rows, ledger):
+        if is_new:
             new_ended += 1
-            new_frames += record.frames
-            row = {**row, **{name: getattr(record, name) for name in _FROM_RECORD}}
+            new_frames += row["frames"]
         counts[row["status"]] += 1
         if row["status"] == DONE:
             frames += row["frames"]
@@ -104,7 +102,30 @@ def watch(output: StoragePath, every_s: float) -> Iterator[Status]:
         time.sleep(every_s)
 
 
-_FROM_RECORD = ("status", "frames", "frames_with_face", "seconds", "error_type", "error")
+_FROM_RECORD = (
+    *("status", "frames", "frames_with_face", "seconds", "error_type", "error"),
+    *("fps", "people", "shots", "backend", "wall_s", "attempts", "note"),
+)
+
+
+def rows_as_of_now(
+    run: Mapping[str, Any], rows: Iterable[dict[str, Any]], ledger: Ledger
+) -> Iterator[tuple[dict[str, Any], bool]]:
+    """The rows of the reports, brought up to date where a run is going on or was killed.
+
+    Args:
+        run, rows: As `read_reports` gives them.
+        ledger: Of the same folder.
+
+    Yields:
+        Each row, and whether its clip has ended since the reports were written.
+    """
+    for row in rows:
+        record = ledger.get(row["clip_id"]) if row["status"] == PENDING else None
+        if record is not None and _is_of(record, run):
+            yield {**row, **{name: getattr(record, name) for name in _FROM_RECORD}}, True
+        else:
+            yield row, False
 
 
 def describe(status: Status) -> str:
@@ -129,7 +150,7 @@ def describe(status: Status) -> str:
     return "\n".join(lines)
 
 
-def _is_of(record: Record, run: dict[str, Any]) -> bool:
+def _is_of(record: Record, run: Mapping[str, Any]) -> bool:
     """True for the record of a clip that has ended in the latest run."""
     return bool(
         record.status != CAPTURED

@@ -1,21 +1,16 @@
 """The page that shows a take while it is recorded: one picture after the other, on this machine alone.
 
 In: JPEG images, a line of text. Out: a page on 127.0.0.1 with a multipart stream of the images, which every
-browser shows. Other machines cannot connect. Requests under another name than 127.0.0.1 or localhost are
-refused, so that no page of the web reaches it by a name of its own that leads here.
+browser shows. Who may ask for it: `storage.web.loopback`.
 """
 
 from __future__ import annotations
 
-import http.server
 import threading
 from http import HTTPStatus
-from typing import Any
 
-from facecap_batch.errors import FacecapError
+from facecap_batch.storage.web.loopback import LoopbackHandler, LoopbackServer
 
-ADDRESS = "127.0.0.1"
-NAMES = (ADDRESS, "localhost")
 BOUNDARY = "picture"
 IDLE_S = 5.0  # without a new image the last one is sent again, which shows whether anybody still looks
 PAGE = b"""<!doctype html>
@@ -42,10 +37,6 @@ setInterval(async () => {
 """
 
 
-class PortTaken(FacecapError):
-    """The preview's port is in use."""
-
-
 class PreviewPage:
     """Serves the page until it is closed.
 
@@ -58,17 +49,10 @@ class PreviewPage:
         self._changed = threading.Condition()
         self._image, self._number = b"", 0
         self._line, self._closed = "", False
-        try:
-            self._server = _Server((ADDRESS, port), _Handler)
-        except OSError as error:
-            raise PortTaken(
-                f"--preview-port {port}: {error.strerror}; choose another, or give none: one that is free "
-                "is taken"
-            ) from error
+        self._server = _Server(port, _Handler, "--preview-port")
         self._server.page = self
-        self.url = f"http://{ADDRESS}:{self._server.server_port}/"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="preview", daemon=True)
-        self._thread.start()
+        self.url = self._server.url
+        self._server.start()
 
     @property
     def line(self) -> str:
@@ -97,51 +81,29 @@ class PreviewPage:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(LoopbackServer):
     page: PreviewPage
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(LoopbackHandler):
     server: _Server
-    protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:
-        name = (self.headers.get("Host") or "").partition(":")[0]
-        if name not in NAMES:
-            self.send_error(HTTPStatus.FORBIDDEN, "This page is for 127.0.0.1 alone")
-        elif self.path == "/":
-            self._answer("text/html; charset=utf-8", PAGE)
+    def answer(self) -> None:
+        if self.path == "/":
+            self.send("text/html; charset=utf-8", PAGE)
         elif self.path == "/line":
-            self._answer("text/plain; charset=utf-8", self.server.page.line.encode())
+            self.send("text/plain; charset=utf-8", self.server.page.line.encode())
         elif self.path == "/stream":
             self._stream()
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 
-    def log_message(self, *_: Any) -> None:
-        """Requests are not printed: the terminal shows the recording."""
-
-    def _answer(self, kind: str, body: bytes) -> None:
-        self._begin(kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _begin(self, kind: str) -> None:
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", kind)
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
-
     def _stream(self) -> None:
         self.close_connection = True
-        self._begin(f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+        self.begin(f"multipart/x-mixed-replace; boundary={BOUNDARY}")
         self.end_headers()
         number = 0
         try:

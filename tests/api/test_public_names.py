@@ -29,6 +29,7 @@ PUBLIC = [
     "preview",
     "query",
     "read",
+    "report",
     "run",
     "status",
 ]

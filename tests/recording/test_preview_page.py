@@ -12,7 +12,8 @@ from typing import IO
 import pytest
 
 from facecap_batch.recording import preview_page
-from facecap_batch.recording.preview_page import PortTaken, PreviewPage
+from facecap_batch.recording.preview_page import PreviewPage
+from facecap_batch.storage.web.loopback import PortTaken
 
 
 @pytest.fixture

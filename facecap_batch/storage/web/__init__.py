@@ -1,1 +1,1 @@
-"""Files on web servers, asked for by Python's standard library."""
+"""Files on web servers, and pages of ours for the browsers of this machine, by Python's standard library."""
