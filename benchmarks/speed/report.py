@@ -4,8 +4,9 @@
 
 Makes an output folder of that many synthetic takes through the project's own writers, writes its report, and
 opens that in Chromium without a window (playwright, of the extra `test`, and a `chromium` on the PATH), three
-times; the median counts. Opening is from the request of the file until the list is drawn, by the browser's own
-clock. There are no videos, which a page names and does not hold. Exit code 1 where a figure is beyond its limit.
+times; the median counts. Opening is from the request of the file until the list is drawn, by the browser's
+clock. There are no videos, which a page names and does not hold. With `--keep` the folder is made once. Exit
+code 1 where a figure is beyond its limit.
 """
 
 from __future__ import annotations
@@ -59,8 +60,10 @@ def synthetic_take(number: int, frames: int) -> CoefficientTable:
         lid = np.exp(-(((seconds - middle) / 0.07) ** 2))
         for name in ("eyeBlinkLeft", "eyeBlinkRight"):
             values[:, ARKIT_NAMES.index(name)] = np.maximum(values[:, ARKIT_NAMES.index(name)], lid)
-    head = np.column_stack([np.sin(seconds * rng.uniform(0.2, 1) + k) * size for k, size in enumerate(
-        (0.4, 0.15, 0.1, 3, 2, 2))]) - [0, 0, 0, 0, 0, 60]  # fmt: skip
+    turns = [
+        np.sin(seconds * rng.uniform(0.2, 1) + k) * size for k, size in enumerate((0.4, 0.15, 0.1, 3, 2, 2))
+    ]
+    head = np.column_stack(turns) - [0, 0, 0, 0, 0, 60]
     found = np.ones(frames, bool)
     if number % 5 == 0:
         found[frames // 3 : frames // 2] = False
@@ -73,7 +76,7 @@ def synthetic_take(number: int, frames: int) -> CoefficientTable:
         pts=np.arange(frames, dtype=np.int64) * (90000 // FPS),
         face_found=found,
         score=np.where(found, np.float32(0.9), np.nan).astype(np.float32),
-        box=np.where(found[:, None], np.float32([400, 200, 900, 800]), np.nan).astype(np.float32),
+        box=np.where(found[:, None], np.array([400, 200, 900, 800], np.float32), np.nan).astype(np.float32),
         coefficients=values,
         head=head,
     )
@@ -101,11 +104,23 @@ def make_folder(folder: Path, takes: int, seconds: float) -> None:
     write_clips(folder, clips, records)
     done = sum(record.status == DONE for record in records.values())
     run = RunReport(
-        run_id="1", state="finished", manifest=str(folder.parent / "manifest.csv"), workers=2, clips=takes,
-        done=done, failed=takes - done, pending=0, kept=0, started_at="2026-01-02T03:04:05+00:00", elapsed_s=3600.0,
-        frames=done * round(seconds * FPS), video_s=done * seconds, fingerprint="all", capture_fingerprint="capture",
+        run_id="1",
+        state="finished",
+        manifest=str(folder.parent / "manifest.csv"),
+        workers=2,
+        clips=takes,
+        done=done,
+        failed=takes - done,
+        pending=0,
+        kept=0,
+        started_at="2026-01-02T03:04:05+00:00",
+        elapsed_s=3600.0,
+        frames=done * round(seconds * FPS),
+        video_s=done * seconds,
+        fingerprint="all",
+        capture_fingerprint="capture",
         config={"engines": "default"},
-    )  # fmt: skip
+    )
     write_run(folder, run)
 
 
@@ -116,7 +131,7 @@ def open_in_chromium(page: Path, screenshot: Path | None) -> float:
     executable = shutil.which("chromium")
     if executable is None:
         sys.exit("no chromium on the PATH (Debian: apt-get install chromium)")
-    taken = []
+    taken: list[float] = []
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=executable, args=list(BROWSER))
         for _ in range(OPENINGS):
@@ -125,7 +140,7 @@ def open_in_chromium(page: Path, screenshot: Path | None) -> float:
             tab.goto(page.as_uri(), wait_until="commit", timeout=300_000)
             tab.wait_for_selector("html[data-ready]", state="attached", timeout=300_000)
             tab.wait_for_timeout(200)
-            taken.append(tab.evaluate("window.shown") / 1000)
+            taken.append(float(tab.evaluate("window.shown")) / 1000)
             if screenshot is not None:
                 tab.screenshot(path=str(screenshot))
             tab.close()

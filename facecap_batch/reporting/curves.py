@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
-from facecap_batch.reporting.takes import TakeData
+from facecap_batch.reporting.takes import TakeData, first_time
 
 # Levels of a coefficient from 0 to 1: in a page that holds every take, and for one take at a time.
 Levels = Literal[254, 65534]
@@ -45,15 +45,15 @@ def pack_curves(take: TakeData, levels: Levels) -> bytes:
         take: Its tables; none give a block without tracks.
         levels: COARSE or FINE.
     """
-    first = take.tracks[0].time_s()[0] if take.tracks and len(take.tracks[0]) else 0.0
+    first = first_time(take.tracks[0]) if take.tracks else 0.0
     tracks, planes = [], []
     for table in take.tracks:
         track, packed = _track(table, first, levels)
         tracks.append(track)
         planes += packed
-    header = json.dumps(_header(take, float(first), levels, tracks)).encode()
+    header = json.dumps(_header(take, first, levels, tracks)).encode()
     content = [np.uint32(len(header)).tobytes(), header, *planes]
-    return zlib.compress(b"".join(content), level=9 if levels == COARSE else 6)
+    return zlib.compress(b"".join(content), level=6)
 
 
 def _header(take: TakeData, first: float, levels: int, tracks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -77,31 +77,25 @@ def _header(take: TakeData, first: float, levels: int, tracks: list[dict[str, An
 
 def _track(table: CoefficientTable, first: float, levels: int) -> tuple[dict[str, Any], list[bytes]]:
     """A track's part of the header, and its planes."""
-    times = table.time_s() - first
+    times = table.pts * float(table.info.time_base) - first
     longest = float(np.abs(np.diff(times, prepend=0.0)).max(initial=0.0))
     unit = max(_TIME_UNIT, longest / _MAX_STEP)
     known = np.isfinite(table.head).any(axis=1) | np.isfinite(table.coefficients).any(axis=1)
     state = np.where(table.face_found, 2, np.where(known, 1, 0)).astype(np.uint8)
-    kind = np.uint8 if levels == COARSE else np.uint16
-    moving, resting, planes = [], {}, []
-    for name, value in zip(ARKIT_NAMES, table.coefficients.T, strict=True):
-        plane = _levels(value, levels).astype(kind)
-        if len(plane) and (plane != plane[0]).any():
-            moving.append(name)
-            planes.append(_differences(plane))
-        elif len(plane) and plane[0] <= levels:
-            resting[name] = float(plane[0]) / levels
-    units = [ANGLE_UNIT] * 3 + [POSITION_UNIT] * 3
-    head = [_differences(_counts(column, size)) for column, size in zip(table.head.T, units, strict=True)]
+    planes = _levels(table.coefficients.T, levels).astype("<u1" if levels == COARSE else "<u2")
+    moves = (planes != planes[:, :1]).any(axis=1)
+    rests = ~moves & (planes[:, :1] <= levels).all(axis=1) & (len(table) > 0)
+    units = np.array([ANGLE_UNIT] * 3 + [POSITION_UNIT] * 3)[:, None]
     header = {
         "track": table.track,
         "rows": len(table),
         "time_unit": unit,
-        "moving": moving,
-        "resting": resting,
+        "moving": [name for name, is_moving in zip(ARKIT_NAMES, moves, strict=True) if is_moving],
+        "resting": {ARKIT_NAMES[k]: float(planes[k, 0]) / levels for k in np.flatnonzero(rests)},
         "shots": _shot_starts(table),
     }
-    return header, [_differences(_counts(times, unit)), state.tobytes(), *planes, *head]
+    curves = [_differences(planes[moves]), _differences(_counts(table.head.T, units))]
+    return header, [_differences(_counts(times[None], unit)), state.tobytes(), *curves]
 
 
 def _levels(values: np.ndarray, levels: int) -> np.ndarray:
@@ -109,7 +103,7 @@ def _levels(values: np.ndarray, levels: int) -> np.ndarray:
     return np.where(np.isfinite(scaled), scaled, levels + 1)
 
 
-def _counts(values: np.ndarray, unit: float) -> np.ndarray:
+def _counts(values: np.ndarray, unit: float | np.ndarray) -> np.ndarray:
     """int32: `values` in units, UNKNOWN where they are NaN."""
     counted = np.round(np.asarray(values, np.float64) / unit)
     within = np.clip(np.nan_to_num(counted), UNKNOWN + 1, -UNKNOWN - 1)
@@ -117,10 +111,10 @@ def _counts(values: np.ndarray, unit: float) -> np.ndarray:
     return result
 
 
-def _differences(plane: np.ndarray) -> bytes:
-    """The first value and the steps from one to the next, modulo the type."""
-    unsigned = plane.view(f"<u{plane.dtype.itemsize}")
-    return np.diff(unsigned, prepend=unsigned.dtype.type(0)).tobytes()
+def _differences(planes: np.ndarray) -> bytes:
+    """Of each plane, [P, N], the first value and the steps from one to the next, modulo the type."""
+    unsigned = planes.view(f"<u{planes.dtype.itemsize}")
+    return np.diff(unsigned, axis=1, prepend=unsigned.dtype.type(0)).tobytes()
 
 
 def _shot_starts(table: CoefficientTable) -> Sequence[int]:

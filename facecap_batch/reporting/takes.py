@@ -126,13 +126,18 @@ class Takes:
         if start is not None:
             return start
         is_range = self._starts[row.number] is not None
-        return float(table.time_s()[0]) if len(table) and not is_range else 0.0
+        return 0.0 if is_range else first_time(table)
 
 
 _AS_THEY_ARE = (
     *("clip_id", "status", "actor", "frames", "frames_with_face", "seconds", "fps", "people", "shots"),
     *("attempts", "wall_s"),
 )
+
+
+def first_time(table: CoefficientTable) -> float:
+    """`time_s` of the first row; 0 of a table without rows."""
+    return float(int(table.pts[0]) * table.info.time_base) if len(table) else 0.0
 
 
 def _measured(batch: Sequence[TakeData]) -> Iterator[TakeData]:

@@ -2,8 +2,10 @@
 
 const ROW_HEIGHT = 44;
 const SPARE = 8; // rows above and below what is seen
-const STRIP_WIDTH = 92;
+const STRIP_WIDTH = 84;
 const STRIP_GAP = 10;
+const NAME_WIDTH = 180; // at least
+const COLUMN_GAP = 14;
 const STRIP_TITLES = { eyes: "eyes shut", jaw: "jaw open", smile: "smile", brows: "brows up", yaw: "head turn" };
 const STRIP_COLOURS = { eyes: "#82c7ff", jaw: "#f0bd6f", smile: "#84d3a6", brows: "#c7a6ff", yaw: "#98a0ae" };
 const HIGH_JITTER = 0.004; // what can be seen: a tremble with a deviation of 0.0025
@@ -33,7 +35,7 @@ function numberCell(value, text, level = "") {
 const COLUMNS = [
   { key: "status", title: "", width: "10px", value: (take) => ["failed", "pending", "done"].indexOf(take.status),
     cell: (take) => make("span", { class: "dot", title: take.note || take.status }) },
-  { key: "name", title: "Take", width: "minmax(180px, 1.4fr)", value: (take) => take.clip_id,
+  { key: "name", title: "Take", width: `minmax(${NAME_WIDTH}px, 1fr)`, value: (take) => take.clip_id,
     cell: (take) => make("span", { class: "name", title: take.clip_id },
       make("b", {}, take.clip_id), make("span", {}, [take.actor, take.source].filter(Boolean).join(" · "))) },
   { key: "seconds", title: "Length", width: "62px", value: (take) => take.seconds ?? null,
@@ -163,9 +165,8 @@ class TakeTable {
     this.filter = FILTERS[0];
     this.search = "";
     this.made = new Map(); // place in `order` -> element
-    this.layout = COLUMNS.map((column) => column.width).join(" ");
     this.head = make("div", { class: "row head", role: "row" }, ...COLUMNS.map((column) => this.#title(column)));
-    this.head.style.gridTemplateColumns = this.layout;
+    this.#layOut(this.head);
     this.body = make("div", { class: "rows" });
     this.empty = make("div", { class: "empty", hidden: "" }, "No take is like that.");
     place.append(this.head, this.body, this.empty);
@@ -274,7 +275,15 @@ class TakeTable {
       class: `row ${take.status} ${take.note ? "note" : ""}`, role: "row", tabindex: "0", "data-take": take.number,
       onclick: open, onkeydown: (event) => event.key === "Enter" && open(),
     }, ...COLUMNS.map((column) => column.cell(take, this.words)));
-    row.style.gridTemplateColumns = this.layout;
+    this.#layOut(row);
     return row;
+  }
+
+  /** Gives a row its columns, and the width below which the list scrolls sideways. */
+  #layOut(row) {
+    const fixed = COLUMNS.map(({ width }) => Number.parseInt(width, 10) || NAME_WIDTH);
+    row.style.gridTemplateColumns = COLUMNS.map(({ width }) => width).join(" ");
+    row.style.columnGap = `${COLUMN_GAP}px`;
+    row.style.minWidth = `${fixed.reduce((sum, width) => sum + width + COLUMN_GAP, 2 * COLUMN_GAP)}px`;
   }
 }
