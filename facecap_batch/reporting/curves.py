@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.reporting.movements import times_of
 from facecap_batch.reporting.takes import TakeData, first_time
 
 # Levels of a coefficient from 0 to 1: in a page that holds every take, and for one take at a time.
@@ -77,7 +78,7 @@ def _header(take: TakeData, first: float, levels: int, tracks: list[dict[str, An
 
 def _track(table: CoefficientTable, first: float, levels: int) -> tuple[dict[str, Any], list[bytes]]:
     """A track's part of the header, and its planes."""
-    times = table.pts * float(table.info.time_base) - first
+    times = times_of(table) - first
     longest = float(np.abs(np.diff(times, prepend=0.0)).max(initial=0.0))
     unit = max(_TIME_UNIT, longest / _MAX_STEP)
     known = np.isfinite(table.head).any(axis=1) | np.isfinite(table.coefficients).any(axis=1)

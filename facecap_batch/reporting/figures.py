@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
-from facecap_batch.reporting.movements import Event
+from facecap_batch.reporting.movements import Event, times_of
 
 STRIP_CELLS = 48  # of a sparkline: one for every two pixels of it
 NOTHING = 255  # in a strip: nothing is known there; values are 0..254
@@ -72,7 +72,7 @@ def person_row(table: CoefficientTable, events: Sequence[Event] | None) -> Perso
 
 def _held(table: CoefficientTable) -> np.ndarray:
     """float64 [N], seconds that each frame stands for: up to the next; the last as long as the one before."""
-    times = table.pts * float(table.info.time_base)
+    times = times_of(table)
     if len(times) < 2:
         return np.zeros(len(times))
     steps = np.diff(times)

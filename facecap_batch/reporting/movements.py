@@ -10,12 +10,14 @@ import dataclasses
 import importlib.util
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 
-from facecap_batch.coefficients import CoefficientTable, to_arrow
+from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.output.sql.events import NEEDED
 from facecap_batch.output.sql.macros import movements_in
 from facecap_batch.output.sql.movements import MOVEMENTS
+from facecap_batch.storage.columns import known_column, number_column
 
 EVENT_NAMES = tuple(movement.name for movement in MOVEMENTS)
 
@@ -50,7 +52,7 @@ def events_of(tables: Sequence[CoefficientTable]) -> dict[str, tuple[Event, ...]
     tables = [table for table in tables if len(table)]
     if not tables:
         return {}
-    frames = pa.concat_tables(_plain(to_arrow(table).select(NEEDED)) for table in tables)
+    frames = _frames(tables)
     found: dict[str, list[Event]] = {}
     for row in movements_in(frames, "events").to_pylist():
         event = Event(name=row["event"], **{field: row[field] for field in _AS_THEY_ARE})
@@ -58,8 +60,26 @@ def events_of(tables: Sequence[CoefficientTable]) -> dict[str, tuple[Event, ...]
     return {clip_id: tuple(events) for clip_id, events in found.items()}
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """`table` with its clip_id as text: dictionaries of several clips do not concatenate for free."""
-    clip_ids = table["clip_id"].cast(pa.string())
-    columns = [clip_ids, *table.columns[1:]]
-    return pa.Table.from_arrays(columns, names=list(NEEDED))
+def _frames(tables: Sequence[CoefficientTable]) -> pa.Table:
+    """The rows of `tables` with the columns NEEDED."""
+    lengths = [len(table) for table in tables]
+    numbers = pa.array(np.repeat(np.arange(len(tables), dtype=np.int32), lengths))
+    clip_ids = pa.DictionaryArray.from_arrays(numbers, pa.array([table.info.clip_id for table in tables]))
+    columns = {
+        "clip_id": clip_ids.cast(pa.string()),
+        "track": number_column(np.repeat(np.array([table.track for table in tables], np.int16), lengths)),
+        "frame_index": number_column(np.concatenate([table.frame_index for table in tables])),
+        "time_s": number_column(np.concatenate([times_of(table) for table in tables])),
+        "face_found": number_column(np.concatenate([table.face_found for table in tables])),
+    }
+    values = np.concatenate([table.coefficients for table in tables])
+    for name in NEEDED:
+        if name not in columns:
+            columns[name] = known_column(values[:, ARKIT_NAMES.index(name)])
+    return pa.table([columns[name] for name in NEEDED], names=list(NEEDED))
+
+
+def times_of(table: CoefficientTable) -> np.ndarray:
+    """float64 [N], seconds: `CoefficientTable.time_s` but for a rounding, for what is shown, and much faster."""
+    times: np.ndarray = table.pts * float(table.info.time_base)
+    return times

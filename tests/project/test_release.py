@@ -32,6 +32,15 @@ def test_types_and_notices_come_along():
     assert PROJECT["project"]["license-files"] == ["LICENSE", "NOTICE"]
 
 
+def test_everything_that_the_report_is_made_of_is_there():
+    from facecap_batch.reporting.document import SCRIPTS, STYLES
+
+    page = ROOT / "facecap_batch" / "reporting" / "page"
+    assert {path.name for path in page.iterdir()} == {"index.html", *STYLES, *SCRIPTS}
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["packages"] == ["facecap_batch"] and not {"exclude", "only-include"} & set(wheel)
+
+
 def test_training_checkpoints_stay_out_of_the_source_distribution():
     included = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert {"engines/default", "engines/fast"} <= set(included)
