@@ -80,6 +80,6 @@ def _frames(tables: Sequence[CoefficientTable]) -> pa.Table:
 
 
 def times_of(table: CoefficientTable) -> np.ndarray:
-    """float64 [N], seconds: `CoefficientTable.time_s` but for a rounding, for what is shown, and much faster."""
+    """float64 [N], seconds: `CoefficientTable.time_s` but for a rounding, for what is shown; much faster."""
     times: np.ndarray = table.pts * float(table.info.time_base)
     return times
