@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,6 +17,7 @@ from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.reporting import report
 from facecap_batch.reporting.report import write_report
 from facecap_batch.reporting.served import ServedReport
+from facecap_batch.reporting.takes import TakeData, Takes
 from tests.support.browser import Browsed, browsed, chromium
 from tests.support.movements import BLINK_SHAPE, BOTH_LIDS, moving
 from tests.support.reported import failed, reported_folder
@@ -297,3 +299,25 @@ def test_a_served_folder_shows_the_same(page: Browsed, folder: Path) -> None:
         page.wait("document.getElementById('take').hidden")
     finally:
         served.close()
+
+
+def test_twenty_thousand_takes_scroll(
+    page: Browsed, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows exist where they are seen alone, and every take is found."""
+    count = 20_000
+    row = next(Takes(folder).each()).row
+
+    def many(_: Takes) -> Iterator[TakeData]:
+        for number in range(count):
+            yield TakeData(dataclasses.replace(row, number=number, clip_id=f"take {number}"))
+
+    monkeypatch.setattr(Takes, "each", many)
+    write_report(folder, tmp_path / "many.html")
+    page.open((tmp_path / "many.html").as_uri())
+    assert page.ask("report.takes.length") == count
+    page.ask("document.getElementById('table').scrollTop = 1e9")
+    page.wait("document.querySelector('.rows').textContent.includes('take 19999')")
+    assert page.page.locator(".rows .row").count() < 60
+    page.page.fill("#search", "take 12345")
+    assert page.page.locator(".rows .row").all_inner_texts()[0].startswith("take 12345")

@@ -201,9 +201,10 @@ class TakeTable {
     this.#draw();
   }
 
-  /** The take that stands `by` rows behind another. */
+  /** The take that stands `by` rows behind another; of one that is not listed, none. */
   beside(take, by) {
-    return this.order[this.order.indexOf(take) + by];
+    const place = this.order.findIndex(({ number }) => number === take.number);
+    return place < 0 ? undefined : this.order[place + by];
   }
 
   counts() {
