@@ -197,7 +197,7 @@ class Ledger:
 
 def as_bytes(record: Record) -> bytes:
     """The content of the record's file."""
-    text = json.dumps(dataclasses.asdict(record), ensure_ascii=False, indent=1, sort_keys=True)
+    text = json.dumps(vars(record), ensure_ascii=False, indent=1, sort_keys=True)
     return text.encode("utf-8", "replace")  # errors quote names of files, which may be no text
 
 

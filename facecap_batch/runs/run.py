@@ -222,6 +222,8 @@ class Run:
         """The record of a clip that has ended."""
         if outcome.ok:
             record: Record = outcome.result
+            if record.attempts == outcome.attempts:
+                return record
             return dataclasses.replace(record, attempts=outcome.attempts)
         captured = outcome.result  # the record of a clip that is captured, and could not be solved
         return Record(

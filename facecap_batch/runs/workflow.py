@@ -75,7 +75,7 @@ class ClipWorkflow:
         if isinstance(result, SegmentRecord):
             return self._segment_done(clip_id, clip, result)
         del self._clips[clip_id]
-        if isinstance(result, Record):
+        if isinstance(result, Record) and clip.rounds:
             result = dataclasses.replace(result, wall_s=round(result.wall_s + clip.wall_s, 3))
         error = outcome.error if outcome.key == clip_id or outcome.ok else f"{outcome.key}: {outcome.error}"
         ended = dataclasses.replace(outcome, key=clip_id, attempts=clip.attempts, result=result, error=error)
