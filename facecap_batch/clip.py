@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from facecap_batch.storage.publish import StoragePath
 from facecap_batch.storage.remote import is_uri
 
+CLIPS_NAME = "clips.parquet"  # of an output folder: one row for each clip
 MAX_NAMED = 5  # clips in one message
 
 

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from facecap_batch.geometry import ANGLE_CONVENTION, GAZE_CONVENTION, gaze
 from facecap_batch.numerals import exact
-from facecap_batch.storage.columns import known_column, number_column, value_column
-from facecap_batch.storage.publish import StoragePath, arrow_source, published
+from facecap_batch.storage.columns import known_column, number_column, read_table, value_column
+from facecap_batch.storage.publish import StoragePath, published
 
 # Apple's ARFaceAnchor.BlendShapeLocation order without tongueOut; left and right are the subject's.
 ARKIT_NAMES: tuple[str, ...] = (
@@ -388,8 +388,7 @@ def write_parquet(table: CoefficientTable, path: StoragePath) -> None:
 
 def read_tracks(path: StoragePath) -> tuple[CoefficientTable, ...]:
     """The tracks in a file that `write_tracks` wrote, by number; raises OSError."""
-    with pq.ParquetFile(arrow_source(path)) as file:  # half of what `pq.read_table` takes for a small file
-        return tracks_from_arrow(file.read())
+    return tracks_from_arrow(read_table(path))
 
 
 def read_parquet(path: StoragePath) -> CoefficientTable:

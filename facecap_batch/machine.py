@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import importlib.metadata
 import os
 import platform
 from collections.abc import Iterator
@@ -45,6 +44,8 @@ def utc_now() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that touch results; absent ones are left out."""
+    import importlib.metadata  # reads mail headers, too: what a command does not need is not waited for
+
     found = {"python": platform.python_version(), "facecap-batch": __version__}
     for package in PACKAGES:
         try:
@@ -56,6 +57,8 @@ def versions() -> dict[str, str]:
 
 def other_pictures() -> dict[str, str]:
     """Libraries here whose pictures may differ from those of `SAME_PICTURES`: package -> "major.minor"."""
+    import importlib.metadata
+
     found = {}
     for package, majors in SAME_PICTURES.items():
         try:

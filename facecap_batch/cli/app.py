@@ -1,45 +1,72 @@
 """The command line: which commands there are, under which headings, and how errors end it.
 
 In: arguments. Out: an exit code. Commands are plain functions of the other rooms; they are registered here
-and nowhere else. Nothing heavy is imported at module level: ``--help`` must answer at once.
+and nowhere else. A command's room is imported when it is called, or when ``--help`` lists it: both must
+answer at once.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, NoReturn
 
 import typer
 
 from facecap_batch import __version__
-from facecap_batch.cli import checks, engines, folder, record, rigs, run
 from facecap_batch.errors import FacecapError, RunBroken
 
 PROGRAM = "facecap-batch"
 WRONG, BROKEN, INTERRUPTED = 2, 3, 130
 
 RUN_PANEL, FOLDER_PANEL, MACHINE_PANEL = "Run", "Output folders", "This machine and its engines"
-COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    RUN_PANEL: (run.run, record.record, run.retry, run.solve),
-    FOLDER_PANEL: (
-        *(folder.status, folder.query, folder.report, folder.serve),
-        *(folder.preview, folder.plot, folder.export, folder.compact),
+# Each command by its room and its function there.
+COMMANDS: dict[str, dict[str, str]] = {
+    RUN_PANEL: {"run": "run.run", "record": "record.record", "retry": "run.retry", "solve": "run.solve"},
+    FOLDER_PANEL: {
+        "status": "folder.status",
+        "query": "folder.query",
+        "report": "folder.report",
+        "serve": "folder.serve",
+        "preview": "folder.preview",
+        "plot": "folder.plot",
+        "export": "folder.export",
+        "compact": "folder.compact",
+    },
+    MACHINE_PANEL: {"doctor": "checks.doctor", "verify": "checks.verify", "bench": "checks.bench"},
+}
+GROUPS: dict[str, tuple[str, str, dict[str, str]]] = {  # name: panel, help, commands
+    "engines": (
+        MACHINE_PANEL,
+        "List, show, build and import engines.",
+        {
+            "list": "engines.engines_list",
+            "show": "engines.engines_show",
+            "build": "engines.engines_build",
+            "import": "engines.engines_import",
+        },
     ),
-    MACHINE_PANEL: (checks.doctor, checks.verify, checks.bench),
+    "rigs": (
+        FOLDER_PANEL,
+        "List, show and check rigs: the channels of other faces.",
+        {"list": "rigs.rigs_list", "show": "rigs.rigs_show", "check": "rigs.rigs_check"},
+    ),
 }
-ENGINE_COMMANDS: dict[str, Callable[..., None]] = {
-    "list": engines.engines_list,
-    "show": engines.engines_show,
-    "build": engines.engines_build,
-    "import": engines.engines_import,
-}
-RIG_COMMANDS: dict[str, Callable[..., None]] = {
-    "list": rigs.rigs_list,
-    "show": rigs.rigs_show,
-    "check": rigs.rigs_check,
-}
+
+
+def _function(place: str) -> Callable[..., None]:
+    """A command's function: "folder.status"."""
+    room, name = place.split(".")
+    function: Callable[..., None] = getattr(importlib.import_module(f"facecap_batch.cli.{room}"), name)
+    return function
+
+
+def called(arguments: Sequence[str]) -> str | None:
+    """The command, or group of commands, that a command line begins with; None: it begins otherwise."""
+    known = {*GROUPS, *(name for commands in COMMANDS.values() for name in commands)}
+    return arguments[0] if arguments and arguments[0] in known else None
 
 
 def top(
@@ -54,8 +81,13 @@ def top(
         raise typer.Exit
 
 
-def make_app(program: str = PROGRAM) -> typer.Typer:
-    """The typer application with every command, for use under the name `program`."""
+def make_app(program: str = PROGRAM, only: str | None = None) -> typer.Typer:
+    """The typer application for use under the name `program`.
+
+    Args:
+        program: The name that usage lines show.
+        only: The one command, or group, that it needs; None: all of them.
+    """
     made = typer.Typer(
         add_completion=program == PROGRAM,  # a shell completes the arguments of one word only
         no_args_is_help=True,
@@ -65,22 +97,15 @@ def make_app(program: str = PROGRAM) -> typer.Typer:
     )
     made.callback(invoke_without_command=True)(top)
     for panel, commands in COMMANDS.items():
-        for command in commands:
-            made.command(rich_help_panel=panel)(command)
-    engines_app = typer.Typer(
-        help="List, show, build and import engines.", no_args_is_help=True, rich_markup_mode="rich"
-    )
-    for name, engine_command in ENGINE_COMMANDS.items():
-        engines_app.command(name)(engine_command)
-    made.add_typer(engines_app, name="engines", rich_help_panel=MACHINE_PANEL)
-    rigs_app = typer.Typer(
-        help="List, show and check rigs: the channels of other faces.",
-        no_args_is_help=True,
-        rich_markup_mode="rich",
-    )
-    for name, rig_command in RIG_COMMANDS.items():
-        rigs_app.command(name)(rig_command)
-    made.add_typer(rigs_app, name="rigs", rich_help_panel=FOLDER_PANEL)
+        for name, place in commands.items():
+            if only in (None, name):
+                made.command(name, rich_help_panel=panel)(_function(place))
+    for group, (panel, text, commands) in GROUPS.items():
+        if only in (None, group):
+            app = typer.Typer(help=text, no_args_is_help=True, rich_markup_mode="rich")
+            for name, place in commands.items():
+                app.command(name)(_function(place))
+            made.add_typer(app, name=group, rich_help_panel=panel)
     return made
 
 
@@ -95,7 +120,8 @@ def main(arguments: list[str] | None = None, program: str = PROGRAM) -> NoReturn
         SystemExit: always.
     """
     try:
-        make_app(program)(args=arguments, prog_name=program)
+        only = called(sys.argv[1:] if arguments is None else arguments)
+        make_app(program, only)(args=arguments, prog_name=program)
     except FacecapError as error:
         if error.__cause__ is not None and isinstance(error, RunBroken):
             _print_bug(error.__cause__)

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.solve.actors import ActorCalibration
-from facecap_batch.storage.publish import StoragePath, arrow_source, published
+from facecap_batch.storage.columns import read_table
+from facecap_batch.storage.publish import StoragePath, published
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def read_actors(output: StoragePath) -> dict[str, ActorCalibration]:
     """The calibrations in the folder, by actor; none where the file is missing or is none of this version's:
     they are then measured again. A broken file is logged."""
     try:
-        table = pq.read_table(arrow_source(output / ACTORS_NAME))
+        table = read_table(output / ACTORS_NAME)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, pa.ArrowException) as error:

@@ -25,7 +25,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from facecap_batch.coefficients import CoefficientTable, read_tracks, tracks_from_arrow, write_tracks
@@ -136,6 +135,8 @@ def read_index(output: StoragePath, name: str | None = None) -> list[Entry]:
             if "sha256" not in table.column_names:
                 table = table.append_column(SCHEMA.field("sha256"), pa.nulls(len(table), pa.string()))
             if name is not None:
+                import pyarrow.compute as pc  # a tenth of a second that a query need not wait for
+
                 table = table.filter(pc.field("name") == name)
             rows = list(zip(*(table[column].to_pylist() for column in columns), strict=True))
     except FileNotFoundError:

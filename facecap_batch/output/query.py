@@ -6,6 +6,7 @@ nothing else: what SQL from others asks for beyond them is refused, and so is wh
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from facecap_batch.clip import CLIPS_NAME
 from facecap_batch.output.compact_index import ADVICE
-from facecap_batch.output.reports import CLIPS_NAME
 from facecap_batch.output.sql.permissions import LIFT, BadQuery, check_statements
-from facecap_batch.output.sql.views import VIEWS, connect
+from facecap_batch.output.sql.views import VIEWS, connect, named_views
+from facecap_batch.storage.columns import read_table
 from facecap_batch.storage.publish import StoragePath, arrow_source, storage_path
 
 if TYPE_CHECKING:
@@ -44,14 +46,21 @@ def query(folder: str | StoragePath, sql: str, unsafe: bool = False) -> pa.Table
         IndexDamaged: the index of the compact files cannot be read.
     """
     folder = storage_path(folder)
+    if not unsafe and named_views(sql) != frozenset(VIEWS):
+        # Where that fails all views are made: SQL may find a name that is not written in it, and a message
+        # says what there is.
+        with contextlib.suppress(_UnknownName, _ColumnProblem):
+            return _answer(connect(folder, views=named_views(sql)), sql, unsafe)
     try:
         return _answer(connect(folder, unsafe=unsafe), sql, unsafe)
+    except _UnknownName as error:
+        raise BadQuery(str(error)) from error
     except _ColumnProblem as error:
         if not _may_mix_columns(folder):
             raise BadQuery(_advised(error)) from error
     try:
         return _answer(connect(folder, mixed=True, unsafe=unsafe), sql, unsafe)
-    except _ColumnProblem as error:
+    except (_UnknownName, _ColumnProblem) as error:
         raise BadQuery(_advised(error)) from error
 
 
@@ -64,8 +73,12 @@ class _ColumnProblem(Exception):
     """A query does not fit the columns of the views; `mixed` views may have more of them."""
 
 
+class _UnknownName(Exception):
+    """A query names a view or a function that is not there."""
+
+
 def _answer(connection: duckdb.DuckDBPyConnection, sql: str, unsafe: bool) -> pa.Table:
-    """Answer `sql` and close the connection. Raises BadQuery and _ColumnProblem."""
+    """Answer `sql` and close the connection. Raises BadQuery, _UnknownName and _ColumnProblem."""
     import duckdb
 
     try:
@@ -78,7 +91,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, sql: str, unsafe: bool) -> pa
             relation = connection.sql(sql)
             return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.CatalogException as error:  # a view or a function that does not exist
-            raise BadQuery(_explained(connection, statements, error)) from error
+            raise _UnknownName(_explained(connection, statements, error)) from error
         except duckdb.BinderException as error:  # a column that the first table does not have
             raise _ColumnProblem(_explained(connection, statements, error)) from error
         except duckdb.PermissionException as error:
@@ -142,7 +155,7 @@ def _may_mix_columns(folder: StoragePath) -> bool:
         columns = {"regressor_sha256", "shots", "landmarks"} & set(
             pq.read_schema(arrow_source(folder / CLIPS_NAME)).names
         )
-        rows = pq.read_table(arrow_source(folder / CLIPS_NAME), columns=sorted(columns))
+        rows = read_table(folder / CLIPS_NAME, sorted(columns))
     except (OSError, pa.ArrowException):
         return True
     kinds = {

@@ -10,24 +10,24 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import AfterValidator
 
 from facecap_batch import __version__, machine
-from facecap_batch.clip import Clip
+from facecap_batch.clip import CLIPS_NAME, Clip
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import DONE, FAILED, Record
-from facecap_batch.storage.columns import value_column
+from facecap_batch.storage.columns import read_table, value_column
 from facecap_batch.storage.documents import Amount, BadDocument, Count, document_bytes, excerpt, parsed
-from facecap_batch.storage.publish import StoragePath, arrow_source, publish_bytes, published
+from facecap_batch.storage.publish import StoragePath, publish_bytes, published
 
-CLIPS_NAME, RUN_NAME = "clips.parquet", "run.json"
+RUN_NAME = "run.json"
 PENDING = "pending"  # neither done nor failed: interrupted, or the run is still going
 
 SCHEMA = pa.schema(
@@ -270,7 +270,7 @@ def read_reports(output: StoragePath) -> tuple[dict[str, Any], list[dict[str, An
     try:
         content = document_bytes(output / RUN_NAME)
         parsed(_Readable, content, output / RUN_NAME)
-        table = pq.read_table(arrow_source(output / CLIPS_NAME))
+        table = read_table(output / CLIPS_NAME)
         table = _with_later_columns(table)
         if problem := _table_problem(table):
             raise BadDocument(f"{output / CLIPS_NAME}: {problem}")
@@ -305,7 +305,7 @@ def _table_problem(table: pa.Table) -> str:
         if column.type != field.type or (not field.nullable and column.null_count):
             return f"the column {field.name} holds something else"
     for name in ("start", "end", "seconds", "fps"):
-        if not pc.all(pc.is_finite(table[name].drop_null()), min_count=0).as_py():
+        if not all(value is None or math.isfinite(value) for value in table[name].to_pylist()):
             return f"a value of the column {name} is not finite"
     if not set(table["status"].to_pylist()) <= {DONE, FAILED, PENDING}:
         return "the column status holds something else"

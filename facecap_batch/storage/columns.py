@@ -1,8 +1,8 @@
-"""Columns of Arrow tables, made of arrays and of Python's values.
+"""Columns of Arrow tables, made of arrays and of Python's values, and tables of Parquet files.
 
-In: numbers of numpy, or values of Python with None among them. Out: Arrow arrays, the same as `pyarrow.array`
-gives. That function imports pandas where it is installed, to know its objects: half a second, in every
-process, for nothing here. These are built of buffers, which needs no pandas.
+In: numbers of numpy, or values of Python with None among them; files. Out: Arrow arrays and tables, the same
+as `pyarrow.array` and `pyarrow.parquet.read_table` give. Those import pandas where it is installed, to know
+its objects: half a second, in every process, for nothing here. These need no pandas.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+from facecap_batch.storage.publish import StoragePath, arrow_source
 
 MAX_TEXT = 2**31 - 1  # bytes of one column of text: its offsets have 32 bits
 
@@ -49,6 +52,16 @@ def value_column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         raise OverflowError(f"{ends[-1]} bytes of text are more than a column holds")
     offsets, data = pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(texts))
     return pa.Array.from_buffers(kind, len(texts), [_validity(missing), offsets, data])
+
+
+def read_table(path: StoragePath, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table in a Parquet file; `columns`: these alone, as far as it has them.
+
+    Raises:
+        OSError, pa.ArrowException: The file is not there, cannot be read, or is none.
+    """
+    with pq.ParquetFile(arrow_source(path)) as file:
+        return file.read(columns=None if columns is None else list(columns))
 
 
 def _validity(missing: np.ndarray | None) -> pa.Buffer | None:

@@ -80,6 +80,16 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
     assert call(capsys, "--version")[:2] == (0, f"facecap-batch {__version__}\n")
 
 
+def test_a_command_imports_its_own_room_alone() -> None:
+    code = (
+        "from facecap_batch.cli.app import main\ntry: main(['status', '--help'])\nexcept SystemExit: pass\n"
+        "import sys\nprint([name for name in sys.modules if 'facecap_batch.cli' in name], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage: facecap-batch status" in done.stdout
+    assert "folder" in done.stderr and not re.search(r"cli\.(run|record|checks|engines|rigs)'", done.stderr)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES, SCHEMA, ClipInfo, CoefficientTable, write_parquet
 from facecap_batch.output.query import BadQuery, connect, query
+from facecap_batch.output.sql.views import VIEWS, named_views
 
 pytest.importorskip("duckdb")
 
@@ -70,6 +72,42 @@ def test_one_connection_answers_many_queries(folder: Path):
     assert connection.execute("SELECT count(*) FROM raw").fetchall() == [(12,)]
 
 
+def views_of(connection: Any) -> set[str]:
+    return {
+        name
+        for (name,) in connection.execute(
+            "SELECT view_name FROM duckdb_views() WHERE NOT internal"
+        ).fetchall()
+    }
+
+
+def test_only_views_that_are_named_are_made(folder: Path) -> None:
+    assert named_views("SELECT * FROM Raw JOIN clips USING (clip_id)") == {"raw", "clips"}
+    assert named_views("FROM events(threshold := 0.4)") == {"events"}
+    for sql in ("SELECT 1", "SHOW TABLES", "DESCRIBE raw", "SELECT * FROM raw, duckdb_columns()"):
+        assert named_views(sql) == set(VIEWS)
+    with connect(folder, views=["summary"]) as connection:
+        assert views_of(connection) == {"clips", "coefficients", "summary", "frames"}
+    with connect(folder, views=["raw"]) as connection:
+        assert views_of(connection) == {"clips", "raw"}
+    with connect(folder) as connection:
+        assert views_of(connection) == {*VIEWS, "frames"}
+
+
+def test_views_that_are_not_written_in_the_sql_are_found(folder: Path) -> None:
+    """A name may be put together; what there is may be asked of DuckDB."""
+    hidden = "SELECT (SELECT count(*) FROM clips) + count(*) AS n FROM query_table('ra' || 'w')"
+    assert query(folder, hidden)["n"].to_pylist() == [14]
+    assert set(query(folder, "SHOW TABLES")["name"].to_pylist()) == set(VIEWS)
+    with pytest.raises(BadQuery, match=r"\ncoefficients and raw: clip_id(.|\n)*events: clip_id"):
+        query(folder, "SELECT nothing FROM clips")
+
+
+def test_a_folder_that_is_called_like_a_partition_adds_no_column(tmp_path: Path) -> None:
+    write_parquet(clip("a", 4, 0.5), tmp_path / "take=3" / "coefficients" / "a.parquet")
+    assert query(tmp_path / "take=3", "FROM coefficients").column_names == SCHEMA.names
+
+
 def test_copy_to_a_file_of_sql_that_is_trusted(folder: Path, tmp_path: Path):
     copy = f"COPY (SELECT clip_id, frame_index FROM coefficients) TO '{tmp_path / 'x.csv'}' (HEADER)"
     query(folder, copy, unsafe=True)
@@ -103,14 +141,14 @@ def test_wrong_sql_is_refused_at_once(
     """Where one regressor wrote every table, no other table could make sense of it."""
     asked: list[bool] = []
 
-    def counted(folder: Path, mixed: bool = False, unsafe: bool = False) -> object:
+    def counted(folder: Path, mixed: bool = False, unsafe: bool = False, views: Any = VIEWS) -> object:
         asked.append(mixed)
-        return connect(folder, mixed, unsafe)
+        return connect(folder, mixed, unsafe, views)
 
     monkeypatch.setattr("facecap_batch.output.query.connect", counted)
     with pytest.raises(BadQuery, match=message):
         query(folder, sql)
-    assert asked == [False]
+    assert asked in ([False], [False, False])  # with the views that are named, and to say which there are
 
 
 def test_an_unknown_column_is_answered_with_the_known_ones(folder: Path) -> None:

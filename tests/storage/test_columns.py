@@ -58,7 +58,7 @@ def test_what_a_column_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -
         value_column(["abc", "def"], pa.string())
 
 
-def test_a_run_imports_no_pandas(tmp_path: Path) -> None:
+def test_commands_import_no_pandas(tmp_path: Path) -> None:
     write_video(tmp_path / "clip.mkv", FRAMES, codec="ffv1", pixel_format="bgr0")
     (tmp_path / "stub" / "pandas").mkdir(parents=True)
     (tmp_path / "stub" / "pandas" / "__init__.py").write_text(PANDAS)
@@ -72,4 +72,8 @@ def test_a_run_imports_no_pandas(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "coefficients" / "clip.parquet").exists()
+    for command in (["status", "out"], ["query", "out", "FROM clips"], ["export", "out", "--format", "bvh"]):
+        subprocess.run(
+            [sys.executable, "-m", "facecap_batch", *command], cwd=tmp_path, env=environment, check=True
+        )
     assert not notes.exists(), notes.read_text()

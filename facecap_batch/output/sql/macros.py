@@ -6,6 +6,7 @@ an Arrow table of events or statistics, the same as a folder with that table giv
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
@@ -20,20 +21,28 @@ if TYPE_CHECKING:
     import duckdb
 
 FRAMES = "movements.frames"
+_BODIES = {"events": events_sql, "summary": summary_sql}
 NO_ACTORS = "SELECT '' AS clip_id, NULL::VARCHAR AS actor"
 NO_DUCKDB = f"queries need DuckDB, which is not installed: {install_hint('query')}"
 
 
-def create_macros(connection: duckdb.DuckDBPyConnection, frames: str, actors: str = NO_ACTORS) -> None:
-    """Create both macros, and a view of the same name with the default thresholds.
+def create_macros(
+    connection: duckdb.DuckDBPyConnection,
+    frames: str,
+    actors: str = NO_ACTORS,
+    names: Collection[str] = tuple(_BODIES),
+) -> None:
+    """Create macros, and views of the same name with the default thresholds.
 
     Args:
         connection: Holds the tables.
         frames: Query for the columns `events.NEEDED`.
         actors: Query for ``clip_id, actor``.
+        names: Which: "events", "summary".
     """
     connection.execute(f"CREATE SCHEMA movements; CREATE VIEW {FRAMES} AS {frames}")
-    for name, body in (("events", events_sql), ("summary", summary_sql)):
+    for name in names:
+        body = _BODIES[name]
         connection.execute(f"CREATE MACRO {name}({PARAMETERS}) AS TABLE {body(FRAMES, actors)}")
         connection.execute(f"CREATE VIEW {name} AS FROM {name}()")
 
@@ -60,6 +69,6 @@ def movements_in(
     order = "track, start_s, event" if kind == "events" else "track, event"
     with duckdb.connect(":memory:") as connection:
         connection.register("captured", table)
-        create_macros(connection, f"SELECT {', '.join(NEEDED)} FROM captured")
+        create_macros(connection, f"SELECT {', '.join(NEEDED)} FROM captured", names=[kind])
         counted = f"{kind}({thresholds.arguments()})"
         return connection.sql(f"SELECT * EXCLUDE (actor) FROM {counted} ORDER BY {order}").to_arrow_table()

@@ -11,15 +11,16 @@ address, no extension, no variable of Python.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from facecap_batch.clip import CLIPS_NAME
 from facecap_batch.coefficients import SCHEMA
 from facecap_batch.output.compact_index import ADVICE, Entry, read_index
-from facecap_batch.output.reports import CLIPS_NAME
 from facecap_batch.output.sql.events import NEEDED
 from facecap_batch.output.sql.macros import NO_ACTORS, NO_DUCKDB, create_macros
 from facecap_batch.output.sql.permissions import CONFINED, BadQuery, confine, pattern_for, sql_text
@@ -32,6 +33,19 @@ if TYPE_CHECKING:
     import duckdb
 
 VIEWS = ("coefficients", "raw", "events", "summary", "clips")
+COUNTED = ("events", "summary")  # views of movements; they read coefficients and clips
+_NAMED = re.compile(rf"\b({'|'.join(VIEWS)})\b", re.IGNORECASE)
+# SQL with these words may ask which views there are.
+_LISTING = re.compile(
+    r"\b(show|describe|summarize|pragma|(information_schema|duckdb_|pg_|sqlite_)\w*)", re.IGNORECASE
+)
+
+
+def named_views(sql: str) -> frozenset[str]:
+    """The views that `sql` may need: to make the others would cost more than many a question. All of them
+    where it asks which there are, or names none."""
+    named = frozenset(name.lower() for name in _NAMED.findall(sql))
+    return frozenset(VIEWS) if not named or _LISTING.search(sql) else named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +57,10 @@ class Source:
 
 
 def connect(
-    folder: str | StoragePath, mixed: bool = False, unsafe: bool = False
+    folder: str | StoragePath,
+    mixed: bool = False,
+    unsafe: bool = False,
+    views: Collection[str] = VIEWS,
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB connection with the views of an output folder, for more than one query.
 
@@ -55,6 +72,7 @@ def connect(
         mixed: give the views the columns of all tables, not only those of the first one; this opens every
             file.
         unsafe: let SQL open, write and load whatever this process may.
+        views: those of VIEWS that it has at least.
 
     Raises:
         BadQuery: DuckDB is not installed, or the folder is not the output of a run or cannot be read.
@@ -70,9 +88,14 @@ def connect(
     clips = folder / CLIPS_NAME
     compacted = read_index(folder)
     listed = _listed_clips(folder)
-    sources = {name: _sources(folder, name, listed, compacted) for name in ("coefficients", "raw")}
+    counted = [name for name in COUNTED if name in views]
+    sources = {
+        name: _sources(folder, name, listed, compacted)
+        for name in ("coefficients", "raw")
+        if name in views or (counted and name == "coefficients")
+    }
     sources["clips"] = [Source((clips,))] if clips.is_file() else []
-    if not any(sources.values()):
+    if not any(sources.values()) and not _is_output(folder):
         raise BadQuery(
             f"{folder} holds no {CLIPS_NAME}, coefficients/ or raw/; give the --output folder of a run"
         )
@@ -95,11 +118,17 @@ def connect(
                 connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
             elif name != "clips":
                 _create_empty(connection, name)
-        _create_events(connection, sources["coefficients"])
+        if counted:
+            _create_counted(connection, sources["coefficients"], counted)
     except duckdb.Error as error:
         connection.close()
         raise BadQuery(f"{folder} cannot be read: {error}; {ADVICE}") from error
     return connection
+
+
+def _is_output(folder: StoragePath) -> bool:
+    """Whether there are tables of either kind, also of one that no view was asked for."""
+    return any(_files(folder / kind) for kind in ("coefficients", "raw"))
 
 
 def _listed_clips(folder: StoragePath) -> set[str] | None:
@@ -137,11 +166,15 @@ def _sources(
     return [source for source in found if source.files]
 
 
+# Folders above may be called like partitions (a=b): not ours, and to look costs a tenth of the time.
+_PLAIN = "hive_partitioning=false"
+
+
 def _select(source: Source, mixed: bool) -> str:
     """The query for the rows of `source`; `mixed` as in `connect`."""
     files = ", ".join(sql_text(pattern_for(str(file))) for file in source.files)
     where = f" WHERE clip_id NOT IN ({', '.join(map(sql_text, source.left_out))})" if source.left_out else ""
-    return f"SELECT * FROM read_parquet([{files}], union_by_name={str(mixed).lower()}){where}"
+    return f"SELECT * FROM read_parquet([{files}], union_by_name={str(mixed).lower()}, {_PLAIN}){where}"
 
 
 def _files(folder: StoragePath) -> list[StoragePath]:
@@ -152,7 +185,9 @@ def _files(folder: StoragePath) -> list[StoragePath]:
     return sorted(found, key=str)
 
 
-def _create_events(connection: duckdb.DuckDBPyConnection, tables: Sequence[Source]) -> None:
+def _create_counted(
+    connection: duckdb.DuckDBPyConnection, tables: Sequence[Source], names: Sequence[str]
+) -> None:
     """The views and macros about movements; none where tables, which are then not ours, lack columns."""
     columns: dict[str, set[str]] = {}
     for view, column in connection.execute(
@@ -165,7 +200,8 @@ def _create_events(connection: duckdb.DuckDBPyConnection, tables: Sequence[Sourc
     selects = [f"SELECT {', '.join(NEEDED)} FROM ({_select(part, False)})" for part in tables]
     frames = " UNION ALL ".join(selects) or "FROM coefficients"
     has_actors = columns.get("clips", set()).issuperset({"clip_id", "actor"})
-    create_macros(connection, frames, "SELECT clip_id, actor FROM clips" if has_actors else NO_ACTORS)
+    actors = "SELECT clip_id, actor FROM clips" if has_actors else NO_ACTORS
+    create_macros(connection, frames, actors, names)
 
 
 def _create_empty(connection: duckdb.DuckDBPyConnection, name: str) -> None:

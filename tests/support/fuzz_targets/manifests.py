@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from facecap_batch.clip import CLIPS_NAME
 from facecap_batch.output.input_identity import identify_all
-from facecap_batch.output.reports import CLIPS_NAME, clips_of, write_clips
+from facecap_batch.output.reports import clips_of, write_clips
 from facecap_batch.runs.manifest import read_manifest
 from facecap_batch.storage.remote import is_uri
 from tests.support.fuzz_targets.target import SECRET, Target
