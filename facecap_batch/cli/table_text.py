@@ -16,6 +16,7 @@ import rich.console
 import rich.table
 import rich.text
 
+from facecap_batch.storage.columns import value_column
 from facecap_batch.text import printable
 
 MAX_ROWS = 50
@@ -79,7 +80,7 @@ def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     if is_number and not pa.types.is_interval(kind):
         return column
     texts = [None if value is None else _defused(_as_text(value)) for value in column.to_pylist()]
-    return pa.array(texts, pa.string())
+    return value_column(texts, pa.string())
 
 
 def _as_text(value: object) -> str:

@@ -72,7 +72,11 @@ def test_commands_import_no_pandas(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "coefficients" / "clip.parquet").exists()
-    for command in (["status", "out"], ["query", "out", "FROM clips"]):
+    for command in (
+        ["status", "out"],
+        ["query", "out", "FROM clips"],
+        ["query", "out", "--csv", "FROM clips"],
+    ):
         subprocess.run(
             [sys.executable, "-m", "facecap_batch", *command], cwd=tmp_path, env=environment, check=True
         )
