@@ -20,7 +20,8 @@ from packaging.version import Version
 
 PROJECT = "facecap-batch"
 # Not gpu, which installs the same files as cpu, and not tensorrt, whose libraries are on NVIDIA's own index.
-EXTRAS = ("cpu", "query", "pandas", "cluster", "storage", "usd", "torch", "train", "import", "test")
+RUNNING = ("cpu", "openvino", "query", "pandas", "cluster", "storage", "usd")
+EXTRAS = (*RUNNING, "torch", "train", "import", "test")
 PYTHON = re.compile(r"Programming Language :: Python :: (3\.\d+)")
 
 

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 PROJECT = "facecap-batch"
 # What a user may install to run it; not tests, linters or training. Of cpu and gpu one alone can be there.
-EXTRAS = ("cpu", "query", "pandas", "cluster", "storage")
+EXTRAS = ("cpu", "openvino", "query", "pandas", "cluster", "storage")
 
 
 def installed_closure() -> list[importlib.metadata.Distribution]:

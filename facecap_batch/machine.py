@@ -27,6 +27,7 @@ PACKAGES = (
     "onnxruntime",
     "onnxruntime-gpu",
     "opencv-python-headless",
+    "openvino",
     "pyarrow",
     "ray",
     "torch",

@@ -12,8 +12,6 @@ speed of both. Figures, and why INT8 is not the default: docs/engines.md.
 from __future__ import annotations
 
 import dataclasses
-import statistics
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +19,7 @@ import cv2
 import numpy as np
 import typer
 
-from facecap_batch.checks.bench import engine_input
+from facecap_batch.checks.speed_ratio import times_faster
 from facecap_batch.checks.synthetic_faces import synthetic_images
 from facecap_batch.engines.cards import EngineCard, write_card
 from facecap_batch.engines.registry import open_engine
@@ -34,7 +32,6 @@ from facecap_batch.training.shard_options import shards_of
 BACKEND = "onnxruntime-cpu"
 BATCH = 8
 CROPS, IMAGES = 512, 128  # for calibration
-CALLS = 40  # of each engine, in turns
 
 
 def crops_of(folder: Path, count: int) -> np.ndarray:
@@ -62,21 +59,10 @@ def quality(card: EngineCard, shard: FaceShard) -> float:
     return measure(outputs["outputs"], outputs["landmarks"], shard).mean_r
 
 
-def times_faster(card: EngineCard, than: EngineCard) -> dict[str, float]:
+def speed_ratios(card: EngineCard, than: EngineCard) -> dict[str, float]:
     """By batch size: the speed of `card` over that of `than`, medians of calls in turns."""
-    engines = [open_engine(than, BACKEND), open_engine(card, BACKEND)]
-    found = {}
-    for size in (1, BATCH):
-        batch = engine_input(than, size)
-        took: list[list[float]] = [[], []]
-        for _ in range(CALLS):
-            for engine, times in zip(engines, took, strict=True):
-                started = time.perf_counter()
-                engine.run(batch)
-                times.append(time.perf_counter() - started)
-        before, after = (statistics.median(times[1:]) for times in took)
-        found[str(size)] = round(before / after, 3)
-    return found
+    one, other = open_engine(card, BACKEND), open_engine(than, BACKEND)
+    return {str(size): round(times_faster(one, other, size), 3) for size in (1, BATCH)}
 
 
 def main(
@@ -98,7 +84,7 @@ def main(
         for card, items in ((cards.detector, images), (cards.regressor, regressor_crops))
     ]
     for card, original in zip(made, cards.cards, strict=True):
-        figures: dict[str, object] = {"times_faster_at_batch": times_faster(card, original)}
+        figures: dict[str, object] = {"times_faster_at_batch": speed_ratios(card, original)}
         if heldout is not None and card.role == "regressor":
             shards = [load_faces(path) for path in shards_of(heldout)]
             before, after = (np.mean([quality(one, shard) for shard in shards]) for one in (original, card))

@@ -18,7 +18,9 @@ from facecap_batch.engines.certificates import (
     MIN_CROPS,
     MIN_IMAGES,
     REFERENCE,
+    WORTH_IT,
     Certificate,
+    SpeedRatio,
     issue,
     libraries_of,
     subject_of,
@@ -52,6 +54,7 @@ class Comparison:
     verdicts: tuple[Verdict, ...]
     faces: FaceParity
     face_limit: FaceLimit
+    speed: SpeedRatio | None  # of backends that `auto` takes only where they are faster
 
     @property
     def ok(self) -> bool:
@@ -96,6 +99,7 @@ class Comparison:
                 "allowed": dataclasses.asdict(self.face_limit),
                 "ok": self.faces.within(self.face_limit),
             },
+            "speed": dataclasses.asdict(self.speed) if self.speed else None,
         }
 
     def _output(self, verdict: Verdict) -> dict[str, Any]:
@@ -166,4 +170,12 @@ def describe_comparison(comparison: Comparison) -> list[str]:
         + (f" or {allowed.share:.0%} of the face" if allowed.share else "")
         + f"), of a score {faces.max_score:.2g}"
     )
+    if comparison.speed:
+        speed = comparison.speed
+        told = ", ".join(f"{role} {ratio:.2f}" for role, ratio in speed.times_faster.items())
+        lines.append(
+            f"speed: {comparison.backend} against {speed.against}: {told}, both for a frame with one face "
+            f"{speed.per_frame:.2f} times as fast"
+            + ("" if speed.per_frame >= WORTH_IT else f"; below {WORTH_IT} auto does not take it")
+        )
     return lines

@@ -126,21 +126,33 @@ def _gpu() -> Iterator[Finding]:
 
 
 def _backends() -> Iterator[Finding]:
+    from facecap_batch.engines.certificates import faster_here
     from facecap_batch.engines.registry import BACKENDS, choose_backend, unavailable_because
+    from facecap_batch.engines.sets import load_set
 
-    yield _tried("backend", lambda: choose_backend().name)
+    def chosen() -> str:
+        """What a run of the default engines would take, and why."""
+        choice = choose_backend(faster=faster_here(load_set("default")))
+        return f"{choice.name}: {choice.reason.partition(';')[0]}"
+
+    yield _tried("backend", chosen)
     for name in BACKENDS:
         reason = unavailable_because(name)
         yield Finding(f"backend {name}", reason is None, reason or "available", required=False)
 
 
 def _engine_sets() -> Iterator[Finding]:
+    from facecap_batch.engines.certificates import faster_here
     from facecap_batch.engines.registry import open_engine
     from facecap_batch.engines.sets import available_sets, load_set
 
     def try_set(name: str) -> str:
-        cards = load_set(name).cards
-        return ", ".join(f"{card.name} {card.version} on {open_engine(card).backend}" for card in cards)
+        engines = load_set(name)
+        faster = faster_here(engines)
+        return ", ".join(
+            f"{card.name} {card.version} on {open_engine(card, faster=faster).backend}"
+            for card in engines.cards
+        )
 
     for name in dict.fromkeys(["default", *available_sets()]):
         yield _tried(f"engine set {name}", lambda name=name: try_set(name), name == "default")  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 In: an engine set, backends, a `Sample` of images and crops. Out: a `Comparison` per backend: how far each
 output, each coefficient and each face found is from the reference, what is allowed, and the verdict, as it
-stands in a certificate.
+stands in a certificate; of backends that `auto` takes only where they are faster, also how fast they are.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from facecap_batch.checks.comparison import Comparison, Verdict
 from facecap_batch.checks.face_parity import compare_faces, face_limit_of
 from facecap_batch.checks.output_parity import PRECISIONS, compare, limit_of, precision_of
 from facecap_batch.checks.samples import Sample, synthetic_sample, video_sample
+from facecap_batch.checks.speed_ratio import speed_beside_rival
 from facecap_batch.engines.batching import Engine, prepare_input
 from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.certificates import REFERENCE
@@ -157,6 +158,7 @@ def _comparison(
         verdicts=tuple(verdicts),
         faces=compare_faces(expected.faces, found.faces, expected.threshold, limit.score, expected.max_faces),
         face_limit=limit,
+        speed=speed_beside_rival(cards, backend),
     )
 
 

@@ -32,6 +32,8 @@ class Backend(TextEnum):
     tensorrt_int8 = "tensorrt-int8"
     onnxruntime_cuda = "onnxruntime-cuda"
     onnxruntime_cpu = "onnxruntime-cpu"
+    openvino = "openvino"
+    openvino_bf16 = "openvino-bf16"
     torch_cuda = "torch-cuda"
     torch = "torch"
 

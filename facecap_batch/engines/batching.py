@@ -95,8 +95,7 @@ def run_in_one_shape(engine: Engine, batch: np.ndarray, items: int) -> dict[str,
     Networks round differently in batches of other sizes (the default regressor by 1e-6), so what is computed
     in one shape alone does not depend on what it was batched with. Padding repeats the last item.
     """
-    sizes = sorted(engine.card.batch_sizes)
-    size = max((size for size in sizes if size <= items), default=sizes[0])
+    size = size_of_one_shape(engine.card, items)
     pieces = []
     for start in range(0, len(batch), size):
         piece = batch[start : start + size]
@@ -105,6 +104,11 @@ def run_in_one_shape(engine: Engine, batch: np.ndarray, items: int) -> dict[str,
     if len(pieces) == 1:
         return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def size_of_one_shape(card: EngineCard, items: int) -> int:
+    """The batch size that `run_in_one_shape` runs: the card's largest up to `items`, else its smallest."""
+    return max((size for size in card.batch_sizes if size <= items), default=min(card.batch_sizes))
 
 
 def _padded(piece: np.ndarray, size: int) -> np.ndarray:

@@ -116,6 +116,8 @@ class EngineCard:
     architecture: dict[str, Any] = dataclasses.field(default_factory=dict)  # network and its sizes
     training: dict[str, Any] = dataclasses.field(default_factory=dict)  # data, command, seed
     quality: dict[str, Any] = dataclasses.field(default_factory=dict)  # measured figures
+    # Reduced precisions ("bf16") in which the figures were measured, too: "auto" may take backends of them.
+    judged_in: Names = ()
     # Where the card was read; not in the JSON.
     folder: Path = dataclasses.field(default=Path(), compare=False)
 

@@ -3,7 +3,7 @@
 In: what `verify` measured. Out: a JSON file beside the engine set, found again when somebody is about to use
 that backend with these engines, these libraries and this kind of hardware. It is valid for exactly those: any
 other engine file or card, library version, processor or tool version needs one of its own, and they lie side
-by side.
+by side. Of backends that `auto` takes only where they are faster, it says how much faster they are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from facecap_batch import __version__, machine
-from facecap_batch.engines.registry import choose_backend
+from facecap_batch.engines.registry import FASTER, REDUCED, RIVAL, choose_backend
 from facecap_batch.engines.sets import EngineSet, available_sets, fingerprints, load_set
 from facecap_batch.errors import NotCertified, OutputNotWritable, install_hint
 from facecap_batch.storage.documents import BadDocument, document_bytes, excerpt, parsed
@@ -34,9 +34,12 @@ MIN_CROPS, MIN_IMAGES = 100, 20
 # Distributions whose versions decide what a backend computes, by the first word of its name.
 LIBRARIES = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "openvino": ("openvino",),
     "tensorrt": ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
     "torch": ("torch",),
 }
+# What `auto` changes its choice for: less does not pay for compiling a network when it is opened.
+WORTH_IT = 1.05
 NVIDIA_SMI_S = 10.0  # it answers in less than one, or hangs on a broken driver
 
 
@@ -56,13 +59,24 @@ class Subject:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+@dataclasses.dataclass(frozen=True)
+class SpeedRatio:
+    """How fast a backend is beside another, on the machine that the certificate is for."""
+
+    against: str  # the other backend
+    libraries: dict[str, str]  # of the other: distribution -> version
+    times_faster: dict[str, float]  # by role, in the batches that a capture uses
+    per_frame: float  # likewise, of all that a capture asks of the set for a frame with one face
+
+
 @excerpt
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Content(Subject):
-    """What a certificate's file holds, without the figures."""
+    """What a certificate's file holds, without the figures of the comparison."""
 
     format: int
     verdict: Literal["agrees", "differs"]
+    speed: SpeedRatio | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +87,7 @@ class Certificate:
     sha256: str  # hex, of the file
     subject: Subject
     verdict: str  # AGREES | DIFFERS
+    speed: SpeedRatio | None = None  # of backends in `registry.FASTER`, where it was measured
 
     def __str__(self) -> str:
         return f"{self.sha256} {self.verdict}"
@@ -185,14 +200,33 @@ def require(engines: EngineSet, backend: str) -> Certificate | None:
     )
 
 
+def faster_here(engines: EngineSet) -> tuple[str, ...]:
+    """The backends of `registry.FASTER` that "auto" takes before `registry.RIVAL` for this set: certified
+    here, and measured here to be WORTH_IT times as fast; those of reduced precision only where all cards say
+    that they were judged in it."""
+    found = []
+    for name in FASTER:
+        judged = name not in REDUCED or all(REDUCED[name] in card.judged_in for card in engines.cards)
+        if not judged or not libraries_of(name):
+            continue
+        certificate = find(engines, name)
+        if certificate is None or certificate.verdict != AGREES or certificate.speed is None:
+            continue
+        speed = certificate.speed
+        current = speed.against == RIVAL and speed.libraries == libraries_of(RIVAL)
+        if current and speed.per_frame >= WORTH_IT:
+            found.append(name)
+    return tuple(found)
+
+
 def require_for(engine_set: str, backend: str) -> None:
     """Raise NotCertified unless this set is certified on the backend that `backend` means on this machine.
 
     "auto" means the one that workers here will take: another one that is certified, or the reference, which
     needs no certificate, does not help them.
     """
-    name = choose_backend().name if backend == "auto" else backend
-    require(load_set(engine_set), name)
+    engines = load_set(engine_set)
+    require(engines, choose_backend(faster=faster_here(engines)).name if backend == "auto" else backend)
 
 
 def _spelt(engines: EngineSet) -> str:
@@ -211,4 +245,4 @@ def _read(path: Path) -> Certificate:
     if content.format != FORMAT:
         raise NotCertified(f"{path} is no certificate of this version: its format is {content.format}")
     subject = Subject(**{field.name: getattr(content, field.name) for field in dataclasses.fields(Subject)})
-    return Certificate(path, hashlib.sha256(data).hexdigest(), subject, content.verdict)
+    return Certificate(path, hashlib.sha256(data).hexdigest(), subject, content.verdict, content.speed)

@@ -55,6 +55,8 @@ def _facts(card: EngineCard) -> Iterator[tuple[str, str]]:
         yield "gains", _pairs({name: gain for name, gain in card.gains.items() if gain != 1})
     if card.quality:
         yield "quality", _pairs(card.quality)
+    if card.judged_in:
+        yield "judged in", ", ".join(card.judged_in)
     if card.training:
         yield "made from", _pairs(card.training)
 

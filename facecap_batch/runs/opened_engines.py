@@ -32,8 +32,9 @@ def open_engines(config: RunConfig) -> FaceCapture:
             f"the libraries of this node ({installed}) may make other pictures than the driver's, and the "
             "folder would hold results of both kinds: install the same versions on every node"
         )
-    detector = open_engine(cards.detector, config.backend, threads=1)
-    regressor = open_engine(cards.regressor, config.backend, threads=1)
+    faster = certificates.faster_here(cards) if config.backend == "auto" else ()
+    detector = open_engine(cards.detector, config.backend, 1, faster)
+    regressor = open_engine(cards.regressor, config.backend, 1, faster)
     look_up = certificates.require if config.require_certificate else certificates.find
     metadata = {
         f"{engine.card.role}_certificate": str(certificate)

@@ -37,7 +37,7 @@ from facecap_batch.storage.scratch import remove_abandoned
 
 log = logging.getLogger(__name__)
 
-RUNTIMES = ("onnxruntime", "torch", "tensorrt")  # modules, one of which every backend needs
+RUNTIMES = ("onnxruntime", "openvino", "torch", "tensorrt")  # modules, one of which every backend needs
 
 
 class OtherManifest(BadManifest):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from facecap_batch.capturing.detector import Detection
 from facecap_batch.checks import verify
+from facecap_batch.checks.comparison import describe_comparison
 from facecap_batch.checks.face_parity import FACE_LIMITS, compare_faces
 from facecap_batch.checks.output_parity import LIMITS, Limit, compare, difference, joined, precision_of
 from facecap_batch.checks.synthetic_faces import synthetic_crops, synthetic_images
@@ -24,6 +24,7 @@ from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.certificates import (
     MIN_CROPS,
     MIN_IMAGES,
+    WORTH_IT,
     find,
     require,
     require_for,
@@ -32,6 +33,7 @@ from facecap_batch.engines.certificates import (
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import EngineSet, load_set
 from facecap_batch.errors import BackendUnavailable, BadVideo, EngineMismatch, NotCertified
+from tests.support.engines import copied
 from tests.support.local_ray import local_ray
 from tests.support.runs import write_clips
 
@@ -45,14 +47,6 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineSet:
     """A copy of its own, for certificates lie beside it."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     return copied(load_set("default"), tmp_path / "set")
-
-
-def copied(engines: EngineSet, folder: Path) -> EngineSet:
-    for card in engines.cards:
-        folder.mkdir(exist_ok=True)
-        shutil.copy(card.path, folder)
-        shutil.copy(card.path.with_suffix(".json"), folder)
-    return load_set(folder)
 
 
 def certify(engines: EngineSet, **options: object) -> certificates.Certificate:
@@ -85,6 +79,24 @@ def test_a_certificate_holds_what_was_proved(engines: EngineSet) -> None:
     assert all(value["mean_abs"] <= value["max_abs"] and value["worst"] for value in values)
     assert content["faces"]["matched"] == content["faces"]["faces"] >= MIN_IMAGES
     assert require(engines, CPU) == certificate
+
+
+def test_a_backend_that_must_be_faster_is_timed(engines: EngineSet) -> None:
+    pytest.importorskip("openvino")
+    named = [CPU, "openvino"]
+    compared = {one.backend: one for one in verify.verify(str(engines.folder), named, crops=100, images=20)}
+    assert compared[CPU].speed is None and compared["openvino"].ok
+    certificate = compared["openvino"].certify()
+    speed = json.loads(certificate.path.read_text())["speed"]
+    assert speed["against"] == CPU and speed["libraries"] == certificates.libraries_of(CPU)
+    assert speed["times_faster"].keys() == {"detector", "regressor"}
+    assert certificate.speed == require(engines, "openvino").speed == compared["openvino"].speed
+    slower, faster = sorted(speed["times_faster"].values())
+    assert slower - 0.01 <= speed["per_frame"] <= faster + 0.01
+    pays = speed["per_frame"] >= WORTH_IT
+    assert certificates.faster_here(engines) == (("openvino",) if pays else ())
+    told = describe_comparison(compared["openvino"])[-1]
+    assert f"openvino against {CPU}: detector " in told and ("auto does not take it" in told) is not pays
 
 
 def test_a_certificate_is_for_these_engines_libraries_and_hardware_only(

@@ -6,6 +6,7 @@ picture (its boxes mean nothing); with ``finds_faces=False`` it finds none.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -73,4 +74,13 @@ def write_engines(folder: Path, finds_faces: bool = True, gains: Mapping[str, fl
     """A whole set in `folder`, as `load_set(folder)` reads it."""
     write_detector(folder, finds_faces)
     write_regressor(folder, gains)
+    return load_set(folder)
+
+
+def copied(engines: EngineSet, folder: Path) -> EngineSet:
+    """A copy of a set in `folder`: certificates lie beside it, and its cards may be changed."""
+    for card in engines.cards:
+        folder.mkdir(exist_ok=True)
+        shutil.copy(card.path, folder)
+        shutil.copy(card.path.with_suffix(".json"), folder)
     return load_set(folder)

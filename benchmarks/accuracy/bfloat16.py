@@ -1,0 +1,113 @@
+"""What bfloat16 costs in accuracy, on any CPU: engines run by torch with their values rounded to 8 bits.
+
+    python benchmarks/accuracy/bfloat16.py [--engines default] [--faces FOLDER] [--count 256]
+
+Every value that a node takes or gives is rounded to bfloat16: once everywhere, once everywhere but in what
+leads to whole numbers, which is what ``openvino-bf16`` keeps in float32 (`engines/openvino/split`). Hardware
+adds products up in float32, as is done here, and rounds no more often. Prints for each output the largest and
+the mean difference from float32, and the largest of 95 % of the crops; exits with 1 where the second way is
+beyond what `verify` allows. FOLDER holds rendered faces (``faces_*.npz``); without it faces are drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from facecap_batch.checks.bench import engine_input
+from facecap_batch.checks.output_parity import compare, limit_of
+from facecap_batch.engines.backends.torch_backend import TorchEngine
+from facecap_batch.engines.cards import EngineCard
+from facecap_batch.engines.sets import load_set
+from facecap_batch.training.rendering.dataset import face_shards, load_faces, resized
+
+WHOLE = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
+
+
+class RoundingEngine(TorchEngine):
+    """The reference, with the values of all nodes but those of `exact` rounded to bfloat16."""
+
+    def __init__(self, card: EngineCard, exact: frozenset[str]) -> None:
+        super().__init__(card)
+        nodes = onnx.load(str(card.path)).graph.node
+        kept = [node.name in exact for node in nodes if node.op_type != "Constant"]
+        self._nodes = [
+            (operator if keeps else _rounding(operator), inputs, outputs, attributes)
+            for keeps, (operator, inputs, outputs, attributes) in zip(kept, self._nodes, strict=True)
+        ]
+
+
+def _rounding(operator: Any) -> Any:
+    def rounded(value: Any) -> Any:
+        is_real = torch.is_tensor(value) and value.dtype == torch.float32
+        return value.to(torch.bfloat16).to(torch.float32) if is_real else value
+
+    def run(inputs: list[Any], attributes: Mapping[str, Any]) -> Any:
+        result = operator([rounded(value) for value in inputs], attributes)
+        return [rounded(value) for value in result] if isinstance(result, list) else rounded(result)
+
+    return run
+
+
+def lead_to_whole_numbers(card: EngineCard) -> frozenset[str]:
+    """Names of the nodes that casts to whole numbers depend on, and of these casts."""
+    graph = onnx.load(str(card.path)).graph
+    makers = {name: node for node in graph.node for name in node.output}
+    waiting = [
+        node
+        for node in graph.node
+        if node.op_type == "Cast" and any(each.name == "to" and each.i in WHOLE for each in node.attribute)
+    ]
+    found: set[str] = set()
+    while waiting:
+        node = waiting.pop()
+        if node.name not in found:
+            found.add(node.name)
+            waiting += [makers[name] for name in node.input if name in makers]
+    return frozenset(found)
+
+
+def batch_of(card: EngineCard, faces: Path | None, count: int) -> np.ndarray:
+    """Input for `card`, of rendered faces where it is a regressor and there are any."""
+    if faces is None or card.role == "detector":
+        return engine_input(card, count)
+    shards = face_shards(faces)
+    each = -(-count // len(shards))
+    images = np.concatenate([load_faces(path).image[:each] for path in shards])[:count]
+    return resized(images, card.input.size)
+
+
+def main() -> int:
+    """Measure both engines of a set."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--engines", default="default")
+    parser.add_argument("--faces", type=Path)
+    parser.add_argument("--count", type=int, default=256)
+    options = parser.parse_args()
+    beyond = 0
+    for card in load_set(options.engines).cards:
+        batch = batch_of(card, options.faces, options.count)
+        expected = [TorchEngine(card).run(batch)]
+        ways = {"everywhere": frozenset[str](), "but where it looks": lead_to_whole_numbers(card)}
+        for what, exact in ways.items():
+            for parity in compare(card, expected, [RoundingEngine(card, exact).run(batch)]):
+                allowed = parity.within(limit_of(card, parity.output, "bf16"))
+                beyond += bool(exact or card.role == "detector") and not allowed
+                print(
+                    f"{card.name} {parity.output}, bfloat16 {what}: largest {parity.max_abs:.2g}, mean "
+                    f"{parity.mean_abs:.2g}, in 95 % of {parity.items} below "
+                    f"{np.percentile(parity.item_max, 95):.2g} per unit, {'ok' if allowed else 'beyond'}",
+                    flush=True,
+                )
+    return int(beyond > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

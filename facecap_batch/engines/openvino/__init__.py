@@ -1,0 +1,1 @@
+"""OpenVINO: networks compiled for this machine's CPU."""
