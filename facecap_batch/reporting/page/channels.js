@@ -45,6 +45,7 @@ class ChannelList {
   #row(channel) {
     channel.swatch = make("span", { class: "swatch" });
     channel.fill = make("i");
+    channel.fill.style.transform = "scaleX(0)";
     channel.text = make("span", { class: "value" });
     channel.button = make("button", {
       class: "channel", type: "button", "data-channel": channel.name, onclick: () => {

@@ -23,8 +23,10 @@ class TakeClock {
   follow(video, offset) {
     this.video = video;
     this.offset = offset;
-    video.addEventListener("pause", () => this.#stopped());
-    video.addEventListener("ended", () => this.#stopped());
+    video.addEventListener("pause", () => {
+      this.#shown(video.currentTime - offset); // at its end; a busy browser may have told of no picture for a while
+      this.#stopped();
+    });
     if (video.requestVideoFrameCallback) {
       const seen = (_, frame) => {
         if (this.video !== video) return;
@@ -94,7 +96,10 @@ class TakeClock {
     if (!this.isPlaying) return; // a picture that a seek has brought: the time is already that of the seek
     this.time = Math.max(0, Math.min(time, this.length));
     this.onTime(this.time);
-    if (time >= this.length) this.pause(); // the take is a part of its video
+    if (time >= this.length) { // the take is a part of its video
+      this.pause();
+      this.seek(this.length);
+    }
   }
 
   #tick() {
@@ -109,6 +114,8 @@ class TakeClock {
         this.pause();
         return;
       }
+    } else if (this.video.currentTime - this.offset >= this.length) {
+      this.#shown(this.video.currentTime - this.offset);
     }
     requestAnimationFrame(() => this.#tick());
   }

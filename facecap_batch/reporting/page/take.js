@@ -14,6 +14,8 @@ class TakeView {
     this.actions = actions;
     this.head = null;
     this.opened = 0;
+    this.packedHead = source.head(); // asked for once, and before it is needed
+    this.packedHead.catch(() => {}); // whoever opens a take is told
     document.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -28,12 +30,15 @@ class TakeView {
       this.headScreen.append(make("div", { class: "message" }, this.#whyNoCurves(take)));
       return;
     }
+    const waiting = make("div", { class: "message" }, "Reading the curves …");
+    this.headScreen.append(waiting);
     try {
-      const [curves, packed] = await Promise.all([this.source.curves(take.number), this.source.head()]);
+      const [curves, packed] = await Promise.all([this.source.curves(take.number), this.packedHead]);
       if (turn !== this.opened) return;
+      waiting.remove();
       this.#show(unpackedCurves(curves), packed);
     } catch (error) {
-      this.headScreen.append(make("div", { class: "message" }, `The curves cannot be shown: ${error.message}`));
+      waiting.textContent = `The curves cannot be shown: ${error.message}`;
     }
   }
 
