@@ -22,7 +22,8 @@ import typer
 
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.errors import FacecapError
-from facecap_batch.exporting.preview import matched_frames
+from facecap_batch.exporting.matched_frames import matched_frames
+from facecap_batch.exporting.preview.telling import most_different
 from facecap_batch.output.compact_index import read_clip, table_name
 from facecap_batch.output.exports import done_clips, video_paths
 from facecap_batch.storage.publish import publish_bytes, storage_path
@@ -30,7 +31,6 @@ from facecap_batch.training.heads.source_files import MissingSource
 from facecap_batch.training.people.rig import Family
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.sheets.clip_sheet import clip_block, has_face, sheet
-from facecap_batch.training.sheets.frames import most_different
 from facecap_batch.training.sheets.heads import Head, RigHead, ShippedHead
 
 

@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 import typer
 
+from facecap_batch.exporting.preview.telling import most_different
 from facecap_batch.storage.publish import publish_bytes
 from facecap_batch.training.heads.shipped_motion import live_link_rows
 from facecap_batch.training.heads.source_files import MissingSource
 from facecap_batch.training.people.rig import Family
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.rendering.scene import Camera
-from facecap_batch.training.sheets.frames import most_different
 from facecap_batch.training.sheets.heads import RigHead, ShippedHead
 
 TILE = (132, 158)  # width and height of a head, pixels

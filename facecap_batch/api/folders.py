@@ -210,23 +210,36 @@ def preview(
     clip_ids: Sequence[str] = (),
     sheet: bool = False,
     height: int = 720,
+    head: bool = True,
+    landmarks: bool = False,
+    sound: bool = True,
+    sheet_frames: int = 12,
+    spread: bool = False,
 ) -> list[ExportedClip]:
-    """Draw face boxes, head axes and coefficients over the videos of clips.
+    """Draw what was found over the videos of clips, with an animated head, bars and curves beside it.
 
     Args:
         output: Local path or URI of an output folder.
         to: Folder of the files; None: ``<output>/preview``.
         clip_ids: The clips, each of which must be done; empty: all that are done.
-        sheet: One image per clip instead of a video.
-        height: Of the video, pixels.
+        sheet: One image per clip instead of a video: the frames that tell most.
+        height: Of the video, pixels, at least 240; its width is 16/9 of it.
+        head: An animated head beside the actor.
+        landmarks: Draw them, too, of runs that have them.
+        sound: Keep the sound of the video.
+        sheet_frames: Frames on a sheet, at most.
+        spread: Spread a sheet's frames evenly over the clip.
 
     Returns:
         As `export`.
 
     Raises:
-        NoRun, UnknownClip: Before a file is written.
+        NoRun, UnknownClip, BadPreview: Before a file is written.
         OSError: The disk is full.
     """
+    from facecap_batch.exporting.preview import PreviewSettings
+
+    settings = PreviewSettings(height, head, landmarks, sound, sheet_frames, spread)
     folder = storage_path(output)
     target = folder / "preview" if to is None else storage_path(to)
-    return list(preview_clips(folder, clip_ids, target, ".jpg" if sheet else ".mp4", height))
+    return list(preview_clips(folder, clip_ids, target, ".jpg" if sheet else ".mp4", settings))

@@ -136,18 +136,47 @@ def preview(
             metavar="FOLDER", help="Folder for the previews. Default: OUT/preview.", show_default=False
         ),
     ] = None,
-    sheet: Annotated[bool, typer.Option("--sheet", help="One image per clip instead of a video.")] = False,
-    height: Annotated[int, typer.Option(min=64, help="Height of the video in pixels.")] = 720,
+    sheet: Annotated[
+        bool,
+        typer.Option("--sheet", help="One image per clip instead of a video: the frames that tell most."),
+    ] = False,
+    height: Annotated[int, typer.Option(min=240, help="Height of the video in pixels.")] = 720,
+    no_head: Annotated[
+        bool, typer.Option("--no-head", help="Without the animated head beside the actor.")
+    ] = False,
+    landmarks: Annotated[
+        bool, typer.Option("--landmarks", help="Draw the landmarks, of runs that have them.")
+    ] = False,
+    no_sound: Annotated[bool, typer.Option("--no-sound", help="Without the sound of the video.")] = False,
+    sheet_frames: Annotated[
+        int | None,
+        typer.Option(min=1, help="Frames on a sheet, at most. Default: 12.", show_default=False),
+    ] = None,
+    spread: Annotated[
+        bool,
+        typer.Option("--spread", help="Spread a sheet's frames evenly over the clip."),
+    ] = False,
 ) -> None:
-    """Draw face box, head axes and coefficients over the source videos.
+    """Draw what was found over the source videos, with an animated head, bars and curves beside it.
 
     Exit code: 1 if some clips failed; the others have their preview.
     """
+    from facecap_batch.exporting.preview import PreviewSettings
     from facecap_batch.output.exports import preview_clips
 
+    if not sheet and (sheet_frames is not None or spread):
+        raise typer.BadParameter("--sheet-frames and --spread say which frames a sheet has: add --sheet")
+    settings = PreviewSettings(
+        height=height,
+        head=not no_head,
+        landmarks=landmarks,
+        sound=not no_sound,
+        sheet_frames=sheet_frames or PreviewSettings.sheet_frames,
+        spread=spread,
+    )
     folder = storage_path(to) if to else storage_path(output) / "preview"
     suffix = ".jpg" if sheet else ".mp4"
-    _print_results(preview_clips(storage_path(output), clip or [], folder, suffix, height))
+    _print_results(preview_clips(storage_path(output), clip or [], folder, suffix, settings))
 
 
 def plot(

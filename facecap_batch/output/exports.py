@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from facecap_batch.clip import resolve_source
 from facecap_batch.coefficients import with_rows_of
@@ -18,6 +19,9 @@ from facecap_batch.output.integrity import UNREADABLE, read_sound_tracks, requir
 from facecap_batch.output.ledger import DONE, Ledger
 from facecap_batch.output.reports import clips_of, read_reports
 from facecap_batch.storage.publish import StoragePath, storage_path
+
+if TYPE_CHECKING:
+    from facecap_batch.exporting.preview import PreviewSettings
 
 
 class UnknownClip(FacecapError):
@@ -72,7 +76,11 @@ def export_clips(
 
 
 def preview_clips(
-    output: StoragePath, clip_ids: Sequence[str], folder: StoragePath, suffix: str, height: int
+    output: StoragePath,
+    clip_ids: Sequence[str],
+    folder: StoragePath,
+    suffix: str,
+    settings: PreviewSettings | None = None,
 ) -> Iterator[ExportedClip]:
     """Draw clips of a finished run over their videos, as ``folder/<clip_id><suffix>``.
 
@@ -83,7 +91,7 @@ def preview_clips(
         clip_ids: the clips, each of which must be done; empty for all that are done.
         folder: where the files go; created if it is not there.
         suffix: of a video or of an image, as `exporting.preview.preview` knows them.
-        height: pixels, of a video.
+        settings: what is drawn; None: the defaults.
 
     Returns:
         One result per clip, in the order of the manifest, each made when it is asked for.
@@ -105,7 +113,7 @@ def preview_clips(
             table_file(output, table_name("coefficients", clip_id)) as table,
             table_file(output, table_name("raw", clip_id)) as raw,
         ):
-            preview(table, sources[clip_id], path, raw_path=raw, height=height)
+            preview(table, sources[clip_id], path, raw_path=raw, settings=settings)
         yield 0, path
 
     return each_clip(done_clips(output, clip_ids), folder, suffix, draw)

@@ -17,7 +17,10 @@ from facecap_batch.capturing.crop_reader import CropReader
 from facecap_batch.capturing.subject import subject_table
 from facecap_batch.capturing.tracker import TrackedBox
 from facecap_batch.coefficients import ClipInfo, CoefficientTable
-from facecap_batch.exporting.overlay import Panel, annotate
+from facecap_batch.exporting.preview.channels import all_lines
+from facecap_batch.exporting.preview.layout import PANEL_SHARE
+from facecap_batch.exporting.preview.overlay import annotate
+from facecap_batch.exporting.preview.panel import Panel
 from facecap_batch.video.frame import Frame
 from facecap_batch.video.orientation import display_orientation
 from facecap_batch.video.scaling import FrameScalers
@@ -71,9 +74,12 @@ class GlancePainter:
     def __init__(self, height: int) -> None:
         """`height`: pixels, of the image."""
         self._height = height
-        self._panel = Panel(height)
+        self._width = round(height * PANEL_SHARE)
+        self._panel = Panel(self._width, height, all_lines())
+        self._image = np.zeros((height, self._width, 3), np.uint8)
 
     def draw(self, glance: Glance) -> np.ndarray:
-        """uint8 [height, W, 3] RGB."""
+        """uint8 [height, width, 3] RGB."""
         drawn = annotate(glance.frame.rgb(), glance.table, 0, self._height)
-        return np.hstack([drawn, self._panel.draw(glance.table, 0)])
+        self._panel.draw(self._image, glance.table, 0)
+        return np.hstack([drawn, self._image])

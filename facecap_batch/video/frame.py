@@ -97,6 +97,11 @@ class Frame:
         height = max(1, round(coded.height * scale))
         return self._orientation.apply(self._scalers.small.rgb(coded, width, height)), scale
 
+    def scaled(self, width: int, height: int) -> np.ndarray:
+        """The whole upright image in another size, pixels: uint8 [height, width, 3] RGB."""
+        across, down = self._orientation.size(width, height)  # a quarter turn is the same back and forth
+        return self._orientation.apply(self._scalers.small.rgb(self._coded, across, down))
+
     def crop(self, center_x: float, center_y: float, side: float, size: int) -> Crop:
         """Cut a square region and scale it to `size` by `size` pixels; beyond the image its edge is repeated.
 

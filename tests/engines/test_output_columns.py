@@ -28,7 +28,8 @@ from facecap_batch.engines.output_columns import POSE_NAMES, output_columns
 from facecap_batch.errors import EngineError, ImpossibleOutput
 from facecap_batch.exporting.fbx.writer import write_fbx
 from facecap_batch.exporting.livelink import write_livelink_csv
-from facecap_batch.exporting.overlay import LOST, annotate
+from facecap_batch.exporting.preview.overlay import annotate
+from facecap_batch.exporting.preview.style import LOST
 from facecap_batch.output.query import query
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.solve.solver import solve_table

@@ -145,7 +145,7 @@ def test_a_clip_that_cannot_be_exported_keeps_no_other_from_it(
     shutil.copytree(folder / "out", output)
     video.rename(folder / "away.mp4")
     try:
-        one, two = preview_clips(output, [], tmp_path / "sheets", ".jpg", 360)
+        one, two = preview_clips(output, [], tmp_path / "sheets", ".jpg")
     finally:
         (folder / "away.mp4").rename(video)
     assert (one.clip_id, one.path) == ("one", None) and "one.mp4" in str(one.error)
@@ -231,7 +231,7 @@ def test_a_compacted_folder_stays_good_for_everything(
     compact(output, remove_originals=True)
     assert not list(output.glob("raw/*")) and query(output, asked) == query(plain, asked)
     assert run_quietly(manifest, output, config).kept == 3  # nothing is done again
-    (sheet,) = preview_clips(output, ["two"], tmp_path, ".jpg", 360)
+    (sheet,) = preview_clips(output, ["two"], tmp_path, ".jpg")
     (fbx,) = export_clips(output, ["two"], tmp_path, choose("fbx", None, None))
     assert sheet.path is not None and sheet.path.stat().st_size > 1000
     assert fbx.path is not None and fbx.path.read_bytes() == (plain / "fbx/two.fbx").read_bytes()

@@ -143,7 +143,7 @@ def test_exports_previews_and_queries_of_everyone(output: Path, tmp_path: Path) 
     list(export_clips(output, [], tmp_path, choose("fbx", None, None)))
     for name in ("take.fbx", "take.track1.fbx"):
         assert (tmp_path / name).read_bytes() == (output / "fbx" / name).read_bytes()
-    (sheet,) = preview_clips(output, [], tmp_path, ".jpg", 360)
+    (sheet,) = preview_clips(output, [], tmp_path, ".jpg")
     assert sheet.error is None and (tmp_path / "take.jpg").stat().st_size
     of_all = query(output, "SELECT DISTINCT track FROM coefficients ORDER BY 1")
     assert of_all.to_pydict() == {"track": [0, 1, 2]}

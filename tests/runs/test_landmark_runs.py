@@ -125,7 +125,7 @@ def test_previews_queries_and_compact_files_have_them(
     manifest: Path, random_engines: EngineSet, tmp_path: Path
 ) -> None:
     run_quietly(manifest, tmp_path, config_of(random_engines), workers=1)
-    (sheet,) = preview_clips(tmp_path, [], tmp_path / "sheets", ".jpg", 360)
+    (sheet,) = preview_clips(tmp_path, [], tmp_path / "sheets", ".jpg")
     assert sheet.error is None
     asked = "SELECT count(landmark70Y) AS n, max(abs(gazeRightPitch)) AS g FROM raw WHERE track = 1"
     found = query(tmp_path, asked)

@@ -228,7 +228,7 @@ def test_exports_and_previews_of_a_finished_folder(clean: Path, tmp_path: Path) 
     (fbx,) = export_clips(clean, ["one"], tmp_path, choice)
     assert fbx.path is not None and fbx.path.read_bytes() == (clean / "fbx/one.fbx").read_bytes()
     assert len(list(export_clips(clean, [], tmp_path / "all", choice))) == len(LENGTHS)
-    (sheet,) = preview_clips(clean, ["three"], tmp_path, ".jpg", 360)
+    (sheet,) = preview_clips(clean, ["three"], tmp_path, ".jpg")
     assert sheet.path is not None and sheet.path.stat().st_size > 1000
     with pytest.raises(UnknownClip, match="nobody"):
         export_clips(clean, ["nobody"], tmp_path, choice)

@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from facecap_batch.coefficients import ARKIT_NAMES, read_parquet
+from facecap_batch.exporting.preview.telling import most_different
 from facecap_batch.geometry import project
 from facecap_batch.training.sheets.bars import GROUND, NAMES, Series, bars, strongest
 from facecap_batch.training.sheets.clip_sheet import (
@@ -23,7 +24,6 @@ from facecap_batch.training.sheets.clip_sheet import (
     clip_block,
     has_face,
 )
-from facecap_batch.training.sheets.frames import most_different
 from facecap_batch.training.sheets.heads import Head, RigHead, ShippedHead
 from facecap_batch.training.sheets.window import Window, around
 from tests.support.head import rig_for_tests

@@ -1,0 +1,84 @@
+"""Which channels of a take move, and in which order and by which names they are shown.
+
+In: a coefficient table. Out: lines of one channel, or of the left and the right one of a pair, from the
+brows down to the mouth.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from facecap_batch.coefficients import ARKIT_NAMES
+
+MOVES = 0.1  # a channel whose highest and lowest value are so far apart moves
+GROUPS = ("brow", "eye", "cheek", "nose", "jaw", "mouth")  # how names begin, from the top of the face down
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A channel, or a pair of them. Indices are into ARKIT_NAMES; left and right are the subject's."""
+
+    name: str  # an ARKit name, of a pair without its side
+    group: str  # one of GROUPS
+    left: int  # of a channel without sides, that channel
+    right: int
+
+    @property
+    def paired(self) -> bool:
+        """True where left and right are two channels."""
+        return self.left != self.right
+
+    def values(self, coefficients: np.ndarray) -> np.ndarray:
+        """float [N]: of each row of `coefficients` [N, 51] the value, of a pair the mean of both sides."""
+        mean: np.ndarray = (coefficients[:, self.left] + coefficients[:, self.right]) / 2
+        return mean
+
+
+def all_lines() -> tuple[Line, ...]:
+    """Every channel, by GROUPS and then in Apple's order."""
+    lines = []
+    for index, name in enumerate(ARKIT_NAMES):
+        stem = name.removesuffix("Left").removesuffix("Right")
+        group = next(group for group in GROUPS if name.startswith(group))
+        if name.endswith("Left"):
+            label = f"{stem} aside" if stem in GROUPS else stem  # jawLeft and jawRight
+            lines.append(Line(label, group, index, ARKIT_NAMES.index(f"{stem}Right")))
+        elif not name.endswith("Right"):
+            lines.append(Line(name, group, index, index))
+    return tuple(sorted(lines, key=lambda line: GROUPS.index(line.group)))
+
+
+def spans(coefficients: np.ndarray) -> np.ndarray:
+    """float64 [51]: how far apart the highest and the lowest value of each channel are; 0 of unknown ones.
+
+    `coefficients`: float [N, 51], NaN where nothing is known.
+    """
+    known = np.isfinite(coefficients)
+    highest = np.where(known, coefficients, -np.inf).max(axis=0, initial=-np.inf)
+    lowest = np.where(known, coefficients, np.inf).min(axis=0, initial=np.inf)
+    return np.where(known.any(axis=0), highest - lowest, 0.0).astype(np.float64)
+
+
+def moving_lines(coefficients: np.ndarray, most: int) -> tuple[Line, ...]:
+    """The lines of which a channel moves by MOVES, in the order of `all_lines`.
+
+    Args:
+        coefficients: float [N, 51], NaN where nothing is known.
+        most: how many lines there is room for; where more move, those that move farthest.
+    """
+    span = spans(coefficients)
+    reach = {line: max(span[line.left], span[line.right]) for line in all_lines()}
+    farthest = sorted(reach, key=lambda line: -reach[line])[:most]
+    return tuple(line for line in reach if reach[line] >= MOVES and line in farthest)
+
+
+def strongest_lines(coefficients: np.ndarray, most: int) -> tuple[Line, ...]:
+    """The lines with the highest values of one frame, float [51], in the order of `all_lines`."""
+    value = {
+        line: float(np.nan_to_num(np.fmax(coefficients[line.left], coefficients[line.right])))
+        for line in all_lines()
+    }
+    strongest = sorted(value, key=lambda line: -value[line])[:most]
+    return tuple(line for line in value if line in strongest and value[line] >= MOVES)
