@@ -102,7 +102,8 @@ class Panel:
         half, letter = self._width / 2, self._letter
         if not self._lines:
             at = half, self._top + self._step
-            letters(self._ground, "no channel moves", at, letter, DIM, "middle")
+            if self._with_pose:
+                letters(self._ground, "no channel moves", at, letter, DIM, "middle")
             return
         base = self._top - 0.35 * self._step
         for side, text, colour in ((-1, "right", RIGHT), (1, "left", LEFT)):
