@@ -5,9 +5,9 @@
 The video (the demo's speaking face unless one is given) is scaled to 1280 x 720 and captured; this process
 then keeps to one core. Decoding every frame, encoding the finished preview's pictures, and the preview itself
 are measured in turn, each by the CPU time that it takes, which other processes do not change as much as they
-do the clock; frames per second are what one core of its own would do. Prints these, and the clock's figure. Exits
-with 1 where the preview is slower than MIN_FPS or takes more than MAX_RATIO times what decoding and encoding
-take, which no drawing could avoid.
+do the clock; frames per second are those of a core of its own. Prints these, and the figure by the clock.
+Exits with 1 where the preview is slower than MIN_FPS or takes more than MAX_RATIO times what decoding and
+encoding take, which no drawing could avoid.
 """
 
 from __future__ import annotations

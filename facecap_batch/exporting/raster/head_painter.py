@@ -14,7 +14,8 @@ from facecap_batch.exporting.head import HeadModel, head_model
 from facecap_batch.exporting.raster.light import STEPS, brightness, openness, ramps
 from facecap_batch.exporting.raster.scanlines import Polygons, filled
 
-OVERSAMPLING = 1.5  # pixels drawn per pixel shown, each way; smooths edges
+OVERSAMPLING = 1.4  # pixels drawn per pixel shown, each way, at most; smooths edges
+TALLEST = 520  # pixels drawn from top to bottom, unless more are shown: time goes with their number
 DISTANCE = 75.0  # cm, of the camera from what the head turns about
 TALL = 31.0  # cm that the image is high
 WIDE = 22.0  # cm that it is wide at least
@@ -34,7 +35,8 @@ class HeadPainter:
         process takes a second or two, which the head is built in."""
         head = head_model()
         self.width, self.height = width, height
-        self._size = round(width * OVERSAMPLING), round(height * OVERSAMPLING)
+        more = min(max(TALLEST / height, 1.0), OVERSAMPLING)
+        self._size = round(width * more), round(height * more)
         self._scale = DISTANCE * min(self._size[1] / TALL, self._size[0] / WIDE)
         self._rest = np.concatenate([head.vertices - PIVOT, head.normals], axis=1).astype(np.float32)
         self._shapes = [_offsets(head, name) for name in ARKIT_NAMES]
