@@ -20,10 +20,9 @@ from facecap_batch.coefficients import (
     CoefficientTable,
 )
 from facecap_batch.errors import FacecapError
+from facecap_batch.exporting.channels import PAIRS, movement, stem_of
 
 MOST_MOVING = 8  # curves that a plot shows where nobody names any
-# How far a curve moves is measured between these percentiles: a few wild frames do not decide, a blink does.
-MOVEMENT_PERCENTILES = (1.0, 99.0)
 ALL = "all"
 COEFFICIENT, DEGREES, CENTIMETRES, OWN = (
     "coefficient",
@@ -65,23 +64,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 
-def side_of(name: str) -> str:
-    """ "left", "right" (the subject's), or "" for a channel that is not one of two sides."""
-    for side, other in (("Left", "Right"), ("Right", "Left")):
-        if name.endswith(side) and name.removesuffix(side) + other in ARKIT_NAMES:
-            return side.lower()
-    return ""
-
-
-def stem_of(name: str) -> str:
-    """The name without the side: what both channels of a pair share."""
-    side = side_of(name)
-    return name[: -len(side)] if side else name
-
-
-PAIRS = {stem_of(name): f"{stem_of(name)}Left" for name in ARKIT_NAMES if side_of(name)}
-
-
 def chosen_channels(wanted: Sequence[str] | str | int, tables: Sequence[CoefficientTable]) -> tuple[str, ...]:
     """The channels that `wanted` names, each once, in the order they are named.
 
@@ -114,11 +96,7 @@ def most_moving(tables: Sequence[CoefficientTable], count: int) -> tuple[str, ..
         raise BadPlot(f"a plot has one channel at least, not {count}")
     ranges = np.zeros(len(ARKIT_NAMES))
     for table in tables:
-        known = np.isfinite(table.coefficients).any(axis=0)
-        if not known.any():
-            continue
-        low, high = np.nanpercentile(table.coefficients[:, known], MOVEMENT_PERCENTILES, axis=0)
-        ranges[known] = np.maximum(ranges[known], high - low)
+        ranges = np.maximum(ranges, movement(table.coefficients))
     most = np.sort(np.argsort(-ranges, kind="stable")[:count])
     return tuple(ARKIT_NAMES[index] for index in most)
 
@@ -171,7 +149,7 @@ def _texts(wanted: Sequence[str] | str) -> Iterable[str]:
 def _named(name: str, own: Sequence[str]) -> tuple[str, ...]:
     """The channels of a column, a pair or a group, in any case. Raises BadPlot."""
     known: dict[str, tuple[str, ...]] = {each.lower(): (each,) for each in (*own, *OUTPUT_NAMES)}
-    known |= {stem.lower(): (left, f"{stem}Right") for stem, left in PAIRS.items()}
+    known |= {stem.lower(): pair for stem, pair in PAIRS.items()}
     known |= GROUPS
     if name.lower() in known:
         return known[name.lower()]

@@ -17,6 +17,7 @@ import numpy as np
 
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.errors import install_hint
+from facecap_batch.exporting.channels import side_of
 from facecap_batch.exporting.plots.channels import (
     COEFFICIENT,
     MOST_MOVING,
@@ -24,7 +25,6 @@ from facecap_batch.exporting.plots.channels import (
     Panel,
     chosen_channels,
     panels_of,
-    side_of,
     values_of,
 )
 from facecap_batch.exporting.plots.style import (

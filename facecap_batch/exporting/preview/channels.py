@@ -11,8 +11,9 @@ import dataclasses
 import numpy as np
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.exporting.channels import PAIRS, movement, side_of, stem_of
 
-MOVES = 0.1  # a channel whose highest and lowest value are so far apart moves
+MOVES = 0.1  # a channel that moves farther is shown
 GROUPS = ("brow", "eye", "cheek", "nose", "jaw", "mouth")  # how names begin, from the top of the face down
 
 
@@ -40,25 +41,14 @@ def all_lines() -> tuple[Line, ...]:
     """Every channel, by GROUPS and then in Apple's order."""
     lines = []
     for index, name in enumerate(ARKIT_NAMES):
-        stem = name.removesuffix("Left").removesuffix("Right")
+        side, stem = side_of(name), stem_of(name)
         group = next(group for group in GROUPS if name.startswith(group))
-        if name.endswith("Left"):
+        if side == "left":
             label = f"{stem} aside" if stem in GROUPS else stem  # jawLeft and jawRight
-            lines.append(Line(label, group, index, ARKIT_NAMES.index(f"{stem}Right")))
-        elif not name.endswith("Right"):
+            lines.append(Line(label, group, index, ARKIT_NAMES.index(PAIRS[stem][1])))
+        elif not side:
             lines.append(Line(name, group, index, index))
     return tuple(sorted(lines, key=lambda line: GROUPS.index(line.group)))
-
-
-def spans(coefficients: np.ndarray) -> np.ndarray:
-    """float64 [51]: how far apart the highest and the lowest value of each channel are; 0 of unknown ones.
-
-    `coefficients`: float [N, 51], NaN where nothing is known.
-    """
-    known = np.isfinite(coefficients)
-    highest = np.where(known, coefficients, -np.inf).max(axis=0, initial=-np.inf)
-    lowest = np.where(known, coefficients, np.inf).min(axis=0, initial=np.inf)
-    return np.where(known.any(axis=0), highest - lowest, 0.0).astype(np.float64)
 
 
 def moving_lines(coefficients: np.ndarray, most: int) -> tuple[Line, ...]:
@@ -68,8 +58,8 @@ def moving_lines(coefficients: np.ndarray, most: int) -> tuple[Line, ...]:
         coefficients: float [N, 51], NaN where nothing is known.
         most: how many lines there is room for; where more move, those that move farthest.
     """
-    span = spans(coefficients)
-    reach = {line: max(span[line.left], span[line.right]) for line in all_lines()}
+    moved = movement(coefficients)
+    reach = {line: max(moved[line.left], moved[line.right]) for line in all_lines()}
     farthest = sorted(reach, key=lambda line: -reach[line])[:most]
     return tuple(line for line in reach if reach[line] >= MOVES and line in farthest)
 
