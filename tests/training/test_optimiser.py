@@ -1,4 +1,4 @@
-"""The optimiser, and replicas that train one network together."""
+"""The optimiser, checkpoints, and replicas that train one network together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.networks.locator import Locator
+from facecap_batch.training.networks.patch_network import PatchNetwork, Stages
 from facecap_batch.training.networks.sizes import FAST
+from facecap_batch.training.optimisation.checkpoint import Training, keep
 from facecap_batch.training.optimisation.optimiser import Muon, mixing_weights, orthogonal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "jobs"))
@@ -114,3 +116,25 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatc
     options = ["--data", str(tmp_path), "--run", str(tmp_path), "--samples", "8", "--batch", "64"]
     result = CliRunner().invoke(train_regressor.app, ["train", "expression", *options])
     assert result.exit_code == 2 and "cannot be shared by 3 processes" in result.output
+
+
+def test_a_deeper_network_begins_as_the_one_whose_weights_it_takes(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    shallow = PatchNetwork(16, Stages(2, (8, 8), (0, 1), 12))
+    for layer in shallow.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.weight)
+    taught = Training(shallow, 1e-3)
+    taught.runs = ["a command"]
+    taught.save(tmp_path / "run.pt")
+    keep(tmp_path / "run.pt", tmp_path / "kept.pt")
+    deep = Training(PatchNetwork(16, Stages(2, (8, 8), (1, 2), 12)), 1e-3)
+    deep.load(tmp_path / "kept.pt")
+    assert deep.runs == ["a command", "2 residual blocks more"]
+    patch = torch.rand(3, 3, 16, 16)
+    for network in (deep.module.eval(), deep.average):
+        torch.testing.assert_close(
+            network(patch), shallow.eval()(patch), atol=2e-3, rtol=0
+        )  # kept as float16
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        Training(PatchNetwork(16, Stages(2, (8, 16), (1, 2), 12)), 1e-3).load(tmp_path / "kept.pt")

@@ -27,6 +27,7 @@ from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import Locator, shrink
 from facecap_batch.training.networks.patches import cut, points_in_crop
 from facecap_batch.training.networks.sizes import DEFAULT, FAST, Design
+from facecap_batch.training.optimisation.checkpoint import Training
 from facecap_batch.training.regressor import augmentation, distillation, export
 from facecap_batch.training.regressor import batches as face_batches
 from facecap_batch.training.regressor.alignment import (
@@ -283,7 +284,6 @@ def test_training_learns_resumes_and_exports(shard, folder, random_engines, tmp_
 def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(folder, tmp_path):
     """A checkpoint holds weights, their average, the optimiser and the count of crops: all of what a step
     needs."""
-    from facecap_batch.training.optimisation.checkpoint import Training
 
     def module() -> torch.nn.Module:
         torch.manual_seed(0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,11 @@ class Stages:
 
 
 class Residual(nn.Module):
-    """Two convolutions whose sum with what came in goes on (He et al. 2016)."""
+    """Two convolutions whose sum with what came in goes on (He et al. 2016).
+
+    It begins as nothing (Goyal et al. 2017, section 5.1): put into a trained network, it changes nothing at
+    first.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,6 +41,7 @@ class Residual(nn.Module):
             nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
             nn.BatchNorm2d(channels),
         )
+        nn.init.zeros_(self.inner[-1].get_parameter("weight"))
 
     def forward(self, maps: Tensor) -> Tensor:
         """float32 [B, C, H, W] to the same."""
@@ -43,18 +49,27 @@ class Residual(nn.Module):
         return out
 
 
+class Stage(nn.Sequential):
+    """One resolution: a convolution that leads to it, and residual blocks."""
+
+    def __init__(self, channels: int, width: int, blocks: int, stride: int) -> None:
+        super().__init__()
+        self.entry = _convolution(channels, width, stride)
+        self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
+
+
 class PatchNetwork(nn.Module):
     """A square patch to a feature vector."""
 
     def __init__(self, side: int, stages: Stages) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.PixelUnshuffle(stages.fold)]
+        self.folded = nn.PixelUnshuffle(stages.fold)
         channels, cells = 3 * stages.fold**2, side // stages.fold
+        self.stages = nn.Sequential()
         for number, (width, blocks) in enumerate(zip(stages.widths, stages.residuals, strict=True)):
             stride = 1 if number == 0 else 2
-            layers += [_convolution(channels, width, stride), *(Residual(width) for _ in range(blocks))]
+            self.stages.append(Stage(channels, width, blocks, stride))
             channels, cells = width, -(-cells // stride)
-        self.features = nn.Sequential(*layers)
         self.out = nn.Sequential(
             nn.Flatten(), nn.Linear(channels * cells * cells, stages.features), nn.ReLU(inplace=True)
         )
@@ -63,7 +78,7 @@ class PatchNetwork(nn.Module):
         """patch: float32 [B, 3, side, side], any range: light and contrast are taken out first."""
         centred = patch - patch.mean((2, 3), keepdim=True)
         contrast = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
-        out: Tensor = self.out(self.features(centred / (contrast + MIN_CONTRAST)))
+        out: Tensor = self.out(self.stages(self.folded(centred / (contrast + MIN_CONTRAST))))
         return out
 
 
@@ -71,6 +86,20 @@ def _convolution(channels: int, out: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
     )
+
+
+def grown(network: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
+    """Weights for `network`, and how many residual blocks it has that `weights` lacks: these are its own.
+
+    Where anything else does not fit, `load_state_dict` says so of what is returned.
+    """
+    added = tuple(
+        f"{name}."
+        for name, module in network.named_modules()
+        if isinstance(module, Residual) and not any(key.startswith(f"{name}.") for key in weights)
+    )
+    own = {name: value for name, value in network.state_dict().items() if name.startswith(added)}
+    return {**weights, **own}, len(added)
 
 
 def learnt_in_bfloat16(network: PatchNetwork, patch: Tensor) -> Tensor:

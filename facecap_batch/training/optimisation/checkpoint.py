@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from facecap_batch.storage.publish import publish_bytes, published
+from facecap_batch.training.networks.patch_network import grown
 from facecap_batch.training.optimisation import replicas
 from facecap_batch.training.optimisation.optimiser import Muon, mixing_weights
 
@@ -46,14 +47,18 @@ class Training:
         self.runs: list[str] = []  # the commands that trained it
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint, or begin with weights kept by `keep`."""
+        """Go on from a checkpoint, or begin with weights kept by `keep`, which may be of a network with fewer
+        residual blocks."""
         device = next(self.module.parameters()).device
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
-        self.module.load_state_dict(state.get("module", state["average"]))
-        self.average.load_state_dict(state["average"])
+        weights, _ = grown(self.module, state.get("module", state["average"]))
+        average, more = grown(self.average, state["average"])
+        self.module.load_state_dict(weights)
+        self.average.load_state_dict(average)
         for (optimiser, _), kept in zip(self._optimisers, state.get("optimisers", ()), strict=False):
             optimiser.load_state_dict(kept)
-        self.samples, self.steps, self.runs = state["samples"], state.get("steps", 0), state["runs"]
+        self.samples, self.steps = state["samples"], state.get("steps", 0)
+        self.runs = [*state["runs"], *([f"{more} residual blocks more"] if more else [])]
 
     def save(self, path: Path) -> None:
         """Publish all of it."""
