@@ -58,10 +58,16 @@ def read_table(path: StoragePath, columns: Sequence[str] | None = None) -> pa.Ta
     """The table in a Parquet file; `columns`: these alone, as far as it has them.
 
     Raises:
-        OSError, pa.ArrowException: The file is not there, cannot be read, or is none.
+        OSError: The file is not there, or cannot be read.
+        pa.ArrowException: It is none. Both name it.
     """
-    with pq.ParquetFile(arrow_source(path)) as file:
-        return file.read(columns=None if columns is None else list(columns))
+    try:
+        with pq.ParquetFile(arrow_source(path)) as file:
+            return file.read(columns=None if columns is None else list(columns))
+    except (OSError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise pa.ArrowInvalid(f"{path}: {error}") from error  # Arrow does not say of which file
 
 
 def _validity(missing: np.ndarray | None) -> pa.Buffer | None:
