@@ -309,7 +309,7 @@ def test_a_spoilt_set_does_not_hide_the_others(
 
 def test_backends_are_verified(capsys: pytest.CaptureFixture[str], random_engines: EngineSet) -> None:
     pytest.importorskip("torch")
-    few = ["--crops", 12, "--images", 4]
+    few = ["--backend", "onnxruntime-cpu", "--crops", 12, "--images", 4]
     code, text, _ = call(capsys, "verify", "--engines", random_engines.folder, *few)
     assert code == 0 and text.count("ok  ") == len(text.splitlines()) - 1 == 6
     assert "onnxruntime-cpu against torch" in text and text.endswith("no certificate\n")
