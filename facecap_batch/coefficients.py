@@ -1,4 +1,4 @@
-"""The one place that knows the 57 column names, the table of a clip and its Parquet schema.
+"""The one place that knows the names of the columns, the table of a clip and its Parquet schema.
 
 `CoefficientTable`, one track of a clip, is what flows from capture to solve and from solve to the exporters.
 `write_tracks` and `read_tracks` are its only persistent form, the same for ``raw/`` and ``coefficients/``:
@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -23,7 +23,7 @@ from facecap_batch.numerals import exact
 from facecap_batch.storage.columns import known_column, number_column, read_table, value_column
 from facecap_batch.storage.publish import StoragePath, published
 
-# Apple's ARFaceAnchor.BlendShapeLocation order without tongueOut; left and right are the subject's.
+# Apple's ARFaceAnchor.BlendShapeLocation order without its last; left and right are the subject's.
 ARKIT_NAMES: tuple[str, ...] = (
     "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft",
     "eyeSquintLeft", "eyeWideLeft", "eyeBlinkRight", "eyeLookDownRight", "eyeLookInRight",
@@ -36,12 +36,15 @@ ARKIT_NAMES: tuple[str, ...] = (
     "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft",
     "cheekSquintRight", "noseSneerLeft", "noseSneerRight",
 )  # fmt: skip
+# Apple's 52. Only some regressors have an output for the last: only their tables have a column for it, behind
+# the 57 that every table has.
+SHAPE_NAMES: tuple[str, ...] = (*ARKIT_NAMES, "tongueOut")
 HEAD_ANGLE_NAMES = ("headYaw", "headPitch", "headRoll")
 HEAD_POSITION_NAMES = ("headX", "headY", "headZ")
 BOX_NAMES = ("x0", "y0", "x1", "y1")
 OUTPUT_NAMES: tuple[str, ...] = ARKIT_NAMES + HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES
 # Columns of a raw table whose regressor says how sure it is: the standard error of each coefficient.
-SPREAD_NAMES: tuple[str, ...] = tuple(f"{name}Spread" for name in ARKIT_NAMES)
+SPREAD_NAMES: tuple[str, ...] = tuple(f"{name}Spread" for name in SHAPE_NAMES)
 
 SCHEMA = pa.schema(
     [
@@ -73,17 +76,14 @@ LOOK_COLUMNS = [ARKIT_NAMES.index(name) for name in _LOOK]  # of coefficients, a
 
 # Whether a coefficient is of lids, gaze or brows: bool for each of ARKIT_NAMES.
 UPPER_FACE = tuple(name.startswith(("eye", "brow")) for name in ARKIT_NAMES)
-# Coefficients that depend on a part of the face, unknown where it is hidden: left eye, right eye, mouth.
+# Which coefficients depend on a part of the face and are unknown where it is hidden, bool for each of
+# SHAPE_NAMES: left eye, right eye, mouth.
 REGION_CHANNELS = tuple(
-    tuple(
-        index
-        for index, name in enumerate(ARKIT_NAMES)
-        if name.startswith(stems) and (not side or name.endswith(side))
-    )
+    tuple(name.startswith(stems) and (not side or name.endswith(side)) for name in SHAPE_NAMES)
     for stems, side in (
         (("eye", "browDown", "browOuterUp", "cheekSquint"), "Left"),
         (("eye", "browDown", "browOuterUp", "cheekSquint"), "Right"),
-        (("jaw", "mouth", "cheekPuff"), ""),
+        (("jaw", "mouth", "cheekPuff", "tongue"), ""),
     )
 )
 # Metadata key of a raw table: the regressor's gains (see `EngineCard.gains`) as JSON; the solve applies them.
@@ -123,12 +123,12 @@ class CoefficientTable:
     face_found: np.ndarray  # bool [N], seen in this frame; False also where values were interpolated
     score: np.ndarray  # float32 [N], 0..1
     box: np.ndarray  # float32 [N, 4], x0 y0 x1 y1, pixels of the upright frame
-    coefficients: np.ndarray  # float32 [N, 51], 0..1, ARKIT_NAMES order
+    coefficients: np.ndarray  # float32 [N, S], 0..1, `shape_names` order; S is 51, or 52 with the tongue
     head: np.ndarray  # float32 [N, 6], headYaw headPitch headRoll radians, headX headY headZ centimetres
     track: int = 0
     extra_names: tuple[str, ...] = ()  # outputs of the regressor that are in none of the above: E columns
     extra: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))  # [N, E]
-    # float32 [N, 51], standard error of each coefficient; [N, 0] where the regressor does not say, or solved.
+    # float32 [N, S], standard error of each coefficient; [N, 0] where the regressor does not say, or solved.
     spread: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
     shot: np.ndarray | None = None  # int16 [N], number of the frame's shot, from 0; None: not looked for
     # float32 [N, P, 2], x y of landmarks, pixels of the upright frame, within it or not; P is 0 where nobody
@@ -142,17 +142,17 @@ class CoefficientTable:
             values = getattr(self, name)
             if not values.size:
                 object.__setattr__(self, name, np.zeros((len(self), *values.shape[1:]), np.float32))
-        rows = len(self.frame_index)
+        rows, width = len(self.frame_index), self.coefficients.shape[-1]
         shapes: dict[str, tuple[int, ...]] = {
             "frame_index": (rows,),
             "pts": (rows,),
             "face_found": (rows,),
             "score": (rows,),
             "box": (rows, len(BOX_NAMES)),
-            "coefficients": (rows, len(ARKIT_NAMES)),
+            "coefficients": (rows, min(max(width, len(ARKIT_NAMES)), len(SHAPE_NAMES))),
             "head": (rows, len(HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES)),
             "extra": (rows, len(self.extra_names)),
-            "spread": (rows, len(self.spread_names)),
+            "spread": (rows, width if self.spread.shape[-1] else 0),
             "landmarks": (rows, *self.landmarks.shape[1:2], 2),
             **({} if self.shot is None else {SHOT_NAME: (rows,)}),
         }
@@ -166,6 +166,8 @@ class CoefficientTable:
                 f"clip {self.info.clip_id!r}: a table of {rows} frames needs one row per frame in every "
                 f"column: {'; '.join(wrong)}"
             )
+        if not set(self.extra_names).isdisjoint(SHAPE_NAMES):
+            raise ValueError(f"clip {self.info.clip_id!r}: a coefficient is among {self.extra_names}")
 
     def __len__(self) -> int:
         return len(self.frame_index)
@@ -176,9 +178,14 @@ class CoefficientTable:
         return track_name(self.info.clip_id, self.track)
 
     @property
+    def shape_names(self) -> tuple[str, ...]:
+        """Names of the columns of `coefficients`: ARKIT_NAMES or SHAPE_NAMES."""
+        return SHAPE_NAMES[: self.coefficients.shape[1]]
+
+    @property
     def spread_names(self) -> tuple[str, ...]:
         """Names of the columns of `spread`."""
-        return SPREAD_NAMES if self.spread.shape[1] else ()
+        return SPREAD_NAMES[: self.spread.shape[1]]
 
     @property
     def landmark_names(self) -> tuple[str, ...]:
@@ -214,6 +221,11 @@ ROW_FIELDS = (
 )  # fmt: skip
 
 
+def shape_names(columns: Container[str]) -> tuple[str, ...]:
+    """Names of the coefficients of a table with these columns, or of a regressor with these outputs."""
+    return SHAPE_NAMES if SHAPE_NAMES[-1] in columns else ARKIT_NAMES
+
+
 def landmark_names(count: int) -> tuple[str, ...]:
     """Columns of `count` landmarks: ``landmark00X landmark00Y landmark01X`` … , as many digits as sort."""
     digits = max(2, len(str(count - 1)))
@@ -230,35 +242,9 @@ def track_name(clip_id: str, track: int) -> str:
     return f"{clip_id}.track{track}" if track else clip_id
 
 
-def with_rows_of(table: CoefficientTable, main: CoefficientTable) -> CoefficientTable:
-    """`table` with a row for every frame of `main`, of the same clip; frames it has no row for hold nothing.
-
-    Exports of all tracks of a clip so begin and end together.
-    """
-    if len(table) == len(main):
-        return table
-    at = np.searchsorted(main.frame_index, table.frame_index)
-
-    def spread_out(values: np.ndarray) -> np.ndarray:
-        whole = np.full((len(main), *values.shape[1:]), np.nan, np.float32)
-        whole[at] = values
-        return whole
-
-    found = np.zeros(len(main), bool)
-    found[at] = table.face_found
-    floats = ("score", "box", "coefficients", "head", "extra", "spread", "landmarks")
-    return table.replace(
-        frame_index=main.frame_index,
-        pts=main.pts,
-        face_found=found,
-        shot=main.shot,
-        **{name: spread_out(getattr(table, name)) for name in floats},
-    )
-
-
 def to_arrow(table: CoefficientTable) -> pa.Table:
-    """The table as Arrow: the columns of SCHEMA, the regressor's own behind them, then the spread, the shot,
-    and with landmarks these and the gaze; NaN becomes null, metadata become those of the schema."""
+    """The table as Arrow: the columns of SCHEMA; behind them the tongue and the regressor's own, the spread,
+    the shot, and with landmarks these and the gaze; NaN becomes null, metadata become those of the schema."""
     n = len(table)
     clip_ids = pa.DictionaryArray.from_arrays(
         number_column(np.zeros(n, np.int32)), value_column([table.info.clip_id], pa.string())
@@ -272,7 +258,8 @@ def to_arrow(table: CoefficientTable) -> pa.Table:
         number_column(table.face_found.astype(bool)),
         known_column(table.score),
     ]
-    for block in (table.box, table.coefficients, table.head, table.extra, table.spread):
+    usual, tongue = np.hsplit(table.coefficients, [len(ARKIT_NAMES)])
+    for block in (table.box, usual, table.head, tongue, table.extra, table.spread):
         columns += [known_column(block[:, column]) for column in range(block.shape[1])]
     if table.shot is not None:
         columns.append(number_column(table.shot.astype(np.int16)))
@@ -301,7 +288,8 @@ def to_arrow(table: CoefficientTable) -> pa.Table:
             sort_keys=True,
         ),
     }
-    further = [pa.field(name, pa.float32()) for name in (*table.extra_names, *table.spread_names)]
+    own = (*table.shape_names[len(ARKIT_NAMES) :], *table.extra_names, *table.spread_names)
+    further = [pa.field(name, pa.float32()) for name in own]
     if table.shot is not None:
         further.append(pa.field(SHOT_NAME, pa.int16(), nullable=False))
     further += [pa.field(name, pa.float32()) for name in points]
@@ -340,9 +328,9 @@ def _track_from_arrow(arrow: pa.Table) -> CoefficientTable:
         return np.stack(columns, axis=1) if columns else np.zeros((len(arrow), 0), np.float32)
 
     points = tuple(name for name in arrow.column_names if is_landmark(name))
-    known = {*SCHEMA.names, *SPREAD_NAMES, SHOT_NAME, *points, *(GAZE_NAMES if points else ())}
+    gaze_names = GAZE_NAMES if points else ()
+    known = {*SCHEMA.names, *SHAPE_NAMES, *SPREAD_NAMES, SHOT_NAME, *points, *gaze_names}
     extra_names = tuple(name for name in arrow.column_names if name not in known)
-    spread_names = SPREAD_NAMES if SPREAD_NAMES[0] in arrow.column_names else ()
 
     return CoefficientTable(
         info=info,
@@ -351,12 +339,12 @@ def _track_from_arrow(arrow: pa.Table) -> CoefficientTable:
         face_found=np.asarray(arrow["face_found"].to_numpy(), bool),
         score=np.asarray(arrow["score"].to_numpy(), np.float32),
         box=block(BOX_NAMES),
-        coefficients=block(ARKIT_NAMES),
+        coefficients=block(shape_names(arrow.column_names)),
         head=block(HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES),
         track=int(arrow["track"][0].as_py()) if len(arrow) else 0,
         extra_names=extra_names,
         extra=block(extra_names),
-        spread=block(spread_names),
+        spread=block(tuple(name for name in SPREAD_NAMES if name in arrow.column_names)),
         shot=arrow[SHOT_NAME].to_numpy() if SHOT_NAME in arrow.column_names else None,
         landmarks=block(points).reshape(len(arrow), len(points) // 2, 2),
         metadata=metadata,

@@ -31,12 +31,12 @@ def write_prediction(table: CoefficientTable, path: Path) -> None:
     index.
     """
     frames = int(table.frame_index[-1]) + 1 if len(table) else 0
-    coefficients = np.full((frames, len(ARKIT_NAMES)), np.nan)
+    coefficients = np.full((frames, len(table.shape_names)), np.nan)
     rotation = np.full((frames, 3, 3), np.nan)
     coefficients[table.frame_index] = table.coefficients
     rotation[table.frame_index] = matrix_from_euler(table.head[:, :3].astype(np.float64))
     valid = np.isfinite(coefficients).all(axis=1)
-    np.savez(path, names=np.array(ARKIT_NAMES), coeff=coefficients, valid=valid, R=rotation)
+    np.savez(path, names=np.array(table.shape_names), coeff=coefficients, valid=valid, R=rotation)
 
 
 def sides(truth: Path, table: CoefficientTable) -> dict[str, float]:
@@ -44,7 +44,7 @@ def sides(truth: Path, table: CoefficientTable) -> dict[str, float]:
     with np.load(truth) as arrays:
         true = dict(zip(arrays["names"].tolist(), arrays["coeff"].astype(float).T, strict=True))
     known = np.isfinite(table.coefficients).all(axis=1)
-    ours = dict(zip(ARKIT_NAMES, table.coefficients[known].astype(float).T, strict=True))
+    ours = dict(zip(table.shape_names, table.coefficients[known].astype(float).T, strict=True))
     found = {}
     for one, other in zip(LEFT_CHANNELS, RIGHT_CHANNELS, strict=True):
         left, right = ARKIT_NAMES[one], ARKIT_NAMES[other]

@@ -18,9 +18,10 @@ import pyarrow as pa
 from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.settings import CaptureSettings, Faces, with_wanted
 from facecap_batch.clip import Clip, resolve_source
-from facecap_batch.coefficients import CoefficientTable, to_arrow, with_rows_of, write_tracks
+from facecap_batch.coefficients import CoefficientTable, to_arrow, write_tracks
 from facecap_batch.errors import FacecapError
 from facecap_batch.exporting.choice import choose
+from facecap_batch.exporting.common_rows import with_rows_of
 from facecap_batch.exporting.formats import format_of
 from facecap_batch.exporting.plots.channels import MOST_MOVING
 from facecap_batch.exporting.plots.figure import figure_of

@@ -9,25 +9,9 @@ import numpy as np
 
 from facecap_batch.capturing.regressor import OutputSizes, RegressorOutput
 from facecap_batch.capturing.tracker import TrackedBox
-from facecap_batch.coefficients import ARKIT_NAMES, REGION_CHANNELS
+from facecap_batch.coefficients import REGION_CHANNELS
 from facecap_batch.video.frame import Crop
 
-# One crop that was read; what not every clip has follows as `extra`, `spread`
-# and `landmarks` (see `row_type`).
-ROW = np.dtype(
-    [
-        ("frame", np.int32),  # index of the frame
-        ("track", np.int32),
-        ("box", np.float32, 4),  # pixels of the upright frame
-        ("crop_rect", np.float64, 3),  # x0 y0 side of the crop, pixels of the upright frame
-        ("image_size", np.int32, 2),  # width and height of the upright frame, pixels; 0: the clip's
-        ("detector_score", np.float32),
-        ("presence", np.float32),
-        ("hidden", np.bool_, len(REGION_CHANNELS)),
-        ("coefficients", np.float32, len(ARKIT_NAMES)),
-        ("pose", np.float32, 6),  # yaw pitch roll u v s inside the crop, or as head_frame defines
-    ]
-)
 # Rows are collected in blocks: thousands of small arrays kept between the short-lived ones of decoding and
 # inference would tear holes into the heap that cost several times their own size.
 _BLOCK_ROWS = 2048
@@ -48,13 +32,24 @@ def fill(row: np.void, crop: Crop, output: RegressorOutput, number: int) -> None
 
 
 def row_type(sizes: OutputSizes) -> np.dtype[np.void]:
-    """ROW with the columns that only some regressors output, or that are only output on demand."""
-    further = [
-        ("extra", np.float32, (sizes.extra,)),
-        ("spread", np.float32, (sizes.spread,)),
-        ("landmarks", np.float32, (sizes.landmarks, 2)),  # in crop units
-    ]
-    return np.dtype([*((name, ROW[name]) for name in ROW.names or ()), *further])
+    """One crop that was read, of a regressor with outputs of these sizes."""
+    return np.dtype(
+        [
+            ("frame", np.int32),  # index of the frame
+            ("track", np.int32),
+            ("box", np.float32, 4),  # pixels of the upright frame
+            ("crop_rect", np.float64, 3),  # x0 y0 side of the crop, pixels of the upright frame
+            ("image_size", np.int32, 2),  # width and height of the upright frame, pixels; 0: the clip's
+            ("detector_score", np.float32),
+            ("presence", np.float32),
+            ("hidden", np.bool_, len(REGION_CHANNELS)),
+            ("coefficients", np.float32, sizes.shapes),
+            ("pose", np.float32, 6),  # yaw pitch roll u v s inside the crop, or as head_frame defines
+            ("extra", np.float32, (sizes.extra,)),
+            ("spread", np.float32, (sizes.spread,)),
+            ("landmarks", np.float32, (sizes.landmarks, 2)),  # in crop units
+        ]
+    )
 
 
 class ReadingBuffer:

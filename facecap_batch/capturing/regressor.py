@@ -39,8 +39,9 @@ _READ = ("presence", "hidden", "spread")  # outputs beside the main one that are
 class OutputSizes:
     """How many columns a regressor has of what not every one has."""
 
+    shapes: int = len(ARKIT_NAMES)  # coefficients: 51, or 52 with the tongue
     extra: int = 0  # outputs of its own
-    spread: int = 0  # 51 where it says how sure it is of each coefficient
+    spread: int = 0  # as many as coefficients where it says how sure it is of each
     landmarks: int = 0  # points of the face; 0 where nobody asks for them
 
 
@@ -48,13 +49,13 @@ class OutputSizes:
 class RegressorOutput:
     """Output of the regressor for a batch of B crops; NaN where it has none."""
 
-    coefficients: np.ndarray  # float32 [B, 51], 0..1, ARKIT_NAMES order
+    coefficients: np.ndarray  # float32 [B, S], 0..1, Regressor.shape_names order
     angles: np.ndarray  # float32 [B, 3], yaw pitch roll against the viewing ray, radians
     crop_position: np.ndarray  # float32 [B, 3], u v s: head origin in crop units, ln of crop width in cm
     presence: np.ndarray  # float32 [B], 0..1
     hidden: np.ndarray  # bool [B, 3], whether left eye, right eye and mouth are behind something
     extra: np.ndarray  # float32 [B, E], outputs of other names as they are, Regressor.extra_names order
-    spread: np.ndarray  # float32 [B, 51], standard error of each coefficient; [B, 0] where it does not say
+    spread: np.ndarray  # float32 [B, S], standard error of each coefficient; [B, 0] where it does not say
     landmarks: np.ndarray  # float32 [B, P, 2], u right, v down in crop units; [B, 0, 2] where not asked for
 
 
@@ -85,11 +86,12 @@ class Regressor:
         nominal = [card.postprocess.get(f"nominal_{name}") for name in "uvs"]
         self.nominal = None if None in nominal else np.array(nominal, np.float64)
         columns = output_columns(card.output_names or OUTPUT_NAMES, f"regressor {card.name!r}")
-        self.extra_names = columns.extra_names
+        self.shape_names, self.extra_names = columns.shape_names, columns.extra_names
         self.head_frame = card.head_frame
         self.sizes = OutputSizes(
+            len(columns.shape_names),
             len(columns.extra_names),
-            len(ARKIT_NAMES) * ("spread" in card.outputs),
+            len(columns.shape_names) * ("spread" in card.outputs),
             card.landmarks if landmarks else 0,
         )
         self._columns = columns
@@ -114,9 +116,9 @@ class Regressor:
         hidden = outputs.get("hidden")
         if hidden is None:
             hidden = np.zeros((len(batch), len(REGION_CHANNELS)), np.float32)
-        spread = outputs.get("spread")
-        if spread is None:
-            spread = np.zeros((len(batch), 0), np.float32)
+        spread = np.full((len(batch), self.sizes.spread), np.nan, np.float32)
+        if self.sizes.spread:
+            spread[:, : outputs["spread"].shape[1]] = outputs["spread"]
         landmarks = outputs["landmarks"] if self.sizes.landmarks else np.zeros((len(batch), 0, 2))
         presence = presence.reshape(len(batch)).astype(np.float32)
         pose, extra = _taken(output, self._columns.pose), _taken(output, self._columns.extra)
@@ -129,7 +131,7 @@ class Regressor:
             presence=presence,
             hidden=hidden >= self.hidden_threshold,
             extra=extra,
-            spread=spread.astype(np.float32),
+            spread=spread,
             landmarks=landmarks.astype(np.float32),
         )
 

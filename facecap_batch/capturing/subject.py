@@ -99,7 +99,7 @@ def track_table(
     found[readings["frame"][rows]] = True
     coefficients, spread = readings["coefficients"][rows], readings["spread"][rows]
     for region, channels in enumerate(REGION_CHANNELS):
-        hidden = np.ix_(readings["hidden"][rows, region], channels)
+        hidden = np.ix_(readings["hidden"][rows, region], channels[: coefficients.shape[1]])
         coefficients[hidden] = np.nan
         if spread.shape[1]:
             spread[hidden] = np.nan

@@ -22,10 +22,9 @@ def engine_sets(incomplete: str) -> list[str]:
 
 def channels(incomplete: str) -> list[str]:
     """The columns and groups that `plot` draws, and that begin with `incomplete`."""
-    from facecap_batch.coefficients import OUTPUT_NAMES
-    from facecap_batch.exporting.plots.channels import GROUPS
+    from facecap_batch.exporting.plots.channels import ALL, GROUPS
 
-    return [name for name in (*GROUPS, *OUTPUT_NAMES) if name.startswith(incomplete)]
+    return [name for name in (*GROUPS, *GROUPS[ALL]) if name.startswith(incomplete)]
 
 
 def clip_ids(ctx: typer.Context, incomplete: str) -> list[str]:

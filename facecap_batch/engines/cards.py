@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import ARKIT_NAMES, shape_names
 from facecap_batch.engines.card_limits import (
     LEAST_STD,
     MAX_BATCH_BYTES,
@@ -251,7 +251,8 @@ def _role_problems(card: EngineCard) -> list[str]:
     shape, names = card.outputs[card.main_output], card.output_names
     if names and shape[1:] != (len(names),):
         problems.append(f"output_names names {len(names)} outputs, {card.main_output} is {list(shape)}")
-    for name, allowed in (("presence", ((), (1,))), ("hidden", ((3,),)), ("spread", ((len(ARKIT_NAMES),),))):
+    spread = ((len(ARKIT_NAMES),), (len(shape_names(names)),))  # the tongue's may be left out
+    for name, allowed in (("presence", ((), (1,))), ("hidden", ((3,),)), ("spread", spread)):
         shape = card.outputs.get(name, (BATCH, *allowed[0]))
         if shape[1:] not in allowed:
             problems.append(f"{name} is {list(shape)}, expected {[BATCH, *allowed[0]]}")

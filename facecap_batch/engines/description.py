@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.cards import ROLES, EngineCard
 from facecap_batch.engines.output_columns import output_columns
 from facecap_batch.engines.sets import load_set
@@ -63,9 +62,10 @@ def _facts(card: EngineCard) -> Iterator[tuple[str, str]]:
 
 def _columns(card: EngineCard) -> Iterator[tuple[str, str]]:
     columns = output_columns(card.output_names, f"regressor {card.name!r}")
-    named = [name for name, column in zip(ARKIT_NAMES, columns.coefficients, strict=True) if column >= 0]
-    missing = [name for name in ARKIT_NAMES if name not in named]
-    yield "ARKit", f"all {len(named)}" if not missing else f"{len(named)} of {len(ARKIT_NAMES)}"
+    shapes = columns.shape_names
+    named = [name for name, column in zip(shapes, columns.coefficients, strict=True) if column >= 0]
+    missing = [name for name in shapes if name not in named]
+    yield "ARKit", f"all {len(named)}" if not missing else f"{len(named)} of {len(shapes)}"
     if named and missing:
         yield "no output", ", ".join(missing)
     parts = [

@@ -13,14 +13,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from facecap_batch.coefficients import (
-    ARKIT_NAMES,
     GAZE_NAMES,
     HEAD_ANGLE_NAMES,
     HEAD_POSITION_NAMES,
     SCHEMA,
+    SHAPE_NAMES,
     SHOT_NAME,
     SPREAD_NAMES,
     is_landmark,
+    shape_names,
 )
 from facecap_batch.errors import EngineError
 
@@ -34,7 +35,8 @@ _FRAMES = {"crop": POSE_NAMES, "camera": HEAD_NAMES}
 class OutputColumns:
     """Where each column of the table is found among the outputs; -1 where there is no such output."""
 
-    coefficients: np.ndarray  # int64 [51], ARKIT_NAMES order
+    coefficients: np.ndarray  # int64 [S], `shape_names` order
+    shape_names: tuple[str, ...]  # the coefficients that the table has: 51, or 52 with an output for the last
     pose: np.ndarray  # int64 [6], POSE_NAMES order; HEAD_NAMES' where the card's head_frame is "camera"
     extra: np.ndarray  # int64 [E]
     extra_names: tuple[str, ...]  # names of `extra`, in the order of the outputs
@@ -54,10 +56,12 @@ def output_columns(names: Sequence[str], owner: str) -> OutputColumns:
         column_of.get(inside, column_of.get(head, -1))
         for inside, head in zip(POSE_NAMES, HEAD_NAMES, strict=True)
     ]
-    known = {*ARKIT_NAMES, *POSE_NAMES, *HEAD_NAMES}
+    shapes = shape_names(names)
+    known = {*shapes, *POSE_NAMES, *HEAD_NAMES}
     extra = tuple(name for name in names if name not in known)
     return OutputColumns(
-        coefficients=np.array([column_of.get(name, -1) for name in ARKIT_NAMES], np.int64),
+        coefficients=np.array([column_of.get(name, -1) for name in shapes], np.int64),
+        shape_names=shapes,
         pose=np.array(pose, np.int64),
         extra=np.array([column_of[name] for name in extra], np.int64),
         extra_names=extra,
@@ -77,8 +81,8 @@ def head_frame_of(names: Sequence[str], owner: str) -> str:
 
 
 def _name_problems(names: Sequence[str]) -> list[str]:
-    outputs = {*ARKIT_NAMES, *POSE_NAMES, *HEAD_NAMES}
-    columns = (*SCHEMA.names, *SPREAD_NAMES, SHOT_NAME, *GAZE_NAMES, *POSE_NAMES)
+    outputs = {*SHAPE_NAMES, *POSE_NAMES, *HEAD_NAMES}
+    columns = (*SCHEMA.names, *SHAPE_NAMES, *SPREAD_NAMES, SHOT_NAME, *GAZE_NAMES, *POSE_NAMES)
     spelling = {name.lower(): name for name in columns}
     seen: dict[str, str] = {}
     problems = [] if names else ["no output is named"]

@@ -32,11 +32,11 @@ PAIRS = {stem_of(name): (name, f"{stem_of(name)}Right") for name in ARKIT_NAMES 
 
 
 def movement(coefficients: np.ndarray) -> np.ndarray:
-    """float64 [51]: how far each channel moves, between MOVEMENT_PERCENTILES; 0 of one that is never known.
+    """float64 [S]: how far each channel moves, between MOVEMENT_PERCENTILES; 0 of one that is never known.
 
-    `coefficients`: float [N, 51], NaN where nothing is known.
+    `coefficients`: float [N, S], NaN where nothing is known.
     """
-    moved = np.zeros(len(ARKIT_NAMES))
+    moved = np.zeros(coefficients.shape[1])
     known = np.isfinite(coefficients).any(axis=0)
     if known.any():
         low, high = np.nanpercentile(coefficients[:, known], MOVEMENT_PERCENTILES, axis=0)

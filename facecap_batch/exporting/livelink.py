@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.coefficients import ARKIT_NAMES, SHAPE_NAMES, CoefficientTable
 from facecap_batch.exporting.rigs.rig import Rig, in_channels
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 from facecap_batch.timecode import parse_time
@@ -24,15 +24,13 @@ _SWAPPED = {
     "mouthLeft": "mouthRight",
     "mouthRight": "mouthLeft",
 }
-SHAPES: tuple[str, ...] = tuple(_SWAPPED.get(name, name) for name in ARKIT_NAMES)
-TONGUE = "tongueOut"  # of Apple's 52, the one that is not among the 51
+SHAPES: tuple[str, ...] = tuple(_SWAPPED.get(name, name) for name in SHAPE_NAMES)
 HEAD_COLUMNS = ("HeadYaw", "HeadPitch", "HeadRoll")
 EYE_COLUMNS = ("LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw", "RightEyePitch", "RightEyeRoll")
 COLUMNS: tuple[str, ...] = (
     "Timecode",
     "BlendShapeCount",
     *(name[0].upper() + name[1:] for name in SHAPES),
-    TONGUE[0].upper() + TONGUE[1:],
     *HEAD_COLUMNS,
     *EYE_COLUMNS,
 )
@@ -67,7 +65,7 @@ def eye_angles(coefficients: np.ndarray) -> np.ndarray:
     """The eyes' angles that the look shapes stand for.
 
     Args:
-        coefficients: float [N, 51], 0..1, ARKIT_NAMES order.
+        coefficients: float [N, S], 0..1, `CoefficientTable.shape_names` order.
 
     Returns:
         float64 [N, 6], radians, EYE_COLUMNS order: +pitch down, +yaw toward the subject's right, no roll.
@@ -85,8 +83,8 @@ def write_livelink_csv(table: CoefficientTable, path: StoragePath, rig: Rig | No
 
     A frame without values keeps its line, with a BlendShapeCount of 0 and empty fields, because the format
     has no null and a repeated value would be wrong. A single coefficient without a value is 0: one that was
-    hidden in every frame, or that the regressor does not output. TongueOut is the regressor's own `tongueOut`
-    where it has one; the format has no columns for other outputs of its own.
+    hidden in every frame, or that the regressor does not output, as TongueOut where the table has no
+    tongueOut. The format has no columns for a regressor's own outputs.
 
     Args:
         table: the clip.
@@ -117,12 +115,10 @@ def write_livelink_csv(table: CoefficientTable, path: StoragePath, rig: Rig | No
 
 def _shapes(table: CoefficientTable) -> tuple[tuple[str, ...], np.ndarray]:
     """The app's 52 columns and their values, float64 [N, 52]; NaN where nothing is known."""
-    order = [ARKIT_NAMES.index(name) for name in SHAPES]
-    tongue = np.full((len(table), 1), np.nan)
-    if TONGUE in table.extra_names:
-        tongue[:, 0] = table.extra[:, table.extra_names.index(TONGUE)]
+    shapes = np.full((len(table), len(SHAPE_NAMES)), np.nan)
+    shapes[:, : len(table.shape_names)] = table.coefficients
     names = COLUMNS[2 : -len(HEAD_COLUMNS + EYE_COLUMNS)]
-    return names, np.concatenate([np.asarray(table.coefficients, np.float64)[:, order], tongue], axis=1)
+    return names, shapes[:, [SHAPE_NAMES.index(name) for name in SHAPES]]
 
 
 def _channels(table: CoefficientTable, rig: Rig) -> tuple[tuple[str, ...], np.ndarray]:

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, LOOK_COLUMNS, CoefficientTable
+from facecap_batch.coefficients import LOOK_COLUMNS, CoefficientTable
 from facecap_batch.exporting.frame_times import FrameTimes, frame_rate, frame_times
 from facecap_batch.exporting.rigs.rig import Channels
 from facecap_batch.geometry import ANGLE_CONVENTION, eye_turns, matrix_from_euler
@@ -27,7 +27,7 @@ class Take:
     name: str  # of the clip, or of the person in it
     rate: Fraction  # frames per second that tools show it at
     times: FrameTimes  # since the first frame
-    channels: tuple[str, ...]  # names; of a table the ARKit names, and a regressor's own outputs behind them
+    channels: tuple[str, ...]  # names; of a table its coefficients, and a regressor's own outputs behind them
     weights: np.ndarray  # float64 [N, channels]; 1 is a shape in full
     rotation: (
         np.ndarray
@@ -51,7 +51,7 @@ def take_of(table: CoefficientTable, channels: Channels | None = None) -> Take:
         ValueError: the table's metadata hold a `timecode` that is none.
     """
     rate = frame_rate(table)
-    names = (*ARKIT_NAMES, *table.extra_names)
+    names = (*table.shape_names, *table.extra_names)
     weights = np.concatenate([table.coefficients, table.extra], axis=1)
     if channels is not None:
         names, weights = channels.names, channels.values

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import ARKIT_NAMES, SHAPE_NAMES
 from facecap_batch.solve.actors import ActorCalibration
 from facecap_batch.storage.columns import read_table
 from facecap_batch.storage.publish import StoragePath, published
@@ -22,20 +22,29 @@ from facecap_batch.storage.publish import StoragePath, published
 log = logging.getLogger(__name__)
 
 ACTORS_NAME = "actors.parquet"
-REST_NAMES = tuple(f"{name}Rest" for name in ARKIT_NAMES)
-GAIN_NAMES = tuple(f"{name}Gain" for name in ARKIT_NAMES)
+_SHAPES = (ARKIT_NAMES, SHAPE_NAMES)  # what coefficients clips can have
 
-SCHEMA = pa.schema(
-    [
-        pa.field("actor", pa.string(), nullable=False),
-        pa.field("clips", pa.int64(), nullable=False),  # that the calibration was measured on
-        pa.field("frames", pa.int64(), nullable=False),  # of these clips, with a face
-        *(pa.field(name, pa.float64(), nullable=False) for name in REST_NAMES),  # 0..1
-        *(
-            pa.field(name, pa.float64()) for name in GAIN_NAMES
-        ),  # null: a lid of which too few blinks were seen
-    ]
-)
+
+def _rest_names(shapes: Sequence[str]) -> list[str]:
+    return [f"{name}Rest" for name in shapes]
+
+
+def _gain_names(shapes: Sequence[str]) -> list[str]:
+    return [f"{name}Gain" for name in shapes]
+
+
+def _schema(shapes: Sequence[str]) -> pa.Schema:
+    """The columns where clips have the coefficients `shapes`."""
+    return pa.schema(
+        [
+            pa.field("actor", pa.string(), nullable=False),
+            pa.field("clips", pa.int64(), nullable=False),  # that the calibration was measured on
+            pa.field("frames", pa.int64(), nullable=False),  # of these clips, with a face
+            *(pa.field(name, pa.float64(), nullable=False) for name in _rest_names(shapes)),  # 0..1
+            # null: a lid of which too few blinks were seen
+            *(pa.field(name, pa.float64()) for name in _gain_names(shapes)),
+        ]
+    )
 
 
 def read_actors(output: StoragePath) -> dict[str, ActorCalibration]:
@@ -48,10 +57,11 @@ def read_actors(output: StoragePath) -> dict[str, ActorCalibration]:
     except (OSError, ValueError, pa.ArrowException) as error:
         log.warning("broken file %s: %s; actors are measured again", output / ACTORS_NAME, error)
         return {}
-    if not table.schema.equals(SCHEMA):
+    shapes = next((names for names in _SHAPES if table.schema.equals(_schema(names))), None)
+    if shapes is None:
         return {}
     rows = table.to_pylist()
-    if not all(map(_is_possible, rows)):
+    if not all(_is_possible(row, shapes) for row in rows):
         log.warning("broken file %s: impossible values; actors are measured again", output / ACTORS_NAME)
         return {}
     return {
@@ -59,18 +69,18 @@ def read_actors(output: StoragePath) -> dict[str, ActorCalibration]:
             actor=row["actor"],
             clips=row["clips"],
             frames=row["frames"],
-            rest=tuple(row[name] for name in REST_NAMES),
-            gain=tuple(row[name] for name in GAIN_NAMES),
+            rest=tuple(row[name] for name in _rest_names(shapes)),
+            gain=tuple(row[name] for name in _gain_names(shapes)),
         )
         for row in rows
     }
 
 
-def _is_possible(row: Mapping[str, Any]) -> bool:
-    """Whether a row can be a calibration."""
-    rests, gains = ([row[name] for name in names] for names in (REST_NAMES, GAIN_NAMES))
+def _is_possible(row: Mapping[str, Any], shapes: Sequence[str]) -> bool:
+    """Whether a row can be a calibration of the coefficients `shapes`."""
+    rests, gains = ([row[name] for name in names] for names in (_rest_names(shapes), _gain_names(shapes)))
     return (
-        all(row[field.name] is not None for field in SCHEMA if not field.nullable)
+        all(row[field.name] is not None for field in _schema(shapes) if not field.nullable)
         and row["clips"] >= 0
         and row["frames"] >= 0
         and all(0 <= rest <= 1 for rest in rests)
@@ -81,7 +91,8 @@ def _is_possible(row: Mapping[str, Any]) -> bool:
 def write_actors(output: StoragePath, calibrations: Mapping[str, ActorCalibration]) -> None:
     """Make ``actors.parquet`` hold `calibrations`, sorted by actor. Raises OSError.
 
-    A file that holds them already is left alone; without calibrations there is no file.
+    They are of one regressor. A file that holds them already is left alone; without calibrations there is no
+    file.
     """
     if not calibrations:
         if (output / ACTORS_NAME).exists():  # a storage that lets nothing be removed is not asked to
@@ -89,15 +100,16 @@ def write_actors(output: StoragePath, calibrations: Mapping[str, ActorCalibratio
         return
     if read_actors(output) == calibrations:
         return
+    shapes = SHAPE_NAMES[: len(next(iter(calibrations.values())).rest)]
     rows = [
         {
             "actor": found.actor,
             "clips": found.clips,
             "frames": found.frames,
-            **dict(zip(REST_NAMES, found.rest, strict=True)),
-            **dict(zip(GAIN_NAMES, found.gain, strict=True)),
+            **dict(zip(_rest_names(shapes), found.rest, strict=True)),
+            **dict(zip(_gain_names(shapes), found.gain, strict=True)),
         }
         for _, found in sorted(calibrations.items())
     ]
     with published(output / ACTORS_NAME) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(rows, schema=_schema(shapes)), temporary, compression="zstd")

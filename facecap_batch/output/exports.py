@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from facecap_batch.clip import resolve_source
-from facecap_batch.coefficients import with_rows_of
 from facecap_batch.errors import FacecapError, InputNotReadable, is_full
 from facecap_batch.exporting.choice import Choice
+from facecap_batch.exporting.common_rows import with_rows_of
 from facecap_batch.output.compact_index import ADVICE, CompactReader, table_file, table_name
 from facecap_batch.output.integrity import UNREADABLE, read_sound_tracks, require_sound
 from facecap_batch.output.ledger import DONE, Ledger

@@ -7,6 +7,7 @@ seen live is a check of light, framing and movement, and the tables are made fro
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -71,11 +72,11 @@ class Glancer:
 class GlancePainter:
     """Draws what a glance showed, with the bars of `preview` beside it."""
 
-    def __init__(self, height: int) -> None:
-        """`height`: pixels, of the image."""
+    def __init__(self, height: int, shapes: Sequence[str]) -> None:
+        """`height`: pixels, of the image; `shapes`: the names of the coefficients."""
         self._height = height
         self._width = round(height * PANEL_SHARE)
-        self._panel = Panel(self._width, height, all_lines())
+        self._panel = Panel(self._width, height, all_lines(shapes))
         self._image = np.zeros((height, self._width, 3), np.uint8)
 
     def draw(self, glance: Glance) -> np.ndarray:

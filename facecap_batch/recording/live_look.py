@@ -113,8 +113,9 @@ class LiveLook:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         try:
-            glancer = Glancer(self._open_engines().context)
-            painter = GlancePainter(HEIGHT) if self._show else None
+            context = self._open_engines().context
+            glancer = Glancer(context)
+            painter = GlancePainter(HEIGHT, context.regressor.shape_names) if self._show else None
             while (taken := self._next()) is not None:
                 picture = self._newest_picture(*taken)
                 if picture is not None:

@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.reporting.movements import times_of
 from facecap_batch.reporting.takes import TakeData, first_time
 
@@ -91,8 +91,8 @@ def _track(table: CoefficientTable, first: float, levels: int) -> tuple[dict[str
         "track": table.track,
         "rows": len(table),
         "time_unit": unit,
-        "moving": [name for name, is_moving in zip(ARKIT_NAMES, moves, strict=True) if is_moving],
-        "resting": {ARKIT_NAMES[k]: float(planes[k, 0]) / levels for k in np.flatnonzero(rests)},
+        "moving": [table.shape_names[k] for k in np.flatnonzero(moves)],
+        "resting": {table.shape_names[k]: float(planes[k, 0]) / levels for k in np.flatnonzero(rests)},
         "shots": _shot_starts(table),
     }
     curves = [_differences(planes[moves]), _differences(_counts(table.head.T, units))]

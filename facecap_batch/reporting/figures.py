@@ -105,7 +105,7 @@ def _clipped(table: CoefficientTable) -> tuple[str, ...]:
     if not len(seen):
         return ()
     share = (seen >= CLIPPED_AT).mean(axis=0)
-    return tuple(name for name, part in zip(ARKIT_NAMES, share, strict=True) if part > CLIPPED_SHARE)
+    return tuple(name for name, part in zip(table.shape_names, share, strict=True) if part > CLIPPED_SHARE)
 
 
 def _strips(table: CoefficientTable) -> np.ndarray:

@@ -72,7 +72,7 @@ def _frames(tables: Sequence[CoefficientTable]) -> pa.Table:
         "time_s": number_column(np.concatenate([times_of(table) for table in tables])),
         "face_found": number_column(np.concatenate([table.face_found for table in tables])),
     }
-    values = np.concatenate([table.coefficients for table in tables])
+    values = np.concatenate([table.coefficients[:, : len(ARKIT_NAMES)] for table in tables])
     for name in NEEDED:
         if name not in columns:
             columns[name] = known_column(values[:, ARKIT_NAMES.index(name)])

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from facecap_batch.coefficients import CoefficientTable
+from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.errors import InputNotReadable
 from facecap_batch.output.compact_index import CompactReader, table_name
 from facecap_batch.output.integrity import read_sound_tracks
@@ -52,6 +52,7 @@ class TakeRow:
     width: int = 0  # pixels, upright
     height: int = 0
     persons: tuple[PersonRow, ...] = ()  # by track; empty where there is no table
+    more_channels: tuple[str, ...] = ()  # coefficients behind the 51 that every take has
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,7 +119,8 @@ class Takes:
         except InputNotReadable as error:
             return TakeData(dataclasses.replace(row, note=str(error)))
         info = tracks[0].info
-        row = dataclasses.replace(row, width=info.width, height=info.height)
+        more = tracks[0].shape_names[len(ARKIT_NAMES) :]
+        row = dataclasses.replace(row, width=info.width, height=info.height, more_channels=more)
         return TakeData(row, tracks, video_start_s=self._video_start(row, place, tracks[0]))
 
     def _video_start(self, row: TakeRow, place: VideoPlace, table: CoefficientTable) -> float:

@@ -22,7 +22,7 @@ import numpy as np
 from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.clip import Clip
-from facecap_batch.coefficients import CoefficientTable, with_rows_of, write_tracks
+from facecap_batch.coefficients import CoefficientTable, write_tracks
 from facecap_batch.errors import (
     MEMORY_ADVICE,
     FacecapError,
@@ -31,6 +31,7 @@ from facecap_batch.errors import (
     OutputNotWritable,
     is_permanent,
 )
+from facecap_batch.exporting.common_rows import with_rows_of
 from facecap_batch.output.compact_index import size_of, table_name
 from facecap_batch.output.integrity import FileState, read_sound_tracks, state_of
 from facecap_batch.output.ledger import CAPTURED, DONE, Record

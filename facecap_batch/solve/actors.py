@@ -14,7 +14,7 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.solve.calibration import Calibration, of_card
 from facecap_batch.solve.eyelids import LIDS, closing_gain, find_blinks
 from facecap_batch.solve.smoothing import positive_steps
@@ -30,8 +30,8 @@ class ActorCalibration:
     actor: str
     clips: int  # that it was measured on
     frames: int  # of these clips, with a face
-    rest: tuple[float, ...]  # [51], 0..1, ARKIT_NAMES order
-    # [51], above 0; of an eyelid None where too few blinks were seen: then the card's is used.
+    rest: tuple[float, ...]  # [S], 0..1, `CoefficientTable.shape_names` order
+    # [S], above 0; of an eyelid None where too few blinks were seen: then the card's is used.
     gain: tuple[float | None, ...]
 
     def digest(self) -> str:
@@ -40,7 +40,7 @@ class ActorCalibration:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_DIGITS]
 
     def applied_to(self, card: Calibration) -> Calibration:
-        """`card` (of the 51 coefficients, then of extra columns) with the actor's own rest and gains."""
+        """`card` (of the coefficients, then of extra columns) with the actor's own rest and gains."""
         rest, gain = card.rest.copy(), card.gain.copy()
         rest[: len(self.rest)] = self.rest
         for column, own in enumerate(self.gain):
@@ -56,13 +56,15 @@ class ActorStatistics:
         self._actor = actor
         self._clips = 0
         self._frames = 0
-        self._values = np.zeros((len(ARKIT_NAMES), BINS + 1), np.int64)
+        self._values = np.zeros((0, BINS + 1), np.int64)  # of each coefficient
         self._peaks = np.zeros((len(LIDS), BINS + 1), np.int64)  # of blinks
         self._card: Calibration | None = None
 
     def add(self, raw: CoefficientTable) -> None:
         """Count one clip, as captured. All clips must be of the same regressor."""
-        self._card = self._card or of_card(raw)
+        if self._card is None:
+            self._card = of_card(raw)
+            self._values = np.zeros((len(raw.shape_names), BINS + 1), np.int64)
         measured = raw.face_found.astype(bool)
         values = raw.coefficients[measured].astype(np.float64)
         self._clips += 1
@@ -86,8 +88,8 @@ class ActorStatistics:
             raise ValueError(f"no clip of {self._actor} was counted")
         below = self._values.cumsum(axis=1)
         median = (below * 2 >= below[:, -1:]).argmax(axis=1) / BINS
-        rest = np.where(below[:, -1] > 0, median, self._card.rest[: len(ARKIT_NAMES)]).tolist()
-        gain: list[float | None] = self._card.gain[: len(ARKIT_NAMES)].tolist()
+        rest = np.where(below[:, -1] > 0, median, self._card.rest[: len(median)]).tolist()
+        gain: list[float | None] = self._card.gain[: len(median)].tolist()
         for counts, lid in zip(self._peaks, LIDS, strict=True):
             peaks = np.repeat(np.arange(BINS + 1) / BINS, counts)
             gain[lid] = closing_gain(peaks, rest[lid])

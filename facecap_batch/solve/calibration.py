@@ -15,12 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from facecap_batch.coefficients import (
-    ARKIT_NAMES,
-    GAINS_METADATA,
-    REST_METADATA,
-    CoefficientTable,
-)
+from facecap_batch.coefficients import GAINS_METADATA, REST_METADATA, CoefficientTable
 from facecap_batch.solve.eyelids import CLOSED, LIDS
 
 # From here on stretched values bend so that the largest possible one comes to 1: nothing is cut off. A lid
@@ -38,7 +33,7 @@ class Calibration:
 
 
 def calibration_of(rest: Sequence[float], gain: Sequence[float]) -> Calibration:
-    """A calibration of the 51 coefficients, then of further columns."""
+    """A calibration of the coefficients, then of further columns."""
     knee = np.full(len(rest), KNEE)
     knee[list(LIDS)] = LID_KNEE
     return Calibration(np.array(rest, np.float64), np.array(gain, np.float64), knee)
@@ -51,9 +46,9 @@ def of_card(raw: CoefficientTable) -> Calibration:
         raw: As captured; what its metadata do not name rests at 0 and has a gain of 1.
 
     Returns:
-        A calibration of the 51 coefficients, then of the table's extra columns.
+        A calibration of the table's coefficients, then of its extra columns.
     """
-    names = (*ARKIT_NAMES, *raw.extra_names)
+    names = (*raw.shape_names, *raw.extra_names)
     rest, gains = (json.loads(raw.metadata.get(key, "{}")) for key in (REST_METADATA, GAINS_METADATA))
     return calibration_of([rest.get(name, 0.0) for name in names], [gains.get(name, 1.0) for name in names])
 

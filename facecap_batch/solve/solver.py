@@ -17,7 +17,7 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.geometry import euler_from_matrix, matrix_from_euler, unwrap
 from facecap_batch.solve import quaternions
 from facecap_batch.solve.actors import ActorCalibration
@@ -115,7 +115,8 @@ def solve_table(
     found = np.zeros(len(raw), bool)
     found[rows] = True
     shapes = everywhere[:, :count]
-    np.clip(shapes[:, : len(ARKIT_NAMES)], 0.0, 1.0, out=shapes[:, : len(ARKIT_NAMES)])
+    coefficients = shapes[:, : len(raw.shape_names)]
+    np.clip(coefficients, 0.0, 1.0, out=coefficients)
     shapes[:, unseen] = np.nan
     report = _report(settings, actor, rejected)
     return _assembled(raw, report, found, shapes, head, everywhere[:, count + 3 :], known)
@@ -164,10 +165,10 @@ def _applied(calibration: Calibration, settings: SolveSettings) -> Calibration:
 
 
 def _signals(settings: SolveSettings, raw: CoefficientTable, rows: NDArray[np.int64]) -> Signals:
-    """What is smoothed of `rows`: 51 coefficients, the regressor's own columns, the quaternion (one decision
+    """What is smoothed of `rows`: coefficients, the regressor's own columns, the quaternion (one decision
     for all four), the position.
     """
-    count = len(ARKIT_NAMES) + len(raw.extra_names)
+    count = len(raw.shape_names) + len(raw.extra_names)
     strengths = [settings.smoothing] * count
     for lid in LIDS:
         strengths[lid] = settings.lid_smoothing
@@ -177,13 +178,13 @@ def _signals(settings: SolveSettings, raw: CoefficientTable, rows: NDArray[np.in
         strength=np.array([*strengths, *[settings.head_smoothing] * 7], np.float64),
         noise_floor=low,
         noise_ceiling=high,
-        bounded=np.arange(count + 7) < len(ARKIT_NAMES),
+        bounded=np.arange(count + 7) < len(raw.shape_names),
     )
 
 
 def _noise_bounds(raw: CoefficientTable, rows: NDArray[np.int64]) -> list[NDArray[np.float64]]:
     """The lower and the upper bound of the noise of every signal, float64 [C, N] or [C, 1] each."""
-    shapes, extra = len(ARKIT_NAMES), len(raw.extra_names)
+    shapes, extra = len(raw.shape_names), len(raw.extra_names)
     counts = [shapes + extra, 4, 3]
     kinds = (COEFFICIENT_NOISE, QUATERNION_NOISE, POSITION_NOISE_CM)
     fixed = [np.repeat([kind[end] for kind in kinds], counts)[:, None] for end in (0, 1)]
@@ -246,9 +247,9 @@ def _assembled(
         face_found=found,
         score=np.where(found, raw.score, np.nan).astype(np.float32),
         box=in_picture[:, :4],
-        coefficients=shapes[:, : len(ARKIT_NAMES)],
+        coefficients=shapes[:, : len(raw.shape_names)],
         head=head.astype(np.float32),
-        extra=shapes[:, len(ARKIT_NAMES) :],
+        extra=shapes[:, len(raw.shape_names) :],
         spread=np.zeros((len(raw), 0), np.float32),
         landmarks=in_picture[:, 4:].reshape(raw.landmarks.shape),
         metadata={**raw.metadata, "solve": json.dumps(report, sort_keys=True)},

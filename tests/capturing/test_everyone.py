@@ -18,9 +18,9 @@ from facecap_batch.coefficients import (
     read_parquet,
     read_tracks,
     to_arrow,
-    with_rows_of,
     write_tracks,
 )
+from facecap_batch.exporting.common_rows import with_rows_of
 from facecap_batch.solve.actors import ActorStatistics
 from facecap_batch.solve.people import solve_tracks
 from tests.support.discs import DiscDetector, DiscRegressor

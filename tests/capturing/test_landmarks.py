@@ -20,10 +20,10 @@ from facecap_batch.coefficients import (
     CoefficientTable,
     read_tracks,
     to_arrow,
-    with_rows_of,
     write_tracks,
 )
 from facecap_batch.errors import EngineError
+from facecap_batch.exporting.common_rows import with_rows_of
 from facecap_batch.solve.people import solve_tracks
 from tests.support.discs import HEIGHT, SHARP, WIDTH, DiscDetector, DiscRegressor, disc_video, scene, walk
 from tests.support.people import crowd

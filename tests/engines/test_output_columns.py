@@ -19,6 +19,7 @@ from facecap_batch.coefficients import (
     GAINS_METADATA,
     OUTPUT_NAMES,
     SCHEMA,
+    SHAPE_NAMES,
     CoefficientTable,
     read_parquet,
     write_parquet,
@@ -33,12 +34,12 @@ from facecap_batch.exporting.preview.style import LOST
 from facecap_batch.output.query import query
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.solve.solver import solve_table
-from tests.support.animations import constant_rate
+from tests.support.animations import constant_rate, with_tongue
 from tests.support.discs import DiscDetector, DiscRegressor, scene
 from tests.support.fbx_readers import check
 from tests.support.videos import write_video
 
-JAW = ARKIT_NAMES.index("jawOpen")
+JAW, TONGUE = SHAPE_NAMES.index("jawOpen"), SHAPE_NAMES.index("tongueOut")
 HEAD = OUTPUT_NAMES[51:]
 
 
@@ -83,10 +84,11 @@ def taken(video: Path, regressor: Engine) -> CoefficientTable:
 def test_names_decide_and_not_their_order() -> None:
     names = ["tongueOut", "headRoll", "jawOpen", "headYaw", "headPitch", "cheekRaiser", "eyeBlinkLeft"]
     columns = output_columns(names, "it")
-    assert columns.coefficients[JAW] == 2 and columns.coefficients[0] == 6
-    assert (columns.coefficients >= 0).sum() == 2
+    assert columns.coefficients[JAW] == 2 and columns.coefficients[0] == 6 and columns.coefficients[51] == 0
+    assert (columns.coefficients >= 0).sum() == 3 and columns.shape_names == SHAPE_NAMES
     assert columns.pose.tolist() == [3, 4, 1, -1, -1, -1]
-    assert columns.extra_names == ("tongueOut", "cheekRaiser") and columns.extra.tolist() == [0, 5]
+    assert columns.extra_names == ("cheekRaiser",) and columns.extra.tolist() == [5]
+    assert output_columns(OUTPUT_NAMES, "it").shape_names == ARKIT_NAMES
     assert output_columns(OUTPUT_NAMES, "it").pose.tolist() == list(range(51, 57))
 
 
@@ -96,6 +98,8 @@ def test_names_decide_and_not_their_order() -> None:
         ([], "no output is named"),
         (["jawOpen", "jawOpen"], "one name"),
         (["smile", "Smile"], "'smile' and 'Smile' are one name"),
+        (["TongueOut"], "differs from the column 'tongueOut' by case alone"),
+        (["tongueOut", "tongueOutSpread"], "would hide the table's column"),
         (["JawOpen"], "differs from the column 'jawOpen' by case alone"),
         (["score"], "would hide the table's column"),
         ([" jawOpen"], "is no name"),
@@ -125,14 +129,18 @@ def test_a_regressor_of_all_columns_in_another_order_says_the_same(video: Path) 
 def test_outputs_that_are_missing_or_its_own_reach_every_file(video: Path, tmp_path: Path) -> None:
     raw = taken(video, NamedRegressor(["tongueOut", "jawOpen", "cheekRaiser", "yaw", "pitch", "roll"]))
     assert raw.face_found.all() and np.isfinite(raw.head[:, :3]).all() and np.isnan(raw.head[:, 3:]).all()
-    assert np.isnan(np.delete(raw.coefficients, JAW, axis=1)).all()
+    assert np.isnan(np.delete(raw.coefficients, [JAW, TONGUE], axis=1)).all()
     np.testing.assert_allclose(raw.extra[:, 0], 9 * raw.coefficients[:, JAW] - 1, atol=1e-5)
+    np.testing.assert_array_equal(raw.coefficients[:, TONGUE], np.clip(raw.extra[:, 0], 0, 1))
     write_parquet(raw, tmp_path / "raw" / "clip.parquet")
     raw = read_parquet(tmp_path / "raw" / "clip.parquet")
     final = solve_table(raw)
-    assert final.face_found.all() and final.extra_names == ("tongueOut", "cheekRaiser")
+    assert final.face_found.all() and final.extra_names == ("cheekRaiser",)
     assert np.isfinite(final.extra).all() and np.isfinite(final.coefficients[:, JAW]).all()
-    assert np.isnan(np.delete(final.coefficients, JAW, axis=1)).all() and np.isnan(final.head[:, 3:]).all()
+    assert (
+        np.isnan(np.delete(final.coefficients, [JAW, TONGUE], axis=1)).all()
+        and np.isnan(final.head[:, 3:]).all()
+    )
     assert final.extra.max() > 1  # not clipped
     path = tmp_path / "coefficients" / "clip.parquet"
     write_parquet(final, path)
@@ -141,21 +149,22 @@ def test_outputs_that_are_missing_or_its_own_reach_every_file(video: Path, tmp_p
 
     write_fbx(final, tmp_path / "clip.fbx")
     seen = read_fbx(final, tmp_path)
-    assert set(seen["own_names"]) == {"tongueOut", "cheekRaiser"}
-    for name, values in zip(seen["own_names"], seen["own"], strict=True):
-        column = final.extra[:, final.extra_names.index(str(name))]
-        np.testing.assert_allclose(values, column, atol=1e-5)
+    assert list(seen["own_names"]) == ["cheekRaiser"] and list(seen["names"]) == list(SHAPE_NAMES)
+    np.testing.assert_allclose(seen["own"][0], final.extra[:, 0], atol=1e-5)
+    np.testing.assert_allclose(seen["weights"][TONGUE], final.coefficients[:, TONGUE], atol=1e-5)
     np.testing.assert_allclose(seen["weights"][JAW], final.coefficients[:, JAW], atol=1e-5)
-    assert (np.delete(seen["weights"], JAW, axis=0) == 0).all() and (seen["translation"] == 0).all()
+    assert (np.delete(seen["weights"], [JAW, TONGUE], axis=0) == 0).all() and (seen["translation"] == 0).all()
 
     write_livelink_csv(final, tmp_path / "clip.csv")
     with (tmp_path / "clip.csv").open() as file:
         lines = list(csv.DictReader(file))
-    np.testing.assert_allclose([float(line["TongueOut"]) for line in lines], final.extra[:, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        [float(line["TongueOut"]) for line in lines], final.coefficients[:, TONGUE], atol=1e-6
+    )
     assert float(lines[0]["EyeBlinkLeft"]) == 0
 
     found = query(tmp_path, "SELECT max(tongueOut) AS t, count(eyeBlinkLeft) AS n FROM coefficients")
-    assert found.to_pydict() == {"t": [float(final.extra[:, 0].max())], "n": [0]}
+    assert found.to_pydict() == {"t": [float(final.coefficients[:, TONGUE].max())], "n": [0]}
 
 
 def read_fbx(table: CoefficientTable, folder: Path) -> dict[str, np.ndarray]:
@@ -234,7 +243,7 @@ def test_columns_of_its_own_are_smoothed_filled_and_stretched_like_coefficients(
 def test_tables_of_two_regressors_side_by_side_can_be_asked(tmp_path: Path) -> None:
     plain = constant_rate(Fraction(30), 4, clip_id="a")
     own = constant_rate(Fraction(30), 4, clip_id="b")
-    own = own.replace(extra_names=("tongueOut",), extra=np.full((4, 1), 0.5, np.float32))
+    own = with_tongue(own, np.full(4, 0.5))
     for order in ((plain, own), (own, plain)):
         for table, name in zip(order, ("1", "2"), strict=True):
             write_parquet(table, tmp_path / "coefficients" / f"{name}.parquet")

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable, with_rows_of
+from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.exporting.common_rows import with_rows_of
 from facecap_batch.exporting.formats import EXPORTERS, exporter
-from tests.support.animations import constant_rate, variable_rate
+from tests.support.animations import constant_rate, variable_rate, with_tongue
 from tests.support.formats.fbx import read_fbx
 from tests.support.formats.gltf import read_glb
 from tests.support.formats.mocap import VMD_RATE, eyes_of, read_bvh, read_vmd, vmd_truth
@@ -43,8 +44,9 @@ def _bridged(table: CoefficientTable) -> Seen:
 
 
 def _livelink(table: CoefficientTable) -> Seen:
-    """A row without any value is empty; a single one without a value is 0."""
+    """A row without any value is empty; a single one without a value is 0, as a tongue that is not read."""
     seen = truth(table)
+    seen.channels.setdefault("tongueOut", np.full(len(table), np.nan))
     empty = np.isnan(table.coefficients).all(axis=1)
     channels = {name: np.where(empty, np.nan, np.nan_to_num(v)) for name, v in seen.channels.items()}
     return dataclasses.replace(seen, channels=channels)
@@ -94,6 +96,8 @@ CLIPS: dict[str, Callable[[], CoefficientTable]] = {
     "gap-variable": lambda: _with_gap(variable_rate(60)),
     "hidden": lambda: _with_hidden_parts(constant_rate(Fraction(30), 60)),
     "one-frame": lambda: constant_rate(Fraction(30), 1),
+    "tongue": lambda: _with_gap(with_tongue(constant_rate(Fraction(30), 60))),
+    "tongue-variable": lambda: with_tongue(variable_rate(60)),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import ARKIT_NAMES, SHAPE_NAMES
 from facecap_batch.exporting.head import HeadModel, head_model
 from facecap_batch.exporting.head.grid import COLUMNS, EYE_INDEX, MOUTH_COLUMN, MOUTH_ROW, build_skin
 from facecap_batch.exporting.head.mesh import build_head
@@ -51,7 +51,7 @@ def lid_edges(skin) -> tuple[int, int]:
 
 def test_the_mesh_is_sound(head: HeadModel) -> None:
     assert 1000 <= len(head.vertices) <= 6000
-    assert [morph.name for morph in head.morphs] == list(ARKIT_NAMES)
+    assert [morph.name for morph in head.morphs] == list(SHAPE_NAMES)
     assert head.faces.max() < len(head.vertices)
     assert (np.unique(head.faces[head.faces >= 0]) == np.arange(len(head.vertices))).all()
     np.testing.assert_allclose(np.linalg.norm(head.normals, axis=1), 1.0, atol=1e-3)
@@ -225,3 +225,17 @@ def test_brows_ride_on_the_forehead(head: HeadModel) -> None:
     assert full(head, "browInnerUp")[head.parts["browLeft"], 1].max() > 0.5
     assert full(head, "browDownLeft")[head.parts["browLeft"], 1].min() < -0.3
     assert full(head, "browDownLeft")[head.parts["browRight"], 1].min() > -0.02
+
+
+def test_the_tongue_comes_out_between_the_lips_of_an_open_mouth(head: HeadModel, skin) -> None:
+    tongue = head.parts["tongue"]
+    assert np.isin(head.morph("tongueOut").indices, tongue).all()  # and nothing else moves
+    upper, lower, _ = lips(skin)
+    for opened in (0.35, 0.6, 1.0):
+        out = head.posed({"jawOpen": opened, "tongueOut": 1.0})
+        tip = out[tongue][out[tongue][:, 2].argmax()]
+        assert tip[2] > out[lower, 2] + 1.0 and out[upper, 1] > tip[1]
+        inside = head.posed({"jawOpen": opened})[tongue]
+        assert inside[:, 2].max() < out[lower, 2]
+        over_lip = out[tongue][np.abs(out[tongue][:, 2] - out[lower, 2]) < 0.5]
+        assert not len(over_lip) or over_lip[:, 1].min() > out[lower, 1] - 0.2  # on the lip, not in it

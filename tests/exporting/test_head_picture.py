@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import ARKIT_NAMES, SHAPE_NAMES
 from facecap_batch.exporting.preview.picture import seen_rotation
 from facecap_batch.exporting.raster.head_painter import HeadPainter
 from facecap_batch.exporting.raster.scanlines import Polygons, filled
@@ -23,9 +23,9 @@ def painter() -> HeadPainter:
 
 
 def face(**values: float) -> np.ndarray:
-    row = np.zeros(len(ARKIT_NAMES), np.float32)
+    row = np.zeros(len(SHAPE_NAMES), np.float32)
     for name, value in values.items():
-        row[ARKIT_NAMES.index(name)] = value
+        row[SHAPE_NAMES.index(name)] = value
     return row
 
 
@@ -166,3 +166,12 @@ def test_numbers_run_evenly_over_a_polygon() -> None:
     got = filled(polygons, x, y, np.ones(4, np.float32), 100 * x + 10 * y, (20, 10), -1)
     rows, columns = np.mgrid[1:7, 2:9]
     assert np.abs(got[1:7, 2:9] - (100 * (columns + 0.5) + 10 * (rows + 0.5))).max() <= 1
+
+
+def test_a_tongue_put_out_is_seen_before_lips_and_ground(painter: HeadPainter) -> None:
+    for yaw in (0.0, np.pi / 2):
+        without = drawn(painter, yaw=yaw, jawOpen=0.35)
+        changed = (drawn(painter, yaw=yaw, jawOpen=0.35, tongueOut=1.0) != without).any(axis=2)
+        assert changed.sum() > 15
+    assert (changed & is_ground(without)).sum() > 5  # from the side: beyond the lips
+    np.testing.assert_array_equal(drawn(painter, tongueOut=0.2), drawn(painter))  # lips are before it

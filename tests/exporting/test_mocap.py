@@ -14,7 +14,7 @@ from facecap_batch.exporting.mocap.bvh import write_bvh
 from facecap_batch.exporting.mocap.mmd_morphs import BLINK, MMD_MORPHS
 from facecap_batch.exporting.mocap.vmd import take_vmd, write_vmd
 from facecap_batch.exporting.take import take_of
-from tests.support.animations import constant_rate, variable_rate
+from tests.support.animations import constant_rate, variable_rate, with_tongue
 from tests.support.formats.gltf import node_folder
 from tests.support.formats.mocap import parse_vmd, read_with_mmd_parser
 
@@ -82,7 +82,7 @@ def test_other_names_flow_through_and_names_that_do_not_fit_are_told() -> None:
 
 def test_a_tongue_is_a_morph_where_the_regressor_has_one(tmp_path: Path) -> None:
     table = constant_rate(Fraction(30), 2)
-    write_vmd(table.replace(extra_names=("tongueOut",), extra=np.float32([[0.0], [0.5]])), tmp_path / "a.vmd")
+    write_vmd(with_tongue(table, np.array([0.0, 0.5])), tmp_path / "a.vmd")
     assert parse_vmd((tmp_path / "a.vmd").read_bytes()).morphs["ぺろっ"][-1] == (1, 0.5)
 
 

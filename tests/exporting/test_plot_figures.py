@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.coefficients import ARKIT_NAMES, SHAPE_NAMES, CoefficientTable
 from facecap_batch.errors import install_hint
 from facecap_batch.exporting.plots.channels import (
     GROUPS,
@@ -22,7 +22,7 @@ from facecap_batch.exporting.plots.channels import (
 from facecap_batch.exporting.plots.figure import PlottedEvent, PlottedTrack, figure_of
 from facecap_batch.exporting.plots.file import SUFFIXES, is_picture, size_of, write_figure
 from facecap_batch.exporting.plots.style import HUES, lighter
-from tests.support.animations import make_table
+from tests.support.animations import make_table, with_tongue
 from tests.support.movements import BLINK_SHAPE, BOTH_LIDS, moving
 
 pytest.importorskip("matplotlib", reason=f"matplotlib is not installed: {install_hint('plot')}")
@@ -51,10 +51,12 @@ def test_channels_are_named_by_column_pair_group_and_number_in_any_case() -> Non
     assert chosen_channels("jawOpen, EYEBLINK", tables) == ("jawOpen", *BOTH_LIDS)
     assert chosen_channels(["brows", "browInnerUp", "2"], tables) == (*GROUPS["brows"], *BOTH_LIDS)
     assert len(chosen_channels("all", tables)) == 57
-    own = tables[0].replace(extra_names=("tongueOut",), extra=np.ones((len(TIMES), 1), np.float32))
-    assert chosen_channels("tongueout", [own]) == ("tongueOut",)
+    both = [*tables, with_tongue(tables[0])]
+    assert chosen_channels("tongueout", both) == ("tongueOut",) == chosen_channels("mouth", both)[-1:]
+    assert len(chosen_channels("all", both)) == 58 and "tongueOut" not in chosen_channels("mouth", tables)
+    assert "tongueOut" in chosen_channels(3, both)
     parts = ("brows", "eyes", "jaw", "mouth", "cheeks", "nose")
-    assert sorted(name for part in parts for name in GROUPS[part]) == sorted(ARKIT_NAMES)
+    assert sorted(name for part in parts for name in GROUPS[part]) == sorted(SHAPE_NAMES)
 
 
 @pytest.mark.parametrize(

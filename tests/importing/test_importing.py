@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES, SCHEMA
+from facecap_batch.coefficients import OUTPUT_NAMES, SCHEMA, SHAPE_NAMES
 from facecap_batch.engines.description import describe_card, describe_sets
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import EngineSet, load_set
@@ -67,7 +67,7 @@ def test_a_torchvision_checkpoint_runs_from_the_command_line_to_the_tables(
         tmp_path / "names.txt", "--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375",
         "--crop-scale", 1.25, "--licence", "Mine-1.0", "--name", "llfr",
     )  # fmt: skip
-    assert code == 0 and "regressor llfr 1" in text and "others      tongueOut, cheekRaiser" in text
+    assert code == 0 and "regressor llfr 1" in text and "others      cheekRaiser" in text
     assert "needs a detector to be a set" in text
     code, text, _ = call(
         capsys, "engines", "import", random_engines.folder, mine, "--role", "detector", "--licence", "MIT"
@@ -83,8 +83,8 @@ def test_a_torchvision_checkpoint_runs_from_the_command_line_to_the_tables(
     assert code == 0, error
     table = pq.read_table(out / "coefficients" / "a.parquet")
     assert table.column_names == [*SCHEMA.names, "tongueOut", "cheekRaiser"]
-    filled = {name for name in ARKIT_NAMES if table[name].null_count < len(table)}
-    assert filled == set(OWN) & set(ARKIT_NAMES)
+    filled = {name for name in SHAPE_NAMES if table[name].null_count < len(table)}
+    assert filled == set(OWN) & set(SHAPE_NAMES)
     assert table["tongueOut"].null_count == table["jawOpen"].null_count == 0
     assert table["headYaw"].null_count == table["headZ"].null_count == len(table)
     metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
@@ -183,7 +183,7 @@ def test_a_bare_onnx_regressor_is_made_an_engine(tmp_path: Path) -> None:
     assert (card.input.channels, card.input.mean, card.input.std) == ("BGR", (10, 20, 30), (40, 50, 60))
     assert card.path.read_bytes() == file.read_bytes() and card.main_output == "logits"
     assert card.training["file_sha256"] == card.sha256
-    assert "3 of 51" in describe_card(card) and "tongueOut, cheekRaiser" in describe_card(card)
+    assert "4 of 52" in describe_card(card) and "others      cheekRaiser" in describe_card(card)
     assert open_engine(card, "torch").run(np.zeros((3, 3, 32, 32), np.float32))["logits"].shape == (3, 5)
 
 

@@ -12,6 +12,7 @@ from facecap_batch.api.captures import Capture
 from facecap_batch.output.query import BadQuery, connect, query
 from facecap_batch.output.sql.movements import MOVEMENTS
 from facecap_batch.output.sql.thresholds import MovementThresholds
+from tests.support.animations import with_tongue
 from tests.support.movements import BLINK_SHAPE, BOTH_LIDS, moving, output_of
 
 pytest.importorskip("duckdb")
@@ -158,7 +159,7 @@ def test_tracks_and_hidden_sides(tmp_path: Path) -> None:
 def test_columns_that_not_every_table_has(tmp_path: Path) -> None:
     plain = moving("a", np.arange(30) / 30, [(BOTH_LIDS, 10, BLINK_SHAPE)])
     more = moving("b", np.arange(30) / 30, [(BOTH_LIDS, 10, BLINK_SHAPE)])
-    more = more.replace(extra_names=("tongueOut",), extra=np.full((30, 1), 0.25, np.float32))
+    more = with_tongue(more)
     for order in (("a", "b"), ("b", "a")):
         folder = tmp_path / order[0]
         output_of(folder, [plain if order[0] == "a" else more.replace(info=plain.info)])

@@ -15,6 +15,7 @@ import pytest
 from facecap_batch.coefficients import ARKIT_NAMES, SCHEMA, ClipInfo, CoefficientTable, write_parquet
 from facecap_batch.output.query import BadQuery, connect, query
 from facecap_batch.output.sql.views import VIEWS, named_views
+from tests.support.animations import with_tongue
 
 pytest.importorskip("duckdb")
 
@@ -161,8 +162,7 @@ def test_an_unknown_column_is_answered_with_the_known_ones(folder: Path) -> None
 
 def test_columns_of_a_second_regressor_are_found(folder: Path) -> None:
     """Until a rerun has done every clip again, tables of two regressors may lie side by side."""
-    made = clip("~another", 4, 0.5)
-    made = made.replace(extra_names=("tongueOut",), extra=np.full((4, 1), 0.25, np.float32))
+    made = with_tongue(clip("~another", 4, 0.5))
     write_parquet(made, folder / "coefficients" / "~another.parquet")  # the last of the three
     asked = "SELECT count(tongueOut) AS n, count(*) AS rows FROM coefficients"
     for regressors in (["5ha"] * 2 + ["another"], ["5ha"] * 2 + [None]):  # None: not done again yet

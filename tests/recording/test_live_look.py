@@ -16,6 +16,7 @@ import pytest
 
 from facecap_batch.capturing.context import CaptureContext
 from facecap_batch.capturing.pipeline import FaceCapture
+from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.errors import EngineError
 from facecap_batch.recording import live_look
 from facecap_batch.recording.glance import GlancePainter, Glancer
@@ -57,7 +58,7 @@ class TestGlance:
             assert np.isfinite(table.coefficients[0]).any()
 
     def test_it_is_drawn_with_the_bars_beside_it(self, glancer: Glancer) -> None:
-        painter = GlancePainter(240)
+        painter = GlancePainter(240, ARKIT_NAMES)
         without = painter.draw(glancer.look(picture_of(scene(320, 240)), 0, 0.0))
         image = painter.draw(glancer.look(picture_of(scene(320, 240, (100, 120, 30))), 0, 0.0))
         assert image.shape == without.shape and image.dtype == np.uint8

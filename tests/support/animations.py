@@ -49,6 +49,14 @@ def make_table(
     )
 
 
+def with_tongue(table: CoefficientTable, values: np.ndarray | None = None) -> CoefficientTable:
+    """`table` of a regressor with the 52nd coefficient: `values` [N]; by default it goes in and out."""
+    if values is None:
+        values = 0.5 - 0.5 * np.cos(np.arange(len(table)) / 5)
+    column = np.asarray(values, np.float32)[:, None]
+    return table.replace(coefficients=np.concatenate([table.coefficients, column], axis=1))
+
+
 def constant_rate(fps: Fraction, count: int, **options: object) -> CoefficientTable:
     """`count` frames whose PTS lie exactly on the grid of `fps`, starting away from zero."""
     pts = (np.arange(count) + 7) * fps.denominator

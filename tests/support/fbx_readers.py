@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.coefficients import CoefficientTable
 
 
 def parse(data: bytes) -> tuple[list, int]:
@@ -105,7 +105,7 @@ def quaternion_matrices(q: np.ndarray) -> np.ndarray:
 def check(table: CoefficientTable, path: Path, folder: Path) -> dict[str, np.ndarray]:
     times = table.time_s() - table.time_s()[0]
     seen = read_back(path, times, folder)
-    assert list(seen["names"]) == list(ARKIT_NAMES) == list(seen["shapes"])
+    assert list(seen["names"]) == list(table.shape_names) == list(seen["shapes"])
     known = ~np.isnan(table.coefficients[:, 0])
     np.testing.assert_allclose(seen["weights"].T[known], table.coefficients[known], atol=1e-5)
     np.testing.assert_allclose(

@@ -15,7 +15,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, LOOK_COLUMNS, CoefficientTable
+from facecap_batch.coefficients import LOOK_COLUMNS, CoefficientTable
 from facecap_batch.exporting.fbx.binary import Encoded, Node, array, node
 from facecap_batch.exporting.fbx.key_times import key_ticks
 from facecap_batch.exporting.fbx.scene import Scene, connect, properties, tagged
@@ -93,7 +93,7 @@ def clip_motion(table: CoefficientTable, channels: Channels | None = None) -> Mo
         table: the clip.
         channels: the clip in the channels of a rig; None: in ours.
     """
-    names = ARKIT_NAMES if channels is None else channels.names
+    names = table.shape_names if channels is None else channels.names
     values = table.coefficients if channels is None else channels.values
     rate = frame_rate(table)
     count = max(1, len(table))

@@ -345,7 +345,7 @@ def rigged_scene(names: tuple[str, ...], slopes: bytes, extra_names: tuple[str, 
 
     Args:
         names: of the rig's channels; those that no shape is for become properties of the joint.
-        slopes: float64 [channels, 51], C order, `Channels.slopes`.
+        slopes: float64 [channels, S], C order, `Channels.slopes`.
         extra_names: further properties of the joint.
     """
     head = rigged_head(names, np.frombuffer(slopes).reshape(len(names), -1))
@@ -355,6 +355,6 @@ def rigged_scene(names: tuple[str, ...], slopes: bytes, extra_names: tuple[str, 
 
 
 @functools.lru_cache(maxsize=2)  # a process has one regressor
-def head_scene(extra_names: tuple[str, ...] = ()) -> Scene:
-    """The packaged head as FBX objects, encoded once per process; see `build_scene`."""
-    return build_scene(head_model(), itertools.count(1_000_001), extra_names)
+def head_scene(names: tuple[str, ...], extra_names: tuple[str, ...] = ()) -> Scene:
+    """The packaged head with the shapes `names` in FBX, encoded once per process; see `build_scene`."""
+    return build_scene(head_model().with_morphs(names), itertools.count(1_000_001), extra_names)

@@ -1,4 +1,4 @@
-"""One FBX file per clip: a self-contained head with 51 morph targets on a joint, moved by one take.
+"""One FBX file per clip: a self-contained head on a joint, with a morph target for each coefficient.
 
 In: a `CoefficientTable`. Out: a binary FBX 7.4 file, the same bytes for the same table. Outputs of the
 regressor's own, for which the head has no morph, are animated properties of the joint. Y up, +Z out of the
@@ -168,7 +168,7 @@ def _takes(take: str, motion: Motion) -> Node:
 def fbx_bytes(table: CoefficientTable, rig: Rig | None = None) -> bytes:
     """The whole FBX file of `table` in the channels of `rig`, or ours; the same bytes for the same table."""
     if rig is None:
-        scene, motion = head_scene(table.extra_names), clip_motion(table)
+        scene, motion = head_scene(table.shape_names, table.extra_names), clip_motion(table)
     else:
         channels = in_channels(table, rig)
         motion = clip_motion(table, channels)

@@ -40,7 +40,7 @@ def head_mesh(channels: tuple[str, ...], slopes: bytes | None = None) -> HeadMes
 
     Args:
         channels: names.
-        slopes: float64 [channels, 51], C order, `Channels.slopes` of a rig; None: the channels are ours.
+        slopes: float64 [channels, S], C order, `Channels.slopes` of a rig; None: the channels are ours.
     """
     head = head_model()
     if slopes is not None and channels:

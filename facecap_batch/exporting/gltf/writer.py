@@ -65,7 +65,7 @@ def take_glb(take: Take, slopes: np.ndarray | None = None) -> bytes:
 
     Args:
         take: the take.
-        slopes: float64 [channels, 51], `Channels.slopes` of a take in a rig's channels; None: in ours.
+        slopes: float64 [channels, S], `Channels.slopes` of a take in a rig's channels; None: in ours.
     """
     whole = filled(take)
     head = head_mesh(take.channels, None if slopes is None else slopes.tobytes())

@@ -1,4 +1,4 @@
-"""A human head of our own making: 51 ARKit morph targets, built from numbers, derived from no other mesh."""
+"""A human head of our own making with ARKit's 52 shapes, built from numbers, derived from no other mesh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the whole head: rest pose, 51 morph targets, normals and colours, as the exporters read it.
+"""Builds the whole head: rest pose, 52 morph targets, normals and colours, as the exporters read it.
 
 In: `Rig` and the morphs' offsets. Out: `HeadModel`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import SHAPE_NAMES
 from facecap_batch.exporting.head.model import HeadModel, Material, Morph
 from facecap_batch.exporting.head.morphs_face import face_offsets
 from facecap_batch.exporting.head.rig import Rig, build_rig
@@ -55,7 +55,7 @@ def _mirrored(offsets: np.ndarray, rig: Rig) -> np.ndarray:
 
 
 def all_offsets(rig: Rig) -> dict[str, np.ndarray]:
-    """Every morph target's offsets, float64 [V, 3], by ARKit name; right ones mirror left ones exactly."""
+    """Every morph target's offsets, float64 [V, 3], by its name; right ones mirror left ones exactly."""
     made = face_offsets(rig)
     for name in list(made):
         if "Left" in name:
@@ -86,13 +86,13 @@ def _grained(values: np.ndarray, grain: float = GRAIN) -> np.ndarray:
 
 
 def build_head() -> HeadModel:
-    """The head with its 51 morph targets; deterministic."""
+    """The head with its 52 morph targets; deterministic."""
     rig = build_rig()
     offsets = all_offsets(rig)
     vertices = _grained(rig.vertices)
     normals = vertex_normals(vertices, rig.faces)
     morphs = []
-    for name in ARKIT_NAMES:
+    for name in SHAPE_NAMES:
         moved = _grained(offsets[name], MORPH_GRAIN)
         moved[np.linalg.norm(moved, axis=1) <= MIN_OFFSET] = 0.0
         turned = vertex_normals(vertices + moved, rig.faces) - normals

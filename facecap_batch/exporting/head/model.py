@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Container
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Material:
 class Morph:
     """One morph target at weight 1, as differences from the neutral head at the vertices it changes."""
 
-    name: str  # an ARKit name
+    name: str  # of a coefficient, or of a rig's channel
     indices: np.ndarray  # int32 [M], ascending
     offsets: np.ndarray  # float64 [M, 3], centimetres
     normal_offsets: np.ndarray  # float64 [M, 3]
@@ -28,7 +29,7 @@ class Morph:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HeadModel:
-    """A neutral head and its 51 morph targets, in the head frame of the capture.
+    """A neutral head and its morph targets, in the head frame of the capture.
 
     Origin midway between the eyeballs, x toward the subject's left, y up, z out of the face, centimetres.
     """
@@ -39,7 +40,7 @@ class HeadModel:
     face_materials: np.ndarray  # int32 [F], index into `materials`
     face_uvs: np.ndarray  # float64 [F, 4, 2], 0..1
     materials: tuple[Material, ...]
-    morphs: tuple[Morph, ...]  # ARKIT_NAMES order
+    morphs: tuple[Morph, ...]  # of the packaged head SHAPE_NAMES
     parts: dict[str, np.ndarray]  # part name -> int32 vertex indices, ascending ("skin", "eyeLeft", ...)
 
     def morph(self, name: str) -> Morph:
@@ -52,6 +53,10 @@ class HeadModel:
             if morph.name == name:
                 return morph
         raise KeyError(name)
+
+    def with_morphs(self, names: Container[str]) -> HeadModel:
+        """The head with those of its morph targets that `names` names, in their order here."""
+        return dataclasses.replace(self, morphs=tuple(morph for morph in self.morphs if morph.name in names))
 
     def posed(self, weights: dict[str, float]) -> np.ndarray:
         """float64 [V, 3], centimetres: the vertices with morph targets added at `weights` (name -> 0..1)."""

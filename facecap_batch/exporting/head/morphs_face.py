@@ -11,7 +11,13 @@ import numpy as np
 
 from facecap_batch.exporting.head.measured import measured_motion, skin_field
 from facecap_batch.exporting.head.morphs_eyes import eye_offsets, lid_offsets
-from facecap_batch.exporting.head.morphs_mouth import close_lips, jaw_motion, meet_lips, with_inside
+from facecap_batch.exporting.head.morphs_mouth import (
+    close_lips,
+    jaw_motion,
+    meet_lips,
+    put_out_tongue,
+    with_inside,
+)
 from facecap_batch.exporting.head.rig import Rig, smoothstep
 
 _RIDERS = ("browLeft", "browRight", "nostrilLeft", "nostrilRight")
@@ -27,7 +33,7 @@ _FOLD_WIDTH = 0.5  # cm
 
 
 def face_offsets(rig: Rig) -> dict[str, np.ndarray]:
-    """Offsets by ARKit name: one-sided targets for the left, the others for both sides."""
+    """Offsets by a coefficient's name: one-sided targets for the left, the others for both sides."""
     field = skin_field(rig)
     table = measured_motion()
     opened = field.offsets(table["jawOpen"])
@@ -35,7 +41,7 @@ def face_offsets(rig: Rig) -> dict[str, np.ndarray]:
     across = rig.vertices[: len(rig.skin.vertices), 0]
     left, beside_middle = smoothstep(0.0, 1.0, across), smoothstep(-0.9, 0.4, across)
     riders = [_rider(rig, part) for part in _RIDERS]
-    result = {}
+    result = {"tongueOut": put_out_tongue(rig)}
     for name, motion in table.items():
         skin = field.offsets(motion)
         skin += _FOLD_DEPTH.get(name, 0.0) * fold

@@ -9,12 +9,22 @@ from __future__ import annotations
 import numpy as np
 
 from facecap_batch.exporting.head.grid import MOUTH_ROW
-from facecap_batch.exporting.head.measured import Motion
+from facecap_batch.exporting.head.measured import EYE_DISTANCE, Motion
 from facecap_batch.exporting.head.rig import Rig
 
 JAW_HINGE = np.array([0.0, -1.6, -7.8])  # the axis through both jaw joints, cm
 JAW_OPEN = 18.0  # degrees at weight 1: what takes the chin as far as the table says
 _BONE = {"teethLower": 1.0, "tongue": 0.85}  # parts that the jaw carries, and how much of its way they go
+# The tongue put out, from its root (share 0 of its length at rest) to its tip. How far forward, and how much
+# narrower, are thousandths of the distance between the eyeballs: means of MakeHuman's face unit tongueOut
+# (CC0), which goes a little less far out. How it rises over the lower teeth, hangs over the lower lip of a
+# mouth that is open, and how thick and how round it is at its tip, is ours.
+_TONGUE_SHARE = (0.0, 0.05, 0.19, 0.39, 0.61, 0.81, 0.95, 1.0)
+_TONGUE_FORWARD = (120.0, 130.0, 180.0, 255.0, 345.0, 400.0, 430.0, 435.0)
+_TONGUE_REACH = 1.15
+_TONGUE_NARROWER = (0.0, 50.0, 50.0, 45.0, 38.0, 26.0, -25.0, 0.0)
+_TONGUE_UP_CM = (0.0, 0.0, 0.08, 0.35, 0.75, 0.42, 0.08, -0.15)
+_TONGUE_THICKNESS = (1.0, 1.0, 1.0, 0.95, 0.8, 0.8, 1.1, 1.0)
 _THROAT = 0.3  # how much of the jaw's way the back of the mouth goes
 # Targets that part the lips, and how much of the gap that the table gives them is left.
 _PARTING = {"jawOpen": 1.0, "mouthFunnel": 1.0, "mouthLowerDown": 1.0, "mouthUpperUp": 1.0, "noseSneer": 0.7,
@@ -86,6 +96,26 @@ def close_lips(rig: Rig, skin: np.ndarray, opened: np.ndarray) -> None:
     _, upper, lower = _edge_pairs(rig)
     gap = (opened[upper] - opened[lower]) + (skin[upper] - skin[lower])
     _shift_lips(rig, skin, gap * _CLOSED_SHARE, 1.0, _CLOSED_CM)
+
+
+def put_out_tongue(rig: Rig) -> np.ndarray:
+    """float64 [V, 3]: the tongue put out; nothing else moves. The mouth is opened by other targets."""
+    members = rig.members["tongue"]
+    rest = rig.vertices[members]
+    middle = (rest.max(axis=0) + rest.min(axis=0)) / 2.0
+    share = (rest[:, 2] - rest[:, 2].min()) / np.ptp(rest[:, 2])
+
+    def along(values: tuple[float, ...]) -> np.ndarray:
+        found: np.ndarray = np.interp(share, _TONGUE_SHARE, values)
+        return found
+
+    thousandth = EYE_DISTANCE / 1000.0
+    offsets = np.zeros_like(rig.vertices)
+    narrower = np.minimum(thousandth * along(_TONGUE_NARROWER), 0.5 * np.abs(rest[:, 0]))
+    offsets[members, 0] = -np.sign(rest[:, 0]) * narrower
+    offsets[members, 1] = along(_TONGUE_UP_CM) - (1.0 - along(_TONGUE_THICKNESS)) * (rest[:, 1] - middle[1])
+    offsets[members, 2] = _TONGUE_REACH * thousandth * along(_TONGUE_FORWARD)
+    return offsets
 
 
 def with_inside(rig: Rig, skin: np.ndarray, jaw: np.ndarray | None) -> np.ndarray:

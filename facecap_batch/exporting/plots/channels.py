@@ -13,10 +13,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from facecap_batch.coefficients import (
-    ARKIT_NAMES,
     HEAD_ANGLE_NAMES,
     HEAD_POSITION_NAMES,
-    OUTPUT_NAMES,
+    SHAPE_NAMES,
     CoefficientTable,
 )
 from facecap_batch.errors import FacecapError
@@ -45,22 +44,23 @@ class Panel:
 
 
 def _with_stems(*stems: str) -> tuple[str, ...]:
-    return tuple(name for name in ARKIT_NAMES if name.startswith(stems))
+    return tuple(name for name in SHAPE_NAMES if name.startswith(stems))
 
 
+# Names of channels; a plot leaves out what none of its tables has.
 GROUPS: dict[str, tuple[str, ...]] = {
     "brows": _with_stems("brow"),
     "eyes": _with_stems("eye"),
     "lids": _with_stems("eyeBlink", "eyeSquint", "eyeWide"),
     "gaze": _with_stems("eyeLook"),
     "jaw": _with_stems("jaw"),
-    "mouth": _with_stems("mouth"),
+    "mouth": _with_stems("mouth", "tongue"),
     "cheeks": _with_stems("cheek"),
     "nose": _with_stems("nose"),
     "head": HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES,
     "rotation": HEAD_ANGLE_NAMES,
     "position": HEAD_POSITION_NAMES,
-    ALL: OUTPUT_NAMES,
+    ALL: SHAPE_NAMES + HEAD_ANGLE_NAMES + HEAD_POSITION_NAMES,
 }
 
 
@@ -80,13 +80,14 @@ def chosen_channels(wanted: Sequence[str] | str | int, tables: Sequence[Coeffici
     names = [part.strip() for text in _texts(wanted) for part in text.split(",") if part.strip()]
     if not names:
         raise BadPlot(f"no channel is named; there are the columns of the tables, and {', '.join(GROUPS)}")
-    own = [name for table in tables for name in table.extra_names]
+    there = (*_shapes_of(tables), *HEAD_ANGLE_NAMES, *HEAD_POSITION_NAMES)
+    there = (*there, *(name for table in tables for name in table.extra_names))
     found: dict[str, None] = {}
     for name in names:
         if name.isdecimal():
             found.update(dict.fromkeys(most_moving(tables, int(name))))
         else:
-            found.update(dict.fromkeys(_named(name, own)))
+            found.update(dict.fromkeys(_named(name, there)))
     return tuple(found)
 
 
@@ -94,11 +95,18 @@ def most_moving(tables: Sequence[CoefficientTable], count: int) -> tuple[str, ..
     """The `count` coefficients that move most in any table, in ARKit's order. Raises BadPlot below 1."""
     if count < 1:
         raise BadPlot(f"a plot has one channel at least, not {count}")
-    ranges = np.zeros(len(ARKIT_NAMES))
+    shapes = _shapes_of(tables)
+    ranges = np.zeros(len(shapes))
     for table in tables:
-        ranges = np.maximum(ranges, movement(table.coefficients))
+        own = ranges[: len(table.shape_names)]
+        np.maximum(own, movement(table.coefficients), out=own)
     most = np.sort(np.argsort(-ranges, kind="stable")[:count])
-    return tuple(ARKIT_NAMES[index] for index in most)
+    return tuple(shapes[index] for index in most)
+
+
+def _shapes_of(tables: Sequence[CoefficientTable]) -> tuple[str, ...]:
+    """The coefficients that any of `tables` has."""
+    return max((table.shape_names for table in tables), key=len)
 
 
 def panels_of(channels: Sequence[str], apart: bool = False) -> list[Panel]:
@@ -124,15 +132,15 @@ def _together(name: str) -> str:
 
 def unit_of(name: str) -> str:
     """The unit of a channel's curve."""
-    if name in ARKIT_NAMES:
+    if name in SHAPE_NAMES:
         return COEFFICIENT
     return DEGREES if name in HEAD_ANGLE_NAMES else CENTIMETRES if name in HEAD_POSITION_NAMES else OWN
 
 
 def values_of(table: CoefficientTable, name: str) -> np.ndarray:
     """float64 [N]: a channel in the unit of its curve, NaN where it is not known or the table has none."""
-    if name in ARKIT_NAMES:
-        return table.coefficients[:, ARKIT_NAMES.index(name)].astype(np.float64)
+    if name in table.shape_names:
+        return table.coefficients[:, SHAPE_NAMES.index(name)].astype(np.float64)
     if name in HEAD_ANGLE_NAMES:
         return np.degrees(table.head[:, HEAD_ANGLE_NAMES.index(name)].astype(np.float64))
     if name in HEAD_POSITION_NAMES:
@@ -146,14 +154,14 @@ def _texts(wanted: Sequence[str] | str) -> Iterable[str]:
     return [wanted] if isinstance(wanted, str) else wanted
 
 
-def _named(name: str, own: Sequence[str]) -> tuple[str, ...]:
-    """The channels of a column, a pair or a group, in any case. Raises BadPlot."""
-    known: dict[str, tuple[str, ...]] = {each.lower(): (each,) for each in (*own, *OUTPUT_NAMES)}
+def _named(name: str, there: Sequence[str]) -> tuple[str, ...]:
+    """The channels of a column, a pair or a group, in any case, of those that are there. Raises BadPlot."""
+    known: dict[str, tuple[str, ...]] = {each.lower(): (each,) for each in there}
     known |= {stem.lower(): pair for stem, pair in PAIRS.items()}
-    known |= GROUPS
+    known |= {group: tuple(each for each in names if each in there) for group, names in GROUPS.items()}
     if name.lower() in known:
         return known[name.lower()]
-    names = {each.lower(): each for each in (*own, *OUTPUT_NAMES, *PAIRS, *GROUPS)}
+    names = {each.lower(): each for each in (*there, *PAIRS, *GROUPS)}
     near = [names[each] for each in difflib.get_close_matches(name.lower(), names, n=3)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are columns, and {', '.join(GROUPS)}"
     raise BadPlot(f"no channel, pair or group is called {name!r}; {hint}")

@@ -129,7 +129,7 @@ class Curves:
 def _lanes(table: CoefficientTable) -> list[_Lane]:
     lanes = []
     for group in LANES:
-        lines = [line for line in all_lines() if line.group == group]
+        lines = [line for line in all_lines(table.shape_names) if line.group == group]
         values = {line.name: line.values(table.coefficients).astype(np.float64) for line in lines}
         reach = {name: _reach(column) for name, column in values.items()}
         farthest = sorted(reach, key=lambda name: -reach[name])[:PER_LANE]

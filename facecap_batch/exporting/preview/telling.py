@@ -134,7 +134,7 @@ def most_different(
     (farthest-point sampling). Faces that are equal are not repeated.
 
     Args:
-        coefficients: float32 [N, 51].
+        coefficients: float32 [N, S].
         usable: bool [N], rows that may be chosen.
         count: rows wanted.
         chosen: rows that were chosen before, and are not chosen again; the first is then far from these.

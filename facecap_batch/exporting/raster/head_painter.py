@@ -6,11 +6,12 @@ as large in every picture; only shapes above zero cost time.
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES
-from facecap_batch.exporting.head import HeadModel, head_model
+from facecap_batch.exporting.head import HeadModel, Morph, head_model
 from facecap_batch.exporting.raster.light import STEPS, brightness, openness, ramps
 from facecap_batch.exporting.raster.scanlines import Polygons, filled
 
@@ -23,6 +24,7 @@ PIVOT = np.array([0.0, -3.0, -6.0], np.float32)  # cm, head frame: it turns abou
 MIN_WEIGHT = 1e-3  # a shape below it moves nothing that is seen
 # What lies in the mouth is drawn before the lips whatever its depth, the tongue behind the teeth; cm.
 _IN_MOUTH = {"mouth_inside": -1000.0, "tongue": -1000.4, "gums": -1000.0, "teeth": -1000.0}
+CLEAR_OF_TEETH = 0.3  # cm before the lower teeth; from there on the tongue is out of the mouth
 _NEARER = {"brow": 0.6, "lashes": 0.3}  # cm; they ride closely on the skin
 _NOSTRIL_NEARER = 0.3
 
@@ -39,16 +41,18 @@ class HeadPainter:
         self._size = round(width * more), round(height * more)
         self._scale = DISTANCE * min(self._size[1] / TALL, self._size[0] / WIDE)
         self._rest = np.concatenate([head.vertices - PIVOT, head.normals], axis=1).astype(np.float32)
-        self._shapes = [_offsets(head, name) for name in ARKIT_NAMES]
+        self._shapes = [_offsets(morph) for morph in head.morphs]
         self._open_sky = openness(head)
         self._ramps = ramps(head.materials, ground)
         self._polygons = _polygons(head)
+        self._tongue = np.flatnonzero(np.isin(head.faces[:, 0], head.parts["tongue"]))
+        self._lower_teeth = head.parts["teethLower"]
 
     def draw(self, coefficients: np.ndarray, rotation: np.ndarray) -> np.ndarray:
         """Draw the head.
 
         Args:
-            coefficients: float [51], 0..1, ARKIT_NAMES order; what is not known (NaN) rests.
+            coefficients: float [S], 0..1, `CoefficientTable.shape_names` order; what is unknown (NaN) rests.
             rotation: float [3, 3], head frame to that of a camera that looks straight at the head.
 
         Returns:
@@ -66,21 +70,33 @@ class HeadPainter:
         y = height / 2 - self._scale * points[:, 1] / depth
         bright = brightness(normals, self._open_sky)
         numbers = filled(
-            self._polygons, x.astype(np.float32), y.astype(np.float32), depth, bright, self._size,
-            len(self._ramps) - 1,
+            self._arranged(surface[:, 2]), x.astype(np.float32), y.astype(np.float32), depth, bright,
+            self._size, len(self._ramps) - 1,
         )  # fmt: skip
         large = self._ramps.take(numbers).view(np.uint8).reshape(height, width, 4)
         small = cv2.resize(large, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
         image: np.ndarray = cv2.cvtColor(small, cv2.COLOR_RGBA2RGB)
         return image
 
+    def _arranged(self, front: np.ndarray) -> Polygons:
+        """The polygons with what of the tongue is beyond the teeth at its own depth, before the lips.
 
-def _offsets(head: HeadModel, name: str) -> tuple[slice, np.ndarray]:
+        `front`: float32 [V], cm, how far vertices are toward the front of the head.
+        """
+        corners = self._polygons.corners[:, self._tongue]
+        out = self._tongue[front[corners].min(axis=0) > front[self._lower_teeth].max() + CLEAR_OF_TEETH]
+        if not len(out):
+            return self._polygons
+        nearer = self._polygons.nearer.copy()
+        nearer[out] = 0.0
+        return dataclasses.replace(self._polygons, nearer=nearer)
+
+
+def _offsets(morph: Morph) -> tuple[slice, np.ndarray]:
     """The run of vertices that a shape moves in, and their offsets of position and normal: float32 [M, 6].
 
     A run with zeros in it is added in a quarter of the time of single vertices.
     """
-    morph = head.morph(name)
     run = slice(int(morph.indices[0]), int(morph.indices[-1]) + 1)
     offsets = np.zeros((run.stop - run.start, 6), np.float32)
     offsets[morph.indices - run.start] = np.concatenate([morph.offsets, morph.normal_offsets], axis=1)

@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import SHAPE_NAMES
 from facecap_batch.exporting.head import HeadModel, Morph, head_model
 
 TINY = 1e-9  # of a share: rounding of the pseudo-inverse
@@ -24,13 +24,13 @@ def rigged_head(names: tuple[str, ...], slopes: np.ndarray) -> HeadModel:
 
     Args:
         names: of the channels.
-        slopes: float64 [C, 51], `Channels.slopes`; a row of zeros gets no morph target.
+        slopes: float64 [C, S], `Channels.slopes`; a row of zeros gets no morph target.
     """
     head = head_model()
-    shares = np.linalg.pinv(slopes, rcond=CUTOFF)  # [51, C]
+    shares = np.linalg.pinv(slopes, rcond=CUTOFF)  # [S, C]
     shares[np.abs(shares) < TINY] = 0.0
     by_name = {morph.name: morph for morph in head.morphs}
-    parts = [by_name.get(name) for name in ARKIT_NAMES]
+    parts = [by_name.get(name) for name in SHAPE_NAMES[: slopes.shape[1]]]
     morphs = []
     for name, column, slope in zip(names, shares.T, slopes, strict=True):
         mixed = [

@@ -1,8 +1,8 @@
 """What a rig is, and a clip in the channels of a rig.
 
 In: a `Rig`, a `CoefficientTable`. Out: `Channels`, a column of values for each channel of the rig. A channel
-is gain x (the sum of weight x one of our columns) + offset, held within its limits. Our columns are the 51
-coefficients, `tongueOut` and others that a regressor of its own has, and the head's six.
+is gain x (the sum of weight x one of our columns) + offset, held within its limits. Our columns are the
+coefficients, the head's six, and others that a regressor of the user's own has.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import dataclasses
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES, CoefficientTable
+from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES, SHAPE_NAMES, CoefficientTable
 
-TONGUE = "tongueOut"  # Apple's 52nd, which only some regressors have
-SOURCES: tuple[str, ...] = (*ARKIT_NAMES, TONGUE, *OUTPUT_NAMES[len(ARKIT_NAMES) :])
+HEAD_NAMES = OUTPUT_NAMES[len(ARKIT_NAMES) :]
+SOURCES: tuple[str, ...] = (*SHAPE_NAMES, *HEAD_NAMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Channels:
 
     names: tuple[str, ...]
     values: np.ndarray  # float32 [N, C], as the rig's limits say; NaN where nothing is known
-    # float64 [C, 51]: how far each channel moves with each coefficient, ARKIT_NAMES order, limits aside.
+    # float64 [C, S]: how far each channel moves with each coefficient of the clip, limits aside.
     slopes: np.ndarray
     lost: tuple[str, ...]  # channels left out, because the clip has none of their columns
 
@@ -107,7 +107,7 @@ def in_channels(table: CoefficientTable, rig: Rig, there: frozenset[str] | None 
         there: the names that the target has; None: all that the rig names.
     """
     columns = _columns(table)
-    count = len(table)
+    count, shapes = len(table), table.shape_names
     names, values, slopes, lost = [], [], [], []
     for channel in rig.used(there):
         terms = [(column, weight) for column, weight in channel.terms if column in columns]
@@ -116,25 +116,24 @@ def in_channels(table: CoefficientTable, rig: Rig, there: frozenset[str] | None 
             continue
         names.append(channel.name)
         values.append(_summed(channel, [(columns[column], weight) for column, weight in terms], count))
-        slope = np.zeros(len(ARKIT_NAMES))
+        slope = np.zeros(len(shapes))
         for column, weight in terms:
-            if column in ARKIT_NAMES:
-                slope[ARKIT_NAMES.index(column)] += channel.gain * weight
+            if column in shapes:
+                slope[shapes.index(column)] += channel.gain * weight
         slopes.append(slope)
     return Channels(
         names=tuple(names),
         values=np.stack(values, axis=1) if values else np.zeros((count, 0), np.float32),
-        slopes=np.stack(slopes) if slopes else np.zeros((0, len(ARKIT_NAMES))),
+        slopes=np.stack(slopes) if slopes else np.zeros((0, len(shapes))),
         lost=tuple(lost),
     )
 
 
 def _columns(table: CoefficientTable) -> dict[str, np.ndarray]:
     """Name -> float32 [N] of every column that a rig may take."""
-    ours = np.concatenate([table.coefficients, table.head], axis=1)
-    found = {name: ours[:, number] for number, name in enumerate(OUTPUT_NAMES)}
-    found |= {name: table.extra[:, number] for number, name in enumerate(table.extra_names)}
-    return found
+    names = (*table.shape_names, *HEAD_NAMES, *table.extra_names)
+    columns = np.concatenate([table.coefficients, table.head, table.extra], axis=1)
+    return dict(zip(names, columns.T, strict=True))
 
 
 def _summed(channel: Channel, terms: list[tuple[np.ndarray, float]], count: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """FACS action units from ARKit coefficients: the table, and the sums that it stands for.
 
-In: coefficients. Out: intensities 0..5 and presences of the action units that OpenFace 2.x reports. Which
+In: coefficients. Out: intensities 0..5 and presences of the action units that OpenFace 2.x reports, and of
+AU19 where a clip has the tongue. Which
 shape is which unit is our reading of Ekman, Friesen & Hager, "Facial Action Coding System" (2002), and of
 Apple's ARFaceAnchor.BlendShapeLocation; how several shapes become one unit, the scale and the threshold are
 ours.
@@ -12,7 +13,7 @@ import dataclasses
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import SHAPE_NAMES
 
 FULL = 5.0  # intensity at a coefficient of 1: E, the highest of FACS' five grades
 PRESENT = 1.0  # lowest intensity of a unit that is there: A, a trace; coefficients below .2 are often rest
@@ -42,6 +43,7 @@ ACTION_UNITS: tuple[ActionUnit, ...] = (
     ActionUnit("AU14", "dimpler", ("mouthDimple",)),
     ActionUnit("AU15", "lip corner depressor", ("mouthFrown",)),
     ActionUnit("AU17", "chin raiser", ("mouthShrugLower",)),
+    ActionUnit("AU19", "tongue show", ("tongueOut",)),  # OpenFace has none: only where a clip has the tongue
     ActionUnit("AU20", "lip stretcher", ("mouthStretch",)),
     ActionUnit("AU23", "lip tightener", ("mouthPress",)),
     ActionUnit(
@@ -54,28 +56,39 @@ ACTION_UNITS: tuple[ActionUnit, ...] = (
 
 
 def columns_of(shape: str) -> list[int]:
-    """Columns of a shape among ARKIT_NAMES: its own, or those of its two sides.
+    """Columns of a shape among SHAPE_NAMES: its own, or those of its two sides.
 
     Raises:
         KeyError: there is no such shape.
     """
-    found = [k for k, name in enumerate(ARKIT_NAMES) if name in (shape, f"{shape}Left", f"{shape}Right")]
+    found = [k for k, name in enumerate(SHAPE_NAMES) if name in (shape, f"{shape}Left", f"{shape}Right")]
     if not found:
         raise KeyError(shape)
     return found
 
 
+def units_of(shapes: tuple[str, ...]) -> tuple[ActionUnit, ...]:
+    """The units of a clip with the coefficients `shapes`, in the order of ACTION_UNITS."""
+    there = range(len(shapes))
+    return tuple(
+        unit
+        for unit in ACTION_UNITS
+        if all(column in there for shape in unit.shapes for column in columns_of(shape))
+    )
+
+
 def intensities(coefficients: np.ndarray) -> np.ndarray:
-    """float64 [N, 18], 0..5, in the order of ACTION_UNITS.
+    """float64 [N, U], 0..5, in the order of `units_of`.
 
     A unit of which any shape is unknown is unknown, because an unknown one may be the strongest.
 
     Args:
-        coefficients: float [N, 51], ARKIT_NAMES order; NaN where unknown.
+        coefficients: float [N, S], `CoefficientTable.shape_names` order; NaN where unknown.
     """
     values = np.asarray(coefficients, np.float64)
-    result = np.empty((len(values), len(ACTION_UNITS)))
-    for column, unit in enumerate(ACTION_UNITS):
+    units = units_of(SHAPE_NAMES[: values.shape[1]])
+    result = np.empty((len(values), len(units)))
+    for column, unit in enumerate(units):
         less = values[:, columns_of(unit.less)].max(axis=1) if unit.less else np.zeros(len(values))
         shapes = [k for shape in unit.shapes for k in columns_of(shape)]
         result[:, column] = np.clip(values[:, shapes].max(axis=1) - less, 0.0, 1.0) * FULL

@@ -12,7 +12,7 @@ import numpy as np
 
 from facecap_batch.coefficients import CoefficientTable
 from facecap_batch.exporting.frame_times import frame_rate, frame_times
-from facecap_batch.exporting.tables.action_units import ACTION_UNITS, intensities, presences
+from facecap_batch.exporting.tables.action_units import intensities, presences, units_of
 from facecap_batch.geometry import eye_direction, matrix_from_euler, unwrap
 from facecap_batch.storage.publish import StoragePath, publish_bytes
 
@@ -83,8 +83,8 @@ def write_openface_csv(table: CoefficientTable, path: StoragePath) -> None:
     Raises:
         OSError: `path` cannot be written.
     """
-    strengths = intensities(table.coefficients)
-    measured = [k for k, unit in enumerate(ACTION_UNITS) if unit.measured]
+    units, strengths = units_of(table.shape_names), intensities(table.coefficients)
+    measured = [k for k, unit in enumerate(units) if unit.measured]
     names = ["frame", "face_id", "timestamp", "confidence", "success", *GAZE_COLUMNS, *POSE_COLUMNS]
     blocks = [gaze_columns(table.gaze()), head_pose(table.head)]
     digits = [6] * len(GAZE_COLUMNS) + [4, 4, 4, 6, 6, 6]
@@ -92,9 +92,9 @@ def write_openface_csv(table: CoefficientTable, path: StoragePath) -> None:
         names += [f"{axis}_{point}" for axis in "xy" for point in range(LANDMARKS)]
         blocks += [table.landmarks[:, :LANDMARKS, axis] for axis in (0, 1)]
         digits += [3] * (2 * LANDMARKS)
-    names += [f"{ACTION_UNITS[k].code}_r" for k in measured] + [f"{unit.code}_c" for unit in ACTION_UNITS]
+    names += [f"{units[k].code}_r" for k in measured] + [f"{unit.code}_c" for unit in units]
     blocks += [strengths[:, measured], presences(strengths)]
-    digits += [6] * len(measured) + [0] * len(ACTION_UNITS)
+    digits += [6] * len(measured) + [0] * len(units)
     values = np.concatenate(blocks, axis=1)
     known = np.isfinite(values).any(axis=1)
     confidence = np.where(known, table.score, 0.0)

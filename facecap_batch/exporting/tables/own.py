@@ -73,7 +73,7 @@ def _columns(table: CoefficientTable, rig: Rig | None) -> pa.Table:
         for name, values in zip(channels.names, channels.values.T, strict=True)
     }
     first = arrow.column_names.index(ARKIT_NAMES[0])
-    ours = [name for name in arrow.column_names if name not in ARKIT_NAMES and name not in made]
+    ours = [name for name in arrow.column_names if name not in table.shape_names and name not in made]
     before = [name for name in ours if arrow.column_names.index(name) < first]
     order = [*before, *made, *(name for name in ours if name not in before)]
     return pa.table({name: made[name] if name in made else arrow[name] for name in order})

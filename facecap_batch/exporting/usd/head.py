@@ -43,7 +43,7 @@ def define_head(
     Args:
         stage: an empty one.
         channels: names.
-        slopes: float64 [channels, 51], `Channels.slopes` of a rig; None: the channels are ours.
+        slopes: float64 [channels, S], `Channels.slopes` of a rig; None: the channels are ours.
     """
     head = head_model() if slopes is None else rigged_head(channels, slopes)
     root = UsdSkel.Root.Define(stage, ROOT)

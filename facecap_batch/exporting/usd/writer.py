@@ -37,7 +37,7 @@ def take_usd(take: Take, slopes: np.ndarray | None = None) -> bytes:
 
     Args:
         take: the take.
-        slopes: float64 [channels, 51], `Channels.slopes` of a take in a rig's channels; None: in ours.
+        slopes: float64 [channels, S], `Channels.slopes` of a take in a rig's channels; None: in ours.
     """
     from pxr import Gf, Sdf, Usd, UsdGeom, UsdSkel, Vt
 

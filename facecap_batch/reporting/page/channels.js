@@ -4,7 +4,7 @@ const GROUPS = [
   ["Eyes", (name) => name.startsWith("eye")],
   ["Brows", (name) => name.startsWith("brow")],
   ["Jaw", (name) => name.startsWith("jaw")],
-  ["Mouth", (name) => name.startsWith("mouth")],
+  ["Mouth", (name) => name.startsWith("mouth") || name.startsWith("tongue")],
   ["Cheeks and nose", (name) => name.startsWith("cheek") || name.startsWith("nose")],
   ["Head", (name) => HEAD_ANGLES.includes(name)],
 ];

@@ -80,7 +80,8 @@ class TakeView {
     this.transport = make("div", { class: "transport" });
     this.band = make("div", { class: "timeline", hidden: "" });
     this.stage = make("div", { class: "stage" }, take.video ? this.videoScreen : null, this.headScreen);
-    this.channels = new ChannelList(this.run.words.channels, (drawn) => this.timeline?.showChannels(drawn));
+    const names = [...this.run.words.channels, ...(take.more_channels ?? [])];
+    this.channels = new ChannelList(names, (drawn) => this.timeline?.showChannels(drawn));
     this.place.append(
       make("div", { class: "take-top" },
         make("button", { type: "button", class: "back", title: "All takes (Escape)", onclick: this.actions.onClose }, "← All takes"),

@@ -65,7 +65,7 @@ def crossing_rows(head: HeadModel, rows: np.ndarray) -> tuple[int, float]:
     upper, lower = lip_columns(rig)
     members = np.unique(np.concatenate([*upper, *lower]))
     shapes = np.zeros((len(ARKIT_NAMES), len(head.vertices), 3))
-    for number, morph in enumerate(head.morphs):
+    for number, morph in enumerate(head.with_morphs(ARKIT_NAMES).morphs):
         shapes[number, morph.indices] = morph.offsets
     where = np.full(len(head.vertices), -1)
     where[members] = np.arange(len(members))

@@ -60,7 +60,7 @@ def predictions(teachers: Sequence[Regressor], image: np.ndarray) -> np.ndarray:
             crops = list(dataset.resized(image[rows], teacher.size))
             plain = teacher.read(crops).coefficients
             mirror = teacher.read([cv2.flip(crop, 1) for crop in crops]).coefficients
-            total[rows] += plain + mirror[:, list(MIRRORED_CHANNELS)]
+            total[rows] += plain[:, : len(ARKIT_NAMES)] + mirror[:, list(MIRRORED_CHANNELS)]
     if not np.isfinite(total).all():
         names = ", ".join(teacher.engine.card.name for teacher in teachers)
         raise EngineMismatch(f"not all of {names} have an output for each of the 51 coefficients")

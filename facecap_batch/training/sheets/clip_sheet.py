@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from facecap_batch.coefficients import CoefficientTable
+from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.training.sheets.bars import GROUND, LINE, Series, bars, strongest, write
 from facecap_batch.training.sheets.heads import Head
 from facecap_batch.training.sheets.window import around
@@ -63,7 +63,7 @@ def sheet(blocks: Sequence[np.ndarray]) -> np.ndarray:
 def _cell(table: CoefficientTable, row: int, image: np.ndarray, head: Head) -> np.ndarray:
     cell = np.full((CELL_HEIGHT, CELL_WIDTH, 3), GROUND, np.uint8)
     window = around(table.box[row])
-    values, pose = table.coefficients[row], table.head[row]
+    values, pose = table.coefficients[row, : len(ARKIT_NAMES)], table.head[row]
     cell[:FACE, :FACE] = window.cut(image, FACE)
     camera = window.camera(table.info.width, table.info.height, FACE)
     cell[:FACE, FACE:] = head.drawn(values, pose, camera)

@@ -12,6 +12,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.exporting.head import head_model
 from facecap_batch.geometry import matrix_from_euler
 from facecap_batch.training.heads import mesh
@@ -68,7 +69,7 @@ class ShippedHead:
 
     def __init__(self) -> None:
         """Build it; takes about a second."""
-        head = head_model()
+        head = head_model().with_morphs(ARKIT_NAMES)
         self._rest = head.vertices.astype(np.float32)
         lengths = [len(morph.indices) for morph in head.morphs]
         self._start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)

@@ -9,7 +9,7 @@ import numpy as np
 from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
 from facecap_batch.exporting.rigs.reading import parse_rig, preset_names, read_rig
 from facecap_batch.exporting.rigs.rig import in_channels
-from tests.support.animations import constant_rate
+from tests.support.animations import constant_rate, with_tongue
 
 RIG = b"""
 limits = [0.0, 1.0]
@@ -54,10 +54,19 @@ def test_what_is_not_used_is_left_out() -> None:
 
 def test_a_regressors_own_outputs_are_sources() -> None:
     table = constant_rate(Fraction(30), 3)
-    extra = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], np.float32)
-    channels = in_channels(table.replace(extra_names=("tongueOut", "mine"), extra=extra), parse_rig(RIG, "x"))
-    np.testing.assert_array_equal(channels.values[:, channels.names.index("Mine")], extra[:, 1])
-    np.testing.assert_array_equal(channels.values[:, channels.names.index("Tongue")], extra[:, 0])
+    extra = np.array([[0.2], [0.4], [0.6]], np.float32)
+    channels = in_channels(table.replace(extra_names=("mine",), extra=extra), parse_rig(RIG, "x"))
+    np.testing.assert_array_equal(channels.values[:, channels.names.index("Mine")], extra[:, 0])
+
+
+def test_the_tongue_is_a_coefficient_where_the_regressor_has_it() -> None:
+    table = with_tongue(constant_rate(Fraction(30), 3))
+    channels = in_channels(table, parse_rig(RIG, "x"))
+    place = channels.names.index("Tongue")
+    np.testing.assert_array_equal(channels.values[:, place], table.coefficients[:, -1])
+    assert channels.slopes.shape[1] == 52 and channels.slopes[place].tolist() == [0.0] * 51 + [1.0]
+    default = in_channels(table, read_rig(None))
+    assert default.names == table.shape_names and default.lost == ()
 
 
 def test_unknown_stays_unknown_and_a_column_without_any_value_counts_as_nothing() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import shape_names
 from tests.support.fbx_readers import find, parse, quaternion_matrices, read_back
 from tests.support.formats.seen import Seen
 
@@ -20,10 +20,11 @@ def read_fbx(path: Path) -> Seen:
     seconds = max(times, key=len) / TICKS_PER_SECOND  # the joint's rotation has a key on every frame
     with tempfile.TemporaryDirectory() as folder:
         seen = read_back(path, seconds, Path(folder))
-    assert list(seen["names"]) == list(ARKIT_NAMES)
+    names = [str(name) for name in seen["names"]]
+    assert names == list(shape_names(names))
     return Seen(
         seconds=seconds,
-        channels=dict(zip(ARKIT_NAMES, seen["weights"].astype(np.float64), strict=True)),
+        channels=dict(zip(names, seen["weights"].astype(np.float64), strict=True)),
         rotation=quaternion_matrices(seen["rotation"]),
         position=seen["translation"],
     )

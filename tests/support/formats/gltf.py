@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pygltflib
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import shape_names
 from tests.support.formats.seen import Seen, matrices_of
 
 _TYPES = {5121: "<u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -56,7 +56,7 @@ def read_glb(path: Path) -> Seen:
         if channel.target.path == "weights":
             mesh = document.meshes[document.nodes[channel.target.node].mesh]
     names = mesh.extras["targetNames"]
-    assert names == list(ARKIT_NAMES)
+    assert names == list(shape_names(names))
     assert all(len(primitive.targets) == len(names) for primitive in mesh.primitives)
     (only,) = times
     seconds = numbers(document, only)[:, 0].astype(np.float64)
@@ -110,7 +110,7 @@ def read_three(path: Path, times: np.ndarray, folder: Path, scratch: Path) -> Se
         timeout=300,
     )
     found = json.loads(done.stdout)
-    assert list(found["weights"]) == list(ARKIT_NAMES)
+    assert list(found["weights"]) == list(shape_names(found["weights"]))
     return Seen(
         seconds=times,
         channels={name: np.array(values) for name, values in found["weights"].items()},

@@ -139,6 +139,8 @@ def vmd_truth(seen: Seen) -> Seen:
         "口角上げ": mean("mouthSmile"),
         "口角下げ": mean("mouthFrown"),
     }
+    if "tongueOut" in c:
+        morphs["ぺろっ"] = c["tongueOut"]
     return Seen(seen.seconds, morphs | eyes_of(seen).channels, seen.rotation)
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES, CoefficientTable
+from facecap_batch.coefficients import CoefficientTable
 from tests.support.fbx_readers import matrices
 
 
@@ -27,7 +27,7 @@ def truth(table: CoefficientTable) -> Seen:
     values = table.coefficients.astype(np.float64)
     return Seen(
         seconds=np.array([float(time) for time in exact]),
-        channels={name: values[:, column] for column, name in enumerate(ARKIT_NAMES)},
+        channels={name: values[:, column] for column, name in enumerate(table.shape_names)},
         rotation=matrices(table),
         position=table.head[:, 3:].astype(np.float64),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import SHAPE_NAMES, shape_names
 from tests.support.fbx_readers import matrices_of_angles
 from tests.support.formats.seen import Seen
 
@@ -25,7 +25,7 @@ def read_livelink(path: Path) -> Seen:
     angles = np.stack([value["HeadYaw"], value["HeadPitch"], value["HeadRoll"]], axis=1)
     return Seen(
         seconds=np.array(seconds) - seconds[0],
-        channels={name: value[name[0].upper() + name[1:]] for name in ARKIT_NAMES},
+        channels={name: value[name[0].upper() + name[1:]] for name in SHAPE_NAMES},
         rotation=matrices_of_angles(angles),
     )
 
@@ -52,7 +52,7 @@ def _of_columns(value: dict[str, np.ndarray]) -> Seen:
     head = np.stack([value[name] for name in ("headYaw", "headPitch", "headRoll")], axis=1)
     return Seen(
         seconds=value["time_s"] - value["time_s"][0],
-        channels={name: value[name] for name in ARKIT_NAMES},
+        channels={name: value[name] for name in shape_names(value)},
         rotation=matrices_of_angles(head),
         position=np.stack([value[name] for name in ("headX", "headY", "headZ")], axis=1),
     )
@@ -109,6 +109,8 @@ def openface_truth(seen: Seen) -> Seen:
     c = seen.channels
     strength = {code: np.maximum(c[f"{name}Left"], c[f"{name}Right"]) for code, name in _BOTH.items()}
     strength |= {"AU01": c["browInnerUp"], "AU17": c["mouthShrugLower"], "AU26": c["jawOpen"]}
+    if "tongueOut" in c:
+        strength["AU19"] = c["tongueOut"]
     strength["AU28"] = np.maximum(c["mouthRollLower"], c["mouthRollUpper"])
     names = [f"{part}{side}" for part in ("mouthLowerDown", "mouthUpperUp") for side in ("Left", "Right")]
     parted = np.maximum.reduce([c["jawOpen"], c["mouthFunnel"], *(c[name] for name in names)])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.coefficients import shape_names
 from tests.support.formats.seen import Seen
 
 
@@ -24,14 +24,15 @@ def read_usd(path: Path) -> Seen:
     moves = query.GetAnimQuery()
     (target,) = binding.GetSkinningTargets()
     assert target.HasBlendShapes() and target.IsRigidlyDeformed()
-    assert list(target.GetBlendShapeOrder()) == list(moves.GetBlendShapeOrder()) == list(ARKIT_NAMES)
+    names = list(moves.GetBlendShapeOrder())
+    assert list(target.GetBlendShapeOrder()) == names == list(shape_names(names))
     codes = sorted(set(moves.GetBlendShapeWeightTimeSamples()) | set(moves.GetJointTransformTimeSamples()))
     weights = np.array([list(moves.ComputeBlendShapeWeights(code)) for code in codes])
     matrices = np.array([np.array(query.ComputeJointSkelTransforms(code)[0]) for code in codes])
     assert (stage.GetStartTimeCode(), stage.GetEndTimeCode()) == (codes[0], codes[-1])
     return Seen(
         seconds=np.array(codes) / stage.GetTimeCodesPerSecond(),
-        channels=dict(zip(ARKIT_NAMES, weights.T, strict=True)),
+        channels=dict(zip(names, weights.T, strict=True)),
         rotation=matrices[:, :3, :3].transpose(0, 2, 1),  # USD multiplies rows
         position=matrices[:, 3, :3],
     )
