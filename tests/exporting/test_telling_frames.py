@@ -120,7 +120,7 @@ def test_further_frames_are_far_from_those_chosen() -> None:
 
 
 def test_lines_pair_sides_and_only_moving_ones_are_shown() -> None:
-    lines = all_lines()
+    lines = all_lines(ARKIT_NAMES)
     covered = sorted({index for line in lines for index in (line.left, line.right)})
     assert covered == list(range(51)) and len({line.name for line in lines}) == len(lines)
     for line in lines:

@@ -15,6 +15,7 @@ from facecap_batch.coefficients import (
     ARKIT_NAMES,
     HEAD_ANGLE_NAMES,
     HEAD_POSITION_NAMES,
+    SHAPE_NAMES,
     CoefficientTable,
 )
 from facecap_batch.exporting.head import head_model
@@ -132,7 +133,7 @@ def test_the_head_is_the_one_that_is_exported() -> None:
     places = block.next("<u2", total)
     triangles = block.next("<u2", block.header["triangles"] * 3)
     assert block.at == len(block.content)
-    assert [name for name, _ in morphs] == list(ARKIT_NAMES)
+    assert [name for name, _ in morphs] == list(SHAPE_NAMES)
     np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=0.01)
 
     corners = [face[list(way)] for face in head.faces for way in ((0, 1, 2), (0, 2, 3)) if face[way[2]] >= 0]
