@@ -107,6 +107,13 @@ def process(
     )
 
 
+def prepare_exports() -> None:
+    """Build what the FBX files of all clips share, once per process: the head."""
+    from facecap_batch.exporting.head import head_model
+
+    head_model()
+
+
 def _write_final(
     final: Sequence[CoefficientTable], names: dict[str, str], batch: FileBatch, output: StoragePath
 ) -> dict[str, FileState]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.output.ownership.claim import Claim
-from facecap_batch.runs.clip_steps import classify_error, process
+from facecap_batch.runs.clip_steps import classify_error, prepare_exports, process
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.opened_engines import open_engines
 from facecap_batch.runs.planner import Item
@@ -60,6 +60,8 @@ class ClipWorker:
         """Take one thread for everything, open the engines. Raises EngineError."""
         limit_threads()
         limit_arenas()
+        # Beside the first clip: it needs the head last, and the networks leave Python idle meanwhile.
+        threading.Thread(target=prepare_exports, daemon=True).start()
         remove_abandoned()  # of workers on this machine that were killed
         backend = self._open().backend if self.captures else ""
         return WorkerReady(self._node_id(), os.getpid(), backend)
