@@ -82,6 +82,12 @@ def load_set(name_or_path: str | Path) -> EngineSet:
     return EngineSet(folder.name, cards["detector"], cards["regressor"], folder.resolve())
 
 
+def lasting_name(engines: EngineSet, name_or_path: str) -> str:
+    """What names `engines`, found as `name_or_path`, for processes with other working directories: its name,
+    or the absolute path of its folder. A folder here that happens to have a set's name is not meant."""
+    return name_or_path if name_or_path in available_sets() else str(engines.folder)
+
+
 def fingerprints(engines: EngineSet) -> dict[str, str]:
     """Digests of what decides the set's results.
 

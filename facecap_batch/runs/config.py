@@ -172,14 +172,13 @@ def make_config(
 
     Raises EngineError where the set is missing or damaged, or gives no landmarks and they are wanted.
     """
-    from facecap_batch.engines.sets import fingerprints, load_set
+    from facecap_batch.engines.sets import fingerprints, lasting_name, load_set
 
     engine_set = load_set(engines)
     if capture is not None and capture.landmarks:
         engine_set.regressor.require_landmarks()
     return RunConfig(
-        # A folder is made absolute: workers have a working directory of their own.
-        engines=engines if not Path(engines).is_dir() else str(Path(engines).resolve()),
+        engines=lasting_name(engine_set, engines),
         engine_hashes=fingerprints(engine_set),
         capture=capture or CaptureSettings(),
         solve=solve or SolveSettings(),

@@ -20,6 +20,7 @@ from facecap_batch.engines.cards import EngineCard, InputSpec, read_card, write_
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import ENGINES_VARIABLE, EngineSet, available_sets, fingerprints, load_set
 from facecap_batch.errors import BackendUnavailable, EngineError, EngineMismatch
+from facecap_batch.runs.config import make_config
 from tests.support.engines import write_engines
 
 BACKENDS = registry.full_precision_backends()
@@ -205,6 +206,17 @@ def test_sets_are_found_by_name_and_by_folder(engines: EngineSet, monkeypatch: p
     assert load_set(engines.folder.name).folder == engines.folder.resolve()
     with pytest.raises(EngineError, match=engines.folder.name):
         load_set("no-such-set")
+
+
+def test_a_folder_here_does_not_take_the_name_of_a_set(
+    engines: EngineSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "default").mkdir()  # an output folder, say
+    monkeypatch.chdir(tmp_path)
+    assert make_config("default").engines == "default"
+    assert make_config(str(engines.folder)).engines == str(engines.folder)
+    monkeypatch.chdir(engines.folder.parent)
+    assert make_config(engines.folder.name).engines == str(engines.folder)
 
 
 @pytest.mark.parametrize("role", ["detector", "regressor"])
