@@ -55,7 +55,8 @@ def test_where_a_regressor_looks_is_apart_and_nothing_is_lost(name: str) -> None
     said = rest([crops] * halves.takes_image + places([crops]))
     whole = engine.run(crops)
     for output, number in zip(engine.card.outputs, engine._order, strict=True):
-        np.testing.assert_array_equal(said[number], whole[output])
+        # Not to the bit: what is computed in one pass with its neighbours is another choice in each.
+        np.testing.assert_allclose(said[number], whole[output], rtol=0, atol=1e-6)
     roundings = [node for node in halves.rest.get_ops() if split._rounds(library.load(), node)]
     assert roundings == []
     assert sum(node.get_type_name() == "Convolution" for node in halves.rest.get_ops()) > 10

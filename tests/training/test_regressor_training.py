@@ -24,7 +24,7 @@ from facecap_batch.errors import EngineMismatch
 from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_CHANNELS, RIGHT_CHANNELS
 from facecap_batch.training.networks.expression import Expression, Patches
 from facecap_batch.training.networks.face_regressor import FaceRegressor
-from facecap_batch.training.networks.locator import Locator, shrink
+from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.networks.patches import cut, points_in_crop
 from facecap_batch.training.networks.sizes import DEFAULT, FAST, Design
 from facecap_batch.training.optimisation.checkpoint import Training
@@ -97,6 +97,29 @@ def test_patches_of_training_are_those_of_the_network(shard, design):
         assert (np.abs(pixels - patch).max(axis=-1) > 1.5).mean() < 0.01
 
 
+@pytest.mark.parametrize("design", [DEFAULT, FAST])
+def test_patches_may_be_cut_folded(shard, design):
+    """The order in which pixels are copied folds them as `pixel_unshuffle` does; what comes folded is read
+    as what is folded later, and means of pixels come folded as they would be."""
+    batch = batch_of(shard, 4)
+    crop = torch.from_numpy(dataset.resized(batch.image, design.crop))
+    sides = [window.side for window in design.windows.each]
+    folds = [stages.fold for stages in (design.eye, design.eye, design.side, design.side, design.face)]
+    affines = true_alignment(batch).affines(design)
+    network = Expression(design).eval()
+    for part, patch, fold in zip(
+        cut(crop, affines, sides, folds), cut(crop, affines, sides), folds, strict=True
+    ):
+        assert torch.equal(part, torch.pixel_unshuffle(patch, fold))
+    face, folded = cut(crop, affines, sides)[-1], cut(crop, affines, sides, folds)[-1]
+    assert torch.equal(network.face(face), network.face(folded))
+    locator = Locator(design)
+    step = design.crop // design.locator_side
+    means = torch.nn.functional.avg_pool2d(crop.permute(0, 3, 1, 2).float(), step) / 127.5 - 1
+    expected = torch.pixel_unshuffle(means, design.locator.fold)
+    torch.testing.assert_close(locator.shrunk(crop), expected, atol=1e-5, rtol=0)
+
+
 def test_the_network_sees_both_sides_alike(shard):
     """Eyes and sides swapped, as in a mirror, give the same numbers with left and right swapped."""
     torch.manual_seed(0)
@@ -143,7 +166,7 @@ def test_aligned_patches_turn_the_head_that_the_whole_crop_shows(shard):
     turn = torch.tensor([0.1, -0.2, 0.3])
     torch.nn.init.zeros_(whole.expression.turn_out[-1].weight)
     with torch.inference_mode():
-        head, *_ = whole.locator(shrink(crop, whole.locator.side))
+        head, *_ = whole.locator(whole.locator.shrunk(crop))
         whole.expression.turn_out[-1].bias.copy_(turn)
         outputs, *_ = whole(crop)
     torch.testing.assert_close(outputs[:, 51:54], head[:, :3] + turn)
@@ -316,7 +339,7 @@ def test_a_network_cuts_in_training_where_it_cuts_as_an_engine(shard, design):
     alignment = OwnAlignment(whole)(batch)
     with torch.inference_mode():
         crops = torch.from_numpy(dataset.resized(batch.image, design.crop))
-        head, _, _ = whole.locator(shrink(crops, whole.locator.side))
+        head, _, _ = whole.locator(whole.locator.shrunk(crops))
         _, points, *_ = whole(crops)
     torch.testing.assert_close(alignment.head, head, atol=1e-3, rtol=0)
     torch.testing.assert_close(alignment.points, points, atol=2e-3, rtol=0)

@@ -17,7 +17,7 @@ from facecap_batch.training.networks.expression import (
     Expression,
     Patches,
 )
-from facecap_batch.training.networks.locator import Locator, shrink
+from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.networks.patches import (
     cut,
     face_affine,
@@ -43,14 +43,18 @@ class FaceRegressor(nn.Module):
         POINTS, 2] (crop units -1..1, v down), presence [B] (0..1), how much of the left eye, the right eye
         and the mouth is hidden behind something, [B, 3] (0..1), and the standard error of each coefficient,
         [B, 51]."""
-        head, rough, presence = self.locator(shrink(crop, self.locator.side))
+        head, rough, presence = self.locator(self.locator.shrunk(crop))
         size, windows = self.design.crop, self.design.windows
+        eye, side = self.design.eye.fold, self.design.side.fold
         affine = face_affine(head, rough, windows.face, size)
-        (face,) = cut(crop, [affine], [windows.face.side])
+        (face,) = cut(crop, [affine], [windows.face.side], [self.design.face.fold])
         around, marks = self.expression.look(face)
         points = points_in_crop(marks[:, :, :2], affine, windows.face.side, size)
         left_eye, right_eye, left_side, right_side = cut(
-            crop, part_affines(head, points, windows, size), [window.side for window in windows.each[:4]]
+            crop,
+            part_affines(head, points, windows, size),
+            [window.side for window in windows.each[:4]],
+            [eye, eye, side, side],
         )
         patches = Patches(left_eye, right_eye, left_side, right_side, face)
         read = self.expression.read(patches, around, marks, head[:, :3])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecap_batch.engines.default_crop import POINTS
-from facecap_batch.training.networks.patch_network import PatchNetwork, learnt_in_bfloat16
+from facecap_batch.training.networks.patch_network import COLOURS, PatchNetwork, learnt_in_bfloat16
 from facecap_batch.training.networks.sizes import DEFAULT, Design
 
 MEAN_LOG_WIDTH = 3.2  # ln of a crop's width in cm, where training starts from
@@ -19,11 +19,17 @@ MEAN_LOG_WIDTH = 3.2  # ln of a crop's width in cm, where training starts from
 class Locator(nn.Module):
     """Whole crop to head pose, landmarks and presence."""
 
+    means: Tensor
+    darkest: Tensor
+
     READOUTS = ("head", "points", "presence")  # layers whose output leaves it
 
     def __init__(self, design: Design = DEFAULT) -> None:
         super().__init__()
         self.side = design.locator_side
+        means = _means(design.locator.fold, design.crop // self.side)
+        self.register_buffer("means", means, persistent=False)
+        self.register_buffer("darkest", -torch.ones(len(means)), persistent=False)
         self.crop = PatchNetwork(self.side, design.locator)
         self.head = nn.Linear(design.locator.features, 6)
         self.points = nn.Linear(design.locator.features, 2 * POINTS)
@@ -34,10 +40,19 @@ class Locator(nn.Module):
         with torch.no_grad():
             self.head.bias[5] = MEAN_LOG_WIDTH
 
+    def shrunk(self, crop: Tensor) -> Tensor:
+        """uint8 [B, S, S, 3] to what `forward` takes: means of whole pixels in -1..1, folded as
+        `torch.pixel_unshuffle` folds.
+
+        A convolution takes means, changes the range and folds in one pass, twice as fast as pooling does.
+        """
+        pixels = crop.permute(0, 3, 1, 2).float()
+        return functional.conv2d(pixels, self.means, self.darkest, stride=self.means.shape[2])
+
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """image: float32 [B, 3, side, side], about -1..1. Returns head [B, 6] (yaw, pitch, roll in
-        radians; u, v of the head's origin, crop units -1..1; ln of the crop's width in cm), points [B,
-        POINTS, 2] (crop units) and presence logits [B]."""
+        """image: float32 [B, 3, side, side], about -1..1, or folded as by `shrunk`. Returns head [B, 6] (yaw,
+        pitch, roll in radians; u, v of the head's origin, crop units -1..1; ln of the crop's width in cm),
+        points [B, POINTS, 2] (crop units) and presence logits [B]."""
         hidden = learnt_in_bfloat16(self.crop, image)
         return (
             self.head(hidden),
@@ -46,14 +61,8 @@ class Locator(nn.Module):
         )
 
 
-def shrink(crop: Tensor, side: int) -> Tensor:
-    """uint8 [B, S, S, 3] to float32 [B, 3, side, side] in -1..1: means of whole pixels; S is a multiple of
-    `side`.
-
-    A convolution takes means and changes the range in one pass, twice as fast as pooling does.
-    """
-    step, pixels = crop.shape[1] // side, crop.permute(0, 3, 1, 2).float()
-    if step == 1:
-        return pixels * (1 / 127.5) - 1
-    weight = torch.eye(3, device=crop.device)[:, :, None, None].repeat(1, 1, step, step) / (step**2 * 127.5)
-    return functional.conv2d(pixels, weight, -torch.ones(3, device=crop.device), stride=step)
+def _means(fold: int, step: int) -> Tensor:
+    """Weights of `Locator.shrunk`, float32 [3 fold^2, 3, fold * step, fold * step]: of the pixels of a cell
+    each output takes those of its colour and its place."""
+    places = torch.eye(COLOURS * fold**2).reshape(-1, COLOURS, fold, fold)
+    return places.repeat_interleave(step, 2).repeat_interleave(step, 3) / (step**2 * 127.5)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+COLOURS = 3  # of a pixel
 MIN_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 
 
@@ -64,7 +65,7 @@ class PatchNetwork(nn.Module):
     def __init__(self, side: int, stages: Stages) -> None:
         super().__init__()
         self.folded = nn.PixelUnshuffle(stages.fold)
-        channels, cells = 3 * stages.fold**2, side // stages.fold
+        channels, cells = COLOURS * stages.fold**2, side // stages.fold
         self.stages = nn.Sequential()
         for number, (width, blocks) in enumerate(zip(stages.widths, stages.residuals, strict=True)):
             stride = 1 if number == 0 else 2
@@ -75,10 +76,15 @@ class PatchNetwork(nn.Module):
         )
 
     def forward(self, patch: Tensor) -> Tensor:
-        """patch: float32 [B, 3, side, side], any range: light and contrast are taken out first."""
-        centred = patch - patch.mean((2, 3), keepdim=True)
-        contrast = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
-        out: Tensor = self.out(self.stages(self.folded(centred / (contrast + MIN_CONTRAST))))
+        """patch: float32 [B, 3, side, side], any range: light and contrast are taken out first; or the same
+        folded already, [B, 3 fold^2, side / fold, side / fold], as `torch.pixel_unshuffle` folds."""
+        cells: Tensor = self.folded(patch) if patch.shape[1] == COLOURS else patch
+        colours = (
+            cells.flatten(2).unflatten(1, (COLOURS, -1)).flatten(2)
+        )  # long rows are what CPUs are fast at
+        centred = colours - colours.mean(2, keepdim=True)
+        contrast = centred.square().mean((1, 2), keepdim=True).sqrt()
+        out: Tensor = self.out(self.stages((centred / (contrast + MIN_CONTRAST)).reshape(cells.shape)))
         return out
 
 

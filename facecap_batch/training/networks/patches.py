@@ -10,6 +10,7 @@ import dataclasses
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from facecap_batch.engines.default_crop import POINTS
 
@@ -82,32 +83,36 @@ def _snapped(values: Tensor, grid: int) -> Tensor:
     return torch.floor(values * grid + 0.5) * (1.0 / grid)
 
 
-def cut(image: Tensor, affines: list[Tensor], sides: list[int]) -> list[Tensor]:
+def cut(
+    image: Tensor, affines: list[Tensor], sides: list[int], folds: list[int] | None = None
+) -> list[Tensor]:
     """Patches of an image by nearest pixel: [B, S, S, C] to float32 [B, C, side, side] each; uint8 becomes
     0..2.
 
-    Whole pixels are copied, all patches at once: sampling between them cost more than a third of the engine's
-    time and moved no measured mean r by more than 0.01.
+    Where `folds` are given, each patch comes folded: [B, C fold^2, side / fold, side / fold], as
+    `torch.pixel_unshuffle` folds, by the order in which its pixels are copied. Whole pixels are copied, all
+    patches at once: sampling between them cost more than a third of the engine's time and moved no measured
+    mean r by more than 0.01.
     """
     batch, size, _, channels = image.shape
+    folds = folds or [1] * len(sides)
     rows = []
-    for affine, side in zip(affines, sides, strict=True):
+    for affine, side, fold in zip(affines, sides, folds, strict=True):
         step = torch.arange(side, dtype=affine.dtype, device=affine.device)
-        grid = torch.stack(
-            [step.repeat(side), step.repeat_interleave(side), torch.ones_like(step.repeat(side))]
-        )
+        grid = torch.stack([step.repeat(side), step.repeat_interleave(side)]).reshape(2, 1, side, side)
+        grid = functional.pixel_unshuffle(grid, fold).reshape(2, side * side)
+        grid = torch.cat([grid, torch.ones_like(grid[:1])])
         x, y = torch.floor(affine @ grid + 0.5).clamp(0, size - 1).unbind(1)
         rows.append(y * size + x)
     first = torch.arange(batch, device=image.device)[:, None] * (size * size)
     index = torch.cat(rows, 1).long() + first
-    pixels = image.reshape(-1, channels).index_select(0, index.flatten())
-    if pixels.dtype == torch.uint8:
-        pixels = pixels.float() * (1 / 127.5)
-    pixels = pixels.reshape(batch, -1, channels)
-    return [
-        part.reshape(batch, side, side, channels).permute(0, 3, 1, 2)
-        for part, side in zip(pixels.split([side * side for side in sides], 1), sides, strict=True)
-    ]
+    pixels = image.reshape(-1, channels).index_select(0, index.flatten()).reshape(batch, -1, channels)
+    patches = []
+    for part, side, fold in zip(pixels.split([side * side for side in sides], 1), sides, folds, strict=True):
+        # Turned as bytes, which are moved faster than numbers.
+        cells = part.transpose(1, 2).reshape(batch, channels * fold**2, side // fold, side // fold)
+        patches.append(cells.float() * (1 / 127.5) if cells.dtype == torch.uint8 else cells)
+    return patches
 
 
 def face_affine(head: Tensor, rough: Tensor, face: Window, size: int) -> Tensor:
