@@ -11,10 +11,6 @@ import re
 
 import pyarrow as pa
 import pyarrow.csv
-import rich.box
-import rich.console
-import rich.table
-import rich.text
 
 from facecap_batch.storage.columns import value_column
 from facecap_batch.text import printable
@@ -38,6 +34,12 @@ def as_text(table: pa.Table, max_rows: int = MAX_ROWS) -> str:
     Returns:
         "done" for a table without columns, as a statement without a result gives.
     """
+    # Not above: CSV needs none of it, and it takes as long to import as a small query.
+    import rich.box
+    import rich.console
+    import rich.table
+    import rich.text
+
     if not table.num_columns:
         return "done"
     grid = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False)

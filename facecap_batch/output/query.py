@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from facecap_batch.clip import CLIPS_NAME
 from facecap_batch.output.compact_index import ADVICE
 from facecap_batch.output.sql.permissions import LIFT, BadQuery, check_statements
-from facecap_batch.output.sql.views import VIEWS, connect, named_views
+from facecap_batch.output.sql.views import VIEWS, called_macros, connect, named_views
 from facecap_batch.storage.columns import read_table
 from facecap_batch.storage.publish import StoragePath, arrow_source, storage_path
 
@@ -50,7 +50,8 @@ def query(folder: str | StoragePath, sql: str, unsafe: bool = False) -> pa.Table
         # Where that fails all views are made: SQL may find a name that is not written in it, and a message
         # says what there is.
         with contextlib.suppress(_UnknownName, _ColumnProblem):
-            return _answer(connect(folder, views=named_views(sql)), sql, unsafe)
+            connection = connect(folder, views=named_views(sql), macros=called_macros(sql))
+            return _answer(connection, sql, unsafe)
     try:
         return _answer(connect(folder, unsafe=unsafe), sql, unsafe)
     except _UnknownName as error:

@@ -100,7 +100,9 @@ class Frame:
     def scaled(self, width: int, height: int) -> np.ndarray:
         """The whole upright image in another size, pixels: uint8 [height, width, 3] RGB."""
         across, down = self._orientation.size(width, height)  # a quarter turn is the same back and forth
-        return self._orientation.apply(self._scalers.small.rgb(self._coded, across, down))
+        # In two steps, as fewer pixels and fewer samples of colour are converted than in one.
+        scaled = self._scalers.shown.resized(self._coded, across, down)
+        return self._orientation.apply(self._scalers.shown_rgb.rgb(scaled, across, down))
 
     def crop(self, center_x: float, center_y: float, side: float, size: int) -> Crop:
         """Cut a square region and scale it to `size` by `size` pixels; beyond the image its edge is repeated.

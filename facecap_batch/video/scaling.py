@@ -67,5 +67,7 @@ class FrameScalers:
     def __init__(self) -> None:
         self.whole = Scaler()  # whole frames at their own size
         self.small = Scaler()  # whole frames, shrunk for the detector
+        self.shown = Scaler()  # whole frames, in the size in which people look at them
+        self.shown_rgb = Scaler()  # and these, converted
         self.region = Scaler()  # regions at their own size
         self.crop = Scaler()  # regions, shrunk to crops

@@ -14,7 +14,7 @@ import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES, SCHEMA, ClipInfo, CoefficientTable, write_parquet
 from facecap_batch.output.query import BadQuery, connect, query
-from facecap_batch.output.sql.views import VIEWS, named_views
+from facecap_batch.output.sql.views import COUNTED, VIEWS, called_macros, named_views
 from tests.support.animations import with_tongue
 
 pytest.importorskip("duckdb")
@@ -87,6 +87,8 @@ def test_only_views_that_are_named_are_made(folder: Path) -> None:
     assert named_views("FROM events(threshold := 0.4)") == {"events"}
     for sql in ("SELECT 1", "SHOW TABLES", "DESCRIBE raw", "SELECT * FROM raw, duckdb_columns()"):
         assert named_views(sql) == set(VIEWS)
+    assert called_macros("SELECT * FROM Events, summary (threshold := 0.4)") == {"summary"}
+    assert called_macros("SHOW TABLES") == set(COUNTED)
     with connect(folder, views=["summary"]) as connection:
         assert views_of(connection) == {"clips", "coefficients", "summary", "frames"}
     with connect(folder, views=["raw"]) as connection:
@@ -142,9 +144,15 @@ def test_wrong_sql_is_refused_at_once(
     """Where one regressor wrote every table, no other table could make sense of it."""
     asked: list[bool] = []
 
-    def counted(folder: Path, mixed: bool = False, unsafe: bool = False, views: Any = VIEWS) -> object:
+    def counted(
+        folder: Path,
+        mixed: bool = False,
+        unsafe: bool = False,
+        views: Any = VIEWS,
+        macros: Any = COUNTED,
+    ) -> object:
         asked.append(mixed)
-        return connect(folder, mixed, unsafe, views)
+        return connect(folder, mixed, unsafe, views, macros)
 
     monkeypatch.setattr("facecap_batch.output.query.connect", counted)
     with pytest.raises(BadQuery, match=message):

@@ -7,6 +7,7 @@ as large in every picture; only shapes above zero cost time.
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from facecap_batch.exporting.raster.scanlines import Polygons, filled
 
 OVERSAMPLING = 1.4  # pixels drawn per pixel shown, each way, at most; smooths edges
 TALLEST = 520  # pixels drawn from top to bottom, unless more are shown: time goes with their number
+MAX_BLOCK = 4  # pixels shown of which the drawn ones are a whole number, each way
 DISTANCE = 75.0  # cm, of the camera from what the head turns about
 TALL = 31.0  # cm that the image is high
 WIDE = 22.0  # cm that it is wide at least
@@ -37,10 +39,12 @@ class HeadPainter:
         process takes a second or two, which the head is built in."""
         head = head_model()
         self.width, self.height = width, height
-        more = min(max(TALLEST / height, 1.0), OVERSAMPLING)
-        self._size = round(width * more), round(height * more)
-        self._scale = DISTANCE * min(self._size[1] / TALL, self._size[0] / WIDE)
-        self._rest = np.concatenate([head.vertices - PIVOT, head.normals], axis=1).astype(np.float32)
+        more = Fraction(min(max(TALLEST / height, 1.0), OVERSAMPLING)).limit_denominator(MAX_BLOCK)
+        self._drawn_block, self._block = more.numerator, more.denominator
+        self._middle = width * float(more) / 2, height * float(more) / 2
+        self._scale = DISTANCE * 2 * min(self._middle[1] / TALL, self._middle[0] / WIDE)
+        self._ground = np.array(ground, np.uint8)
+        self._rest = np.concatenate([head.vertices - PIVOT, head.normals], axis=1).T.astype(np.float32)
         self._shapes = [_offsets(morph) for morph in head.morphs]
         self._open_sky = openness(head)
         self._ramps = ramps(head.materials, ground)
@@ -61,21 +65,28 @@ class HeadPainter:
         surface = self._rest.copy()
         for index in np.flatnonzero(coefficients > MIN_WEIGHT):
             run, offsets = self._shapes[index]
-            surface[run] += np.float32(coefficients[index]) * offsets
-        turn = rotation.T.astype(np.float32)
-        points, normals = surface[:, :3] @ turn, surface[:, 3:] @ turn
-        depth = np.float32(DISTANCE) - points[:, 2]
-        width, height = self._size
-        x = width / 2 + self._scale * points[:, 0] / depth
-        y = height / 2 - self._scale * points[:, 1] / depth
+            surface[:, run] += np.float32(coefficients[index]) * offsets
+        turn = rotation.astype(np.float32)
+        points, normals = turn @ surface[:3], turn @ surface[3:]
+        depth = np.float32(DISTANCE) - points[2]
+        scale = np.float32(self._scale) / depth
+        x = np.float32(self._middle[0]) + scale * points[0]
+        y = np.float32(self._middle[1]) - scale * points[1]
         bright = brightness(normals, self._open_sky)
-        numbers = filled(
-            self._arranged(surface[:, 2]), x.astype(np.float32), y.astype(np.float32), depth, bright,
-            self._size, len(self._ramps) - 1,
-        )  # fmt: skip
-        large = self._ramps.take(numbers).view(np.uint8).reshape(height, width, 4)
-        small = cv2.resize(large, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
-        image: np.ndarray = cv2.cvtColor(small, cv2.COLOR_RGBA2RGB)
+        image = np.empty((self.height, self.width, 3), np.uint8)
+        image[:] = self._ground
+        # Only where the head is, in blocks that are whole pixels both of what is drawn and of what is shown.
+        (left, right), (top, bottom) = self._blocks(x, self.width), self._blocks(y, self.height)
+        size = (right - left) * self._drawn_block, (bottom - top) * self._drawn_block
+        x -= np.float32(left * self._drawn_block)
+        y -= np.float32(top * self._drawn_block)
+        empty = len(self._ramps) - 1
+        numbers = filled(self._arranged(surface[2]), x, y, depth, bright, size, empty)
+        large = self._ramps.take(numbers).view(np.uint8).reshape(*numbers.shape, 4)
+        shown = (right - left) * self._block, (bottom - top) * self._block
+        small = cv2.resize(large, shown, interpolation=cv2.INTER_LINEAR)
+        part = image[top * self._block : bottom * self._block, left * self._block : right * self._block]
+        part[:] = cv2.cvtColor(small, cv2.COLOR_RGBA2RGB)[: part.shape[0], : part.shape[1]]
         return image
 
     def _arranged(self, front: np.ndarray) -> Polygons:
@@ -91,15 +102,26 @@ class HeadPainter:
         nearer[out] = 0.0
         return dataclasses.replace(self._polygons, nearer=nearer)
 
+    def _blocks(self, drawn: np.ndarray, pixels: int) -> tuple[int, int]:
+        """The first block that the head reaches, and the one after the last; at least one block.
+
+        Args:
+            drawn: float32 [V], pixels of what is drawn, along one axis.
+            pixels: what is shown along this axis.
+        """
+        last = -(-pixels // self._block)
+        first = min(max(int(drawn.min()) // self._drawn_block, 0), last - 1)
+        return first, max(min(int(drawn.max()) // self._drawn_block + 1, last), first + 1)
+
 
 def _offsets(morph: Morph) -> tuple[slice, np.ndarray]:
-    """The run of vertices that a shape moves in, and their offsets of position and normal: float32 [M, 6].
+    """The run of vertices that a shape moves in, and their offsets of position and normal: float32 [6, M].
 
     A run with zeros in it is added in a quarter of the time of single vertices.
     """
     run = slice(int(morph.indices[0]), int(morph.indices[-1]) + 1)
-    offsets = np.zeros((run.stop - run.start, 6), np.float32)
-    offsets[morph.indices - run.start] = np.concatenate([morph.offsets, morph.normal_offsets], axis=1)
+    offsets = np.zeros((6, run.stop - run.start), np.float32)
+    offsets[:, morph.indices - run.start] = np.concatenate([morph.offsets, morph.normal_offsets], axis=1).T
     return run, offsets
 
 

@@ -27,6 +27,7 @@ def _unit(*direction: float) -> np.ndarray:
 
 KEY, FILL = _unit(-0.5, 0.6, 0.75), _unit(0.8, 0.1, 0.5)  # toward the lights, camera frame
 _HALF = _unit(*(KEY + _unit(0, 0, 1)))  # between the key light and the camera
+_LIGHTS = np.stack([KEY, FILL, _HALF])
 _GLOSS_POWER = 16  # how small highlights are; a power of two is taken by squaring
 
 
@@ -34,13 +35,13 @@ def brightness(normals: np.ndarray, open_sky: np.ndarray) -> np.ndarray:
     """float32 [V], 0..STEPS: where on its ramp a vertex is.
 
     Args:
-        normals: float32 [V, 3], camera frame, of any length.
+        normals: float32 [3, V], camera frame, of any length.
         open_sky: float32 [V], 0..1, as `openness` gives.
     """
-    length = np.sqrt(np.einsum("vk,vk->v", normals, normals)) + 1e-6
-    key, fill, glint = (normals @ np.stack([KEY, FILL, _HALF]).T / length[:, None]).T
+    length = np.sqrt(np.einsum("kv,kv->v", normals, normals)) + np.float32(1e-6)
+    key, fill, glint = _LIGHTS @ normals / length
     lit = 0.16 + 0.40 * np.maximum(0.8 * key + 0.2, 0) + 0.10 * np.maximum(fill, 0)
-    lit += 0.06 * normals[:, 1] / length
+    lit += 0.06 * normals[1] / length
     gloss = np.maximum(glint, 0)
     for _ in range(_GLOSS_POWER.bit_length() - 1):
         gloss *= gloss

@@ -1,4 +1,4 @@
-"""Polygons to pixels: convex polygons with three or four corners, one row of pixels at a time.
+"""Polygons to pixels: convex polygons with three or four corners, one column of pixels at a time.
 
 In: corners in pixels, how far away they are, and a number at each that is spread over the polygon. Out: the
 number at every pixel. Polygons are drawn from the farthest to the nearest (the painter's algorithm), all at
@@ -13,8 +13,13 @@ import dataclasses
 import numpy as np
 
 MIN_AREA = 1e-3  # square pixels, of the parallelogram of the diagonals; a smaller polygon is not drawn
-FRACTION_BITS = 16  # of the fixed-point numbers along a row of pixels
-FAR = np.float32(1e6)  # pixels; an edge there bounds nothing
+FRACTION_BITS = 16  # of the fixed-point numbers along a column of pixels
+# Rows of 16 and of 32 bytes, which numpy repeats at once.
+_RUN = np.dtype([("place", np.int64), ("number", np.int32), ("step", np.int32)])
+_EDGE = np.dtype([("y", np.float64), ("slope", np.float64)])
+_PLANE = np.dtype(
+    [(name, np.float32) for name in ("column", "origin", "right", "down", "least", "most", "top", "bottom")]
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,90 +67,147 @@ def filled(
     """
     width, height = size
     picture = np.full(width * height, empty, np.int32)
-    seen = _seen(polygons, x, y, depth, values, height)
-    row, first, length, value, step = _spans(seen, width)
+    seen = _seen(polygons, x, y, depth, values, size)
+    column, first, length, value, step = _runs(seen)
     pixels = int(length.sum())
     if pixels:
-        # Of each span: place and number where pixel 0 of all pixels would be, change of the number per pixel.
+        # Of each run: place and number where pixel 0 of all pixels would be, change of the number per pixel.
         # Fixed point modulo 2^32: what overflows cancels, as the numbers themselves are below 2^15.
-        before = (np.cumsum(length) - length).astype(np.int32)
-        spans = np.empty((len(row), 4), np.int32)
-        spans[:, 0] = row * width + first - before
-        spans[:, 2] = step * np.float32(1 << FRACTION_BITS)
-        spans[:, 1] = value * np.float32(1 << FRACTION_BITS)
-        spans[:, 1] -= spans[:, 2] * before
-        of_pixel = spans.take(np.repeat(np.arange(len(row)), length), axis=0)
-        number = np.arange(pixels, dtype=np.int32)
-        numbers = (of_pixel[:, 1] + of_pixel[:, 2] * number) >> FRACTION_BITS
-        picture[(of_pixel[:, 0] + number).astype(np.intp)] = numbers
+        before = np.cumsum(length) - length
+        runs = np.empty(len(column), _RUN)
+        runs["place"] = column + width * (first - before)
+        runs["step"] = step * np.float32(1 << FRACTION_BITS)
+        runs["number"] = (value * np.float32(1 << FRACTION_BITS)).astype(np.int32) - runs["step"] * before
+        of_pixel = _repeated(runs, length)
+        pixel = np.arange(pixels, dtype=np.int32)
+        number = of_pixel["step"] * pixel
+        number += of_pixel["number"]
+        number >>= FRACTION_BITS
+        picture[of_pixel["place"] + np.arange(0, width * pixels, width)] = number
     return picture.reshape(height, width)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Seen:
-    """Polygons that face the viewer, the farthest first. [S] runs over them."""
+    """Polygons that face the viewer, the farthest first. [S] runs over them.
 
-    top: np.ndarray  # int32 [S], first row of pixels
-    rows: np.ndarray  # int32 [S], how many, at least 1
-    # float32 [S, 17]: of each of 4 edges x at y = 0; its slope; 0 of a left edge, -FAR of a right one; of the
-    # number its change per pixel to the right, and down, and what it is at 0 0; its least and greatest value.
-    lines: np.ndarray
+    Corners go round from the leftmost one, so that the edges to the right, which bound a polygon from below,
+    come in the order of their columns, and those to the left, which bound it from above, in the opposite one.
+    """
+
+    lower: np.ndarray  # _EDGE [S * 4], y at the first column of each edge, and its change per column
+    lower_columns: np.ndarray  # intp [S * 4], columns of pixels that the edge crosses to the right
+    upper: np.ndarray  # the same of edges to the left, in the order of their columns
+    upper_columns: np.ndarray
+    # _PLANE [S]: the first column; the number at 0 0, its change per pixel to the right, and down, its least
+    # and greatest value; the rows where the polygon begins and ends.
+    planes: np.ndarray
 
 
 def _seen(
-    polygons: Polygons, x: np.ndarray, y: np.ndarray, depth: np.ndarray, values: np.ndarray, height: int
+    polygons: Polygons,
+    x: np.ndarray,
+    y: np.ndarray,
+    depth: np.ndarray,
+    values: np.ndarray,
+    size: tuple[int, int],
 ) -> _Seen:
+    width, height = size
     at = polygons.corners
     xs, ys = x.take(at), y.take(at)
-    # Twice the area, signed, and below the gradient of the number: by the two diagonals.
-    area = (xs[2] - xs[0]) * (ys[3] - ys[1]) - (ys[2] - ys[0]) * (xs[3] - xs[1])
+    area = _area(xs, ys)
     facing = np.where(polygons.both_sides, np.abs(area), -area) > MIN_AREA
-    top = np.clip(np.ceil(ys.min(axis=0) - 0.5), 0, height).astype(np.int64)
-    rows = np.clip(np.ceil(ys.max(axis=0) - 0.5), 0, height).astype(np.int64) - top
-    kept = np.flatnonzero(facing & (rows > 0))
-    distance = depth.take(at[:, kept]).sum(axis=0) / 4 - polygons.nearer[kept]
-    kept = kept[np.argsort(-distance, kind="stable")]
+    inside = (xs.max(axis=0) > 0.5) & (xs.min(axis=0) <= width - 0.5)
+    kept = np.flatnonzero(facing & inside)
+    at = at[:, kept]
+    distance = depth.take(at).sum(axis=0) - 4 * polygons.nearer[kept]
+    order = np.argsort(-distance, kind="stable")
+    kept, at = kept[order], at[:, order]
+    behind = np.flatnonzero(area[kept] > 0)
+    at[:, behind] = at[::-1, behind]
+    leftmost = x.take(at).argmin(axis=0)
+    at = np.take_along_axis(at, (leftmost + np.arange(4)[:, None]) & 3, axis=0)
 
-    xs, ys, area, numbers = xs[:, kept], ys[:, kept], area[kept], values.take(at[:, kept])
-    lines = np.empty((17, len(kept)), np.float32)
-    dx, dy = np.roll(xs, -1, axis=0) - xs, np.roll(ys, -1, axis=0) - ys
-    level = np.abs(dy) < 1e-6  # pixels; it bounds no row
-    slope = np.where(level, 0, dx / np.where(level, 1, dy))
-    lines[0:4] = np.where(level, -FAR / 2, xs - slope * ys)
-    lines[4:8] = slope
-    lines[8:12] = np.where(level | (dy * area < 0), 0, -FAR)  # counterclockwise: edges that go down are left
+    xs, ys, numbers = x.take(at), y.take(at), values.take(at)
+    columns = np.clip(np.ceil(xs - 0.5), 0, width)
+    crossed = _next(columns) - columns
+    bounds = crossed != 0
+    slope = np.where(bounds, (_next(ys) - ys) / np.where(bounds, _next(xs) - xs, 1), 0)
+    edges = np.empty((len(kept), 4, 2))
+    edges[..., 0] = (ys + slope * (np.minimum(columns, _next(columns)) + 0.5 - xs)).T
+    edges[..., 1] = slope.T
+    crossed = crossed.T.astype(np.intp)
+
+    planes = np.empty((8, len(kept)), np.float32)
+    planes[0] = columns[0]
+    area = _area(xs, ys)
     first, second = numbers[2] - numbers[0], numbers[3] - numbers[1]
-    lines[12] = (first * (ys[3] - ys[1]) - second * (ys[2] - ys[0])) / area
-    lines[13] = (second * (xs[2] - xs[0]) - first * (xs[3] - xs[1])) / area
-    middle = (numbers.sum(axis=0) - lines[12] * xs.sum(axis=0) - lines[13] * ys.sum(axis=0)) / 4
-    lines[14] = middle + polygons.base[kept]
-    lines[15] = numbers.min(axis=0) + polygons.base[kept]
-    lines[16] = numbers.max(axis=0) + polygons.base[kept]
-    return _Seen(top[kept], rows[kept], np.ascontiguousarray(lines.T))
+    planes[2] = (first * (ys[3] - ys[1]) - second * (ys[2] - ys[0])) / area
+    planes[3] = (second * (xs[2] - xs[0]) - first * (xs[3] - xs[1])) / area
+    middle = (numbers.sum(axis=0) - planes[2] * xs.sum(axis=0) - planes[3] * ys.sum(axis=0)) / 4
+    base = polygons.base[kept]
+    planes[1] = middle + base
+    planes[4] = numbers.min(axis=0) + base
+    planes[5] = numbers.max(axis=0) + base
+    planes[6] = np.clip(np.ceil(ys.min(axis=0) - 0.5), 0, height)
+    planes[7] = np.clip(np.ceil(ys.max(axis=0) - 0.5), 0, height)
+    return _Seen(
+        edges.view(_EDGE).reshape(-1),
+        np.maximum(crossed, 0).reshape(-1),
+        np.ascontiguousarray(edges[:, ::-1]).view(_EDGE).reshape(-1),
+        np.maximum(-crossed, 0)[:, ::-1].reshape(-1),
+        np.ascontiguousarray(planes.T).view(_PLANE)[:, 0],
+    )
 
 
-def _spans(seen: _Seen, width: int) -> tuple[np.ndarray, ...]:
-    """Runs of pixels in a row: row, first column, pixels, the number at the first one, its change per pixel.
+def _area(xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
+    """Twice the area of quads, below 0 where they face the viewer, by the two diagonals."""
+    area: np.ndarray = (xs[2] - xs[0]) * (ys[3] - ys[1]) - (ys[2] - ys[0]) * (xs[3] - xs[1])
+    return area
 
-    Polygons' spans stand in the order of the polygons.
+
+def _next(corners: np.ndarray) -> np.ndarray:
+    """Of each of 4 corners [4, S] the one that follows."""
+    return corners[[1, 2, 3, 0]]
+
+
+def _repeated(items: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """`items` [N], each as often as `times` says; those of 16 or 32 bytes are copied at once."""
+    return np.repeat(items.view(f"V{items.itemsize}"), times).view(items.dtype)
+
+
+def _runs(seen: _Seen) -> tuple[np.ndarray, ...]:
+    """Runs of pixels in a column: column, first row, pixels, the number at the first one, its change per
+    pixel.
+
+    Polygons' runs stand in the order of the polygons.
     """
-    total = int(seen.rows.sum())
-    of = np.repeat(np.arange(len(seen.rows)), seen.rows)
-    row = np.arange(total) - (np.cumsum(seen.rows) - seen.rows - seen.top).take(of)
-    lines = seen.lines.take(of, axis=0)
-    middle = (row + 0.5).astype(np.float32)
-    left = np.full(total, -FAR, np.float32)
-    right = np.full(total, FAR, np.float32)
-    for edge in range(4):
-        x = lines[:, edge] + lines[:, 4 + edge] * middle
-        offset = lines[:, 8 + edge]
-        np.maximum(left, x + offset, out=left)
-        np.minimum(right, x + (offset + FAR), out=right)
-    first = np.clip(np.ceil(left - 0.5), 0, width).astype(np.int64)
-    length = np.maximum(np.clip(np.ceil(right - 0.5), 0, width).astype(np.int64) - first, 0)
+    lower, upper = (
+        _along(edges, columns)
+        for edges, columns in ((seen.lower, seen.lower_columns), (seen.upper, seen.upper_columns))
+    )
+    columns = seen.lower_columns.reshape(-1, 4).sum(axis=1)
+    of = _repeated(seen.planes, columns)
+    column = np.arange(len(of)) - np.repeat(np.cumsum(columns) - columns, columns)
+    column += of["column"].astype(np.intp)
+    # Edges of a polygon that is not quite convex may go beyond it.
+    half, top, bottom = np.float32(0.5), of["top"], of["bottom"]
+    first = np.minimum(np.maximum(np.ceil(upper - half), top), bottom)
+    last = np.minimum(np.maximum(np.ceil(lower - half), top), bottom)
+    length = np.maximum(last - first, 0)
     # A polygon that is not flat, or is seen from its edge, would overshoot its corners' numbers.
-    value = lines[:, 14] + lines[:, 13] * middle + lines[:, 12] * (first + 0.5).astype(np.float32)
-    steps = np.maximum(length - 1, 1).astype(np.float32)
-    last = np.clip(value + lines[:, 12] * steps, lines[:, 15], lines[:, 16])
-    value = np.clip(value, lines[:, 15], lines[:, 16])
-    return row, first, length, value, (last - value) / steps
+    down, least, most = of["down"], of["least"], of["most"]
+    value = of["origin"] + of["right"] * (column.astype(np.float32) + half) + down * (first + half)
+    steps = np.maximum(length - 1, 1)
+    end = np.minimum(np.maximum(value + down * steps, least), most)
+    value = np.minimum(np.maximum(value, least), most)
+    return column, first.astype(np.intp), length.astype(np.intp), value, (end - value) / steps
+
+
+def _along(edges: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """float32: y of _EDGE [N] at each of their columns, one edge after the other."""
+    edges = edges.copy()
+    edges["y"] -= edges["slope"] * (np.cumsum(columns) - columns)
+    line = _repeated(edges, columns)
+    y: np.ndarray = (line["y"] + line["slope"] * np.arange(len(line))).astype(np.float32)
+    return y

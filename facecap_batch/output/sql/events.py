@@ -20,16 +20,18 @@ NEEDED = ("clip_id", "track", "frame_index", "time_s", "face_found", *_CHANNELS)
 _TRACK = "PARTITION BY clip_id, track"
 
 
-def events_sql(frames: str, actor: str) -> str:
-    """The body of the macro ``events``: one row for each event of each movement.
+def events_sql(frames: str, actor: str, adjustable: bool) -> str:
+    """The body of ``events``: one row for each event of each movement.
 
     Args:
         frames: Name of what holds the columns NEEDED.
         actor: Query for ``clip_id, actor``.
+        adjustable: The body of the macro, which has the parameters `thresholds.PARAMETERS`; else that of the
+            view, for which they have their defaults: a quarter shorter, and DuckDB reads and plans it sooner.
     """
     parts = (
-        f"SELECT '{movement.name}' AS event, * FROM ({levels_part(movement)} {found_part(movement)} "
-        "SELECT * FROM found)"
+        f"SELECT '{movement.name}' AS event, * FROM ({levels_part(movement, adjustable)} "
+        f"{found_part(movement, adjustable)} SELECT * FROM found)"
         for movement in MOVEMENTS
     )
     return f"""
@@ -57,9 +59,9 @@ def steps_part(frames: str) -> str:
         )"""
 
 
-def levels_part(movement: Movement) -> str:
+def levels_part(movement: Movement, adjustable: bool) -> str:
     """``WITH levels``: one row per frame; of side number k ``value<k>``, null where it is not known, and
-    ``level<k>``, which is compared with thresholds.
+    ``level<k>``, which is compared with thresholds. `adjustable` as in `events_sql`.
     """
     sides = range(len(movement.sides))
     values = ", ".join(
@@ -75,24 +77,32 @@ def levels_part(movement: Movement) -> str:
         f"THEN (value{k} - rest{k}) / amplitude{k} END AS level{k}"
         for k in sides
     )
-    return f"""
+    known = f"""
         WITH known AS NOT MATERIALIZED (
             SELECT clip_id, track, frame_index, time_s, is_first, is_last, held_s, {values} FROM steps
-        ), ranges AS (
+        )"""
+    if not adjustable:
+        same = ", ".join(f"value{k} AS level{k}" for k in sides)
+        return f"{known}, levels AS NOT MATERIALIZED (SELECT *, {same} FROM known)"
+    return f"""
+        {known}, ranges AS (
             SELECT clip_id, track, {ranges} FROM known WHERE relative GROUP BY clip_id, track
         ), levels AS NOT MATERIALIZED (
             SELECT known.*, {levels} FROM known LEFT JOIN ranges USING (clip_id, track)
         )"""
 
 
-def found_part(movement: Movement) -> str:
-    """``, found``: one row per event in `levels_part`.
+def found_part(movement: Movement, adjustable: bool) -> str:
+    """``, found``: one row per event in `levels_part`. `adjustable` as in `events_sql`.
 
     Of each side the frames above its release are looked at, and those in which it is not known: what lies
     between two of them is at rest.
     """
-    reached = f"coalesce(threshold, {movement.threshold})::DOUBLE"
-    held = f"coalesce(release, {RELEASE_SHARE} * {reached})::DOUBLE"
+    reached = f"{movement.threshold}::DOUBLE"
+    held = f"({RELEASE_SHARE} * {reached})::DOUBLE"
+    if adjustable:
+        reached = f"coalesce(threshold, {movement.threshold})::DOUBLE"
+        held = f"coalesce(release, {RELEASE_SHARE} * {reached})::DOUBLE"
     rows = ", ".join(
         f"{{'side': '{side}', 'value': value{k}, 'level': level{k}}}"
         for k, (side, _) in enumerate(movement.sides)

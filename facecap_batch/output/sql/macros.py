@@ -30,21 +30,24 @@ def create_macros(
     connection: duckdb.DuckDBPyConnection,
     frames: str,
     actors: str = NO_ACTORS,
-    names: Collection[str] = tuple(_BODIES),
+    views: Collection[str] = (),
+    macros: Collection[str] = (),
 ) -> None:
-    """Create macros, and views of the same name with the default thresholds.
+    """Create views with the default thresholds, and macros of the same name; each takes a while, of its own.
 
     Args:
         connection: Holds the tables.
         frames: Query for the columns `events.NEEDED`.
         actors: Query for ``clip_id, actor``.
-        names: Which: "events", "summary".
+        views: Which: "events", "summary".
+        macros: Which: the same.
     """
     connection.execute(f"CREATE SCHEMA movements; CREATE VIEW {FRAMES} AS {frames}")
-    for name in names:
-        body = _BODIES[name]
-        connection.execute(f"CREATE MACRO {name}({PARAMETERS}) AS TABLE {body(FRAMES, actors)}")
-        connection.execute(f"CREATE VIEW {name} AS FROM {name}()")
+    for name in macros:
+        body = _BODIES[name](FRAMES, actors, True)
+        connection.execute(f"CREATE MACRO {name}({PARAMETERS}) AS TABLE {body}")
+    for name in views:
+        connection.execute(f"CREATE VIEW {name} AS {_BODIES[name](FRAMES, actors, False)}")
 
 
 def movements_in(
@@ -69,6 +72,6 @@ def movements_in(
     order = "track, start_s, event" if kind == "events" else "track, event"
     with duckdb.connect(":memory:") as connection:
         connection.register("captured", table)
-        create_macros(connection, f"SELECT {', '.join(NEEDED)} FROM captured", names=[kind])
+        create_macros(connection, f"SELECT {', '.join(NEEDED)} FROM captured", macros=[kind])
         counted = f"{kind}({thresholds.arguments()})"
         return connection.sql(f"SELECT * EXCLUDE (actor) FROM {counted} ORDER BY {order}").to_arrow_table()

@@ -10,9 +10,12 @@ from facecap_batch.output.sql.events import found_part, levels_part, steps_part
 from facecap_batch.output.sql.movements import MOVEMENTS, Movement
 
 
-def summary_sql(frames: str, actor: str) -> str:
-    """The body of the macro ``summary``: one row for each clip, track and movement; as `events_sql`."""
-    parts = (f"SELECT '{movement.name}' AS event, * FROM ({_counts(movement)})" for movement in MOVEMENTS)
+def summary_sql(frames: str, actor: str, adjustable: bool) -> str:
+    """The body of ``summary``: one row for each clip, track and movement; as `events_sql`."""
+    parts = (
+        f"SELECT '{movement.name}' AS event, * FROM ({_counts(movement, adjustable)})"
+        for movement in MOVEMENTS
+    )
     return f"""
         {steps_part(frames)}
         SELECT clip_id, track, actor, event, seconds, seen_s, events,
@@ -21,12 +24,12 @@ def summary_sql(frames: str, actor: str) -> str:
         FROM ({" UNION ALL ".join(parts)}) LEFT JOIN ({actor}) USING (clip_id)"""
 
 
-def _counts(movement: Movement) -> str:
+def _counts(movement: Movement, adjustable: bool) -> str:
     value = "value0"
     if len(movement.sides) > 1:  # the sides' mean; of one side where the other is hidden
         value = "(coalesce(value0, value1) + coalesce(value1, value0)) / 2"
     return f"""
-        {levels_part(movement)} {found_part(movement)}
+        {levels_part(movement, adjustable)} {found_part(movement, adjustable)}
         , seen AS (SELECT clip_id, track, held_s, ({value})::DOUBLE AS value FROM levels)
         , times AS (
             SELECT clip_id, track, sum(held_s) AS seconds,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 VIEWS = ("coefficients", "raw", "events", "summary", "clips")
 COUNTED = ("events", "summary")  # views of movements; they read coefficients and clips
 _NAMED = re.compile(rf"\b({'|'.join(VIEWS)})\b", re.IGNORECASE)
+_CALLED = re.compile(rf"\b({'|'.join(COUNTED)})\b\W*\(", re.IGNORECASE)
 # SQL with these words may ask which views there are.
 _LISTING = re.compile(
     r"\b(show|describe|summarize|pragma|(information_schema|duckdb_|pg_|sqlite_)\w*)", re.IGNORECASE
@@ -46,6 +47,13 @@ def named_views(sql: str) -> frozenset[str]:
     where it asks which there are, or names none."""
     named = frozenset(name.lower() for name in _NAMED.findall(sql))
     return frozenset(VIEWS) if not named or _LISTING.search(sql) else named
+
+
+def called_macros(sql: str) -> frozenset[str]:
+    """Those of COUNTED that `sql` may call with thresholds, by a parenthesis behind the name; all of them
+    where it asks which there are."""
+    called = frozenset(name.lower() for name in _CALLED.findall(sql))
+    return frozenset(COUNTED) if _LISTING.search(sql) else called
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +69,7 @@ def connect(
     mixed: bool = False,
     unsafe: bool = False,
     views: Collection[str] = VIEWS,
+    macros: Collection[str] = COUNTED,
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB connection with the views of an output folder, for more than one query.
 
@@ -73,6 +82,7 @@ def connect(
             file.
         unsafe: let SQL open, write and load whatever this process may.
         views: those of VIEWS that it has at least.
+        macros: those of COUNTED that it has as macros, too.
 
     Raises:
         BadQuery: DuckDB is not installed, or the folder is not the output of a run or cannot be read.
@@ -89,6 +99,7 @@ def connect(
     compacted = read_index(folder)
     listed = _listed_clips(folder)
     counted = [name for name in COUNTED if name in views]
+    called = [name for name in counted if name in macros]
     sources = {
         name: _sources(folder, name, listed, compacted)
         for name in ("coefficients", "raw")
@@ -119,7 +130,7 @@ def connect(
             elif name != "clips":
                 _create_empty(connection, name)
         if counted:
-            _create_counted(connection, sources["coefficients"], counted)
+            _create_counted(connection, sources["coefficients"], counted, called)
     except duckdb.Error as error:
         connection.close()
         raise BadQuery(f"{folder} cannot be read: {error}; {ADVICE}") from error
@@ -186,7 +197,10 @@ def _files(folder: StoragePath) -> list[StoragePath]:
 
 
 def _create_counted(
-    connection: duckdb.DuckDBPyConnection, tables: Sequence[Source], names: Sequence[str]
+    connection: duckdb.DuckDBPyConnection,
+    tables: Sequence[Source],
+    views: Sequence[str],
+    macros: Sequence[str],
 ) -> None:
     """The views and macros about movements; none where tables, which are then not ours, lack columns."""
     columns: dict[str, set[str]] = {}
@@ -201,7 +215,7 @@ def _create_counted(
     frames = " UNION ALL ".join(selects) or "FROM coefficients"
     has_actors = columns.get("clips", set()).issuperset({"clip_id", "actor"})
     actors = "SELECT clip_id, actor FROM clips" if has_actors else NO_ACTORS
-    create_macros(connection, frames, actors, names)
+    create_macros(connection, frames, actors, views, macros)
 
 
 def _create_empty(connection: duckdb.DuckDBPyConnection, name: str) -> None:
