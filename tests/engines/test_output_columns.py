@@ -173,6 +173,19 @@ def read_fbx(table: CoefficientTable, folder: Path) -> dict[str, np.ndarray]:
     return read_back(folder / "clip.fbx", table.time_s() - table.time_s()[0], folder)
 
 
+def test_a_spread_without_the_tongue_s_leaves_that_unknown(video: Path) -> None:
+    class Unsure(NamedRegressor):
+        def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+            return {**super().run(batch), "spread": np.full((len(batch), 51), 0.1, np.float32)}
+
+    regressor = Unsure(["tongueOut", "jawOpen", *POSE_NAMES])
+    outputs = {**regressor.card.outputs, "spread": ("N", 51)}
+    regressor.card = dataclasses.replace(regressor.card, outputs=outputs)
+    raw = taken(video, regressor)
+    assert (raw.spread[:, :51] == np.float32(0.1)).all() and np.isnan(raw.spread[:, 51]).all()
+    assert np.isfinite(solve_table(raw).coefficients[:, TONGUE]).all()
+
+
 def test_a_regressor_without_arkit_names_or_head_works(video: Path) -> None:
     raw = taken(video, NamedRegressor(["valence", "arousal"]))
     final = solve_table(raw)

@@ -18,6 +18,7 @@ from facecap_batch.reporting import report
 from facecap_batch.reporting.report import write_report
 from facecap_batch.reporting.served import ServedReport
 from facecap_batch.reporting.takes import TakeData, Takes
+from tests.support.animations import with_tongue
 from tests.support.browser import Browsed, browsed, chromium
 from tests.support.movements import BLINK_SHAPE, BOTH_LIDS, moving
 from tests.support.reported import failed, reported_folder
@@ -57,7 +58,8 @@ def nodding() -> CoefficientTable:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Takes with a video each: of constant and of variable rate, a range, one that is gone; and a failure."""
+    """Takes with a video each: of constant and of variable rate, a range (whose regressor reads the tongue),
+    one that is gone; and a failure."""
     place = tmp_path_factory.mktemp("run")
     frames = [picture(number, *VIDEO_SIZE) for number in range(FRAMES)]
     write_video(place / "even take?.mp4", frames, FPS)
@@ -73,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {
             "even": [nodding()],
             "uneven": [uneven],
-            "part": [part],
+            "part": [with_tongue(part, np.linspace(0, 1, len(part)))],
             "crowd": [nodding(), other.rows(15, 40)],
         },
         [failed("broken", "BadVideo", ERROR)],
@@ -227,6 +229,21 @@ def test_a_part_of_a_video_shows_that_part(page: Browsed, report_url: str) -> No
     assert shown_number(page, 25) == 25
     seek(page, 10 / FPS)
     assert (page.ask("report.view.row"), shown_number(page, 35)) == (10, 35)
+
+
+def test_the_tongue_is_a_channel_of_the_take_that_has_it(page: Browsed, report_url: str) -> None:
+    page.open(report_url)
+    for number, has_it in ((0, False), (2, True)):
+        open_take(page, number)
+        seek(page, 19 / FPS)
+        assert page.page.locator("[data-channel=tongueOut]").count() == has_it
+        weight = page.ask(
+            "report.view.head.weights[report.view.head.morphs.findIndex(({ name }) => name === 'tongueOut')]"
+        )
+        assert weight == pytest.approx(float(has_it))
+    before = page.page.locator(".timeline canvas").screenshot()
+    page.page.click("[data-channel=tongueOut]")
+    assert page.page.locator(".timeline canvas").screenshot() != before
 
 
 def test_playing_ends_with_the_take(page: Browsed, report_url: str) -> None:

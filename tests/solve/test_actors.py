@@ -6,16 +6,25 @@ import dataclasses
 import itertools
 import json
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from facecap_batch.coefficients import ARKIT_NAMES, GAINS_METADATA, REST_METADATA, CoefficientTable
+from facecap_batch.coefficients import (
+    ARKIT_NAMES,
+    GAINS_METADATA,
+    REST_METADATA,
+    SHAPE_NAMES,
+    CoefficientTable,
+)
+from facecap_batch.output.actors import ACTORS_NAME, read_actors, write_actors
 from facecap_batch.solve.actors import ActorCalibration, ActorStatistics
 from facecap_batch.solve.eyelids import CLOSED, LIDS
 from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.solve.solver import solve_table
-from tests.support.animations import constant_rate
+from tests.support.animations import constant_rate, with_tongue
 
 JAW, BROW, BLINK = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("browInnerUp"), LIDS[0]
 CARD = {REST_METADATA: json.dumps({"jawOpen": 0.05}), GAINS_METADATA: json.dumps({"jawOpen": 1.5})}
@@ -125,3 +134,17 @@ def test_another_calibration_than_the_two_is_refused() -> None:
     with pytest.raises(ValueError, match="'card' or 'actor', not 'clip'"):
         SolveSettings(calibrate="clip")  # type: ignore[arg-type]
     assert not SolveSettings(enabled=False, calibrate="actor").by_actor
+
+
+def test_the_tongue_rests_with_the_others_and_keeps_its_columns_in_the_folder(tmp_path: Path) -> None:
+    plain = take(0.2, 0.6)
+    found = calibration_of(with_tongue(plain, np.full(300, 0.1)))
+    assert found.rest[:51] == calibration_of(plain).rest and found.rest[51] == pytest.approx(0.1, abs=1e-3)
+    solved = solve_table(with_tongue(plain, np.full(300, 0.1)), actor=found)
+    alone = solve_table(plain, actor=calibration_of(plain))
+    np.testing.assert_array_equal(solved.coefficients[:, :51], alone.coefficients)
+    for calibration, names in ((found, SHAPE_NAMES), (calibration_of(plain), ARKIT_NAMES)):
+        write_actors(tmp_path, {"Ada": calibration})
+        assert read_actors(tmp_path) == {"Ada": calibration}
+        columns = pq.read_schema(tmp_path / ACTORS_NAME).names
+        assert columns[3:] == [f"{name}{part}" for part in ("Rest", "Gain") for name in names]
