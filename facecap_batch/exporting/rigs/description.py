@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from facecap_batch.coefficients import ARKIT_NAMES, SHAPE_NAMES
 from facecap_batch.exporting.rigs.rig import Channel, Rig
 from facecap_batch.text import printable
 
@@ -23,6 +24,9 @@ def describe_rig(rig: Rig) -> str:
     lines = [f"{rig.name}: {rig.title}" if rig.title else rig.name]
     lines += [f"source: {source}" for source in rig.sources]
     lines += [f"{printable(channel.name):{width}} = {formula(channel)}" for channel in rig.channels]
+    further = rig.unmapped(SHAPE_NAMES[len(ARKIT_NAMES) :])
+    if further:
+        lines.append(f"not used, so lost where a clip has it: {', '.join(further)}")
     return "\n".join([*lines, *notes(rig)])
 
 

@@ -8,6 +8,7 @@ coefficients, the head's six, and others that a regressor of the user's own has.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -51,10 +52,10 @@ class Rig:
     also: tuple[str, ...] = ()  # further columns that its channels take, of a regressor of the user's own
     bones: Bones = dataclasses.field(default_factory=Bones)
 
-    def unmapped(self) -> tuple[str, ...]:
-        """The coefficients that no channel takes: what they say is lost."""
+    def unmapped(self, shapes: Sequence[str] = ARKIT_NAMES) -> tuple[str, ...]:
+        """The coefficients, of `shapes`, that no channel takes: what they say is lost."""
         taken = {column for channel in self.channels for column, weight in channel.terms if weight}
-        return tuple(name for name in ARKIT_NAMES if name not in taken)
+        return tuple(name for name in shapes if name not in taken)
 
     def shared(self) -> dict[str, tuple[str, ...]]:
         """Of the coefficients that move several channels: the names of these."""

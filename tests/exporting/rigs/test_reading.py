@@ -93,6 +93,8 @@ def test_presets_are_there_and_tell_what_they_lose() -> None:
     text = describe_rigs([read_rig(name) for name in preset_names()])
     assert all(name in text for name in ISSUED)
     assert "not used, so lost: mouthDimpleLeft" in describe_rig(read_rig("sranipal"))
+    assert "not used, so lost where a clip has it: tongueOut" in describe_rig(read_rig("vrm"))
+    assert "where a clip has it" not in describe_rig(read_rig("sranipal"))
     assert "browInnerUp moves several: Brow_Raise_Inner_L, Brow_Raise_Inner_R" in describe_rig(
         read_rig("cc4")
     )
