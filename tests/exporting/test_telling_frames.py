@@ -7,9 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from facecap_batch.coefficients import ARKIT_NAMES, ClipInfo, CoefficientTable
+from facecap_batch.coefficients import ARKIT_NAMES, SHAPE_NAMES, ClipInfo, CoefficientTable
 from facecap_batch.exporting.preview.channels import all_lines, moving_lines, strongest_lines
 from facecap_batch.exporting.preview.telling import most_different, spread_frames, telling_frames
+from tests.support.animations import with_tongue
 
 FRAMES, FPS = 200, 25
 
@@ -133,3 +134,11 @@ def test_lines_pair_sides_and_only_moving_ones_are_shown() -> None:
     assert [line.name for line in moving_lines(table.coefficients, 2)] == ["jawOpen", "mouthSmile"]
     assert [line.name for line in strongest_lines(table.coefficients[60], 9)] == ["jaw aside", "jawOpen"]
     assert moving_lines(np.full((4, 51), np.nan, np.float32), 30) == ()
+
+
+def test_the_tongue_is_a_line_of_the_mouth_where_a_clip_has_it() -> None:
+    assert [line.name for line in all_lines(SHAPE_NAMES) if line.group == "mouth"][-1] == "tongueOut"
+    still_face = take(jawOpen=(60, 0.05))
+    table = with_tongue(still_face, np.linspace(0, 0.8, len(still_face)))
+    assert [line.name for line in moving_lines(table.coefficients, 9)] == ["tongueOut"]
+    assert [line.name for line in strongest_lines(table.coefficients[-1], 9)] == ["tongueOut"]
