@@ -62,10 +62,13 @@ def matched_frames(
 def fitted_frames(
     video_path: str | Path, table: CoefficientTable, rows: Sequence[int], width: int, height: int
 ) -> Iterator[RowPicture]:
-    """As `matched_frames`, each scaled to be as large as fits into `width` by `height` pixels."""
+    """As `matched_frames`, each scaled to be as large as fits into `width` by `height` pixels.
+
+    Rows and columns are even numbers: swscale converts others at half the speed.
+    """
     for row, frame in _frames(video_path, table, rows):
-        fit = min(width / frame.width, height / frame.height)
-        across, down = max(2, round(frame.width * fit)), max(2, round(frame.height * fit))
+        down = max(2, min(height, width * frame.height // frame.width) // 2 * 2)
+        across = max(2, round(frame.width * down / frame.height / 2) * 2)
         own = _same_shape((frame.width, frame.height), (table.info.width, table.info.height))
         yield RowPicture(row, frame.scaled(across, down), down / (table.info.height if own else frame.height))
 

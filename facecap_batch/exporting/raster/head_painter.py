@@ -1,7 +1,7 @@
 """The head of the FBX files, drawn as one row of a table says.
 
 In: coefficients, and how the head is turned towards the camera. Out: an image. The head stands in the middle,
-as large in every picture; only shapes above zero cost time.
+as large in every picture.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from facecap_batch.exporting.head import HeadModel, Morph, head_model
+from facecap_batch.exporting.head import HeadModel, head_model
 from facecap_batch.exporting.raster.light import STEPS, brightness, openness, ramps
 from facecap_batch.exporting.raster.scanlines import Polygons, filled
 
@@ -23,7 +23,6 @@ DISTANCE = 75.0  # cm, of the camera from what the head turns about
 TALL = 31.0  # cm that the image is high
 WIDE = 22.0  # cm that it is wide at least
 PIVOT = np.array([0.0, -3.0, -6.0], np.float32)  # cm, head frame: it turns about the middle of the skull
-MIN_WEIGHT = 1e-3  # a shape below it moves nothing that is seen
 # What lies in the mouth is drawn before the lips whatever its depth, the tongue behind the teeth; cm.
 _IN_MOUTH = {"mouth_inside": -1000.0, "tongue": -1000.4, "gums": -1000.0, "teeth": -1000.0}
 CLEAR_OF_TEETH = 0.3  # cm before the lower teeth; from there on the tongue is out of the mouth
@@ -45,7 +44,7 @@ class HeadPainter:
         self._scale = DISTANCE * 2 * min(self._middle[1] / TALL, self._middle[0] / WIDE)
         self._ground = np.array(ground, np.uint8)
         self._rest = np.concatenate([head.vertices - PIVOT, head.normals], axis=1).T.astype(np.float32)
-        self._shapes = [_offsets(morph) for morph in head.morphs]
+        self._shapes = _offsets(head)
         self._open_sky = openness(head)
         self._ramps = ramps(head.materials, ground)
         self._polygons = _polygons(head)
@@ -62,10 +61,8 @@ class HeadPainter:
         Returns:
             uint8 [height, width, 3] RGB.
         """
-        surface = self._rest.copy()
-        for index in np.flatnonzero(coefficients > MIN_WEIGHT):
-            run, offsets = self._shapes[index]
-            surface[:, run] += np.float32(coefficients[index]) * offsets
+        weights = np.maximum(np.nan_to_num(coefficients), 0).astype(np.float32)
+        surface = self._rest + (weights @ self._shapes[: len(weights)]).reshape(self._rest.shape)
         turn = rotation.astype(np.float32)
         points, normals = turn @ surface[:3], turn @ surface[3:]
         depth = np.float32(DISTANCE) - points[2]
@@ -114,15 +111,15 @@ class HeadPainter:
         return first, max(min(int(drawn.max()) // self._drawn_block + 1, last), first + 1)
 
 
-def _offsets(morph: Morph) -> tuple[slice, np.ndarray]:
-    """The run of vertices that a shape moves in, and their offsets of position and normal: float32 [6, M].
+def _offsets(head: HeadModel) -> np.ndarray:
+    """float32 [S, 6 * V]: of each shape the offsets of positions and normals, x of all vertices first.
 
-    A run with zeros in it is added in a quarter of the time of single vertices.
+    One product with all weights takes a third of the time of adding the shapes that are not zero.
     """
-    run = slice(int(morph.indices[0]), int(morph.indices[-1]) + 1)
-    offsets = np.zeros((6, run.stop - run.start), np.float32)
-    offsets[:, morph.indices - run.start] = np.concatenate([morph.offsets, morph.normal_offsets], axis=1).T
-    return run, offsets
+    offsets = np.zeros((len(head.morphs), 6, len(head.vertices)), np.float32)
+    for number, morph in enumerate(head.morphs):
+        offsets[number, :, morph.indices] = np.concatenate([morph.offsets, morph.normal_offsets], axis=1)
+    return offsets.reshape(len(offsets), -1)
 
 
 def _polygons(head: HeadModel) -> Polygons:
