@@ -24,7 +24,7 @@ from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.settings import CaptureSettings
 from facecap_batch.checks import mediapipe_baseline
 from facecap_batch.checks.output_parity import precision_of
-from facecap_batch.checks.stage_timer import Stopwatch
+from facecap_batch.checks.stage_timer import Stopwatch, TimedEngine
 from facecap_batch.checks.synthetic_faces import synthetic_crops, synthetic_images
 from facecap_batch.clip import Clip
 from facecap_batch.coefficients import write_parquet
@@ -74,6 +74,8 @@ class ClipSpeed:
     stages: dict[str, float]  # seconds of `total_s`
     decode_threads: int = 1
     hwaccel: HardwareDecoding = "none"
+    # Stage -> seconds that it cannot do without: decoding alone, and the networks alone in the same pass.
+    limits: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def fps(self) -> float:
@@ -230,8 +232,9 @@ def opened_clip_speed(engines: tuple[Engine, Engine], video: Path, settings: Cap
         decode_s = time.perf_counter() - started
 
         stopwatch = Stopwatch()
+        detector, regressor = (TimedEngine(engine, stopwatch) for engine in engines)
         started = time.perf_counter()
-        raw = FaceCapture(*engines, settings, timer=stopwatch).capture(Clip("bench", str(video)))
+        raw = FaceCapture(detector, regressor, settings, timer=stopwatch).capture(Clip("bench", str(video)))
         with stopwatch.during("solve"):
             final = solve_table(raw)
         with stopwatch.during("export"):
@@ -249,6 +252,7 @@ def opened_clip_speed(engines: tuple[Engine, Engine], video: Path, settings: Cap
         {**stopwatch.seconds, "rest": rest},
         settings.decode_threads,
         settings.hwaccel,
+        {"decode": decode_s, **stopwatch.network_seconds},
     )
 
 

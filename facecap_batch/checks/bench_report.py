@@ -12,9 +12,12 @@ from typing import Any
 from facecap_batch import machine
 from facecap_batch.checks.bench import BaselineClipSpeed, ClipSpeed, EngineSpeed, Speed
 
+# The limit of decoding is a pass that only decodes; of others what their networks take in the same pass.
+STAGE_HEADS = ("stage", "ms a frame", "share, %", "limit, ms a frame")
+
 
 def line(speed: Speed) -> str:
-    """One record for people."""
+    """One record for people; of a clip a line for each stage, too."""
     if isinstance(speed, EngineSpeed):
         return (
             f"{speed.role} {speed.engine} ({speed.backend}, {speed.precision}, batch {speed.batch}): "
@@ -23,11 +26,28 @@ def line(speed: Speed) -> str:
         )
     if isinstance(speed, BaselineClipSpeed):
         return f"MediaPipe on {speed.video}: {speed.fps:.1f} fps"
-    stages = ", ".join(f"{name} {share:.0%}" for name, share in shares(speed).items())
-    return (
-        f"{speed.video} ({speed.backend}): {speed.fps:.1f} fps, decoding alone {speed.decode_fps:.1f} fps; "
-        f"{stages}"
-    )
+    stages = [
+        f"  {name:15s} {own:7.3f} ms a frame {share:5.0%}"
+        + ("" if limit is None else f"  limit {limit:7.3f} ms")
+        for name, own, share, limit in stage_rows(speed)
+    ]
+    whole = f"{speed.video} ({speed.backend}): {speed.fps:.1f} fps, decoding alone {speed.decode_fps:.1f} fps"
+    return "\n".join([whole, *stages])
+
+
+def stage_rows(speed: ClipSpeed) -> list[tuple[str, float, float, float | None]]:
+    """Of each stage and of the whole: name, ms a frame, share of the whole 0..1, and its limit in ms a frame:
+    decoding alone, or the networks alone; None where nothing was measured that it could be held against."""
+    each = 1e3 / speed.frames
+    rows = [
+        (name, each * seconds, seconds / speed.total_s, _times(speed.limits.get(name), each))
+        for name, seconds in speed.stages.items()
+    ]
+    return [*rows, ("whole", each * speed.total_s, 1.0, _times(sum(speed.limits.values()) or None, each))]
+
+
+def _times(seconds: float | None, factor: float) -> float | None:
+    return None if seconds is None else factor * seconds
 
 
 def shares(speed: ClipSpeed) -> dict[str, float]:
@@ -86,9 +106,12 @@ def markdown(speeds: Sequence[Speed]) -> str:
         if theirs is not None:
             heads += ["MediaPipe, fps", "ratio"]
             values += [f"{theirs.fps:.0f}", f"{clip.fps / theirs.fps:.2f}"]
-        heads += [f"{name}, %" for name in clip.stages]
-        values += [f"{100 * share:.0f}" for share in shares(clip).values()]
-        parts += ["", _row(heads), _row(["---"] * len(heads)), _row(values)]
+        parts += ["", _row(heads), _row(["---"] * len(heads)), _row(values), ""]
+        parts += [_row(STAGE_HEADS), _row(["---"] * len(STAGE_HEADS))]
+        parts += [
+            _row([name, f"{own:.3f}", f"{100 * share:.0f}", "–" if limit is None else f"{limit:.3f}"])
+            for name, own, share, limit in stage_rows(clip)
+        ]
     return "\n".join(parts) + "\n"
 
 

@@ -52,7 +52,11 @@ def test_everything_is_measured_and_told(tmp_path: Path, capsys: pytest.CaptureF
     assert min(clip["decode_fps"], clip["fps"]) > 0
     assert said["hardware"]["cpus"] and said["versions"]["onnxruntime"]
     assert f"| {SPEAKING.name} | {clip['frames']} |" in page
-    assert len(text.splitlines()) == len(said["engines"]) + 1
+    assert len(text.splitlines()) == len(said["engines"]) + 1 + len(clip["stages"]) + 1
+    assert set(clip["limits"]) == {"decode", "detect", "orientation", "regress"}
+    for stage in ("detect", "orientation", "regress"):
+        assert 0 < clip["limits"][stage] < clip["stages"][stage]
+    assert "limit" in text and "| regress | " in page
 
 
 def test_stages_add_up_and_end_with_an_error() -> None:
@@ -78,6 +82,7 @@ def test_timing_changes_no_result(tmp_path: Path) -> None:
 def test_a_clip_without_a_face_is_measured_too(tmp_path: Path) -> None:
     speed = clip_speed(load_set("default"), "onnxruntime-cpu", write_video(tmp_path / "a.mp4", 12))
     assert speed.frames == 12 and speed.stages["regress"] == 0 < speed.stages["decode"]
+    assert "regress" not in speed.limits
 
 
 def test_a_backend_that_is_not_there_is_named() -> None:
@@ -99,8 +104,11 @@ def test_the_peer_is_another_process(tmp_path: Path) -> None:
 
 
 def test_the_peer_stands_beside_the_clip() -> None:
-    clip = ClipSpeed("a.mp4", "onnxruntime-cpu", 100, 0.1, 0.5, {"decode": 0.2, "rest": 0.3})
+    stages, limits = {"decode": 0.2, "regress": 0.2, "rest": 0.1}, {"decode": 0.1, "regress": 0.15}
+    clip = ClipSpeed("a.mp4", "onnxruntime-cpu", 100, 0.1, 0.5, stages, limits=limits)
     engine = EngineSpeed("detector", "d", "onnxruntime-cpu", "fp32", 1, 9, 4.0, 5.0, 250.0, 30.0)
     page = bench_report.markdown([engine, clip, BaselineClipSpeed("a.mp4", 100, 2.0)])
-    assert "| whole, fps | MediaPipe, fps | ratio | decode, % | rest, % |" in page
-    assert "| a.mp4 | 100 | 1000 | 200 | 50 | 4.00 | 40 | 60 |" in page
+    assert "| whole, fps | MediaPipe, fps | ratio |" in page
+    assert "| a.mp4 | 100 | 1000 | 200 | 50 | 4.00 |" in page
+    rows = ("| decode | 2.000 | 40 | 1.000 |", "| rest | 1.000 | 20 | – |", "| whole | 5.000 | 100 | 2.500 |")
+    assert all(row in page for row in rows)
