@@ -95,6 +95,7 @@ def least(rounds: int, work: Callable[[], object], who: int) -> tuple[float, flo
 def run(command: list[str], rows: int) -> None:
     """Run a command whose last line, or whose rows below a header, are as many as `rows`."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled once, not in every round
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     lines = done.stdout.splitlines()
     if rows not in (len(lines) - 1, int(lines[-1]) if lines[-1].isdecimal() else -1):
