@@ -26,12 +26,13 @@ class FaceLimit:
     lost: float  # share of the faces that may be missing or extra
 
 
-# fp32: a tenth of a pixel. int8: a quarter of a face, where another of its anchors is the surest; that moves
-# a crop by less than what it is cut again for (`CaptureSettings.refine_above`). fp16 and bf16 lie between.
+# fp32: a tenth of a pixel. bf16, int8: a quarter of a face, where scores change so much that another of its
+# anchors is the surest; that moves a crop by less than what it is cut again for
+# (`CaptureSettings.refine_above`). fp16 lies between.
 FACE_LIMITS = {
     "fp32": FaceLimit(corner=0.1, share=0.0, score=1e-4, lost=0.0),
     "fp16": FaceLimit(corner=0.1, share=0.02, score=0.05, lost=0.01),
-    "bf16": FaceLimit(corner=0.1, share=0.02, score=0.05, lost=0.01),
+    "bf16": FaceLimit(corner=0.1, share=0.25, score=0.05, lost=0.01),
     "int8": FaceLimit(corner=0.1, share=0.25, score=0.2, lost=0.03),
 }
 
