@@ -120,11 +120,15 @@ def serve(
     import threading
 
     from facecap_batch.reporting.served import ServedReport
+    from facecap_batch.scheduling.interruption import interruptible
 
-    with contextlib.closing(ServedReport(storage_path(output), port)) as served:
+    with (
+        contextlib.closing(ServedReport(storage_path(output), port)) as served,
+        contextlib.suppress(KeyboardInterrupt),
+        interruptible(),
+    ):
         print(f"{served.url}   (Ctrl-C ends it)", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        threading.Event().wait()
 
 
 def preview(

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import signal
-import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from facecap_batch import machine
@@ -33,6 +31,7 @@ from facecap_batch.runs.observers.event_log import EventLog
 from facecap_batch.runs.observers.progress import Display, ProgressCounter
 from facecap_batch.runs.planner import Plan, WorkItem
 from facecap_batch.runs.records import RunRecords
+from facecap_batch.scheduling.interruption import interruptible
 from facecap_batch.scheduling.listeners import ListenerGroup, WorkerRoster
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ class Run:
             left=len(self._items),
         )
         try:
-            with _interruptible():
+            with interruptible():
                 if not self._plan.is_empty:
                     self._work(progress)
             state = "finished"
@@ -174,7 +173,7 @@ class Run:
 
     def _work(self, progress: ProgressCounter) -> None:
         # A second time inside: Ray has put its own handler of SIGTERM into place.
-        with self._executor.connected(), _interruptible(), contextlib.closing(self._records):
+        with self._executor.connected(), interruptible(), contextlib.closing(self._records):
             self._is_connected = True
             metrics = self._executor.metrics()
             if metrics is not None:
@@ -355,21 +354,3 @@ def _redone(items: Sequence[WorkItem]) -> set[str]:
         for item in items
         for kind in (("coefficients",) if item.reuse_raw else ("coefficients", "raw"))
     }
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM ends a run like Ctrl-C does: cluster managers send it before they kill."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

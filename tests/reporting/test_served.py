@@ -177,17 +177,20 @@ def test_the_commands(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path
     assert call(capsys, "serve", tmp_path)[0] == 2
 
 
-def test_serve_ends_with_ctrl_c(folder: Path) -> None:
-    command = [sys.executable, "-m", "facecap_batch", "serve", str(folder)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ}
-    ) as serving:
-        assert serving.stdout is not None
-        line = serving.stdout.readline()
-        found = re.match(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/", line)
-        assert found is not None and get(found.group())[0] == 200
-        serving.send_signal(signal.SIGINT)
-        assert serving.wait(60) == 0
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_ends_when_asked(folder: Path, number: signal.Signals) -> None:
+    """Also where it ignores SIGINT from birth, as what a script starts in the background does."""
+    command = ["bash", "-c", 'trap "" INT; exec "$@"', "-", sys.executable, "-m", "facecap_batch", "serve"]
+    with subprocess.Popen([*command, str(folder)], stdout=subprocess.PIPE, text=True, cwd=ROOT) as serving:
+        try:
+            assert serving.stdout is not None
+            line = serving.stdout.readline()
+            found = re.match(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/", line)
+            assert found is not None and get(found.group())[0] == 200
+            serving.send_signal(number)
+            assert serving.wait(60) == 0
+        finally:
+            serving.kill()
 
 
 def test_a_report_names_videos_from_where_it_lies(folder: Path, tmp_path: Path) -> None:
