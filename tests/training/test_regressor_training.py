@@ -97,29 +97,6 @@ def test_patches_of_training_are_those_of_the_network(shard, design):
         assert (np.abs(pixels - patch).max(axis=-1) > 1.5).mean() < 0.01
 
 
-@pytest.mark.parametrize("design", [DEFAULT, FAST])
-def test_patches_may_be_cut_folded(shard, design):
-    """The order in which pixels are copied folds them as `pixel_unshuffle` does; what comes folded is read
-    as what is folded later, and means of pixels come folded as they would be."""
-    batch = batch_of(shard, 4)
-    crop = torch.from_numpy(dataset.resized(batch.image, design.crop))
-    sides = [window.side for window in design.windows.each]
-    folds = [stages.fold for stages in (design.eye, design.eye, design.side, design.side, design.face)]
-    affines = true_alignment(batch).affines(design)
-    network = Expression(design).eval()
-    for part, patch, fold in zip(
-        cut(crop, affines, sides, folds), cut(crop, affines, sides), folds, strict=True
-    ):
-        assert torch.equal(part, torch.pixel_unshuffle(patch, fold))
-    face, folded = cut(crop, affines, sides)[-1], cut(crop, affines, sides, folds)[-1]
-    assert torch.equal(network.face(face), network.face(folded))
-    locator = Locator(design)
-    step = design.crop // design.locator_side
-    means = torch.nn.functional.avg_pool2d(crop.permute(0, 3, 1, 2).float(), step) / 127.5 - 1
-    expected = torch.pixel_unshuffle(means, design.locator.fold)
-    torch.testing.assert_close(locator.shrunk(crop), expected, atol=1e-5, rtol=0)
-
-
 def test_the_network_sees_both_sides_alike(shard):
     """Eyes and sides swapped, as in a mirror, give the same numbers with left and right swapped."""
     torch.manual_seed(0)
