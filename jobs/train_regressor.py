@@ -3,6 +3,7 @@
     ICT=data/ict/faces HM08=data/hm08/faces
     python jobs/train_regressor.py train locator    --data $ICT --data $HM08 --run runs/a --samples 1000000
     python jobs/train_regressor.py train expression --data $ICT --data $HM08 --run runs/a --samples 10000000
+    python jobs/train_regressor.py balance --data $ICT --data $HM08 --weights runs/a
     python jobs/train_regressor.py keep --run runs/a --output engines/checkpoints
     python jobs/train_regressor.py export --run runs/a --heldout heldout/ict/faces \\
         --heldout heldout/hm08/faces --output engines/default
@@ -21,6 +22,7 @@ one network together, each on its share of --batch; --compiled makes a step an e
 from __future__ import annotations
 
 import enum
+import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +47,7 @@ from facecap_batch.training.optimisation.checkpoint import Training, learning_ra
 from facecap_batch.training.regressor import distillation, losses, quality
 from facecap_batch.training.regressor.alignment import OwnAlignment, noisy_alignment
 from facecap_batch.training.regressor.augmentation import AUGMENTATION
+from facecap_batch.training.regressor.balance import pulls
 from facecap_batch.training.regressor.batches import FaceBatches
 from facecap_batch.training.regressor.examples import Example, Examples, loader
 from facecap_batch.training.regressor.negatives import NEGATIVES, negatives
@@ -200,6 +203,28 @@ def _stopped() -> Callable[[], bool]:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: asked.append(number))
     return lambda: bool(asked)
+
+
+@app.command()
+def balance(
+    data: Annotated[list[Path], typer.Option(help="folder of faces_*.npz; again for another family of rigs")],
+    weights: Annotated[Path, typer.Option(help="folder of a run, or of weights kept")],
+    batches: Annotated[int, typer.Option(help="batches to measure on", min=2)] = 4,
+    batch: Annotated[int, typer.Option(help="crops of each")] = 128,
+    size: Annotated[Size, typer.Option(help="which networks")] = Size.default,
+    seed: int = 0,
+) -> None:
+    """Print how hard each term of the loss pulls at the expression half's networks, the strongest first."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    network = Expression(DESIGNS[size])
+    Training(network, 0.0, network.READOUTS).load(weights / "expression.pt")
+    crops = FaceBatches(data, batch, seed)
+    examples = loader(Examples(crops, (seed,), AUGMENTATION, noisy_alignment, DESIGNS[size]), 0)
+    signals = losses.signal_weights(dataset.load_faces(shards_of(data[0])[0]).coefficients)
+    print("| network | term | pull | cosine between batches |\n| --- | --- | ---: | ---: |")
+    for pull in pulls(network.train(), list(itertools.islice(examples, batches)), signals):
+        print(f"| {pull.network} | {pull.term} | {pull.size:.4f} | {pull.steadiness:.2f} |")
 
 
 @app.command()

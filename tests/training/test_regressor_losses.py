@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from facecap_batch.training.mirror import LEFT_CHANNELS, RIGHT_CHANNELS
 from facecap_batch.training.networks.expression import Expression
-from facecap_batch.training.optimisation.checkpoint import learning_rate
+from facecap_batch.training.optimisation.checkpoint import Training, learning_rate
 from facecap_batch.training.regressor import losses, quality
 from facecap_batch.training.regressor.alignment import (
     Alignment,
 )
+from facecap_batch.training.regressor.balance import pulls
+from facecap_batch.training.rendering import dataset
 from tests.support.crops import batch_of, example_of
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "jobs"))
+import train_regressor
 
 
 def test_a_wrong_pose_is_turned_back_by_what_is_learnt(shard):
@@ -121,8 +129,52 @@ def test_a_pupil_is_drawn_to_what_its_teachers_say(shard):
 
     signs = torch.from_numpy(np.tile([1.0, -1.0], 8)).float()[:, None]
     assert loss(predicted + 0.5 * signs) - loss(predicted) == pytest.approx(
-        2 * losses.DISTILLATION_SHARE * 0.25 * 8 / 7, rel=1e-3
+        losses.COEFFICIENTS_WEIGHT * 2 * losses.DISTILLATION_SHARE * 0.25 * 8 / 7, rel=1e-3
     )
+
+
+def test_pulls_are_the_gradients_of_each_term(shard):
+    """Their sizes follow a term's weight, a term that does not see a network does not pull at it, and batches
+    that are the same pull the same way."""
+    torch.manual_seed(0)
+    expression, weights = Expression(), torch.ones(51)
+    for head in (expression.upper_paired_out, expression.upper_other_out, expression.lower_paired_out):
+        torch.nn.init.normal_(head[-1].weight, std=0.1)
+    given = example_of(batch_of(shard, 16))
+    found = {(pull.network, pull.term): pull for pull in pulls(expression, [given, given], weights)}
+    assert {network for network, _ in found} == {"eye", "side", "face"}
+    assert ("eye", "seen") not in found and ("face", "hidden") not in found
+    assert all(pull.steadiness == pytest.approx(1, abs=0.05) for pull in found.values())
+    losses.expression_terms(expression, given, weights)["coefficients"].backward()
+    whole = [weight.grad.flatten() for weight in expression.eye.parameters() if weight.ndim == 4]
+    assert found["eye", "coefficients"].size == pytest.approx(float(torch.cat(whole).norm()), rel=0.05)
+
+
+def test_the_balance_of_a_run_is_printed(shard, tmp_path):
+    """A row for each network and term, the strongest of each network first."""
+    torch.manual_seed(0)
+    dataset.save(tmp_path / "faces_0001.npz", dataclasses.asdict(shard))
+    network = Expression()
+    torch.nn.init.normal_(network.lower_other_out[-1].weight, std=0.1)
+    Training(network, 1e-3, network.READOUTS).save(tmp_path / "expression.pt")
+    words = [
+        "balance",
+        "--data",
+        str(tmp_path),
+        "--weights",
+        str(tmp_path),
+        "--batches",
+        "2",
+        "--batch",
+        "16",
+    ]
+    result = CliRunner().invoke(train_regressor.app, words)
+    assert result.exit_code == 0, result.output
+    rows = [line.strip("| ").split(" | ") for line in result.output.splitlines()[2:]]
+    assert {(network, term) for network, term, _, _ in rows} >= {("side", "coefficients"), ("face", "marks")}
+    for network in ("eye", "side", "face"):
+        sizes = [float(size) for name, _, size, _ in rows if name == network]
+        assert sizes == sorted(sizes, reverse=True) and sizes[0] > 0
 
 
 def test_figures_of_perfect_and_of_constant_predictions(shard):

@@ -33,11 +33,17 @@ GAP_WEIGHT = 3.0  # of how far the lips are parted, likewise
 JAW_OPEN, MOUTH_CLOSE = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("mouthClose")
 PRESENCE_WEIGHT = 0.15
 OFFSET_WEIGHT = 0.3
-SPREAD_WEIGHT = 0.02
+# What the terms pull at each network's weights is to be of like size, in eyes and sides the coefficients' the
+# strongest (`jobs/train_regressor.py balance` shows it). Likelihoods pull harder the surer a network gets:
+# after 3.6 million crops with weights of 1, 0.02, 3 and 3 landmarks pulled at the eyes five times as hard as
+# coefficients, spreads four times, and the seen pose at the face four hundred times.
+COEFFICIENTS_WEIGHT = 10.0
+SPREAD_WEIGHT = 0.01
 MARKS_WEIGHTS = (0.01, 0.01, 0.01, 0.01, 0.03)  # by the face's landmarks the other patches are cut
 FAR = 0.5  # units of a patch; a landmark that is farther off pulls no harder than from there
 HIDDEN_WEIGHT = 0.05
-TURN_WEIGHT = 3.0
+TURN_WEIGHT = 0.6
+SEEN_WEIGHT = 0.3
 DISTILLATION_SHARE = (
     0.6  # share of the teachers in what is learnt, where there are any; the labels have the rest
 )
@@ -120,25 +126,44 @@ def marks_error(predicted: Tensor, wanted: Tensor) -> Tensor:
     return spread_error(bounded, predicted[..., 2:])
 
 
-def expression_loss(expression: Expression, given: Example, weights: Tensor) -> Tensor:
-    """Scalar loss of what is read from `given`, which holds PICTURES of each person, one after the other."""
+def expression_terms(expression: Expression, given: Example, weights: Tensor) -> dict[str, Tensor]:
+    """What is learnt from `given`, which holds PICTURES of each person, one after the other.
+
+    Args:
+        expression: What reads it.
+        given: A batch.
+        weights: Of the signals (`signal_weights`).
+
+    Returns:
+        The terms of the loss, scalars with their weights in it, by name.
+    """
     read, marks = expression(given.patches, given.angles)
-    loss = movement_error(read.coefficients, given.coefficients, weights)
+    learnt = movement_error(read.coefficients, given.coefficients, weights)
     if given.distilled is not None:
         # An error against teachers is about half of one against labels, and is to weigh as much.
         distilled = movement_error(read.coefficients, given.distilled, weights)
-        loss = (1 - DISTILLATION_SHARE) * loss + 2 * DISTILLATION_SHARE * distilled
+        learnt = (1 - DISTILLATION_SHARE) * learnt + 2 * DISTILLATION_SHARE * distilled
     # How sure it is is learnt beside the coefficients: in their own loss unsure ones would be given up.
     error = (read.coefficients - given.coefficients).detach()
-    loss = loss + SPREAD_WEIGHT * spread_error(error, read.log_spread)
     turned = given.angles + read.turn
-    loss = loss + TURN_WEIGHT * functional.smooth_l1_loss(turned, given.true_angles, beta=0.05)
     shown = given.true_angles - given.angles * given.angles.new_tensor([0.0, 0.0, 1.0])
-    loss = loss + TURN_WEIGHT * functional.smooth_l1_loss(read.seen, shown, beta=0.05)
-    loss = loss + HIDDEN_WEIGHT * functional.binary_cross_entropy_with_logits(read.hidden, given.hidden)
-    for found, true, weight in zip(in_order(marks), given.marks, MARKS_WEIGHTS, strict=True):
-        loss = loss + weight * marks_error(found, true)
-    return loss
+    places = [
+        weight * marks_error(found, true)
+        for found, true, weight in zip(in_order(marks), given.marks, MARKS_WEIGHTS, strict=True)
+    ]
+    return {
+        "coefficients": COEFFICIENTS_WEIGHT * learnt,
+        "spread": SPREAD_WEIGHT * spread_error(error, read.log_spread),
+        "turn": TURN_WEIGHT * functional.smooth_l1_loss(turned, given.true_angles, beta=0.05),
+        "seen": SEEN_WEIGHT * functional.smooth_l1_loss(read.seen, shown, beta=0.05),
+        "hidden": HIDDEN_WEIGHT * functional.binary_cross_entropy_with_logits(read.hidden, given.hidden),
+        "marks": torch.stack(places).sum(),
+    }
+
+
+def expression_loss(expression: Expression, given: Example, weights: Tensor) -> Tensor:
+    """Scalar: the sum of `expression_terms`."""
+    return torch.stack(list(expression_terms(expression, given, weights).values())).sum()
 
 
 def in_order(marks: Marks) -> tuple[Tensor, ...]:
