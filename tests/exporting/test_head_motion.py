@@ -51,8 +51,10 @@ def test_lips_do_not_pass_each_other_in_sums(head: HeadModel) -> None:
     rows[:, INDEX["jawOpen"]] = random.uniform(0, 0.5, len(rows))
     rows[:, INDEX["mouthClose"]] = rows[:, INDEX["jawOpen"]]
     told = rows_of(
-        {"mouthSmile": 1}, {"mouthShrugLower": 1}, {"mouthPress": 1, "mouthPucker": 1}, {"mouthFrown": 1}
-    )
+        {"mouthSmile": 1}, {"mouthShrugLower": 1}, {"mouthPress": 1, "mouthPucker": 1}, {"mouthFrown": 1},
+        {"mouthRollUpper": 1}, {"mouthRollLower": 1}, {"mouthRollUpper": 1, "mouthRollLower": 1},
+        {"mouthRollUpper": 0.7, "mouthRollLower": 1, "jawOpen": 0.1},
+    )  # fmt: skip
     assert crossing_rows(head, np.concatenate([rows, told]))[0] == 0
 
 

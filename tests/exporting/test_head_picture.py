@@ -10,7 +10,7 @@ import pytest
 from facecap_batch.coefficients import ARKIT_NAMES, SHAPE_NAMES
 from facecap_batch.exporting.preview.picture import seen_rotation
 from facecap_batch.exporting.raster.head_painter import HeadPainter
-from facecap_batch.exporting.raster.scanlines import Polygons, filled
+from facecap_batch.exporting.raster.scanlines import Polygons, Window, filled
 from facecap_batch.geometry import matrix_from_euler
 
 WIDTH, HEIGHT = 200, 250
@@ -160,10 +160,49 @@ def test_the_nearest_is_seen_and_edges_of_the_picture_cut() -> None:
     assert not fill([[(x + 100, y) for x, y in SQUARE]], [1.0]).any()
 
 
+def test_polygons_that_pass_through_each_other_are_each_seen_where_they_are_nearer() -> None:
+    corners = np.array([*SQUARE, *SQUARE], np.float32)
+    depth = np.array([4, 4, 6, 6, 5, 5, 5, 5], np.float32)  # the first one goes back to the right
+    polygons = Polygons.of(
+        np.arange(8).reshape(2, 4), np.array([100.0, 200.0]), np.zeros(2), np.zeros(2, bool)
+    )
+    got = filled(polygons, corners[:, 0], corners[:, 1], depth, np.zeros(8, np.float32), (20, 10), 0)
+    assert (got[1:7, 2:5] == 100).all() and (got[1:7, 6:9] == 200).all()
+
+
+def test_neighbours_leave_no_pixel_between_them() -> None:
+    """However their shared edges lie, all pixels within are covered."""
+    random = np.random.default_rng(5)
+    across, down = np.meshgrid(np.linspace(0, 20, 9), np.linspace(0, 10, 7))
+    x, y = ((grid + random.uniform(-0.6, 0.6, grid.shape)).astype(np.float32) for grid in (across, down))
+    x[:, 0], x[:, -1], y[0], y[-1] = -1, 21, -1, 11
+    number = np.arange(x.size).reshape(x.shape)
+    faces = np.stack(
+        [each.ravel() for each in (number[:-1, :-1], number[1:, :-1], number[1:, 1:], number[:-1, 1:])],
+        axis=1,
+    )
+    count = len(faces)
+    polygons = Polygons.of(faces, np.ones(count), np.zeros(count), np.zeros(count, bool))
+    nothing = np.zeros(x.size, np.float32)
+    assert filled(polygons, x.ravel(), y.ravel(), nothing + 5, nothing, (20, 10), 0).all()
+
+
+def test_a_window_hides_nothing_that_is_seen_through_it() -> None:
+    x, y = np.array([*SQUARE, (2, 1), (4, 4)], np.float32).T
+    squares = np.array([[0, 1, 2, 3]])
+    depth, values = np.ones(6, np.float32), np.zeros(6, np.float32)
+    window = Window(slice(0, 1), np.array([4, 5]))
+    polygons = Polygons.of(squares, np.ones(1), np.zeros(1), np.zeros(1, bool), (window,))
+    assert filled(polygons, x, y, depth, values, (20, 10), 0).any()
+    assert not filled(
+        polygons, x + np.array([9] * 4 + [0, 0], np.float32), y, depth, values, (20, 10), 0
+    ).any()
+
+
 def test_numbers_run_evenly_over_a_polygon() -> None:
     x, y = (np.array(values, np.float32) for values in zip(*SQUARE, strict=True))
     polygons = Polygons.of(np.arange(4)[None], np.zeros(1), np.zeros(1), np.zeros(1, bool))
-    got = filled(polygons, x, y, np.ones(4, np.float32), 100 * x + 10 * y, (20, 10), -1)
+    got = filled(polygons, x, y, np.ones(4, np.float32), 100 * x + 10 * y, (20, 10), 0)
     rows, columns = np.mgrid[1:7, 2:9]
     assert np.abs(got[1:7, 2:9] - (100 * (columns + 0.5) + 10 * (rows + 0.5))).max() <= 1
 

@@ -16,6 +16,7 @@ from facecap_batch.exporting.head.morphs_mouth import (
     jaw_motion,
     meet_lips,
     put_out_tongue,
+    roll_lip,
     with_inside,
 )
 from facecap_batch.exporting.head.rig import Rig, smoothstep
@@ -53,6 +54,7 @@ def face_offsets(rig: Rig) -> dict[str, np.ndarray]:
             close_lips(rig, skin, opened)
         else:
             meet_lips(rig, name, skin)
+            roll_lip(rig, name, skin)
         offsets = with_inside(rig, skin, jaw_motion(rig, name, motion))
         offsets += lid_offsets(rig, name, motion) + eye_offsets(rig, name)
         for rider in riders:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from facecap_batch.exporting.head.grid import MOUTH_ROW
+from facecap_batch.exporting.head.grid import COLUMNS, MOUTH_COLUMN, MOUTH_ROW
 from facecap_batch.exporting.head.measured import EYE_DISTANCE, Motion
-from facecap_batch.exporting.head.rig import Rig
+from facecap_batch.exporting.head.rig import Rig, smoothstep
 
 JAW_HINGE = np.array([0.0, -1.6, -7.8])  # the axis through both jaw joints, cm
 JAW_OPEN = 18.0  # degrees at weight 1: what takes the chin as far as the table says
@@ -28,12 +28,17 @@ _TONGUE_THICKNESS = (1.0, 1.0, 1.0, 0.95, 0.8, 0.8, 1.1, 1.0)
 _THROAT = 0.3  # how much of the jaw's way the back of the mouth goes
 # Targets that part the lips, and how much of the gap that the table gives them is left.
 _PARTING = {"jawOpen": 1.0, "mouthFunnel": 1.0, "mouthLowerDown": 1.0, "mouthUpperUp": 1.0, "noseSneer": 0.7,
-            "mouthShrugUpper": 0.25, "mouthRollUpper": 0.3, "mouthRollLower": 0.3}  # fmt: skip
+            "mouthShrugUpper": 0.25}  # fmt: skip
+# Targets that roll one lip in: the other rests, and what of the lip is still seen ends where the lips met.
+_ROLLED = {"mouthRollUpper": False, "mouthRollLower": True}  # whether it is the lower one
+_ROLL_ROUNDS = 3
+_LEFT_APART_CM = 0.01  # of that line
 _LOWER_LIP_TAKES = 0.5  # share of the lower lip where two lips that touch would pass each other
 _PRESSED_CM = 0.5  # how far from the lips' edges such a correction reaches
 _CLOSED_CM = 1.4  # and one that closes the gap of an open jaw
 # The gap is closed whole across and upward; the lower lip stays a little behind, as the turned jaw does.
 _CLOSED_SHARE = np.array([1.0, 1.0, 0.7])
+_RED_CM = 1.1  # the red of either lip is no wider
 _BEYOND_CORNER = 4.0  # degrees over which it ends at the mouth's corners
 
 
@@ -89,6 +94,38 @@ def meet_lips(rig: Rig, name: str, skin: np.ndarray) -> None:
     gap[:, 0] *= 1.0 - parted
     gap[:, 1] *= np.where(gap[:, 1] > 0.0, 1.0 - parted, 1.0)
     _shift_lips(rig, skin, gap, _LOWER_LIP_TAKES, _PRESSED_CM)
+
+
+def roll_lip(rig: Rig, name: str, skin: np.ndarray) -> None:
+    """Make a lip of the moved outer skin [skin, 3] that the target `name` rolls in, in place, reach the line
+    where the lips met, and nothing of it go beyond: both lips rolled in then meet there.
+
+    Args:
+        rig: the head.
+        name: a target; of those that roll no lip nothing is changed.
+        skin: float64 [skin, 3], how far the outer skin is moved.
+    """
+    lower = _ROLLED.get(name)
+    if lower is None:
+        return
+    own = rig.skin.lower == lower
+    away = np.abs(rig.skin.row - MOUTH_ROW)
+    beside = smoothstep(0.0, 3.0 * _BEYOND_CORNER, np.abs(rig.skin.angle) - COLUMNS[MOUTH_COLUMN])
+    skin[~own, 1] *= np.maximum(beside, smoothstep(_RED_CM, 2.0 * _RED_CM, away))[~own]
+    columns, above, below = _edge_pairs(rig)
+    height = rig.vertices[: len(skin), 1]
+    sign = 1.0 if lower else -1.0
+    met = (height[above] + height[below]) / 2.0 - sign * _LEFT_APART_CM
+    red = own & (rig.skin.inside == 0) & (away < _RED_CM)
+    lips = [np.flatnonzero(red & (rig.skin.angle == angle)) for angle in columns]
+    for _ in range(_ROLL_ROUNDS):
+        moved = height + skin[:, 1]
+        by = np.zeros((len(columns), 3))
+        by[:, 1] = [sign * line - (sign * moved[lip]).max() for line, lip in zip(met, lips, strict=True)]
+        _shift_lips(rig, skin, by, float(lower), _CLOSED_CM)
+    for line, lip in zip(met, lips, strict=True):
+        beyond = sign * (height[lip] + skin[lip, 1] - line)
+        skin[lip, 1] -= sign * np.maximum(beyond, 0.0)
 
 
 def close_lips(rig: Rig, skin: np.ndarray, opened: np.ndarray) -> None:

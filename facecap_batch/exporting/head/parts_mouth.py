@@ -15,15 +15,16 @@ UPPER_WIDTHS = (0.84, 0.66, 0.74, 0.68, 0.66, 0.95)  # cm, from the middle outwa
 LOWER_WIDTHS = (0.54, 0.58, 0.66, 0.68, 0.68, 1.0)
 # Across a tooth: fraction of its width, how far it bulges and how far its edge is drawn back, cm.
 _ACROSS = ((0.0, -0.11, 0.10), (0.09, 0.0, 0.03), (0.5, 0.06, 0.0), (0.91, 0.0, 0.03))
-# Down the gum and the tooth: fraction from gum line to edge, depth, cm, and how much of the bulge there is.
+# Down the gum and the front of the tooth and up its back: fraction from gum line to edge, depth, cm, and how
+# much of the bulge there is.
 _DOWN = (
     (-0.9, -0.16, 0.0),
     (-0.12, 0.04, 0.3),
     (0.0, -0.03, 0.6),
-    (0.3, 0.0, 1.0),
-    (0.72, 0.0, 1.0),
+    (0.6, 0.0, 1.0),
     (0.97, -0.06, 0.9),
     (0.9, -0.4, 0.0),
+    (0.0, -0.6, 0.0),
 )
 _GUM_ROWS = 2  # of `_DOWN`, that end at the gum line
 _PAPILLA = 0.16  # cm that the gum reaches down between teeth
@@ -55,7 +56,7 @@ def _arch(name: str, front: float, y_root: float, y_edge: float, widths: tuple[f
     rows = []
     for height, depth, share in _DOWN:
         y = y_root + (y_edge - y_root) * height - down * drawn * (height > 0.9)
-        y = y + down * _PAPILLA * between * (abs(height) < 0.2)
+        y = y + down * _PAPILLA * between * (abs(height) < 0.2) * (depth > -0.1)
         rows.append(np.column_stack([x, y, z]) + outward * (depth + share * swell)[:, None])
     vertices = np.concatenate(rows)
     vertices[np.abs(vertices[:, 0]) < 1e-9, 0] = 0.0

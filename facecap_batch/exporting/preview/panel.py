@@ -79,16 +79,13 @@ class Panel:
             image[:] = self._ground
             self._fresh = False
         pale = 0.0 if table.face_found[row] else _PALE
-        values = table.coefficients[row].tolist()
-        marks = None if raw is None else raw.coefficients[row].tolist()
+        bars, numbers = self._pixels(table.coefficients[row]), _hundredths(table.coefficients[row])
+        marks = [None] * len(bars) if raw is None else self._pixels(raw.coefficients[row])
         for number, line in enumerate(self._lines):
-            sides = (line.right, line.left)
+            right, left = line.right, line.left
             state = (
-                pale,
-                *(self._pixels(values[side]) for side in sides),
-                *(_text(values[side]) for side in sides),
-                *(None if marks is None else self._pixels(marks[side]) for side in sides),
-            )
+                pale, bars[right], bars[left], numbers[right], numbers[left], marks[right], marks[left]
+            )  # fmt: skip
             if self._drawn.get(number) != state:
                 self._drawn[number] = state
                 self._draw_line(image, number, line, state)
@@ -126,17 +123,15 @@ class Panel:
         top, bottom = round(middle) - thick, round(middle) + thick
         image[top : bottom + 1, max(min(near, far), 0) : max(near, far)] = colour
 
-    def _pixels(self, value: float) -> int | None:
-        """Length of a bar; None of an unknown value."""
-        if math.isnan(value):
-            return None
-        return round(min(max(value, 0.0), 1.0) * (self._outer - self._inner))
+    def _pixels(self, values: np.ndarray) -> list[int | None]:
+        """Length of a bar for each of `values`, float [S]; None of an unknown one."""
+        return _whole_numbers(np.clip(values, 0, 1) * (self._outer - self._inner))
 
     def _draw_line(self, image: np.ndarray, number: int, line: Line, state: _State) -> None:
         top, bottom = (round(self._top + (number + more) * self._step) for more in (0, 1))
         image[top:bottom] = self._ground[top:bottom]
         middle = self._top + (number + 0.5) * self._step
-        pale, lengths, texts, marks = state[0], state[1:3], state[3:5], state[5:7]
+        pale, lengths, hundredths, marks = state[0], state[1:3], state[3:5], state[5:7]
         for at, (side, colour) in enumerate(((-1, RIGHT), (1, LEFT))):
             if lengths[at] is not None:
                 self._fill(
@@ -148,7 +143,7 @@ class Panel:
                 width, height = self._number_size
                 left = 1 if side < 0 else self._width - width - 1
                 row = round(middle) - height // 2
-                drawn = _number(texts[at], width, height, 0.85 * self._letter)
+                drawn = _number(_text(hundredths[at]), width, height, 0.85 * self._letter)
                 image[row : row + height, left : left + width] = drawn
 
     def _draw_pose(self, image: np.ndarray, texts: tuple[str, ...]) -> None:
@@ -165,8 +160,17 @@ class Panel:
                 letters(image, text, (at + 0.275 * self._width, base), self._letter, INK, "right")
 
 
-def _text(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2f}"
+def _whole_numbers(values: np.ndarray) -> list[int | None]:
+    """The nearest whole number to each of `values`, float [S]; None of an unknown one."""
+    return [None if value != value else int(value) for value in np.rint(values).tolist()]
+
+
+def _hundredths(values: np.ndarray) -> list[int | None]:
+    return _whole_numbers(values * np.float32(100))
+
+
+def _text(hundredths: int | None) -> str:
+    return "-" if hundredths is None else f"{hundredths / 100:.2f}"
 
 
 def _whole(value: float) -> str:

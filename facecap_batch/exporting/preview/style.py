@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 
@@ -51,6 +53,7 @@ def fitting(text: str, size: float, width: float) -> float:
     return size * min(1.0, width / max(text_width(text, size), 1))
 
 
+@functools.lru_cache(maxsize=64)
 def mixed(colour: Colour, other: Colour, share: float) -> Colour:
     """`colour` with `share` (0..1) of another in it."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))

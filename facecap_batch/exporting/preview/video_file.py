@@ -42,7 +42,7 @@ class Frame420:
 
     def put(self, image: np.ndarray, box: Box) -> None:
         """Convert a part of `image`, uint8 [height, width, 3] RGB, into the frame."""
-        coded = cv2.cvtColor(np.ascontiguousarray(image[box.place]), cv2.COLOR_RGB2YUV_I420).reshape(-1)
+        coded = cv2.cvtColor(image[box.place], cv2.COLOR_RGB2YUV_I420).reshape(-1)
         place = box.place
         half = tuple(slice(part.start // 2, part.stop // 2) for part in place)
         luma = box.width * box.height
