@@ -13,7 +13,9 @@ for each kind, and what was found; keeps the inputs found in `--finds`. Exit cod
 - opened: a file outside the input's own folders and the installed libraries, or a connection
 - descriptors: files left open
 
-`memory` in the line is what the process holds at the end against the time after `WARM_UP` inputs.
+`memory` in the line is what the process holds of its own (anonymous memory) against the time after `WARM_UP`
+inputs: after the inputs in `MARKS`, and at the end. What is mapped from files the kernel drops and reads
+again as it likes; `with files` is all that is resident at the end, against the same time.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
 
-from tests.support.fuzz_targets.target import SECRET, Target, outcome  # noqa: E402  the path comes first
+from facecap_batch.scheduling.cluster import WORKER_ENVIRONMENT  # noqa: E402  the path comes first
+from tests.support.fuzz_targets.target import SECRET, Target, outcome  # noqa: E402
 from tests.support.fuzzing import mutation  # noqa: E402
 from tests.support.opened_files import OpenedFiles  # noqa: E402
 
@@ -48,6 +51,7 @@ KINDS = sorted(
 )
 LIMIT_S = 60.0  # for one input; on a busy machine
 START_S = 300.0  # for engines to open and valid inputs to be made
+MARKS = (1000, 2500)  # inputs after which its memory is told, beside that at the end: does it still grow?
 WARM_UP = 200  # inputs, until every library that is loaded late has been
 MAX_MEMORY = 1 << 30  # bytes
 MAX_LEFT_OPEN = 4  # descriptors: a library may keep one or two for itself
@@ -72,8 +76,9 @@ class Answer:
 
     end: str  # as `outcome`, or "unnamed: …"
     opened: list[str]  # what it must not open
-    held: int  # bytes, after the input
-    peak: int  # bytes at most beyond those held before it
+    held: int  # bytes of its own, after the input
+    resident: int  # bytes, those mapped from files included
+    peak: int  # bytes at most beyond those resident before it
     left_open: int  # descriptors more than before it
 
 
@@ -82,7 +87,7 @@ class Child:
 
     def __init__(self, kind: str, folder: Path) -> None:
         command = [sys.executable, str(Path(__file__).resolve()), kind, "--child", str(folder)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, **WORKER_ENVIRONMENT}
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -135,7 +140,7 @@ def answer_inputs(kind: str, folder: Path) -> None:
     touched: list[str] = []
     sys.addaudithook(lambda event, arguments: _note(event, arguments, folder, touched))
     for line in sys.stdin:
-        held, descriptors = _held(), _descriptors()
+        resident, descriptors = _memory("VmRSS"), _descriptors()
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         touched.clear()
         try:
@@ -143,8 +148,15 @@ def answer_inputs(kind: str, folder: Path) -> None:
         except Exception as error:
             end = f"unnamed: {type(error).__name__}: {error}"
         opened = [*touched, *(str(path) for path in secret.since())]
-        peak = _memory("VmHWM")
-        answer = Answer(end[:2000], opened[:20], _held(), peak - held, _descriptors() - descriptors)
+        peak = _memory("VmHWM") - resident
+        answer = Answer(
+            end[:2000],
+            opened[:20],
+            _memory("RssAnon"),
+            _memory("VmRSS"),
+            peak,
+            _descriptors() - descriptors,
+        )
         print(json.dumps(dataclasses.asdict(answer)), file=said, flush=True)
 
 
@@ -160,10 +172,6 @@ def _note(event: str, arguments: tuple[Any, ...], folder: Path, touched: list[st
 def _memory(field: str) -> int:
     text = Path("/proc/self/status").read_text()
     return int(re.findall(rf"{field}:\s+(\d+) kB", text)[0]) * 1024
-
-
-def _held() -> int:
-    return _memory("VmRSS")
 
 
 def _descriptors() -> int:
@@ -186,7 +194,9 @@ class Fuzzing:
         self._seen: set[str] = set()
         self.ends: collections.Counter[str] = collections.Counter()
         self.finds: list[tuple[int, str]] = []
-        self._first_held = self._last_held = 0
+        self._first: Answer | None = None
+        self._last: Answer | None = None
+        self._marks: list[str] = []
         self._restarts = self._done = 0
 
     def run(self) -> None:
@@ -199,12 +209,17 @@ class Fuzzing:
         self._child.end()
 
     def line(self, seconds: float) -> str:
-        ratio = self._last_held / self._first_held if self._first_held else 1.0
+        memory = "no memory measured"
+        if self._first and self._last:
+            held, resident = self._last.held, self._last.resident
+            memory = (
+                f"memory {''.join(self._marks)}{held / self._first.held:.3f} x ({held >> 20} MiB), "
+                f"with files {resident / self._first.resident:.3f} x ({resident >> 20} MiB)"
+            )
         ends = ", ".join(f"{count} {end}" for end, count in self.ends.most_common(6))
         return (
             f"{self._kind}: {self._done} inputs in {seconds:.0f} s; {len(self.finds)} finds; "
-            f"{ends}; {self._joined} joined; memory {ratio:.3f} x ({self._last_held >> 20} MiB), "
-            f"{self._restarts} restarts"
+            f"{ends}; {self._joined} joined; {memory}, {self._restarts} restarts"
         )
 
     def _one(self, number: int) -> None:
@@ -219,7 +234,8 @@ class Fuzzing:
             self._child = Child(self._kind, self._folder)
             self._child.inputs()
             self._restarts += 1
-            self._first_held = self._last_held = 0
+            self._first = self._last = None
+            self._marks.clear()
         else:
             self._judge(number, answer, path)
             self._join(answer.end, one.data)
@@ -227,9 +243,11 @@ class Fuzzing:
 
     def _judge(self, number: int, answer: Answer, path: Path) -> None:
         self.ends[answer.end.partition(":")[0]] += 1
-        self._last_held = answer.held
-        if number == WARM_UP or not self._first_held:
-            self._first_held = answer.held
+        self._last = answer
+        if number == WARM_UP or not self._first:
+            self._first = answer
+        if number in MARKS:
+            self._marks.append(f"{answer.held / self._first.held:.3f} x after {number:,}, ")
         if answer.end.startswith("unnamed"):
             self._found(number, answer.end, path)
         if answer.opened:

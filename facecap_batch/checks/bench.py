@@ -7,10 +7,8 @@ so that its memory can be measured.
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import logging
-import multiprocessing
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -34,6 +32,7 @@ from facecap_batch.engines.registry import BACKENDS, open_engine, unavailable_be
 from facecap_batch.engines.sets import EngineSet, load_set
 from facecap_batch.errors import BackendUnavailable
 from facecap_batch.exporting.formats import EXPORTERS
+from facecap_batch.python_process import call_in_new_process
 from facecap_batch.runs.worker import limit_threads
 from facecap_batch.solve.solver import solve_table
 from facecap_batch.video.decoder import decode
@@ -132,7 +131,7 @@ def bench(
     for card in cards.cards:
         for name in list(names):
             try:
-                measured = _in_separate_process(card, name, seconds)
+                measured = call_in_new_process(engine_speeds, card, name, seconds)
             except BackendUnavailable as error:  # installed, but its device or driver is not there
                 if backends or len(names) == 1:
                     raise
@@ -146,12 +145,6 @@ def bench(
     if peer_model is not None:
         theirs = mediapipe_baseline.measure([video], peer_model, peer_python)
         yield BaselineClipSpeed(video.name, theirs.frames, theirs.inner_s)
-
-
-def _in_separate_process(card: EngineCard, backend: str, seconds: float) -> list[EngineSpeed]:
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
-        return executor.submit(engine_speeds, card, backend, seconds).result()
 
 
 def engine_speeds(card: EngineCard, backend: str, seconds: float) -> list[EngineSpeed]:

@@ -24,8 +24,8 @@ from facecap_batch.runs.planner import Item
 from facecap_batch.scheduling.messages import Done, Failed, Progress, WorkerReady
 from facecap_batch.storage.scratch import remove_abandoned
 
-# glibc's mallopt: arenas, from which threads take memory. Each keeps what is free in it; one thread works, so
-# one is enough: 5,000 clips take as long, and the process grows less.
+# glibc's mallopt: arenas, from which threads take memory. Processes of our own have one from the start (see
+# `cluster.WORKER_ENVIRONMENT`); those of other people's clusters get no further ones.
 M_ARENA_MAX, ARENAS = -8, 1
 HEARTBEAT_S = 1.0  # between two progress records; each costs the driver a millisecond or two
 

@@ -12,13 +12,18 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facecap_batch.errors import FacecapError
 from facecap_batch.machine import usable_cpus, usable_memory_bytes
+from facecap_batch.python_process import import_path
 from facecap_batch.scheduling.nodes import WORKER_MEMORY_BYTES, alive_nodes
 from facecap_batch.storage.scratch import remove_abandoned, scratch_folder
+
+if TYPE_CHECKING:
+    from ray.job_config import JobConfig
 
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray's floor is 75 MiB; frames never pass through it
 # What the driver, Ray's own processes and its object store take of a machine on which a run starts Ray.
@@ -27,7 +32,16 @@ DRIVER_MEMORY_BYTES = 2**30
 MAX_FOLDER_LENGTH = 40  # characters
 MIN_RAY = (2, 52)  # the first with token authentication: below it a local Ray is open to whoever reaches it
 START_ATTEMPTS = 3  # Ray itself waits 30 s for its processes, which a busy machine may exceed
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+# What libraries of a worker read once, when its process starts. One thread: a run computes in parallel
+# through workers. One arena of the C library (glibc) for all threads: an arena keeps to itself what is free
+# in it, so that with several of them a worker holds more from clip to clip.
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+}
 
 
 class ClusterUnavailable(FacecapError):
@@ -60,7 +74,12 @@ def connected(
         import ray
 
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(
+                address=address,
+                job_config=None if address.startswith("ray://") else _job_config([]),
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
         except Exception as error:  # Ray raises many kinds
             raise ClusterUnavailable(f"no Ray cluster answers at {address!r}: {error}") from error
         try:
@@ -89,6 +108,27 @@ def _local(num_cpus: float | None) -> Iterator[None]:
             ray.shutdown()
 
 
+class _WorkersPath(list[str]):
+    """Where Ray's workers look for modules first; each entry goes before those in front of it.
+
+    To the list of a job Ray adds the working directory of the driver, from which the driver itself imports
+    nothing unless `sys.path` says so.
+    """
+
+    def extend(self, added: Iterable[str]) -> None:
+        imported_from = import_path()
+        super().extend(path for path in added if path in imported_from and path not in self)
+
+
+def _job_config(path: list[str]) -> JobConfig:
+    """A job whose workers import from `path`, in this order, and then from what is installed with them."""
+    from ray.job_config import JobConfig
+
+    config = JobConfig()
+    config._py_driver_sys_path = _WorkersPath(reversed(path))
+    return config
+
+
 def _require_gpus(gpus_per_worker: float) -> None:
     largest = max((node.resources.get("GPU", 0) for node in alive_nodes()), default=0)
     if gpus_per_worker > largest:
@@ -106,6 +146,7 @@ def _start(cpus: float, folder: Path) -> None:
         try:
             ray.init(
                 address="local",  # never what RAY_ADDRESS names
+                job_config=_job_config(import_path()),
                 num_cpus=cpus,  # type: ignore[arg-type]
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
@@ -165,17 +206,14 @@ def _already_connected() -> bool:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    """Set what a local Ray reads from the environment when it starts; restore it afterwards.
-
-    Workers inherit the thread limits: a run computes in parallel through workers, not threads.
-    """
+    """Set what a local Ray and its workers read from the environment when they start; restore it then."""
     _authenticate()
     wanted = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
         # Else Ray empties CUDA_VISIBLE_DEVICES for workers without a share of a GPU, and warns of that.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        **{name: "1" for name in THREAD_VARIABLES},
+        **WORKER_ENVIRONMENT,
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

@@ -8,25 +8,21 @@ driver (threads, locks, a `__main__` that must not run twice) reaches it.
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from facecap_batch.scheduling.cluster import THREAD_VARIABLES
+from facecap_batch.python_process import python_command
+from facecap_batch.scheduling.cluster import WORKER_ENVIRONMENT
 from facecap_batch.scheduling.worker_main import Worker
 
 LEAVE_S = 5.0  # how long a process that was let go may take to end before it is killed
 MAX_REASON = 200  # characters of what the process printed last
-_COMMAND = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from facecap_batch.scheduling.worker_main import main; main(int(sys.argv[2]))"
-)
+_CODE = "import sys; from facecap_batch.scheduling.worker_main import main; main(int(sys.argv[1]))"
 
 
 class ProcessEnded(Exception):
@@ -48,13 +44,12 @@ class WorkerProcess:
         handle = theirs.fileno()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _COMMAND, json.dumps(sys.path), str(handle)],
+                python_command(_CODE, str(handle)),
                 stdin=subprocess.DEVNULL,
                 stdout=self._printed,
                 stderr=self._printed,
                 pass_fds=[handle],
-                # One thread a worker, as Ray's workers have it: a run computes in parallel through workers.
-                env={**os.environ, **{name: "1" for name in THREAD_VARIABLES}},
+                env={**os.environ, **WORKER_ENVIRONMENT},  # as Ray's workers have it
             )
         finally:
             theirs.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -33,12 +32,6 @@ from tests.support.videos import number_of, picture, write_no_frames, write_vide
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG_S = 120.0  # for what should take a second
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The steps' processes find this checkout, its tests included."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
 
 
 def step(name: str, share: float = 1.0, **arguments: object) -> Step:

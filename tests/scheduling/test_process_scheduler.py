@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import signal
@@ -15,7 +16,8 @@ from facecap_batch.errors import WorkerLost
 from facecap_batch.scheduling.messages import Outcome, Task
 from facecap_batch.scheduling.process_scheduler import ProcessScheduler
 from facecap_batch.scheduling.task_queue import Limits
-from tests.support.toy_workers import EventRecorder, ToyWorker
+from facecap_batch.scheduling.worker_process import WorkerProcess
+from tests.support.toy_workers import ArenaCounter, EventRecorder, ToyWorker
 
 
 def run_toys(
@@ -124,7 +126,7 @@ DRIVER = """
 import sys
 from facecap_batch.scheduling.messages import Listener, Task
 from facecap_batch.scheduling.process_scheduler import ProcessScheduler
-from tests.support.toy_workers import EventRecorder, ToyWorker
+from tests.support.toy_workers import ArenaCounter, EventRecorder, ToyWorker
 class Say(Listener):
     def joined(self, worker): print(worker.pid, flush=True)
 list(ProcessScheduler(ToyWorker, Say()).run([Task("a", ("hang once", sys.argv[1]), 1)]))
@@ -150,3 +152,12 @@ def test_the_worker_ends_with_its_driver(tmp_path: Path) -> None:
             ["tail", f"--pid={worker}", "-s", "0.1", "-f", os.devnull], timeout=60, check=False
         )
     assert waited.returncode == 0 and not is_running(worker)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="the C library is not glibc")
+def test_the_threads_of_a_worker_share_their_free_memory() -> None:
+    worker = WorkerProcess(ArenaCounter)
+    try:
+        assert worker.receive(100).node_id == "1"
+    finally:
+        worker.kill()

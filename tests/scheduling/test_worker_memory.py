@@ -11,7 +11,6 @@ from ray.cluster_utils import Cluster
 from facecap_batch.scheduling import cluster, nodes
 from facecap_batch.scheduling.cluster import DRIVER_MEMORY_BYTES, OBJECT_STORE_BYTES
 from facecap_batch.scheduling.nodes import WORKER_MEMORY_BYTES
-from tests.support.local_ray import importable
 
 
 def node(cpus: int, memory_bytes: int) -> dict[str, int]:
@@ -49,7 +48,7 @@ def test_a_ray_of_our_own_knows_the_memory_of_its_container(
 ) -> None:
     """However small it is: one worker always fits."""
     monkeypatch.setattr(cluster, "usable_memory_bytes", lambda: usable)
-    with importable(), cluster.connected(num_cpus=8):
+    with cluster.connected(num_cpus=8):
         assert nodes.worker_capacity(1.0, 0.0, nodes.memory_per_worker()) == workers
         worker = ray.remote(num_cpus=1, memory=nodes.memory_per_worker())(lambda: "fits")
         assert ray.get(worker.remote(), timeout=120) == "fits"

@@ -36,6 +36,6 @@ def importable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def local_ray(num_cpus: int = 2) -> Iterator[None]:
-    """Ray whose workers can import the test modules, too."""
-    with importable(), cluster.connected(num_cpus=num_cpus):
+    """Ray of the tests' own; its workers import what this process does, the test modules included."""
+    with cluster.connected(num_cpus=num_cpus):
         yield

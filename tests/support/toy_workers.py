@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import os
 import signal
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,3 +97,35 @@ def die(number: signal.Signals) -> None:
     """End this process by a signal; this thread may run on for a moment."""
     os.kill(os.getpid(), number)
     time.sleep(60)
+
+
+def import_place(module: str) -> str | None:
+    """The file that `module` is imported from in this process."""
+    return importlib.import_module(module).__file__
+
+
+class ArenaCounter(ToyWorker):
+    """Its node is named after the number of its C library's arenas, with `THREADS` that all take memory."""
+
+    THREADS = 4
+
+    def node_id(self) -> str:
+        meeting = threading.Barrier(self.THREADS)
+
+        def take_memory() -> None:
+            kept = [bytes(2000 + number) for number in range(100)]  # more than Python's own pools give
+            meeting.wait()
+            kept.clear()
+
+        threads = [threading.Thread(target=take_memory) for _ in range(self.THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with tempfile.NamedTemporaryFile() as file:
+            libc = ctypes.CDLL(None)
+            libc.fopen.restype = ctypes.c_void_p
+            stream = ctypes.c_void_p(libc.fopen(file.name.encode(), b"w"))
+            libc.malloc_info(0, stream)
+            libc.fclose(stream)
+            return str(Path(file.name).read_text().count("<heap "))

@@ -1,10 +1,9 @@
 """A step carried out in a process of its own, so that its crash, or its end by force, costs nothing else.
 
-    python -m facecap_batch.checks.gpu_day.step_process PACKAGE.MODULE:FUNCTION ARGUMENTS FILE
-
-In: a function that yields records, its arguments as JSON. Out: `FILE`, one JSON line per record as soon as it
-is known, and a last line that says how the step ended. `carry_out` is the other side: it starts such a
-process, waits, ends it and all that it has started, and reads the file.
+In: a function (``package.module:name``) that yields records, its arguments as JSON. Out: a file with one JSON
+line per record as soon as it is known, and a last line that says how the step ended. `main` is what the
+process does; `carry_out` is the other side: it starts such a process, waits, ends it and all that it has
+started, and reads the file.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import traceback
@@ -25,9 +23,11 @@ from typing import Any, TextIO, cast
 
 from facecap_batch.checks.gpu_day.step import Record, State, Step, StepResult
 from facecap_batch.errors import BackendUnavailable, DecoderUnavailable, EngineError
+from facecap_batch.python_process import python_command
 
 KILL_S = 10.0  # for a killed process to be gone; one that hangs in a driver may never be
 TAIL = 1500  # characters of what a process printed that are kept of a failure
+_CODE = "import sys; from facecap_batch.checks.gpu_day.step_process import main; main(*sys.argv[1:])"
 _MISSING_LIBRARY = "cannot open shared object file"  # dlopen(3), in the words of glibc
 
 
@@ -40,7 +40,7 @@ def carry_out(step: Step, seconds: float) -> StepResult:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gpu-day-") as folder:
         file, printed = Path(folder) / "records.jsonl", Path(folder) / "printed.txt"
-        command = [sys.executable, "-m", __name__, step.function, json.dumps(dict(step.arguments)), str(file)]
+        command = python_command(_CODE, step.function, json.dumps(dict(step.arguments)), str(file))
         with printed.open("wb") as output:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -125,7 +125,3 @@ def main(function: str, arguments: str, path: str) -> None:
         _write(file, {"end": state, "why": why})
     # CUDA's libraries may crash or hang when a process ends, after everything was found out.
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
