@@ -32,8 +32,8 @@ from facecap_batch.engines.registry import BACKENDS, open_engine, unavailable_be
 from facecap_batch.engines.sets import EngineSet, load_set
 from facecap_batch.errors import BackendUnavailable
 from facecap_batch.exporting.formats import EXPORTERS
-from facecap_batch.python_process import call_in_new_process
 from facecap_batch.runs.worker import limit_threads
+from facecap_batch.scheduling.python_process import call_in_new_process
 from facecap_batch.solve.solver import solve_table
 from facecap_batch.video.decoder import decode
 from facecap_batch.video.options import HardwareDecoding

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from facecap_batch.errors import FacecapError
 from facecap_batch.machine import usable_cpus, usable_memory_bytes
-from facecap_batch.python_process import import_path
 from facecap_batch.scheduling.nodes import WORKER_MEMORY_BYTES, alive_nodes
+from facecap_batch.scheduling.python_process import import_path
 from facecap_batch.storage.scratch import remove_abandoned, scratch_folder
 
 if TYPE_CHECKING:
@@ -74,12 +74,9 @@ def connected(
         import ray
 
         try:
-            ray.init(
-                address=address,
-                job_config=None if address.startswith("ray://") else _job_config([]),
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            # Behind ray:// the cluster makes the job, and adds no folder of this machine to it.
+            job = {} if address.startswith("ray://") else {"job_config": _job_config([])}
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **job)
         except Exception as error:  # Ray raises many kinds
             raise ClusterUnavailable(f"no Ray cluster answers at {address!r}: {error}") from error
         try:

@@ -16,8 +16,8 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from facecap_batch.python_process import python_command
 from facecap_batch.scheduling.cluster import WORKER_ENVIRONMENT
+from facecap_batch.scheduling.python_process import python_command
 from facecap_batch.scheduling.worker_main import Worker
 
 LEAVE_S = 5.0  # how long a process that was let go may take to end before it is killed

@@ -19,7 +19,7 @@ TRAPS = ("json", "multiprocessing", "pickle", "wave", "numpy", "facecap_batch", 
 DRIVER = """
 import json, os, sys
 import facecap_batch
-from facecap_batch.python_process import call_in_new_process
+from facecap_batch.scheduling.python_process import call_in_new_process
 from facecap_batch.scheduling.worker_process import WorkerProcess
 from tests.support.toy_workers import ToyWorker, import_place
 os.chdir(sys.argv[1])

@@ -23,7 +23,7 @@ from typing import Any, TextIO, cast
 
 from facecap_batch.checks.gpu_day.step import Record, State, Step, StepResult
 from facecap_batch.errors import BackendUnavailable, DecoderUnavailable, EngineError
-from facecap_batch.python_process import python_command
+from facecap_batch.scheduling.python_process import python_command
 
 KILL_S = 10.0  # for a killed process to be gone; one that hangs in a driver may never be
 TAIL = 1500  # characters of what a process printed that are kept of a failure

@@ -15,13 +15,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from facecap_batch.errors import WorkerLost
 
 Result = TypeVar("Result")
 
-_ANSWER = "import sys; from facecap_batch.python_process import answer; answer(*sys.argv[1:])"
+_ANSWER = "import sys; from facecap_batch.scheduling.python_process import answer; answer(*sys.argv[1:])"
 # Nothing is imported before the path is set: `sys` is built in.
 _TAKE_PATH = (
     "import sys; _end = 2 + int(sys.argv[1]); sys.path[:] = sys.argv[2:_end]; del sys.argv[1:_end], _end; "
@@ -66,14 +66,15 @@ def call_in_new_process(function: Callable[..., Result], *arguments: object) -> 
         result, error = pickle.loads(answered.read_bytes())
     if error is not None:
         raise error
-    return result  # type: ignore[no-any-return]
+    return cast(Result, result)
 
 
 def answer(call: str, answered: str) -> None:
     """In the new process: call what the file `call` names, write how that ended to the file `answered`."""
     function, arguments = pickle.loads(Path(call).read_bytes())
+    result, error = None, None
     try:
-        ended = function(*arguments), None
-    except Exception as error:
-        ended = None, error
-    Path(answered).write_bytes(pickle.dumps(ended))
+        result = function(*arguments)
+    except Exception as raised:
+        error = raised
+    Path(answered).write_bytes(pickle.dumps((result, error)))
