@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facecap_batch.errors import FacecapError
 from facecap_batch.machine import usable_cpus, usable_memory_bytes
@@ -75,7 +75,7 @@ def connected(
 
         try:
             # Behind ray:// the cluster makes the job, and adds no folder of this machine to it.
-            job = {} if address.startswith("ray://") else {"job_config": _job_config([])}
+            job: dict[str, Any] = {} if address.startswith("ray://") else {"job_config": _job_config([])}
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **job)
         except Exception as error:  # Ray raises many kinds
             raise ClusterUnavailable(f"no Ray cluster answers at {address!r}: {error}") from error
