@@ -56,6 +56,25 @@ def test_contract_of_a_backend(engines: EngineSet, backend: str, role: str) -> N
         engine.run(pictures(card, 2)[:, :-1])
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_process_reckons_on_as_before(engines: EngineSet, backend: str) -> None:
+    """Who opens and runs an engine still has numbers too small for full precision: where they are rounded
+    away, what others do in the process goes wrong (SciPy's trees crash)."""
+    code = f"""
+import numpy as np
+from pathlib import Path
+from facecap_batch.engines.registry import open_engine
+from facecap_batch.engines.sets import load_set
+engine = open_engine(load_set({str(engines.folder)!r}).regressor, {backend!r})
+shape = (2, *map(int, engine.card.input.shape[1:]))
+engine.run(np.zeros(shape, np.uint8))
+assert np.array([1e-40], np.float32)[0] * np.float32(1) > 0
+assert np.array([1e-310])[0] * 1.0 > 0
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("role", ["detector", "regressor"])
 def test_results_do_not_depend_on_the_batch(engines: EngineSet, role: str) -> None:
     card = getattr(engines, role)

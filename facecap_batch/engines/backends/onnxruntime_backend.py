@@ -76,7 +76,6 @@ class OnnxRuntimeEngine:
         options.log_severity_level = 3
         # Workers share cores; a thread that spins between batches takes one from its neighbour.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         # The arena then grows to what the largest fixed batch needs and no further.
         provider_options: dict[str, str] = {"arena_extend_strategy": "kSameAsRequested"}
         provider = PROVIDERS[backend]

@@ -98,7 +98,7 @@ class OpenVinoEngine:
                 "INFERENCE_NUM_THREADS": self._threads,
                 "NUM_STREAMS": 1,
                 "ENABLE_CPU_PINNING": False,  # or all workers of a machine are bound to the same cores
-                "CPU_DENORMALS_OPTIMIZATION": True,  # as ONNX Runtime has it: a twentieth faster
+                "CPU_DENORMALS_OPTIMIZATION": False,  # or the thread that asks rounds them away ever after
                 # OpenVINO 2026.4 crashes while it generates code for a difference of a Gemm and a product,
                 # which the default regressor has; without its own code for such nodes it is as fast.
                 "SNIPPETS_MODE": "DISABLE",
