@@ -20,7 +20,9 @@ STANDARD_RATES = (
     *(Fraction(1000 * rate, 1001) for rate in (15, 24, 30, 48, 60, 120, 240)),  # NTSC
     Fraction(25, 2),
 )
-USUAL_WITHIN = Fraction(1, 4)  # of the median step: a dropped frame doubles a step, jitter stays below
+USUAL_WITHIN = Fraction(1, 4)  # of the median step: jitter stays below
+MAX_DROPPED = 3  # frames between two: a step of so many more is a step of the rate, not a pause
+CLOCK = Fraction(3, 2000)  # of a step: clocks of cameras, and recorders that count tenths of milliseconds
 MAX_SNAP = Fraction(1, 50)  # of a standard rate's step: coarse time bases must not reach from rate to rate
 
 
@@ -53,21 +55,29 @@ def clip_info(clip: Clip, video: VideoInfo, pts: np.ndarray, rotation_degrees: i
 def _constant_rate(video: VideoInfo, pts: np.ndarray) -> Fraction:
     """Frames per second of evenly spaced frames: the container's rate where the frames agree with it.
 
-    A container's average also counts how long its last frame is held, and frames that an edit list hides.
+    A container's average also counts how long its last frame is held, and frames that an edit list hides; one
+    of times in milliseconds is often made up. A standard rate is taken where its frames, rounded to the time
+    base, are these: their times, or their one step, which recorders round by itself.
     """
     span = int(pts[-1] - pts[0]) if len(pts) > 1 else 0
     if span <= 0:
         return video.fps
-    declared = (len(pts) - 1) / (video.fps * video.time_base)
-    return video.fps if abs(declared - span) <= 1 else (len(pts) - 1) / (span * video.time_base)
+    step = Fraction(span, len(pts) - 1)
+    agrees = abs(1 / (video.fps * video.time_base) - step) * (len(pts) - 1) <= 1
+    if agrees and video.fps in STANDARD_RATES:
+        return video.fps
+    ends = Fraction(1, len(pts) - 1)
+    rounding = Fraction(1) if step.denominator == 1 else ends
+    known = _standard_rate(video, step, rounding, ends)
+    return known or (video.fps if agrees else 1 / (step * video.time_base))
 
 
 def _usual_rate(video: VideoInfo, steps: np.ndarray) -> Fraction:
     """Frames per second of frames that are not evenly spaced: that of their median step.
 
     Pauses, dropped frames and an odd last one change a container's average, and not the median. A standard
-    rate is taken where the usual steps are its step, to their own scatter and the rounding of the time base.
-    Steps that have no usual length leave the container's average.
+    rate is taken where the usual steps, of one frame and of few, are its own, to their scatter and the
+    rounding of the time base. Steps that have no usual length leave the container's average.
 
     Args:
         video: What the container reports.
@@ -75,16 +85,38 @@ def _usual_rate(video: VideoInfo, steps: np.ndarray) -> Fraction:
     """
     ordered = np.sort(steps)
     median = Fraction(int(ordered[(len(steps) - 1) // 2]) + int(ordered[len(steps) // 2]), 2)
-    usual = [step for step in steps.tolist() if abs(step - median) <= USUAL_WITHIN * median]
-    if median <= 0 or 2 * len(usual) <= len(steps):
+    if median <= 0:
         return video.fps
-    mean = Fraction(sum(usual), len(usual))
-    scatter = sum(abs(step - mean) for step in usual) / len(usual)
+    frames = [(step, max(1, round(step / median))) for step in steps.tolist()]
+    usual = [
+        (step, count)
+        for step, count in frames
+        if count <= 1 + MAX_DROPPED and abs(step - count * median) <= USUAL_WITHIN * median
+    ]
+    if 2 * sum(count == 1 for _, count in usual) <= len(steps):
+        return video.fps
+    total = sum(count for _, count in usual)
+    mean = Fraction(sum(step for step, _ in usual), total)
+    scatter = sum(abs(step - count * mean) for step, count in usual) / len(usual)
+    pieces = 1 + len(steps) - len(usual)  # without a pause in them
+    ends = (1 + 2 * scatter) * pieces / total
+    return _standard_rate(video, mean, max(1 + scatter, CLOCK * mean), ends) or 1 / (median * video.time_base)
+
+
+def _standard_rate(video: VideoInfo, step: Fraction, rounding: Fraction, ends: Fraction) -> Fraction | None:
+    """The standard rate that frames have which are `step` apart; None where they have none.
+
+    Args:
+        video: What the container reports.
+        step: From frame to frame, the mean; like all of these in units of `video.time_base`.
+        rounding: How far a single step may be from the rate's.
+        ends: How far the mean may be, for the first and the last frame are rounded; where that leaves several
+            rates, as 30 and 30000/1001 for a second in milliseconds, the whole one is meant.
+    """
 
     def off(rate: Fraction) -> Fraction:
-        return abs(1 / (rate * video.time_base) - mean)
+        return abs(1 / (rate * video.time_base) - step)
 
-    standard = min(STANDARD_RATES, key=off)
-    if off(standard) <= min(1 + scatter, MAX_SNAP / (standard * video.time_base)):
-        return standard
-    return 1 / (median * video.time_base)
+    whole = [rate for rate in STANDARD_RATES if rate.denominator == 1 and off(rate) <= ends]
+    nearest = min(whole or STANDARD_RATES, key=off)
+    return nearest if off(nearest) <= min(rounding, MAX_SNAP / (nearest * video.time_base)) else None

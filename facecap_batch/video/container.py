@@ -25,7 +25,7 @@ from facecap_batch.video import nvdec
 from facecap_batch.video.formats.allowed import allowance_of
 from facecap_batch.video.formats.limits import LIMITS, Limits, raise_if_out_of_memory
 from facecap_batch.video.formats.opening import open_limited
-from facecap_batch.video.formats.recognition import explanation
+from facecap_batch.video.formats.recognition import TEXT, explanation
 from facecap_batch.video.image_sequence import ImageContainer
 from facecap_batch.video.options import HardwareDecoding
 
@@ -34,6 +34,7 @@ DEFAULT_RATE = Fraction(25)  # frames per second, of a container that declares n
 _ARBITRARY_ORIGIN = {"mpegts", "mpeg"}
 MAX_PTS = 2**62  # FFmpeg computes with 64 bits, and adds margins
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
+_NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: raw streams, of which FFmpeg says 25 frames a second
 _ATTACHED_PICTURE = 1024  # AV_DISPOSITION_ATTACHED_PIC: the cover of an audio file is no video
 
 av.logging.set_level(None)  # FFmpeg's own lines add nothing to our errors and would break progress displays
@@ -86,11 +87,13 @@ def _open(source: str, limits: Limits, accelerator: dict[str, Any]) -> Any:
         if not isinstance(address, str):
             address.close()
         raise_if_out_of_memory(error)
-        if isinstance(error, av.error.ArgumentError):  # also what FFmpeg says of a format that is not allowed
-            why = explanation(source) or "it is damaged at its beginning, or of a format that footage has not"
+        why = explanation(source) if isinstance(error, (av.error.FFmpegError, OSError, ValueError)) else None
+        # The first is also what FFmpeg says of a format that is not allowed.
+        if isinstance(error, av.error.ArgumentError) or why == TEXT:
+            why = why or "it is damaged at its beginning, or of a format that footage has not"
             raise NoVideoStream(f"{source}: holds no video stream: {why}; give a video of a face") from error
         if isinstance(error, (av.error.FFmpegError, OSError, ValueError)):
-            why = explanation(source) or f"{reason(error)}; play it, or copy or export it again"
+            why = why or f"{reason(error)}; play it, or copy or export it again"
             raise BadVideo(f"{source}: cannot be opened as a video: {why}") from error
         raise
 
@@ -156,17 +159,24 @@ def video_stream(container: Any, source: str) -> Any:
         others = {stream.type for stream in container.streams if stream.type != "video"}
         covers = {"a cover picture"} if container.streams.video else set()
         held = ", ".join([*sorted(others), *covers]) or "an empty container"
-        raise NoVideoStream(f"{source}: holds no video stream, only {held}; give a video of a face")
+        why = explanation(source)
+        raise NoVideoStream(
+            f"{source}: holds no video stream, only {held}{f': {why}' if why else ''}; give a video of a face"
+        )
     best = container.streams.best("video")
     stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
     if stream.codec_context is None:
-        raise BadVideo(f"{source}: no decoder for its video codec; re-encode it, for example to H.264")
+        why = explanation(source) or "no decoder for its video codec; re-encode it, for example to H.264"
+        raise BadVideo(f"{source}: {why}")
     return stream
 
 
 def frame_rate(stream: Any) -> Fraction:
-    """Frames per second, the container's average."""
-    rate = as_fraction(stream.average_rate) or as_fraction(getattr(stream, "guessed_rate", None))
+    """Frames per second, the container's average; of a raw stream what the codec says of itself."""
+    average, guessed = as_fraction(stream.average_rate), as_fraction(getattr(stream, "guessed_rate", None))
+    container = getattr(stream, "container", None)
+    raw = container is not None and int(container.format.flags) & _NO_TIMESTAMPS
+    rate = guessed or average if raw else average or guessed
     return rate if rate and rate > 0 else DEFAULT_RATE
 
 

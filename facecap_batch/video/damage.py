@@ -18,6 +18,7 @@ from fractions import Fraction
 from facecap_batch.errors import BadVideo
 from facecap_batch.video.container import seconds
 from facecap_batch.video.formats.completeness import is_whole
+from facecap_batch.video.formats.ending import ending_notes
 from facecap_batch.video.options import Damage
 
 # Missing at the end of a file before it is called cut off: audio tails and rounding stay below.
@@ -86,6 +87,11 @@ class DamageLog:
             self.note(f"{what} at {seconds(last_s)}, and the file is whole")
         else:
             self.damaged(f"cut off: {what}", last_s, frame)
+
+    def check_ending(self) -> None:
+        """Note what the file's own structure says of its end."""
+        for text in ending_notes(self.source):
+            self.note_steady(text)
 
     def check_count(self, promised: int, decoded: int) -> None:
         """Note where the container promises another number of frames than were decoded."""

@@ -339,7 +339,7 @@ class Video:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
                 raise_if_out_of_memory(error)
-                self._damaged(f"reading fails: {reason(error)}", error)
+                self._damage.damaged(*self._sign(f"reading fails: {reason(error)}", error, None))
                 return
             if packet is None:
                 break
@@ -370,9 +370,6 @@ class Video:
 
     # --- damage ---------------------------------------------------------------------------------------------
 
-    def _damaged(self, what: str, cause: BaseException | None, pts: int | None = None) -> None:
-        self._damage.damaged(*self._sign(what, cause, pts))
-
     def _perhaps_last(self, what: str, cause: BaseException | None, pts: int | None = None) -> bool:
         """Note damage that is to be kept. Else wait for what follows and return True: a last picture that is
         damaged is left out."""
@@ -391,6 +388,7 @@ class Video:
         """Compare what was decoded with what the container promises, where the file's end was reached."""
         if self._ended_early or self._end is not None:
             return
+        self._damage.check_ending()
         if self.info.end_s is not None and self._last_pts is not None:
             last_s = self._last_pts * self._time_base
             end_s = max(last_s + 1 / self._fps, self._packets.shown_until or last_s)

@@ -98,6 +98,14 @@ JITTERED = [3000 * k + int(np.random.default_rng(k).integers(-90, 90)) for k in 
         ("30000/1001", "1/1000", [round(n * 1001 / 30) for n in range(300)], "30000/1001"),  # rounded steps
         ("30", "1/1000", [0, 33, 66], "30"),  # too short to contradict
         ("25", "1/1000", [7], "25"),
+        ("1000", "1/1000", [round(k * 1000 / 30) for k in range(30)], "30"),  # an average made up
+        ("1000", "1/1000", [round(n * 1001 / 30) for n in range(400)], "30000/1001"),
+        ("1000/33", "1/1000", [33 * k for k in range(30)], "30"),  # each step cut to milliseconds
+        ("59/2", "1/1000", [round(k * 2000 / 59) for k in range(400)], "59/2"),  # no standard rate
+        ("24006/1000", "1/90000", [3749 * k for k in range(8)], "24"),
+        ("15/13", "1/1000", [round(k * 1000 / 30) + 20_000 * (k > 11) for k in range(24)], "30"),  # a pause
+        ("20", "1/16000", [16 * round(k * 1000 / 30) for k in range(90) if k % 3], "30"),  # a third dropped
+        ("27", "1/10000", [333 * k + 666 * (k > 20) for k in range(28)], "30"),  # tenths of milliseconds
         ("27", "1/1000", [0, 17, 50, 200, 230], "27"),  # no usual step: the average stands
         ("15/13", "1/90000", [3000 * k + 1_800_000 * (k > 11) for k in range(24)], "30"),  # a pause
         ("720/23", "1/90000", [*JITTERED, JITTERED[-1]], "30"),  # an odd last frame

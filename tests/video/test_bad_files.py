@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from facecap_batch.errors import BadVideo, NoVideoStream
@@ -25,7 +26,7 @@ def test_what_is_no_video_says_so(tmp_path: Path) -> None:
     for name, words in {
         "absent.mp4": "no such file",
         "empty.mp4": "file is empty",
-        "text.mp4": "cannot be opened as a video",
+        "text.mp4": "holds no video stream: it is a text file",
         ".": "is a folder",
     }.items():
         with pytest.raises(BadVideo, match=words) as caught:
@@ -37,6 +38,11 @@ NO_VIDEOS = {
     "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n",
     "a web page": b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>\n" * 20,
     "a text file": b"take one, take two\n" * 50,
+    "a pointer of git-annex": b"/annex/objects/SHA256E-s123--0a1b.mp4\n",
+    "web page": "<html><body>Sign in</body></html>".encode("utf-16"),
+    "JSON text": b'{"error": "expired"}\n',
+    "an archive": b"Rar!\x1a\x07\x00" + bytes(range(200)),
+    "begins with zeros": bytes(9000),
     "a ZIP archive": b"PK\x03\x04" + bytes(range(200)),
     "a PDF document": b"%PDF-1.7\n" + bytes(200),
 }
@@ -89,6 +95,45 @@ def test_encrypted_pictures_are_called_so(tmp_path: Path) -> None:
     for threads in (1, 3):
         with pytest.raises(BadVideo, match="pictures are encrypted"):
             list(decode(path, thread_count=threads))
+
+
+def test_pictures_that_only_the_structure_calls_encrypted(tmp_path: Path) -> None:
+    """FFmpeg finds noise in them, or nothing at all: protected fragments, a WebM, a transport stream."""
+    fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    data = write_video(tmp_path / "clear.mp4", 30, container_options=fragments).read_bytes()
+    protected = tmp_path / "protected.mp4"
+    place = data.index(b"avcC")  # without its settings a decoder is no further than without a key
+    protected.write_bytes(data[:place].replace(b"avc1", b"encv") + b"free" + data[place + 4 :])
+    encryption = bytes.fromhex("6d80a5 6240a2 503100 503381 503590 47e18105 47e28b") + bytes(20)
+    webm = tmp_path / "protected.webm"
+    webm.write_bytes(bytes.fromhex("1a45dfa3 9f") + bytes(40) + encryption + bytes(200))
+    stream = bytearray(write_video(tmp_path / "clear.ts", 60).read_bytes())
+    noise = np.random.default_rng(0)
+    for at in range(0, len(stream), 188):
+        if stream[at + 1 : at + 3] in (b"\x41\x00", b"\x01\x00"):  # the packets of the video
+            stream[at + 3] |= 0x80
+            first = at + 4 + (1 + stream[at + 4] if stream[at + 3] & 0x20 else 0)
+            stream[first : at + 188] = noise.bytes(at + 188 - first)
+    scrambled = tmp_path / "scrambled.ts"
+    scrambled.write_bytes(stream)
+    for path in (protected, webm, scrambled):
+        with pytest.raises(BadVideo, match="pictures are encrypted"):
+            list(decode(path))
+
+
+def test_pieces_of_a_stream_are_called_so(tmp_path: Path) -> None:
+    fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    data = write_video(tmp_path / "whole.mp4", 30, container_options=fragments).read_bytes()
+    first = data.index(b"moof") - 4
+    for name, piece, words in (
+        ("init.mp4", data[:first], "beginning of a stream"),
+        ("segment.m4s", data[first:], "segment of a stream without what comes first"),
+        ("index.mp4", data[: data.index(b"moov") + 100], "cut off"),
+    ):
+        path = tmp_path / name
+        path.write_bytes(piece)
+        with pytest.raises(BadVideo, match=words):
+            Video(path)
 
 
 def test_an_animated_webp_is_called_so(tmp_path: Path) -> None:

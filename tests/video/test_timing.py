@@ -132,6 +132,34 @@ def test_other_containers_joined_byte_by_byte(
     assert part[0] == list(range(15, 45)) and part[1] == times[15:45]
 
 
+def test_a_program_stream_whose_last_packet_has_the_time_of_the_next_recording(tmp_path: Path) -> None:
+    """A parser takes the first time it meets behind a small frame: here that of another clock."""
+    parts = []
+    for number, begin_s in enumerate([0, 500, 3]):
+        frames = [videos.picture(30 * number + k) for k in range(30)]
+        pts = [30 * begin_s + k for k in range(30)]
+        part = tmp_path / f"{number}.mpg"
+        parts.append(write_video(part, frames, codec="mpeg2video", pts=pts, options={"bf": "2"}))
+    numbers, times, notes = shown(joined(tmp_path / "joined.mpg", *parts))
+    assert numbers == list(range(90)) and [time - times[0] for time in times] == every_30th(90)
+    assert any("the take goes on without a gap" in note for note in notes)
+
+
+@pytest.mark.parametrize("name", ["clip.flv", "clip.mp4"])
+def test_a_recording_that_follows_and_is_not_read_is_noted(name: str, tmp_path: Path) -> None:
+    parts = [write_video(tmp_path / f"{number}-{name}", 30, options=B_FRAMES) for number in range(2)]
+    numbers, _, notes = shown(joined(tmp_path / name, *parts))
+    assert numbers == list(range(30))
+    assert any(f"follows {parts[0].stat().st_size} bytes" in note for note in notes)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("h264", "libx264"), ("hevc", "libx265")])
+def test_a_raw_stream_has_the_rate_of_its_codec(suffix: str, codec: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / f"clip.{suffix}", 30, fps=50, codec=codec)
+    numbers, times, _ = shown(path)
+    assert numbers == list(range(30)) and times == [Fraction(k, 50) for k in range(30)]
+
+
 def test_a_pause_stays_a_pause(tmp_path: Path) -> None:
     """Screen recordings and motion sensors write nothing for hours: that is no other clock."""
     pts = [k if k < 30 else k + 30 * 3600 for k in range(COUNT)]

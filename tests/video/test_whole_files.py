@@ -75,3 +75,17 @@ def test_what_says_nothing_of_its_size_is_not_called_whole(tmp_path: Path) -> No
     live = write_video(tmp_path / "live.webm", 3, codec="libvpx", container_options={"live": "1"})
     assert not is_whole(str(live)) and numbers(live) == [0, 1, 2]
     assert not is_whole(str(tmp_path / "nowhere.mkv")) and not is_whole("https://host.example/clip.mkv")
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.ts", "clip.flv"])
+def test_a_file_cut_off_in_its_last_packet_is_done_and_noted(name: str, tmp_path: Path) -> None:
+    """A recorder that lost power: what is left of the last packet is no picture."""
+    whole = write_video(tmp_path / name, COUNT, options={"bf": "0"})
+    assert notes_of(whole) == ()
+    with av.open(str(whole)) as container:
+        last = [packet for packet in container.demux(video=0) if packet.size][-1]
+    cut = tmp_path / f"cut-{name}"
+    cut.write_bytes(whole.read_bytes()[: last.pos + last.size // 2])
+    with Video(cut) as video:
+        assert sum(1 for _ in video.frames()) == COUNT - 1
+        assert any("cut off by its own structure" in note for note in video.notes)

@@ -184,6 +184,6 @@ def _parquet_rows(path: StoragePath, data: bytes, problems: list[str]) -> Iterat
 
 
 READERS = {
-    ".csv": _csv_rows, ".tsv": _csv_rows, ".txt": _csv_rows,
+    ".csv": _csv_rows, ".tsv": _csv_rows,
     ".parquet": _parquet_rows, ".jsonl": _json_rows, ".ndjson": _json_rows,
 }  # fmt: skip

@@ -31,17 +31,22 @@ def is_whole(source: str) -> bool:
     try:
         size = Path(source).stat().st_size
         with Path(source).open("rb") as file:
-            head = file.read(12)
-            if head[:4] == b"RIFF" and head[8:] == b"AVI ":
-                end = _riff_end(file, size)
-            else:
-                end = _segment_end(file, size)
+            end = structure_end(file, size)
             if end is None or end > size:
                 return False
             file.seek(max(0, min(end, size) - TAIL_BYTES))
             return any(file.read(TAIL_BYTES))
     except OSError:
         return False
+
+
+def structure_end(file: BinaryIO, size: int) -> int | None:
+    """Where an AVI or Matroska file of `size` bytes ends by its own headers; None where these do not say."""
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] == b"RIFF" and head[8:] == b"AVI ":
+        return _riff_end(file, size)
+    return _segment_end(file, size)
 
 
 def _riff_end(file: BinaryIO, size: int) -> int | None:

@@ -16,7 +16,7 @@ from typing import Any
 from facecap_batch.errors import BadVideo
 from facecap_batch.video.container import as_fraction, demuxed, formats, frame_rate, jumps_in_time, seconds
 from facecap_batch.video.damage import DamageLog
-from facecap_batch.video.formats.recognition import ENCRYPTED
+from facecap_batch.video.formats.encryption import ENCRYPTED
 
 # A longer step of the clock is no pause. FFmpeg's limits: transport streams are cut and joined all the time,
 # every other container means what it says unless that is absurd.
@@ -58,6 +58,7 @@ class PacketStream:
         self._reordered = min(MAX_REORDERED, 2 * depth + 2) if reorders and self._by_pts else 0
         self._recent: collections.deque[int] = collections.deque(maxlen=self._reordered + 1)
         self._max_pts: int | None = None
+        self._untimed = 0  # packets since the last join whose pts is that of another
         self._shown_until: int | None = None
         self._last_ticks = 0  # duration of the packet before
         self._waiting: collections.deque[Any] = collections.deque()
@@ -118,6 +119,10 @@ class PacketStream:
         stamp = packet.dts if packet.dts is not None and not self._by_pts else packet.pts
         if self._by_pts or packet.dts is not None:
             self._join(packet, stamp)
+        both = not self._by_pts and packet.pts is not None and packet.dts is not None
+        if both and packet.pts - packet.dts > self._max_step:
+            packet.pts = None  # a parser's guess: that of a packet behind a place where files were joined
+            self._untimed += 1
         if self._offset:
             packet.pts = None if packet.pts is None else packet.pts + self._offset
             packet.dts = None if packet.dts is None else packet.dts + self._offset
@@ -150,7 +155,8 @@ class PacketStream:
         usual = self._last_ticks if 0 < self._last_ticks <= 2 * self._frame_ticks else self._frame_ticks
         shown = packet.pts is not None and self._max_pts is not None
         first, last = (packet.pts, self._max_pts) if shown else (stamp, self._recent[-1])
-        offset = int(last or 0) + usual - int(first)
+        offset = int(last or 0) + (1 + self._untimed) * usual - int(first)
+        self._untimed = 0
         by = (self._offset - offset) * self._time_base
         self._offset = offset
         self._recent.clear()
