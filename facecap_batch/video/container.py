@@ -166,8 +166,8 @@ def video_stream(container: Any, source: str) -> Any:
     best = container.streams.best("video")
     stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
     if stream.codec_context is None:
-        why = explanation(source) or "no decoder for its video codec; re-encode it, for example to H.264"
-        raise BadVideo(f"{source}: {why}")
+        why = explanation(source) or "re-encode it, for example to H.264"
+        raise BadVideo(f"{source}: no decoder for its video codec; {why}")
     return stream
 
 

@@ -101,7 +101,7 @@ def test_good_clips_complete(output: Path, name: str) -> None:
     [
         ("missing", "BadVideo", "no such file"),
         ("empty", "BadVideo", "empty"),
-        ("text", "BadVideo", "text.mp4"),
+        ("text", "NoVideoStream", "text.mp4"),
         ("folder", "BadVideo", "folder"),
         ("audio", "NoVideoStream", "no video"),
         ("no-frames", "BadVideo", "frame"),
