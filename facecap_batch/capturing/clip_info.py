@@ -23,6 +23,8 @@ STANDARD_RATES = (
 USUAL_WITHIN = Fraction(1, 4)  # of the median step: jitter stays below
 MAX_DROPPED = 3  # frames between two: a step of so many more is a step of the rate, not a pause
 CLOCK = Fraction(3, 2000)  # of a step: clocks of cameras, and recorders that count tenths of milliseconds
+# Ticks a second that are made for no one rate: containers round the times of any to them.
+CLOCKS = (1000, 10_000, 90_000, 10**6, 10**7, 10**9)
 MAX_SNAP = Fraction(1, 50)  # of a standard rate's step: coarse time bases must not reach from rate to rate
 
 
@@ -56,15 +58,15 @@ def _constant_rate(video: VideoInfo, pts: np.ndarray) -> Fraction:
     """Frames per second of evenly spaced frames: the container's rate where the frames agree with it.
 
     A container's average also counts how long its last frame is held, and frames that an edit list hides; one
-    of times in milliseconds is often made up. A standard rate is taken where its frames, rounded to the time
-    base, are these: their times, or their one step, which recorders round by itself.
+    of times in milliseconds is often made up. With one of CLOCKS a standard rate is taken where its frames,
+    rounded to the time base, are these: their times, or their one step, which recorders round by itself.
     """
     span = int(pts[-1] - pts[0]) if len(pts) > 1 else 0
     if span <= 0:
         return video.fps
     step = Fraction(span, len(pts) - 1)
     agrees = abs(1 / (video.fps * video.time_base) - step) * (len(pts) - 1) <= 1
-    if agrees and video.fps in STANDARD_RATES:
+    if agrees and (video.fps in STANDARD_RATES or video.time_base.denominator not in CLOCKS):
         return video.fps
     ends = Fraction(1, len(pts) - 1)
     rounding = Fraction(1) if step.denominator == 1 else ends

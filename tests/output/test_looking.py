@@ -83,7 +83,7 @@ def test_the_log_describes_a_run_line_by_line(folder: Path) -> None:
     assert (of_one["ended"]["node"], of_one["ended"]["pid"]) in joined
     assert of_one["ended"]["wall_s"] > 0
     (failed,) = (line for line in log if line["event"] == "failed")
-    assert (failed["clip"], failed["error_type"]) == ("bad", "BadVideo") and "bad.mp4" in failed["error"]
+    assert (failed["clip"], failed["error_type"]) == ("bad", "NoVideoStream") and "bad.mp4" in failed["error"]
 
 
 def test_a_log_that_cannot_be_written_is_refused_before_the_run(folder: Path, config: RunConfig) -> None:
@@ -95,7 +95,7 @@ def test_a_log_that_cannot_be_written_is_refused_before_the_run(folder: Path, co
 
 def test_the_report_names_hosts_and_errors(folder: Path) -> None:
     run = json.loads((folder / "out/run.json").read_text())
-    assert run["errors"] == {"BadVideo": 1}
+    assert run["errors"] == {"NoVideoStream": 1}
     assert (run["retries"], run["lost_workers"], run["lost_to_nodes"]) == (0, 0, 0)
     (host,) = run["hosts"]
     assert (host["cpus"], host["nodes"], host["backends"]) == (2.0, 1, ["onnxruntime-cpu"])
@@ -105,7 +105,7 @@ def test_the_report_names_hosts_and_errors(folder: Path) -> None:
 def test_status_is_watched_until_the_run_ends(folder: Path) -> None:
     found = list(watch(folder / "out", every_s=60))
     assert found == [status(folder / "out")] and found[0].state == "finished"
-    assert "1 × BadVideo, as bad: " in describe(found[0])
+    assert "1 × NoVideoStream, as bad: " in describe(found[0])
     with OutputLock(folder / "out"):  # as a run holds it
         looks = watch(folder / "out", every_s=0.01)
         assert [next(looks).state for _ in range(3)] == ["running"] * 3
@@ -133,7 +133,7 @@ def test_prometheus_gets_the_figures_from_ray_s_own_endpoint(folder: Path) -> No
             if name == "frames_total":
                 assert f'node="{node["NodeID"]}"' in labels and 'backend="onnxruntime-cpu"' in labels
             if name == "clips_failed_total":
-                assert 'error_type="BadVideo"' in labels
+                assert 'error_type="NoVideoStream"' in labels
             found[name] = found.get(name, 0.0) + float(value)
     assert {name: found.get(name) for name in wanted} == pytest.approx(wanted)
 

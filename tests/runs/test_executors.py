@@ -126,7 +126,7 @@ def test_nothing_but_the_report_tells_a_process_from_ray(
     counts, files, table, _, log = found["process"]
     assert counts == (1, 3, 2, 0, 290) and len(files) == 9
     assert ("started", "long", "segment 1") in [line[:3] for line in log]
-    assert table["broken"]["error_type"] == "BadVideo"
+    assert table["broken"]["error_type"] == "NoVideoStream"
     assert executor_of(tmp_path / "process") == "one process: one worker was asked for"
     assert executor_of(tmp_path / "ray") == "Ray: the size of a worker was given"
     (host,) = json.loads((tmp_path / "process/run.json").read_text())["hosts"]

@@ -102,7 +102,7 @@ def test_the_end_of_a_run_names_clips_without_a_face(here: Path, capsys: pytest.
     assert code == 1 and words.startswith("22 of 23 clips done, 1 failed (see ")
     names = ", ".join(f"empty {number:02d}" for number in range(20))
     assert f"no face was found in 22 of them: {names} and 2 more (see note in " in words
-    assert "failed: broken: BadVideo" in errors
+    assert "failed: broken: NoVideoStream" in errors
     assert json.loads((here / "facecap-out/run.json").read_text())["without_face"] == 22
 
 

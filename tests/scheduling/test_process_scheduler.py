@@ -126,7 +126,7 @@ DRIVER = """
 import sys
 from facecap_batch.scheduling.messages import Listener, Task
 from facecap_batch.scheduling.process_scheduler import ProcessScheduler
-from tests.support.toy_workers import ArenaCounter, EventRecorder, ToyWorker
+from tests.support.toy_workers import EventRecorder, ToyWorker
 class Say(Listener):
     def joined(self, worker): print(worker.pid, flush=True)
 list(ProcessScheduler(ToyWorker, Say()).run([Task("a", ("hang once", sys.argv[1]), 1)]))
