@@ -59,26 +59,45 @@ def cut(frame: av.VideoFrame, x0: int, y0: int, x1: int, y1: int) -> av.VideoFra
     for source, target, (sample_bytes, across, down) in zip(
         frame.planes, piece.planes, _plane_layout(frame.format.name), strict=True
     ):
-        rows, columns = -(-frame.height // down), -(-frame.width // across)
-        samples: np.ndarray = _bytes_of(source)[: rows * source.line_size].reshape(rows, source.line_size)
-        samples = samples[:, : columns * sample_bytes].reshape(rows, columns, sample_bytes)
         top, bottom, left, right = y0 // down, y1 // down, x0 // across, x1 // across
-        if top < 0 or bottom > rows:
-            samples = samples[np.clip(np.arange(top, bottom), 0, rows - 1)]
-        else:
-            samples = samples[top:bottom]
-        if left < 0 or right > columns:
-            samples = samples[:, np.clip(np.arange(left, right), 0, columns - 1)]
-        else:
-            samples = samples[:, left:right]
-        height, line_bytes = bottom - top, (right - left) * sample_bytes
-        lines = _bytes_of(target)[: height * target.line_size].reshape(height, target.line_size)
-        lines[:, :line_bytes] = samples.reshape(height, line_bytes)
+        rows, columns = -(-frame.height // down), -(-frame.width // across)
+        samples = _lines(source, rows, columns * sample_bytes)
+        lines = _lines(target, bottom - top, (right - left) * sample_bytes)
+        _copy(samples, lines, sample_bytes, top, left)
     piece.colorspace = frame.colorspace
     piece.color_range = frame.color_range
     return piece
 
 
-def _bytes_of(plane: Any) -> np.ndarray:
-    """uint8 view of a plane's memory, padding included."""
-    return np.frombuffer(plane, np.uint8)
+def _copy(samples: np.ndarray, lines: np.ndarray, sample_bytes: int, top: int, left: int) -> None:
+    """Fill `lines` with what `samples` hold from row `top` and column `left` on, edges repeated outside.
+
+    Both are uint8 [rows, columns * sample_bytes]. Whole lines are copied: to gather samples one by one takes
+    many times as long.
+    """
+    row, first, last = _overlap(top, len(lines), len(samples))
+    column, begin, end = _overlap(left, lines.shape[1] // sample_bytes, samples.shape[1] // sample_bytes)
+    low, high = column * sample_bytes, (column + end - begin) * sample_bytes
+    inside = lines[row : row + last - first]
+    inside[:, low:high] = samples[first:last, begin * sample_bytes : end * sample_bytes]
+    for edge, outside in (
+        (inside[:, low : low + sample_bytes], inside[:, :low]),
+        (inside[:, high - sample_bytes : high], inside[:, high:]),
+    ):
+        if outside.size:
+            outside.reshape(len(inside), -1, sample_bytes)[:] = edge[:, None]
+    lines[:row] = inside[0]
+    lines[row + len(inside) :] = inside[-1]
+
+
+def _overlap(start: int, length: int, size: int) -> tuple[int, int, int]:
+    """Which of `size` samples lie in `length` of them from `start` on: where there the first one lies, and
+    their range; the nearest sample where none does."""
+    first, last = min(max(start, 0), size - 1), min(max(start + length, 1), size)
+    return min(max(first - start, 0), length - 1), first, last
+
+
+def _lines(plane: Any, rows: int, line_bytes: int) -> np.ndarray:
+    """uint8 [rows, line_bytes] view of a plane's memory, without the padding of its lines."""
+    memory: np.ndarray = np.frombuffer(plane, np.uint8)
+    return memory[: rows * plane.line_size].reshape(rows, plane.line_size)[:, :line_bytes]
