@@ -15,7 +15,7 @@ from facecap_batch.video.options import Damage, HardwareDecoding
 # Part of the fingerprint of every raw table. Raise it with every change of code that changes what the raw
 # table of any clip holds (decoding, detection, tracking, crops, batches): folders made before are then done
 # again. `tests/runs/test_revisions.py` fails where results changed and this did not.
-CAPTURE_REVISION = 1
+CAPTURE_REVISION = 2
 
 ALL: Literal["all"] = "all"
 Faces: TypeAlias = int | Literal["all"]

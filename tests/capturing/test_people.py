@@ -159,15 +159,20 @@ def sighting(track: int, times: range, shade: float, shot: int = 0, x: float = 0
     return Sighting(track, shot, list(times), box, box, mean)
 
 
-def people(*sightings: Sighting, frames: dict[int, range] | None = None) -> list[list[int]]:
-    """The tracks of each person; a track is read in six frames for each detection, or in `frames`."""
+def people(
+    *sightings: Sighting, frames: dict[int, range] | None = None, faint: tuple[int, ...] = ()
+) -> list[list[int]]:
+    """The tracks of each person; a track is read in six frames for each detection, or in `frames`, and the
+    detector is hardly sure of those that are `faint`."""
     collected = ReadingBuffer(OutputSizes())
     shot = np.zeros(6 * max(each.times[-1] for each in sightings) + 6, int)
     for each in sightings:
         read = (frames or {}).get(each.track, range(6 * each.times[0], 6 * each.times[-1] + 6))
         shot[read.start : read.stop] = each.shot
         for frame in read:
-            row = collected.expect(frame, TrackedBox(each.track, each.first_box, 0.9))
+            row = collected.expect(
+                frame, TrackedBox(each.track, each.first_box, 0.4 if each.track in faint else 0.9)
+            )
             row["presence"] = 1.0
             row["crop_rect"] = (each.first_box[0], 0, 60)
     readings = collected.take()
@@ -210,6 +215,15 @@ def test_what_shows_for_a_moment_is_nobody_and_a_still_is_somebody() -> None:
     moment = {1: range(30, 30 + BRIEF_FRAMES - 1)}
     assert people(sighting(0, range(30), 50), sighting(1, range(5, 6), 200, x=200), frames=moment) == [[0]]
     assert people(sighting(0, range(1), 50)) == [[0]]
+
+
+def test_a_faint_face_is_somebody_known_or_nobody() -> None:
+    first = [sighting(0, range(20), 50), sighting(1, range(20), 200, x=100)]
+    second = [sighting(2, range(20, 50), 53, 1, x=100), sighting(3, range(20, 50), 120, 1, x=200)]
+    assert people(*first, *second, faint=(2, 3)) == [[0, 2], [1]]
+    assert people(*second, faint=(2, 3)) == []
+    there = sighting(4, range(10, 50), 200, 0, x=300)
+    assert people(*first, there, faint=(4,)) == [[0], [1]]
 
 
 # --- crossing ---------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 """Which tracks are one person: across absences and cuts, by looks.
 
 In: the readings of every track and what its tracker knows of it. Out: people, the main subject first, each
-with the readings that show that person. A track that is never sure is no face, one that reads the same head
-as another is none of its own, and what shows for a moment only is nobody. Tracks are joined nearest looks
-first, as long as the mean looks agree and no two of a person were seen at one time. Everything is decided at
-the end of a clip, from the same numbers whether it was captured in one piece or in segments.
+with the readings that show that person. A track that is never sure is no face unless it looks like somebody
+who was seen surely, one that reads the same head as another is none of its own, and what shows for a moment
+only is nobody. Tracks are joined nearest looks first, as long as the mean looks agree and no two of a person
+were seen at one time. Everything is decided at the end of a clip, from the same numbers whether it was
+captured in one piece or in segments.
 """
 
 from __future__ import annotations
@@ -59,8 +60,10 @@ def people_of(
     sure = readings["detector_score"].astype(np.float64) * readings["presence"]
     weight = importance(readings["box"].astype(np.float64), sure)
     tracks = _without_doubles(_faces(readings, present, sure, weight, sightings), readings)
+    groups = _joined([track for track in tracks if track.sure])
+    _add_faint(groups, [track for track in tracks if not track.sure])
     people = []
-    for group in _joined(tracks):
+    for group in groups:
         rows = np.concatenate([track.rows for track in group])
         # Where two tracks of one person meet, both may have been read in a few frames: the surer one counts.
         order = np.lexsort((rows, -sure[rows], readings["frame"][rows]))
@@ -73,11 +76,12 @@ def people_of(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _FaceTrack:
-    """A track that shows a face."""
+    """A track that shows a face, or what may be one."""
 
     sighting: Sighting
     rows: np.ndarray  # int64 [R], of readings in which the regressor saw it, by rising frames
     weight: float
+    sure: bool  # of a face once
 
 
 def _faces(
@@ -87,21 +91,21 @@ def _faces(
     weight: np.ndarray,
     sightings: Iterable[Sighting],
 ) -> list[_FaceTrack]:
-    """The tracks that are sure of a face once, the heaviest first."""
+    """The tracks in which the regressor saw a face: first those that are sure of it once, the heaviest first."""
     rows = np.flatnonzero(present)
     rows = rows[np.argsort(readings["track"][rows], kind="stable")]
     edges = np.flatnonzero(np.diff(readings["track"][rows])) + 1
     rows_of = {int(readings["track"][part[0]]): part for part in np.split(rows, edges) if len(part)}
     found = [
-        _FaceTrack(sighting, rows_of[sighting.track], float(weight[rows_of[sighting.track]].sum()))
+        _FaceTrack(sighting, rows, float(weight[rows].sum()), bool(sure[rows].max() >= SURE_ONCE))
         for sighting in sightings
-        if sighting.track in rows_of and sure[rows_of[sighting.track]].max() >= SURE_ONCE
+        if (rows := rows_of.get(sighting.track)) is not None
     ]
-    return sorted(found, key=lambda track: (-track.weight, track.sighting.track))
+    return sorted(found, key=lambda track: (not track.sure, -track.weight, track.sighting.track))
 
 
 def _without_doubles(tracks: Sequence[_FaceTrack], readings: np.ndarray) -> list[_FaceTrack]:
-    """`tracks`, the heaviest first, without those that read the head of a heavier one."""
+    """`tracks` without those that read the head of an earlier one."""
     kept: list[_FaceTrack] = []
     for track in tracks:
         if not any(_is_double(track, other, readings) for other in kept):
@@ -153,6 +157,25 @@ def _joined(tracks: Sequence[_FaceTrack]) -> list[list[_FaceTrack]]:
             first += second
             groups.remove(second)
     return [[tracks[number] for number in sorted(group)] for group in groups]
+
+
+def _add_faint(groups: list[list[_FaceTrack]], faint: Sequence[_FaceTrack]) -> None:
+    """Add each of the tracks that are never sure to the person that it looks like, if there is one.
+
+    A face that a detector is hardly sure of, turned, dark or painted, is one where somebody who looks like it
+    was there before or is afterwards; a thing that never moves the detector more seldom looks like a person.
+    """
+    for track in faint:
+        look = track.sighting.look.value()
+        absent = [
+            group for group in groups if not any(_meet(track.sighting, other.sighting) for other in group)
+        ]
+        if not absent:
+            continue
+        looks = np.array([_mean_look([other.sighting for other in group]) for group in absent])
+        apart = np.nan_to_num(look_distances(look, looks), nan=np.inf)
+        if apart.min() < SAME_LOOK:
+            absent[int(apart.argmin())].append(track)
 
 
 def _is_clear(a: int, b: int, groups: Sequence[Sequence[int]], apart: np.ndarray, meet: np.ndarray) -> bool:
