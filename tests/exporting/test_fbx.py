@@ -11,6 +11,7 @@ import pytest
 
 from facecap_batch.coefficients import ARKIT_NAMES, LOOK_COLUMNS
 from facecap_batch.exporting.fbx.animation import clip_motion, joint_rotation
+from facecap_batch.exporting.fbx.binary import array, document, node, packed
 from facecap_batch.exporting.fbx.key_times import TICKS_PER_SECOND
 from facecap_batch.exporting.fbx.writer import fbx_bytes, write_fbx
 from facecap_batch.exporting.formats import EXPORTERS
@@ -43,6 +44,19 @@ def test_another_reader_sees_every_weight_and_pose_at_every_frame(fps: Fraction,
     seen = check(table, tmp_path / "a.fbx", tmp_path)
     assert abs(float(seen["fps"]) - float(fps)) < 1e-4
     assert list(tmp_path.glob(".tmp-*")) == []
+
+
+def test_packed_nodes_are_the_nodes_that_they_were_made_of() -> None:
+    inner = [
+        node("b", 1, children=[node("c", "text"), node("d", closed=True)]),
+        node("e", array([1.5], "f4")),
+    ]
+    plain = [node("first", 0), node("a", *"xyz", children=inner), node("f", children=[*inner, *inner])]
+    once, twice = packed(inner), packed([node("f", children=[packed(inner), *inner])])
+    shared = [node("first", 0), node("a", *"xyz", children=[once]), node("f", children=[once, once])]
+    assert once.names == ("b", "e") and twice.names == ("f",)
+    assert document(shared) == document(plain)
+    assert document([node("g", children=[*plain])]) == document([node("g", children=[*plain[:2], twice])])
 
 
 def test_joints_of_the_eyes_turn_as_the_gaze_says(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from fractions import Fraction
 import numpy as np
 
 from facecap_batch.coefficients import LOOK_COLUMNS, CoefficientTable
-from facecap_batch.exporting.fbx.binary import Encoded, Node, array, node
+from facecap_batch.exporting.fbx.binary import Node, Packed, array, node, packed
 from facecap_batch.exporting.fbx.key_times import key_ticks
 from facecap_batch.exporting.fbx.scene import Scene, connect, properties, tagged
 from facecap_batch.exporting.frame_times import frame_rate
@@ -132,16 +132,28 @@ def _bridged(rotation: np.ndarray, ticks: np.ndarray) -> np.ndarray:
 
 
 class _Curves:
-    """Makes curve nodes; key times are compressed once for each pattern of known frames."""
+    """Makes curve nodes; what surrounds the values is encoded once for each pattern of known frames."""
 
     def __init__(self, ticks: np.ndarray) -> None:
         self._ticks = ticks
-        self._times: dict[bytes, tuple[np.ndarray, Encoded, Encoded]] = {}
-        self._flags = array([LINEAR_KEYS], "i4")
-        self._data = array([0.0, 0.0, 0.0, 0.0], "f4")
+        self._patterns: dict[bytes, tuple[np.ndarray, Packed, Packed]] = {}
 
-    def curve(self, identity: int, values: np.ndarray) -> Node:
-        """A curve through the finite `values` (float32 [N]).
+    def _around(self, keyed: np.ndarray) -> tuple[np.ndarray, Packed, Packed]:
+        """Indices of the frames that `keyed` (bool [N]) marks; what comes before and after their values."""
+        pattern = keyed.tobytes()
+        if pattern not in self._patterns:
+            where = np.flatnonzero(keyed)
+            before = [node("KeyVer", 4008), node("KeyTime", array(self._ticks[where], "i8"))]
+            after = [
+                node("KeyAttrFlags", array([LINEAR_KEYS], "i4")),
+                node("KeyAttrDataFloat", array([0.0, 0.0, 0.0, 0.0], "f4")),
+                node("KeyAttrRefCount", array([len(where)], "i4")),
+            ]
+            self._patterns[pattern] = (where, packed(before), packed(after))
+        return self._patterns[pattern]
+
+    def curve(self, identity: int, values: np.ndarray) -> tuple[Node, float]:
+        """A curve through the finite `values` (float32 [N]), and its first value.
 
         Frames without a value get no key, so readers interpolate over them; where they touch the clip's start
         or end, one key on the first or last frame holds the nearest value, so that every curve spans the
@@ -157,26 +169,21 @@ class _Curves:
             values[inside[-1] :] = values[inside[-1]]
         keyed = known.copy()
         keyed[[0, -1]] = True
-        pattern = keyed.tobytes()
-        if pattern not in self._times:
-            where = np.flatnonzero(keyed)
-            self._times[pattern] = (where, array(self._ticks[where], "i8"), array([len(where)], "i4"))
-        where, times, count = self._times[pattern]
-        return node(
+        where, before, after = self._around(keyed)
+        first = float(values[where[0]])
+        made = node(
             "AnimationCurve",
             np.int64(identity),
             tagged("", "AnimCurve"),
             "",
             children=[
-                node("Default", float(values[where[0]])),
-                node("KeyVer", 4008),
-                node("KeyTime", times),
+                node("Default", first),
+                before,
                 node("KeyValueFloat", array(values[where], "f4")),
-                node("KeyAttrFlags", self._flags),
-                node("KeyAttrDataFloat", self._data),
-                node("KeyAttrRefCount", count),
+                after,
             ],
         )
+        return made, first
 
 
 def animation(motion: Motion, scene: Scene, take: str) -> tuple[list[Node], list[Node]]:
@@ -216,8 +223,9 @@ def animation(motion: Motion, scene: Scene, take: str) -> tuple[list[Node], list
 
     def curve_node(name: str, owner: int, target: str, fields: dict[str, np.ndarray]) -> None:
         group = next(ids)
-        made = {field: curves.curve(next(ids), values) for field, values in fields.items()}
-        rows = [(field, "Number", "", "A", curve.children[0].properties[0]) for field, curve in made.items()]
+        identities = {field: next(ids) for field in fields}
+        made = {field: curves.curve(identities[field], values) for field, values in fields.items()}
+        rows = [(field, "Number", "", "A", first) for field, (_, first) in made.items()]
         objects.append(
             node(
                 "AnimationCurveNode",
@@ -228,9 +236,9 @@ def animation(motion: Motion, scene: Scene, take: str) -> tuple[list[Node], list
             )
         )
         connections.extend([connect(group, layer), connect(group, owner, target)])
-        for field, curve in made.items():
+        for field, (curve, _) in made.items():
             objects.append(curve)
-            connections.append(connect(int(curve.properties[0]), group, field))  # type: ignore[arg-type]
+            connections.append(connect(identities[field], group, field))
 
     for name, values in zip(motion.names, motion.percents, strict=True):
         if name not in scene.channel_ids:  # a rig's channel that no shape of the head is for

@@ -2,8 +2,8 @@
 
 A property's type follows from its Python type: bool → ``C``, int or int32 → ``I``, int64 → ``L``, float →
 ``D``, str → ``S``, bytes → ``R``, `Encoded` → an array that is already in its file form (so that an array
-used many times is compressed once). Nodes are written with absolute end offsets, so only `document` makes
-bytes.
+used many times is compressed once). Nodes are written with absolute end offsets, so only `document` makes the
+bytes of a file; nodes that many files share are `packed` once, and only their offsets are counted anew.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ FOOTER_ID = bytes.fromhex("fabcab09d0c8d466b176fb831cf7267e")
 FOOTER_MAGIC = bytes.fromhex("f85a8c6adef5d97eece90ce3758f290b")
 
 _RECORD = struct.Struct("<IIIB")  # end offset, number of properties, bytes of properties, length of the name
+_OFFSET = np.dtype("<u4")  # of an end offset, the first field
 _NULL_RECORD = bytes(_RECORD.size)
 _ARRAY_CODES = {"f4": b"f", "f8": b"d", "i4": b"i", "i8": b"l"}
 COMPRESS_FROM = 128  # bytes; shorter arrays do not shrink
@@ -47,11 +48,22 @@ class Node:
 
     name: str
     properties: tuple[Property, ...] = ()
-    children: tuple[Node, ...] = ()
+    children: tuple[Node | Packed, ...] = ()
     closed: bool = False
 
 
-def node(name: str, *properties: Property, children: Iterable[Node] = (), closed: bool = False) -> Node:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Packed:
+    """Records in their file form, one after the other, wherever in a file they come to lie."""
+
+    names: tuple[str, ...]  # of the records, without those inside them
+    data: np.ndarray  # uint8; end offsets count from the first byte
+    offsets: np.ndarray  # int64 [records, 4]: the bytes of `data` that are end offsets
+
+
+def node(
+    name: str, *properties: Property, children: Iterable[Node | Packed] = (), closed: bool = False
+) -> Node:
     """`Node` with its properties given in a row."""
     return Node(name, properties, tuple(children), closed)
 
@@ -90,8 +102,37 @@ def encode(value: Property) -> bytes:
     raise TypeError(f"FBX has no property type for {type(value).__name__}")
 
 
-def _write(record: Node, start: int, out: list[bytes]) -> int:
-    """Append `record`, which begins at absolute offset `start`, to `out`; return where it ends."""
+def packed(nodes: Iterable[Node]) -> Packed:
+    """`nodes` in their file form, for files of which they are a part."""
+    nodes = tuple(nodes)
+    out: list[bytes] = []
+    starts: list[int] = []
+    end = 0
+    for record in nodes:
+        end = _write(record, end, out, starts)
+    return Packed(
+        tuple(record.name for record in nodes),
+        np.frombuffer(b"".join(out), np.uint8),
+        np.add.outer(np.array(starts, np.int64), np.arange(_OFFSET.itemsize)),
+    )
+
+
+def _laid(record: Packed, start: int) -> bytes:
+    """The bytes of `record` where it begins at absolute offset `start`."""
+    data = record.data.copy()
+    data[record.offsets] = (data[record.offsets].view(_OFFSET) + _OFFSET.type(start)).view(np.uint8)
+    laid: bytes = data.tobytes()
+    return laid
+
+
+def _write(record: Node | Packed, start: int, out: list[bytes], starts: list[int]) -> int:
+    """Append `record`, which begins at offset `start`, to `out`, and where the nodes in it begin to `starts`;
+    return where it ends."""
+    if isinstance(record, Packed):
+        starts.extend((record.offsets[:, 0] + start).tolist())
+        out.append(_laid(record, start))
+        return start + len(record.data)
+    starts.append(start)
     name = record.name.encode("ascii")
     properties = b"".join(map(encode, record.properties))
     header = len(out)  # filled in when the record's end is known
@@ -99,7 +140,7 @@ def _write(record: Node, start: int, out: list[bytes]) -> int:
     out.append(properties)
     end = start + _RECORD.size + len(name) + len(properties)
     for child in record.children:
-        end = _write(child, end, out)
+        end = _write(child, end, out, starts)
     if record.children or record.closed:
         out.append(_NULL_RECORD)
         end += len(_NULL_RECORD)
@@ -112,7 +153,7 @@ def document(nodes: Iterable[Node]) -> bytes:
     out = [HEADER]
     end = len(HEADER)
     for record in nodes:
-        end = _write(record, end, out)
+        end = _write(record, end, out, [])
     out.append(_NULL_RECORD + FOOTER_ID + bytes(4))
     end += len(_NULL_RECORD) + len(FOOTER_ID) + 4
     out.append(bytes(16 - end % 16))  # 1 to 16 zeros up to the next multiple of 16

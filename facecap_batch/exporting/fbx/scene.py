@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facecap_batch.exporting.fbx.binary import Encoded, Node, Property, array, node
+from facecap_batch.exporting.fbx.binary import Encoded, Node, Packed, Property, array, node, packed
 from facecap_batch.exporting.head import HeadModel, Material, Morph, head_model
 from facecap_batch.exporting.head.surface import EYE_CENTRE
 from facecap_batch.exporting.rigs.head import rigged_head
@@ -35,10 +35,10 @@ STATIC_LEVEL = 6  # compressed once per process; 9 takes seven times as long for
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """Nodes for Objects and Connections, and the ids that curves attach to."""
+    """Records for Objects and Connections, and the ids that curves attach to."""
 
-    objects: tuple[Node, ...]
-    connections: tuple[Node, ...]
+    objects: Packed
+    connections: Packed
     channel_ids: dict[str, int]  # morph target name -> id of its BlendShapeChannel
     joint_id: int
     eye_ids: tuple[int, int]  # joints of the left and the right eye
@@ -336,7 +336,7 @@ def build_scene(head: HeadModel, ids: Iterator[int], extra_names: tuple[str, ...
         *(connect(channel_ids[name], blend) for name in channel_ids),
         *(connect(shape_ids[name], channel_ids[name]) for name in channel_ids),
     ]
-    return Scene(tuple(objects), tuple(connections), channel_ids, joint, eye_ids, next(ids))
+    return Scene(packed(objects), packed(connections), channel_ids, joint, eye_ids, next(ids))
 
 
 @functools.lru_cache(maxsize=2)  # an export has one rig

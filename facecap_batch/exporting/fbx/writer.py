@@ -135,10 +135,11 @@ def _documents(take: str) -> Node:
     return node("Documents", children=[node("Count", 1), scene])
 
 
-def _definitions(objects: Iterable[Node]) -> Node:
+def _definitions(names: Iterable[str]) -> Node:
+    """How many objects there are of each of `names`, a name for each object."""
     counts: dict[str, int] = {"GlobalSettings": 1}
-    for item in objects:
-        counts[item.name] = counts.get(item.name, 0) + 1
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
     types = [node("ObjectType", name, children=[node("Count", count)]) for name, count in counts.items()]
     return node(
         "Definitions",
@@ -177,7 +178,7 @@ def fbx_bytes(table: CoefficientTable, rig: Rig | None = None) -> bytes:
         scene = rigged_scene(channels.names, channels.slopes.tobytes(), tuple(extra))
     take = table.name or "take"
     objects, connections = animation(motion, scene, take)
-    objects = [*scene.objects, *objects]
+    names = [*scene.objects.names, *(item.name for item in objects)]
     return binary.document(
         [
             _header(table),
@@ -187,9 +188,9 @@ def fbx_bytes(table: CoefficientTable, rig: Rig | None = None) -> bytes:
             _settings(motion),
             _documents(take),
             node("References", closed=True),
-            _definitions(objects),
-            node("Objects", children=objects),
-            node("Connections", children=[*scene.connections, *connections]),
+            _definitions(names),
+            node("Objects", children=[scene.objects, *objects]),
+            node("Connections", children=[scene.connections, *connections]),
             _takes(take, motion),
         ]
     )
