@@ -20,6 +20,16 @@ PERMANENT = frozenset(
 )
 
 
+# What libraries say of it where Python has no type for it.
+NO_MEMORY = (
+    "bad_alloc",  # C++
+    "bad allocation",  # C++ of ONNX Runtime
+    "insufficient memory",  # OpenCV
+    "failed to allocate",  # ONNX Runtime, CUDA
+    "cannot allocate memory",  # the C library
+    "can't start new thread",  # Python
+    "failed to map segment",  # the loader of libraries
+)
 MEMORY_ADVICE = "run fewer workers at a time, or do this clip on a machine with more memory"
 
 
@@ -119,6 +129,14 @@ def is_permanent(error: OSError) -> bool:
 def is_full(error: OSError) -> bool:
     """True where there is no room left."""
     return error_number(error) in (errno.ENOSPC, errno.EDQUOT)
+
+
+def means_no_memory(error: BaseException) -> bool:
+    """True where `error` says that memory, or what a thread takes of it, has run out."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOMEM, errno.EAGAIN)
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY)
 
 
 def error_number(error: OSError) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import mmap
 import os
 import platform
 from collections.abc import Iterator
@@ -36,6 +37,9 @@ PACKAGES = (
 # clip's raw table holds the same values (`benchmarks/accuracy/same_results.py`; `.ci/run` compares the lowest
 # versions with the newest). PyAV 16 scales in another way, and coefficients differ by up to .24.
 SAME_PICTURES = {"av": range(17, 20), "opencv-python-headless": range(4, 6)}
+
+# A process that can still have so much has not failed for want of memory.
+SPARE_BYTES = 2**28
 
 
 def utc_now() -> str:
@@ -114,6 +118,15 @@ def usable_memory_bytes() -> int | None:
     group that it is in (cgroup v1 and v2). None where the system does not tell."""
     limits = [_physical_memory(), *_cgroup_limits()]
     return min((limit for limit in limits if limit), default=None)
+
+
+def memory_is_short() -> bool:
+    """True where this process cannot have `SPARE_BYTES` more."""
+    try:
+        mmap.mmap(-1, SPARE_BYTES).close()
+    except (OSError, MemoryError):
+        return True
+    return False
 
 
 def _physical_memory() -> int | None:

@@ -17,6 +17,7 @@ import typer
 
 from facecap_batch import __version__
 from facecap_batch.errors import FacecapError, RunBroken
+from facecap_batch.scheduling.ends.memory import end_without_memory
 
 PROGRAM = "facecap-batch"
 WRONG, BROKEN, INTERRUPTED = 2, 3, 130
@@ -120,6 +121,7 @@ def main(arguments: list[str] | None = None, program: str = PROGRAM) -> NoReturn
         SystemExit: always.
     """
     try:
+        end_without_memory(BROKEN)
         only = called(sys.argv[1:] if arguments is None else arguments)
         make_app(program, only)(args=arguments, prog_name=program)
     except FacecapError as error:

@@ -120,7 +120,7 @@ def serve(
     import threading
 
     from facecap_batch.reporting.served import ServedReport
-    from facecap_batch.scheduling.interruption import interruptible
+    from facecap_batch.scheduling.ends.interruption import interruptible
 
     with (
         contextlib.closing(ServedReport(storage_path(output), port)) as served,

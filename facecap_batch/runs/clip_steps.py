@@ -14,11 +14,12 @@ import datetime
 import functools
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from facecap_batch import machine
 from facecap_batch.capturing.pipeline import FaceCapture
 from facecap_batch.capturing.segments.plan import SegmentPlan
 from facecap_batch.clip import Clip
@@ -30,6 +31,7 @@ from facecap_batch.errors import (
     OutOfMemory,
     OutputNotWritable,
     is_permanent,
+    means_no_memory,
 )
 from facecap_batch.exporting.common_rows import with_rows_of
 from facecap_batch.output.compact_index import size_of, table_name
@@ -201,13 +203,31 @@ def _note(raw: CoefficientTable) -> str:
 
 def classify_error(error: BaseException) -> tuple[str, str, bool]:
     """(error_type, message, whether another attempt may fare better) of an error from `process`."""
+    if isinstance(error, OutOfMemory):
+        return OutOfMemory.__name__, str(error), True
+    if _is_for_want_of_memory(error):
+        words = f"{error or type(error).__name__}"
+        return OutOfMemory.__name__, f"not enough memory for this clip: {words}; {MEMORY_ADVICE}", True
     cause = error.__cause__ if isinstance(error, (OutputNotWritable, InputNotReadable)) else error
     if isinstance(cause, OSError):
         return type(error).__name__, str(error), not is_permanent(cause)
     if isinstance(error, FacecapError):
-        return type(error).__name__, str(error), isinstance(error, OutOfMemory)
-    if isinstance(error, MemoryError):
-        return OutOfMemory.__name__, f"not enough memory for this clip: {error}; {MEMORY_ADVICE}", True
+        return type(error).__name__, str(error), False
     where = traceback.extract_tb(error.__traceback__)[-1]
     position = f"{Path(where.filename).name}:{where.lineno}"
     return type(error).__name__, f"unexpected, please report it: {error} ({position})", False
+
+
+def _is_for_want_of_memory(error: BaseException) -> bool:
+    """Whether memory had run out, whatever became of that on its way through libraries."""
+    if isinstance(error, (FacecapError, OSError)):
+        return any(map(means_no_memory, _with_causes(error))) and machine.memory_is_short()
+    return means_no_memory(error) or machine.memory_is_short()
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    """`error`, what it was raised from, and so on."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__

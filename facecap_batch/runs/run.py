@@ -31,7 +31,7 @@ from facecap_batch.runs.observers.event_log import EventLog
 from facecap_batch.runs.observers.progress import Display, ProgressCounter
 from facecap_batch.runs.planner import Plan, WorkItem
 from facecap_batch.runs.records import RunRecords
-from facecap_batch.scheduling.interruption import interruptible
+from facecap_batch.scheduling.ends.interruption import interruptible
 from facecap_batch.scheduling.listeners import ListenerGroup, WorkerRoster
 
 if TYPE_CHECKING:
@@ -71,14 +71,15 @@ class RunSummary:
     elapsed_s: float  # seconds, everything included
     interrupted: bool = False
     output_lost: bool = False  # the folder does not belong to the run any more: it has no reports
+    unreported: bool = False  # the storage refused the last look at the files, or the reports
     no_face: tuple[str, ...] = ()  # the clips that `without_face` counts, by name
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 some failed, 130 interrupted."""
+        """0 all done, seen to be there and reported; 1 some failed, or that is not so; 130 interrupted."""
         if self.interrupted:
             return 130
-        return 0 if self.done == self.clips and not self.output_lost else 1
+        return 0 if self.done == self.clips and not self.output_lost and not self.unreported else 1
 
 
 class Run:
@@ -108,7 +109,7 @@ class Run:
         self._event_log: EventLog | None = None
         self._last_run = assignment.last_run
         self._most_workers, self._work_s = 0, 0.0
-        self._output_lost = False
+        self._output_lost = self._unreported = False
         self._is_connected = False  # with what carries it out
 
     def open(self) -> None:
@@ -249,6 +250,7 @@ class Run:
                 remove_done(self._ledger.output, self._records.is_done)  # segments that came in too late
                 self._write_reports(state)
         except OSError as error:
+            self._unreported = True
             display.say(f"the report could not be written: {error}; the same command writes it again")
         if self._event_log:
             summary = self._summary()
@@ -343,6 +345,7 @@ class Run:
             elapsed_s=time.monotonic() - self._started_s,
             interrupted=interrupted,
             output_lost=self._output_lost,
+            unreported=self._unreported,
             no_face=no_face,
         )
 

@@ -8,19 +8,23 @@ themselves are in `clip_steps`; frames never leave this process.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import os
 import platform
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from facecap_batch.capturing.pipeline import FaceCapture
+from facecap_batch.errors import OutOfMemory
 from facecap_batch.output.ownership.claim import Claim
 from facecap_batch.runs.clip_steps import classify_error, prepare_exports, process
 from facecap_batch.runs.config import RunConfig
 from facecap_batch.runs.opened_engines import open_engines
 from facecap_batch.runs.planner import Item
+from facecap_batch.scheduling.ends.memory import end_process, end_without_memory
 from facecap_batch.scheduling.messages import Done, Failed, Progress, WorkerReady
 from facecap_batch.storage.scratch import remove_abandoned
 
@@ -28,6 +32,7 @@ from facecap_batch.storage.scratch import remove_abandoned
 # `cluster.WORKER_ENVIRONMENT`); those of other people's clusters get no further ones.
 M_ARENA_MAX, ARENAS = -8, 1
 HEARTBEAT_S = 1.0  # between two progress records; each costs the driver a millisecond or two
+_Messages: TypeAlias = "queue.SimpleQueue[Progress | Done | Failed]"
 
 
 class ClipWorker:
@@ -55,29 +60,40 @@ class ClipWorker:
         self.captures = captures
         self.claim = claim
         self._engines: FaceCapture | None = None
+        self._items: queue.SimpleQueue[tuple[Item, _Messages]] = queue.SimpleQueue()
 
     def ready(self) -> WorkerReady:
         """Take one thread for everything, open the engines. Raises EngineError."""
+        end_without_memory()
         limit_threads()
         limit_arenas()
         # Beside the first clip: it needs the head last, and the networks leave Python idle meanwhile.
         threading.Thread(target=prepare_exports, daemon=True).start()
+        # One for all items: where memory runs out, none can be had for the next. A daemon, or a decoder that
+        # hangs would keep the process from ending.
+        threading.Thread(target=self._work_on_items, daemon=True).start()
         remove_abandoned()  # of workers on this machine that were killed
         backend = self._open().backend if self.captures else ""
         return WorkerReady(self._node_id(), os.getpid(), backend)
 
     def work(self, item: Item) -> Iterator[Progress | Done | Failed]:
-        """Do `item` in a thread of its own and yield its progress, then how it ended."""
-        messages: queue.SimpleQueue[Progress | Done | Failed] = queue.SimpleQueue()
-        # A daemon, or a decoder that hangs would keep the process from ending.
-        threading.Thread(target=self._work, args=(item, messages), daemon=True).start()
+        """Do `item` in the thread for them and yield its progress, then how it ended."""
+        messages: _Messages = queue.SimpleQueue()
+        self._items.put((item, messages))
         while True:
             message = messages.get()
             yield message
             if not isinstance(message, Progress):
                 return
 
-    def _work(self, item: Item, messages: queue.SimpleQueue[Progress | Done | Failed]) -> None:
+    def _work_on_items(self) -> None:
+        try:
+            while True:
+                self._work(*self._items.get())
+        except BaseException:  # nobody would hear of the item any more
+            end_process()
+
+    def _work(self, item: Item, messages: _Messages) -> None:
         last = time.monotonic()
 
         def progress(frames: int) -> None:
@@ -96,7 +112,9 @@ class ClipWorker:
         try:
             return Done(process(item, self.config, self.claim, self._open, progress, self.segment_s))
         except BaseException as error:  # whatever it is, the driver must hear of it
-            return Failed(*classify_error(error))
+            failed = Failed(*classify_error(error))
+            # What is left for the next item is less than a new process has.
+            return dataclasses.replace(failed, worker_unfit=failed.error_type == OutOfMemory.__name__)
 
     def _open(self) -> FaceCapture:
         if self._engines is None:

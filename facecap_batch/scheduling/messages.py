@@ -49,6 +49,7 @@ class Failed:
     error_type: str
     error: str
     retry: bool = False  # True where another attempt may fare better
+    worker_unfit: bool = False  # True where the worker must be given nothing more
 
 
 @dataclasses.dataclass(frozen=True)

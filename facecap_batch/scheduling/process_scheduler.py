@@ -2,7 +2,7 @@
 
 In: tasks with an expected cost, and a function that makes the worker. Out: what `scheduler` gives: one
 `Outcome` for every task, in the same order, with the same attempts, events and limits. A process that dies,
-hangs or does not become ready is replaced by another.
+hangs, is unfit or does not become ready is replaced by another.
 """
 
 from __future__ import annotations
@@ -119,6 +119,8 @@ class ProcessScheduler:
                 return self._queue.lost(queued, reason, node_died=False)
             reported_at = time.monotonic()
             if not isinstance(message, Progress):
+                if isinstance(message, Failed) and message.worker_unfit:
+                    self._lose(message.error)
                 return self._queue.ended(queued, message)
             self._listener.progress(queued.task.key, message)
 

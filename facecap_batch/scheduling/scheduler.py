@@ -8,7 +8,7 @@ itself restarts and retries nothing.
 A worker is an actor with two methods: ``ready() -> WorkerReady`` opens what it works with, and
 ``work(payload)`` is a generator of `Progress` records that ends with one `Done` or `Failed`. Progress is the
 heartbeat: a worker that reports nothing for `Limits.stall_s` is killed and replaced, and so is one that
-is not ready after `Limits.open_s`.
+is not ready after `Limits.open_s`, or says that it is unfit for more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayTaskError
 
 from facecap_batch.errors import WorkerLost
-from facecap_batch.scheduling.deaths import WORKER_DEATHS, is_node_death, reason_of
+from facecap_batch.scheduling.ends.deaths import WORKER_DEATHS, is_node_death, reason_of
 from facecap_batch.scheduling.messages import Failed, Listener, Outcome, Progress, Task, WorkerReady
 from facecap_batch.scheduling.nodes import is_alive
 from facecap_batch.scheduling.task_queue import Limits, QueuedTask, TaskQueue
@@ -201,6 +201,8 @@ class Scheduler:
             self._listener.progress(queued.task.key, message)
             return None
         slot.task = slot.stream = None
+        if isinstance(message, Failed) and message.worker_unfit:
+            self._forget(slot, message.error, node_died=False)
         return self._queue.ended(queued, message)
 
     @staticmethod

@@ -12,14 +12,13 @@ import os
 import pickle
 import queue
 import signal
-import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from facecap_batch.errors import FacecapError
+from facecap_batch.scheduling.ends.memory import end_process, end_without_memory
 from facecap_batch.scheduling.messages import Done, Failed, Progress, WorkerReady
 
 
@@ -49,6 +48,7 @@ def main(connection_handle: int) -> None:
         connection_handle: File descriptor of this process's end of the connection.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver, too: the driver decides
+    end_without_memory()
     connection = Connection(connection_handle)
     received: queue.SimpleQueue[Any] = queue.SimpleQueue()
     # A daemon: this thread waits for the driver to let go, also while a decoder hangs in the other one.
@@ -59,6 +59,8 @@ def main(connection_handle: int) -> None:
     except (EOFError, OSError):
         # What is published is complete, and nothing else matters: no library may delay the end.
         os._exit(0)
+    except BaseException:  # the other thread would wait for ever
+        end_process()
 
 
 def _serve(connection: Connection, received: queue.SimpleQueue[Any]) -> None:
@@ -66,9 +68,7 @@ def _serve(connection: Connection, received: queue.SimpleQueue[Any]) -> None:
     try:
         _work(connection, received)
     except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(1)
+        end_process()
 
 
 def _work(connection: Connection, received: queue.SimpleQueue[Any]) -> None:

@@ -227,6 +227,31 @@ def test_the_shell_completes(tmp_path: Path, words: str, offered: str) -> None:
     assert offered in done.stdout.split() if offered else not done.stdout.strip()
 
 
+STARVED = """
+import threading
+from facecap_batch.cli import app, folder
+from tests.support.toy_workers import take_memory_away
+def status() -> None:
+    take_memory_away()
+    threading.Thread(target=print).start()
+folder.status = status
+app.main(["status"])
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or sys.version_info < (3, 11),
+    reason="memory cannot be taken away here, or first calls need none of the system's",
+)
+def test_a_command_without_memory_ends() -> None:
+    """It would wait for a thread that never begins."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", STARVED], capture_output=True, text=True, cwd=root, timeout=240
+    )
+    assert done.returncode == 3 and done.stderr.startswith("not enough memory to go on")
+
+
 def test_from_a_manifest_to_answers(
     capsys: pytest.CaptureFixture[str], random_engines: EngineSet, tmp_path: Path
 ) -> None:

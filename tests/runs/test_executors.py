@@ -22,7 +22,7 @@ from facecap_batch.runs.planner import Plan, WorkItem
 from facecap_batch.runs.start import resolve_run
 from facecap_batch.solve.settings import SolveSettings
 from tests.support.event_logs import lines
-from tests.support.faulty_workers import make_dying_worker
+from tests.support.faulty_workers import make_dying_worker, make_starved_worker
 from tests.support.long_clips import CLOSED, pictures
 from tests.support.runs import results, rows, run_quietly, write_clips, write_manifest
 from tests.support.videos import write_video
@@ -170,6 +170,29 @@ def test_a_decoder_that_crashes_costs_an_attempt(
         "lost 2 worker(s), the last: the worker process died: ended by signal 9"
         in (found["kill-always"]["error"])
     )
+    report = json.loads((output / "run.json").read_text())
+    assert (report["lost_workers"], report["retries"]) == (3, 2)
+    assert run_quietly(manifest, output, config, workers=1).exit_code == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory cannot be taken away here")
+def test_memory_that_runs_out_costs_an_attempt_of_the_clip_alone(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker can do nothing any more: another does the next clip."""
+    manifest = write_clips(tmp_path, {"starve-once": 9, "starve-always": 9, "free": 8})
+    output = tmp_path / "out"
+    with monkeypatch.context() as faulty:
+        faulty.setattr("facecap_batch.runs.executors.process_executor.make_worker", make_starved_worker)
+        summary = run_quietly(manifest, output, config, workers=1, attempts=2)
+    assert (summary.exit_code, summary.done, summary.failed) == (1, 2, 1)
+    found = rows(output)
+    assert {name: row["attempts"] for name, row in found.items()} == {
+        "starve-once": 2, "starve-always": 2, "free": 1,
+    }  # fmt: skip
+    failed = found["starve-always"]
+    assert failed["error_type"] in ("OutOfMemory", "WorkerLost")  # the second where none is left to say so
+    assert "run fewer workers at a time" in failed["error"]
     report = json.loads((output / "run.json").read_text())
     assert (report["lost_workers"], report["retries"]) == (3, 2)
     assert run_quietly(manifest, output, config, workers=1).exit_code == 0

@@ -102,6 +102,28 @@ def test_a_folder_that_goes_away_ends_its_run(
     assert results(output) == clean
 
 
+def test_a_report_that_cannot_be_written_is_no_success(
+    manifest: Path,
+    clean: dict[str, bytes],
+    config: RunConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is there tells of an earlier moment, in which nothing was done."""
+    output = tmp_path / "out"
+
+    def occupy(output: Path) -> None:
+        (output / "clips.parquet").unlink()
+        (output / "clips.parquet").mkdir()
+
+    summary, said = run_and(occupy, manifest, output, config, monkeypatch)
+    assert (summary.exit_code, summary.done) == (1, len(CLIPS))
+    assert "the report could not be written" in said
+    (output / "clips.parquet").rmdir()
+    assert run_quietly(manifest, output, config, workers=1).exit_code == 0
+    assert {row["status"] for row in rows(output).values()} == {"done"} and results(output) == clean
+
+
 @pytest.mark.parametrize("kind", ["raw", "coefficients", "fbx", "ledger"])
 def test_files_that_go_away_are_not_counted_as_done(
     kind: str,

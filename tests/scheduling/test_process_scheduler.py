@@ -78,6 +78,27 @@ def test_failures_and_deaths_stay_with_their_task(tmp_path: Path) -> None:
     assert set(events.started_keys[-5:]) == set(events.retries)
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux" or sys.version_info < (3, 11),
+    reason="memory cannot be taken away here, or first calls need none of the system's",
+)
+def test_a_thread_without_memory_to_begin_ends_the_worker(tmp_path: Path) -> None:
+    """Whoever has started it would wait for ever."""
+    outcomes, events = run_toys({"starved": "starve once", "good": "do"}, tmp_path, stall_s=60)
+    assert outcomes["good"].ok and outcomes["good"].attempts == 1
+    assert outcomes["starved"].ok and outcomes["starved"].attempts == 2
+    ((_, reason, _),) = events.losses
+    assert "the worker process died: exit code 1: not enough memory to go on" in reason
+
+
+def test_a_worker_that_says_it_is_unfit_is_replaced(tmp_path: Path) -> None:
+    outcomes, events = run_toys({"unfit": "unfit once", "good": "do"}, tmp_path)
+    assert [outcomes[key].attempts for key in ("unfit", "good")] == [2, 1]
+    first, second = events.joined_workers
+    assert [outcomes[key].result[1] for key in ("unfit", "good")] == [second.pid, second.pid]
+    assert events.losses == [(first, "it leaks", False)] and not is_running(first.pid)
+
+
 def test_tasks_come_and_go_between_outcomes(tmp_path: Path) -> None:
     events = EventRecorder()
     scheduler = ProcessScheduler(ToyWorker, events)

@@ -90,6 +90,14 @@ def test_failures_and_deaths_stay_with_their_task(tmp_path: Path) -> None:
     assert not any(node_died for _, _, node_died in events.losses)
 
 
+def test_a_worker_that_says_it_is_unfit_is_replaced(tmp_path: Path) -> None:
+    outcomes, events = run_toys({"unfit": "unfit once", "good": "do"}, tmp_path, workers=1)
+    assert [outcomes[key].attempts for key in ("unfit", "good")] == [2, 1]
+    first, second = events.joined_workers
+    assert [outcomes[key].result[1] for key in ("unfit", "good")] == [second.pid, second.pid]
+    assert events.losses == [(first, "it leaks", False)]
+
+
 def test_no_more_workers_than_tasks(tmp_path: Path) -> None:
     _, events = run_toys({"only": "do"}, tmp_path, workers=2)
     assert max(events.counts) == 1

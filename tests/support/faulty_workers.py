@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from facecap_batch.runs.planner import CalibrationItem, Item, SolveItem, WorkItem
 from facecap_batch.runs.worker import ClipWorker
 from facecap_batch.scheduling.messages import Done, Failed, Progress
+from tests.support.toy_workers import take_memory_away
 
 PATIENCE_S = 120.0
 
@@ -42,6 +43,22 @@ class DyingWorker(ClipWorker):
 def make_dying_worker(*arguments: Any) -> DyingWorker:
     """What a process makes its worker with, in place of `process_executor.make_worker`."""
     return DyingWorker(*arguments)
+
+
+class StarvedWorker(ClipWorker):
+    """Gets no further memory once it was given ``starve-once`` the first time, or ``starve-always``."""
+
+    def work(self, item: Item) -> Iterator[Progress | Done | Failed]:
+        clip_id, mark = item.clip.clip_id, Path(f"{self.claim.output}.{item.clip.clip_id}")
+        if clip_id == "starve-always" or (clip_id == "starve-once" and not mark.exists()):
+            mark.touch()
+            take_memory_away()
+        yield from super().work(item)
+
+
+def make_starved_worker(*arguments: Any) -> StarvedWorker:
+    """As `make_dying_worker`."""
+    return StarvedWorker(*arguments)
 
 
 class ReplacingWorker(DyingWorker):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import os
+import resource
 import signal
 import tempfile
 import threading
@@ -13,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facecap_batch.scheduling.messages import Done, Failed, Listener, Progress, WorkerReady
+
+TAKEN: list[bytearray] = []  # memory that is free for nobody
 
 
 class ToyWorker:
@@ -50,6 +54,12 @@ class ToyWorker:
             time.sleep(0.5)
         if order == "hang once" and first_time:
             time.sleep(600)
+        if order == "starve once" and first_time:
+            take_memory_away()
+            threading.Thread(target=time.sleep, args=(0,)).start()
+        if order == "unfit once" and first_time:
+            yield Failed("OutOfMemory", "it leaks", retry=True, worker_unfit=True)
+            return
         if order == "fail":
             yield Failed("BadVideo", "not a video")
             return
@@ -97,6 +107,26 @@ def die(number: signal.Signals) -> None:
     """End this process by a signal; this thread may run on for a moment."""
     os.kill(os.getpid(), number)
     time.sleep(60)
+
+
+def take_memory_away() -> None:
+    """From now on this process gets no further memory from the system.
+
+    A stack for another thread is there, of those that have ended: a thread starts, and finds no memory for
+    its first call.
+    """
+    ended = [threading.Thread(target=time.sleep, args=(0.1,)) for _ in range(4)]
+    for thread in ended:
+        thread.start()
+    for thread in ended:
+        thread.join()
+    time.sleep(0.2)  # until the system has ended them, too
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size // 2, size // 2))
+    for piece in (2**20, 2**16, 2**12):  # bytes: what was freed
+        with contextlib.suppress(MemoryError):
+            while True:
+                TAKEN.append(bytearray(piece))
 
 
 def import_place(module: str) -> str | None:

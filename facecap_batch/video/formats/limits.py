@@ -8,9 +8,9 @@ Imports neither PyAV nor OpenCV.
 from __future__ import annotations
 
 import dataclasses
-import mmap
 
-from facecap_batch.errors import TooLarge
+from facecap_batch.errors import TooLarge, means_no_memory
+from facecap_batch.machine import memory_is_short
 
 # 12K cinema (12288x6480), the largest pictures that cameras film. One takes 0.12 GiB as video and up to
 # 0.6 GiB as an image with 16 bits and alpha; a worker holds several.
@@ -22,8 +22,6 @@ MAX_FRAMES = 3_000_000
 MAX_SAMPLES = 20_000_000
 MOST_PIXELS = 2**31 - 1  # that FFmpeg takes
 MARGIN_PIXELS = 2**16  # decoders round sides up and add edges
-# Where a worker can still have so many bytes, it was the file that wanted too many.
-SPARE_BYTES = 2**28
 
 
 def raise_if_out_of_memory(error: BaseException) -> None:
@@ -31,11 +29,7 @@ def raise_if_out_of_memory(error: BaseException) -> None:
 
     FFmpeg says the same of a length that no memory holds, as damage or somebody with bad intent writes it.
     """
-    if not isinstance(error, MemoryError):
-        return
-    try:
-        mmap.mmap(-1, SPARE_BYTES).close()
-    except (OSError, MemoryError):
+    if means_no_memory(error) and memory_is_short():
         raise error from None
 
 
