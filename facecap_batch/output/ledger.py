@@ -3,7 +3,8 @@
 In: the input of a clip (see `input_identity`), the configuration, the files that were made of it. Out: the
 same as a `Record`, checked when it is read back. A clip is done when its record matches today's input and
 configuration and its files are complete; it is captured while its raw table waits for those of its actor's
-other clips. Only the driver of a run writes records; anyone may read them, during a run and after.
+other clips. Only the driver of a run says how a clip ended; a worker withdraws the record whose files it is
+about to replace. Anyone may read records, during a run and after.
 """
 
 from __future__ import annotations
@@ -136,6 +137,25 @@ class Ledger:
     def put(self, record: Record) -> None:
         """Publish `record`. Raises OSError."""
         publish_bytes(self.path(record.clip_id), as_bytes(record))
+
+    def withdraw(self, clip_id: str, keeps_raw: bool) -> None:
+        """Files of the clip are about to be replaced: what its record says of them ends before.
+
+        Else a run that is killed before it publishes the next record leaves files of its configuration to the
+        record of another one, and short clips have the same sizes under both. The names of the files stay.
+
+        Args:
+            clip_id: Of the clip; nothing happens where it has no record.
+            keeps_raw: Whether the raw table stays as it is; then it is still known.
+
+        Raises:
+            OSError: The storage refuses.
+        """
+        record = self.get(clip_id)
+        if record is None or (keeps_raw and record.status != DONE):
+            return
+        fingerprint = record.capture_fingerprint if keeps_raw else ""
+        self.put(dataclasses.replace(record, status=CAPTURED, capture_fingerprint=fingerprint))
 
     def records(self) -> Iterator[Record]:
         """Every record in the folder, in no order."""

@@ -36,7 +36,7 @@ from facecap_batch.errors import (
 from facecap_batch.exporting.common_rows import with_rows_of
 from facecap_batch.output.compact_index import size_of, table_name
 from facecap_batch.output.integrity import FileState, read_sound_tracks, state_of
-from facecap_batch.output.ledger import CAPTURED, DONE, Record
+from facecap_batch.output.ledger import CAPTURED, DONE, Ledger, Record
 from facecap_batch.output.ownership.claim import Claim
 from facecap_batch.output.segment_store import SegmentRecord
 from facecap_batch.runs.actors.plan import is_calibrated_by_actor
@@ -88,15 +88,20 @@ def process(
             return cuts
         raw = with_capture_fingerprint(engines().capture_tracks(item.clip, progress), config)
     waits = calibration is None and is_calibrated_by_actor(item.clip, config)
+    reuses_raw = isinstance(item, SolveItem) or (isinstance(item, WorkItem) and item.reuse_raw)
+    reused = None if isinstance(item, JoinItem) or not reuses_raw else item.raw_checksum
     files: dict[str, FileState] = {}
     with FileBatch(output, claim.check) as batch:
-        if isinstance(item, JoinItem) or (isinstance(item, WorkItem) and not item.reuse_raw):
+        if reused is None:
             files[names["raw"]] = _write(names["raw"], functools.partial(write_tracks, raw), batch, output)
         else:
-            files[names["raw"]] = FileState(size_of(output, names["raw"]), item.raw_checksum)
+            files[names["raw"]] = FileState(size_of(output, names["raw"]), reused)
         if not waits:
             files |= _write_final(final_tables(raw, config, calibration), names, batch, output)
         with writing(output):
+            if isinstance(item, SolveItem) or not item.is_new:
+                claim.check()
+                Ledger(output).withdraw(item.clip.clip_id, keeps_raw=reuses_raw)
             batch.publish()
     return dataclasses.replace(
         _record(item, config, raw),

@@ -36,6 +36,7 @@ class WorkItem:
     cost_s: float  # expected seconds of video
     reuse_raw: bool = False  # raw/<clip_id>.parquet is valid: only solve and export
     raw_checksum: str = ""  # its SHA-256; empty: not known, or it is not reused
+    is_new: bool = False  # the clip has no record, so that nobody need look for one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,7 @@ class JoinItem:
     clip: Clip
     input_key: str
     cuts: SegmentPlan
+    is_new: bool = False  # as of its `WorkItem`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +148,7 @@ def plan(
         if record is not None and same_input and has_raw(known, record, capture_fingerprint):
             items.append(WorkItem(clip, key, seconds, reuse_raw=True, raw_checksum=record.raw_checksum))
         else:
-            items.append(WorkItem(clip, key, seconds))
+            items.append(WorkItem(clip, key, seconds, is_new=known.get(clip.clip_id) is None))
     # Ties by clip_id: the plan does not depend on the order of the manifest's rows.
     items.sort(key=lambda item: (-item.cost_s, item.clip.clip_id))
     return Plan(tuple(items), kept)

@@ -120,7 +120,7 @@ class ClipWorkflow:
 
     def _join(self, clip_id: str, clip: _Clip, cuts: SegmentPlan) -> Task:
         # Cheap, and all that its clip still waits for.
-        item = JoinItem(clip.item.clip, clip.item.input_key, cuts)
+        item = JoinItem(clip.item.clip, clip.item.input_key, cuts, clip.item.is_new)
         return self._task(clip_id, clip, "join", item, math.inf)
 
     def _task(

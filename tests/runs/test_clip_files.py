@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from facecap_batch.runs.manifest import read_manifest
 from facecap_batch.runs.opened_engines import open_engines
 from facecap_batch.runs.planner import WorkItem
 from facecap_batch.runs.records import RunRecords
+from facecap_batch.solve.settings import SolveSettings
 from facecap_batch.storage.publish import storage_path
 from tests.support.runs import at_any_time, half_written, results, rows, run_quietly, write_clips
 
@@ -31,6 +33,32 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def engines(config: RunConfig) -> Callable[[], FaceCapture]:
     return functools.cache(lambda: open_engines(config))
+
+
+@pytest.mark.parametrize("captures", [False, True])
+def test_files_that_were_replaced_are_no_longer_those_of_their_record(
+    captures: bool,
+    manifest: Path,
+    config: RunConfig,
+    engines: Callable[[], FaceCapture],
+    tmp_path: Path,
+) -> None:
+    """A worker had replaced them under another configuration when its run was killed."""
+    output = tmp_path / "out"
+    assert run_quietly(manifest, output, config, workers=1).exit_code == 0
+    before = results(output)
+    other = dataclasses.replace(config, solve=SolveSettings(smoothing=0.8))
+    (clip,) = read_manifest(manifest).clips
+    with OutputLock(output) as lock:
+        process(WorkItem(clip, "", 1.0, reuse_raw=not captures), other, lock.claim, engines)
+    between = results(output)
+    assert between != before
+    # Nothing that is cheap to look at tells them apart.
+    assert {name: len(data) for name, data in between.items()} == {
+        name: len(data) for name, data in before.items()
+    }
+    assert run_quietly(manifest, output, config, workers=1).exit_code == 0
+    assert results(output) == before
 
 
 def do(manifest: Path, config: RunConfig, claim: Claim, engines: Callable[[], FaceCapture]) -> None:
