@@ -91,7 +91,7 @@ def _faces(
     weight: np.ndarray,
     sightings: Iterable[Sighting],
 ) -> list[_FaceTrack]:
-    """The tracks in which the regressor saw a face: first those that are sure of it once, the heaviest first."""
+    """The tracks in which the regressor saw a face: those that are sure of it first, heavy ones first."""
     rows = np.flatnonzero(present)
     rows = rows[np.argsort(readings["track"][rows], kind="stable")]
     edges = np.flatnonzero(np.diff(readings["track"][rows])) + 1
