@@ -96,10 +96,10 @@ def _faces(
     rows = rows[np.argsort(readings["track"][rows], kind="stable")]
     edges = np.flatnonzero(np.diff(readings["track"][rows])) + 1
     rows_of = {int(readings["track"][part[0]]): part for part in np.split(rows, edges) if len(part)}
+    read = [(sighting, rows_of[sighting.track]) for sighting in sightings if sighting.track in rows_of]
     found = [
-        _FaceTrack(sighting, rows, float(weight[rows].sum()), bool(sure[rows].max() >= SURE_ONCE))
-        for sighting in sightings
-        if (rows := rows_of.get(sighting.track)) is not None
+        _FaceTrack(sighting, own, float(weight[own].sum()), bool(sure[own].max() >= SURE_ONCE))
+        for sighting, own in read
     ]
     return sorted(found, key=lambda track: (not track.sure, -track.weight, track.sighting.track))
 
