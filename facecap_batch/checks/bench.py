@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 WARM_UP = 3  # calls before the first that counts
 MIN_ROUNDS = 5
 WARM_UP_S = Fraction(1)  # of the video, before the pass that counts
+PACE_S = Fraction(1, 4)  # the same where time is limited: it shows how much can be taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,20 +149,36 @@ def bench(
         yield BaselineClipSpeed(video.name, theirs.frames, theirs.inner_s)
 
 
-def engine_speeds(card: EngineCard, backend: str, seconds: float) -> list[EngineSpeed]:
-    """Measure `card` on `backend` at each of its batch sizes, in this process, smallest first."""
+def engine_speeds(
+    card: EngineCard, backend: str, seconds: float, budget_s: float = math.inf
+) -> list[EngineSpeed]:
+    """Measure `card` on `backend` at each of its batch sizes, in this process, smallest first.
+
+    Args:
+        card, backend: What is opened.
+        seconds: How long each batch size is measured; `MIN_ROUNDS` calls at least.
+        budget_s: Seconds for everything; where they do not last, a call that warms up and one that counts are
+            enough for a batch size.
+    """
     limit_threads()
+    ends = time.perf_counter() + budget_s
     sizes = sorted(card.batch_sizes)
     batches = [engine_input(card, size) for size in sizes]
     before = _resident_kib("VmRSS")
     engine = open_engine(card, backend)
     speeds = []
-    for size, batch in zip(sizes, batches, strict=True):
+    for number, (size, batch) in enumerate(zip(sizes, batches, strict=True)):
+        began = time.perf_counter()
+        until = began + (ends - began) / (len(sizes) - number)
         for _ in range(WARM_UP):
             engine.run(batch)
+            if time.perf_counter() >= until:
+                break
         took: list[float] = []
-        ends = time.perf_counter() + seconds
-        while time.perf_counter() < ends or len(took) < MIN_ROUNDS:
+        enough = time.perf_counter() + seconds
+        while not took or (
+            time.perf_counter() < until and (time.perf_counter() < enough or len(took) < MIN_ROUNDS)
+        ):
             started = time.perf_counter()
             engine.run(batch)
             took.append(time.perf_counter() - started)
@@ -197,13 +215,16 @@ def clip_speed(cards: EngineSet, backend: str, video: Path) -> ClipSpeed:
     return opened_clip_speed(engines, video, CaptureSettings())
 
 
-def opened_clip_speed(engines: tuple[Engine, Engine], video: Path, settings: CaptureSettings) -> ClipSpeed:
+def opened_clip_speed(
+    engines: tuple[Engine, Engine], video: Path, settings: CaptureSettings, budget_s: float = math.inf
+) -> ClipSpeed:
     """Decode `video` alone, then take it the whole way, everything warm.
 
     Args:
         engines: Detector and regressor, open on one backend.
         video: A path; damage in it is kept.
         settings: How it is captured, its decoding threads and decoder among them.
+        budget_s: Seconds for everything; where they do not last, only the video's beginning is taken.
 
     Raises:
         BadVideo: It does not decode.
@@ -212,14 +233,20 @@ def opened_clip_speed(engines: tuple[Engine, Engine], video: Path, settings: Cap
     settings = dataclasses.replace(settings, damage="keep")
     write_fbx, _ = EXPORTERS["fbx"]
     with tempfile.TemporaryDirectory() as folder:
-        beginning = Clip(clip_id="bench", path=str(video), end=WARM_UP_S)
+        started = time.perf_counter()
+        beginning = Clip(clip_id="bench", path=str(video), end=WARM_UP_S if budget_s == math.inf else PACE_S)
         write_fbx(solve_table(FaceCapture(*engines, settings).capture(beginning)), Path(folder) / "first.fbx")
+        end = _affordable_s(time.perf_counter() - started, budget_s)
 
         started = time.perf_counter()
         frames = sum(
             1
             for _ in decode(
-                video, thread_count=settings.decode_threads, damage="keep", hwaccel=settings.hwaccel
+                video,
+                end=end,
+                thread_count=settings.decode_threads,
+                damage="keep",
+                hwaccel=settings.hwaccel,
             )
         )
         decode_s = time.perf_counter() - started
@@ -227,7 +254,8 @@ def opened_clip_speed(engines: tuple[Engine, Engine], video: Path, settings: Cap
         stopwatch = Stopwatch()
         detector, regressor = (TimedEngine(engine, stopwatch) for engine in engines)
         started = time.perf_counter()
-        raw = FaceCapture(detector, regressor, settings, timer=stopwatch).capture(Clip("bench", str(video)))
+        clip = Clip("bench", str(video), end=end)
+        raw = FaceCapture(detector, regressor, settings, timer=stopwatch).capture(clip)
         with stopwatch.during("solve"):
             final = solve_table(raw)
         with stopwatch.during("export"):
@@ -247,6 +275,15 @@ def opened_clip_speed(engines: tuple[Engine, Engine], video: Path, settings: Cap
         settings.hwaccel,
         {"decode": decode_s, **stopwatch.network_seconds},
     )
+
+
+def _affordable_s(took_s: float, budget_s: float) -> Fraction | None:
+    """How many seconds of a video can be taken in what is left of `budget_s` where `PACE_S` of them took
+    `took_s`; None: all, whatever they take. They are decoded alone, too, which takes less time than that."""
+    if budget_s == math.inf:
+        return None
+    times = (budget_s - took_s) / (2 * took_s)
+    return PACE_S * max(1, int(times))
 
 
 def _resident_kib(field: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from facecap_batch.capturing.settings import CaptureSettings
+from facecap_batch.checks.bench import engine_speeds, opened_clip_speed
 from facecap_batch.checks.gpu_day import steps, tables
 from facecap_batch.checks.gpu_day.clips import SIZES, write_clip
-from facecap_batch.checks.gpu_day.day import JSON_NAME, GpuDay
+from facecap_batch.checks.gpu_day.day import JSON_NAME, PACED_SHARE, USED_SHARE, GpuDay
 from facecap_batch.checks.gpu_day.schedule import (
     COMPARED,
     GPU_BACKENDS,
@@ -24,6 +27,7 @@ from facecap_batch.checks.gpu_day.schedule import (
 )
 from facecap_batch.checks.gpu_day.step import Step
 from facecap_batch.checks.gpu_day.step_process import carry_out
+from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import EngineSet
 from facecap_batch.errors import BadVideo
 from facecap_batch.video.decoder import decode
@@ -99,6 +103,41 @@ def test_steps_without_time_are_named(tmp_path: Path) -> None:
     assert "no time was left of 0.0001 minutes" in tables.page(report)
 
 
+def test_a_slow_machine_repeats_less_and_still_finds_out_everything(tmp_path: Path) -> None:
+    """The last steps keep their share of what the first ones leave, and are told how much that is."""
+    day = GpuDay(DayOptions(tmp_path, tmp_path / "none.mp4", minutes=2), lambda line: None)
+    paced = [dataclasses.replace(step("paces_itself", share), paced=True) for share in (0.3, 0.1)]
+    day.follow(paced, to_the_end=True)
+    first, last = ([record["budget_s"] for record in result.records] for result in day.results)
+    whole = USED_SHARE * 120
+    assert first == pytest.approx([PACED_SHARE * 0.75 * whole], abs=1)
+    # The first did not need its time, so the last has all that is left.
+    assert PACED_SHARE * 0.25 * whole < last[0] <= PACED_SHARE * whole
+    assert day.describe()["steps"][1]["arguments"]["budget_s"] == last[0]
+
+
+def test_what_is_missing_is_not_tried(tmp_path: Path) -> None:
+    day = GpuDay(DayOptions(tmp_path, tmp_path / "none.mp4", minutes=20), lambda line: None)
+    there, missing = (dataclasses.replace(step("fails"), needs=name) for name in ("there", "missing"))
+    day.follow([step("finds"), missing, there])
+    assert [(result.state, result.why[:14]) for result in day.results[1:]] == [
+        ("unavailable", "it is not here"),
+        ("failed", "Traceback (mos"),
+    ]
+    assert day.results[1].seconds == 0
+
+
+def test_engines_and_clips_are_measured_in_any_time(tmp_path: Path, random_engines: EngineSet) -> None:
+    card = random_engines.detector
+    once = engine_speeds(card, "onnxruntime-cpu", seconds=60.0, budget_s=0.0)
+    assert [(speed.batch, speed.rounds) for speed in once] == [(size, 1) for size in sorted(card.batch_sizes)]
+    video = write_video(tmp_path / "a.mp4", 12)
+    engines = tuple(open_engine(each, "onnxruntime-cpu") for each in random_engines.cards)
+    beginning = opened_clip_speed(engines, video, CaptureSettings(), budget_s=0.0)
+    whole = opened_clip_speed(engines, video, CaptureSettings(), budget_s=1e6)
+    assert (beginning.frames, whole.frames) == (8, 12)
+
+
 def test_what_matters_most_comes_first(tmp_path: Path) -> None:
     options = DayOptions(tmp_path, tmp_path / "face.mp4")
     assert [step.name for step in opening_steps(options, gpu=True)] == [
@@ -166,7 +205,7 @@ def test_a_table_holds_what_a_gpu_would_give(tmp_path: Path) -> None:
     ]  # fmt: skip
     page = tables.page(report)
     assert "| `tensorrt` | yes | 60 | 0.5 | 0.1 | 812 |  |  |  |" in page
-    assert "| workers | failed | 1.0 | an error \\| &lt;with> marks |" in page
+    assert "| workers | failed | 1.0 |  | an error \\| &lt;with> marks |" in page
 
 
 def test_a_rehearsal_from_end_to_end(tmp_path: Path, random_engines: EngineSet) -> None:
@@ -206,7 +245,7 @@ def test_a_rehearsal_from_end_to_end(tmp_path: Path, random_engines: EngineSet) 
     runs = [record for entry in report["steps"] for record in entry["records"] if entry["kind"] == "workers"]
     assert [(run["workers"], run["done"] / run["clips"]) for run in runs] == [(1, 1), (2, 1)]
     page = (output / "gpu.md").read_text()
-    assert "A rehearsal without a GPU" in page and "| 360p | `torch` | CPU | 4 |" in page
+    assert "A rehearsal without a GPU" in page and "| 360p | `torch` | CPU | 4 | 6 |" in page
     assert "A rehearsal" not in (ROOT / "docs" / "gpu.md").read_text()
 
 

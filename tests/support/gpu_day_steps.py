@@ -18,6 +18,15 @@ def good(count: int) -> Iterator[dict[str, Any]]:
         yield {"number": number}
 
 
+def paces_itself(budget_s: float) -> Iterator[dict[str, Any]]:
+    yield {"budget_s": budget_s}
+
+
+def finds() -> Iterator[dict[str, Any]]:
+    yield {"needs": "there", "missing": None}
+    yield {"needs": "missing", "missing": "it is not here"}
+
+
 def crashes() -> Iterator[dict[str, Any]]:
     yield {"number": 0}
     print("the last words", flush=True)

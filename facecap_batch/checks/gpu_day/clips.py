@@ -7,6 +7,7 @@ again.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -44,10 +45,11 @@ def write_clip(source: Path, target: Path, size: Size, seconds: float) -> int:
     """
     import av
 
-    pictures = [_filling(frame.image, size) for frame in decode(source, end=Fraction(MAX_HELD_S))]
+    count = max(1, round(seconds * FPS))
+    frames = itertools.islice(decode(source, end=Fraction(MAX_HELD_S)), count)
+    pictures = [_filling(frame.image, size) for frame in frames]
     if not pictures:
         raise BadVideo(f"{source}: no frame to make a clip of; give another --clip")
-    count = max(1, round(seconds * FPS))
     codec, options = ("libx264", {"preset": "veryfast", "crf": "20"})
     if codec not in av.codecs_available:
         codec, options = "mpeg4", {}

@@ -30,6 +30,9 @@ from facecap_batch.storage.publish import publish_bytes
 JSON_NAME = "gpu_day.json"
 WORTH_S = 4.0  # a step that has less left is not begun: Python's start alone takes a second
 USED_SHARE = 0.95  # of the time; the rest is for ending what does not end by itself, and for the report
+# Of its time, what a step that paces itself is told to measure in; the rest is for Python's start, for
+# opening engines, and for the last repetition.
+PACED_SHARE = 0.5
 
 Say = Callable[[str], None]
 
@@ -72,21 +75,32 @@ class GpuDay:
 
         Args:
             steps: Each may take its share of the time.
-            to_the_end: No others follow, so each may also take what those behind it need not.
+            to_the_end: No others follow: each may take its share of what is left, so that the last ones, too,
+                find out what they can on a slow machine.
         """
         for number, step in enumerate(steps):
             left_s = USED_SHARE * self.total_s - self.elapsed_s
-            share_s = step.share * self.total_s
-            behind_s = sum(later.share * self.total_s for later in steps[number + 1 :])
-            if left_s < WORTH_S:
+            whole_s = left_s / sum(later.share for later in steps[number:]) if to_the_end else self.total_s
+            may_s = min(left_s, step.share * whole_s)
+            if why := self._missing().get(step.needs):
+                result = StepResult(step, "unavailable", why)
+            elif left_s < WORTH_S:
                 result = StepResult(step, "left out", f"no time was left of {self.options.minutes:g} minutes")
             else:
-                may_s = max(share_s, left_s - behind_s) if to_the_end else share_s
-                result = carry_out(step, min(left_s, may_s))
+                result = carry_out(_within(step, may_s), may_s)
             self.results.append(result)
             self._publish()
             why = f": {result.why.splitlines()[-1]}" if result.why else ""
             self._say(f"{step.name}: {result.state} ({result.seconds:.1f} s){why}")
+
+    def _missing(self) -> dict[str, str]:
+        """What was found missing, and why: no process is started for a step that needs it."""
+        return {
+            record["needs"]: record["missing"]
+            for result in self.results
+            for record in result.records
+            if record.get("missing")
+        }
 
     def _has_gpu(self) -> bool:
         told = [record["gpu"] for result in self.results for record in result.records if "gpu" in record]
@@ -121,3 +135,12 @@ class GpuDay:
     def _publish(self) -> None:
         text = json.dumps(self.describe(), indent=2, default=str) + "\n"
         publish_bytes(self.options.output / JSON_NAME, text.encode())
+
+
+def _within(step: Step, seconds: float) -> Step:
+    """`step`, told how many of its `seconds` it may measure in if it paces itself."""
+    if not step.paced:
+        return step
+    return dataclasses.replace(
+        step, arguments={**step.arguments, "budget_s": round(PACED_SHARE * seconds, 1)}
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from facecap_batch.checks.gpu_day import steps
 from facecap_batch.checks.gpu_day.clips import SIZES
@@ -17,6 +18,7 @@ GPU_BACKENDS = ("tensorrt", "onnxruntime-cuda", "tensorrt-fp16", "torch-cuda")
 COMPARED = ("onnxruntime-cpu",)  # measured beside them
 STAND_INS = ("onnxruntime-cpu", "torch")  # measured instead of them in a rehearsal
 REFERENCE = "torch"  # has no certificate: it is what the others are compared with
+NVDEC = "NVDEC"
 
 USUAL_THREADS = 4  # as `runs.config.GPU_DECODE_THREADS`
 OTHER_THREADS = (1, 2, 8)
@@ -43,20 +45,25 @@ class DayOptions:
 
 def first_steps() -> list[Step]:
     """What decides everything else."""
-    return [_step("machine", steps.machine, 0.1)]
+    backends = dict.fromkeys((*GPU_BACKENDS, *COMPARED, *STAND_INS))
+    return [_step("machine", steps.machine, 0.2, backends=list(backends), nvdec=NVDEC)]
 
 
 def opening_steps(options: DayOptions, gpu: bool) -> list[Step]:
     """Which backends open, and the clips."""
     backends = (*GPU_BACKENDS, *(COMPARED if gpu else STAND_INS))
     seconds = options.clip_s or (CLIP_S if gpu else REHEARSED_CLIP_S)
-    making = {"source": str(options.source), "folder": str(options.output / "clips"), "seconds": seconds}
+    making: dict[str, Any] = {
+        "source": str(options.source),
+        "folder": str(options.output / "clips"),
+        "seconds": seconds,
+    }
     return [
         *(
             # With TensorRT plans are built: a minute or two.
             _step(
                 f"open {name}", steps.opening, 0.25 if "tensorrt" in name else 0.1,
-                engines=options.engines, backend=name,
+                needs=name, engines=options.engines, backend=name,
             )
             for name in backends
         ),
@@ -80,8 +87,9 @@ def measuring_steps(options: DayOptions, opened: list[str], gpu: bool) -> list[S
 def _bench(options: DayOptions, backend: str, gpu: bool) -> Step:
     seconds = 0.5 if gpu else 0.1  # per batch size; five calls at least
     return _step(
-        f"bench {backend}", steps.bench, 0.1, engines=options.engines, backend=backend, seconds=seconds
-    )
+        f"bench {backend}", steps.bench, 0.1, paced=True,
+        engines=options.engines, backend=backend, seconds=seconds,
+    )  # fmt: skip
 
 
 def _certificate(options: DayOptions, backend: str, gpu: bool) -> list[Step]:
@@ -89,7 +97,7 @@ def _certificate(options: DayOptions, backend: str, gpu: bool) -> list[Step]:
         return []
     crops, images = (300, 60) if gpu else (100, 20)  # the reference computes them on the CPU
     certificate = _step(
-        f"certificate {backend}", steps.certificate, 0.15,
+        f"certificate {backend}", steps.certificate, 0.2 if gpu else 0.3,
         engines=options.engines, backend=backend, crops=crops, images=images,
         folder=str(options.output / "certificates"),
     )  # fmt: skip
@@ -101,7 +109,8 @@ def _capture(
 ) -> Step:
     how = "decoded by NVDEC" if hwaccel == "cuda" else f"{', '.join(map(str, threads))} decoding threads"
     return _step(
-        f"capture {backend}, {how}", steps.capture, 0.15,
+        f"capture {backend}, {how}", steps.capture, 0.1 + 0.05 * len(threads),
+        needs=NVDEC if hwaccel == "cuda" else "", paced=True,
         engines=options.engines, backend=backend, videos=[options.clip(size.name) for size in SIZES],
         threads=list(threads), hwaccel=hwaccel,
     )  # fmt: skip
@@ -115,6 +124,8 @@ def _workers(options: DayOptions, backend: str, count: int, gpu: bool) -> Step:
     )  # fmt: skip
 
 
-def _step(name: str, function: object, share: float, **arguments: object) -> Step:
+def _step(
+    name: str, function: object, share: float, needs: str = "", paced: bool = False, **arguments: object
+) -> Step:
     called = f"{steps.__name__}:{function.__name__}"  # type: ignore[attr-defined]
-    return Step(name, called, arguments, share)
+    return Step(name, called, arguments, share, needs, paced)

@@ -33,6 +33,9 @@ class Step:
     function: str  # "package.module:function", which yields records
     arguments: Mapping[str, Any]  # of the function, plain JSON values
     share: float  # of the whole day's time that it may take, 0..1
+    needs: str = ""  # what of `steps.machine`'s findings it cannot do without: a backend, or NVDEC
+    # It repeats less, as its argument `budget_s` says, where the machine is slow.
+    paced: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

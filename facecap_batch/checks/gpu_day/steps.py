@@ -14,14 +14,24 @@ from pathlib import Path
 from facecap_batch.checks.gpu_day.step import Record
 
 
-def machine() -> Iterator[Record]:
-    """What is installed, as `doctor` finds it, and whether there is a GPU."""
+def machine(backends: Sequence[str], nvdec: str) -> Iterator[Record]:
+    """What is installed, as `doctor` finds it, whether there is a GPU, and what of `backends` and NVDEC (here
+    `nvdec`) cannot work."""
     from facecap_batch.checks.doctor import installed
     from facecap_batch.engines.backends import cuda
+    from facecap_batch.engines.registry import unavailable_because
+    from facecap_batch.errors import DecoderUnavailable
+    from facecap_batch.video.nvdec import decodes_on_gpu
 
     yield {"gpu": cuda.unavailable_because() is None}
     for finding in installed():
         yield {"what": finding.what, "ok": finding.ok, "detail": finding.detail}
+    for name in backends:
+        yield {"needs": name, "missing": unavailable_because(name)}
+    try:
+        decodes_on_gpu()
+    except DecoderUnavailable as error:
+        yield {"needs": nvdec, "missing": str(error)}
 
 
 def clips(source: str, folder: str, seconds: float) -> Iterator[Record]:
@@ -62,13 +72,16 @@ def opening(engines: str, backend: str) -> Iterator[Record]:
         yield {"backend": backend, "open_s": open_s, "first_s": first_s, "gpu_mib": memory.growth_mib}
 
 
-def bench(engines: str, backend: str, seconds: float) -> Iterator[Record]:
-    """Each engine at each batch size."""
+def bench(engines: str, backend: str, seconds: float, budget_s: float) -> Iterator[Record]:
+    """Each engine at each batch size, with fewer calls where `budget_s` does not last."""
     from facecap_batch.checks.bench import engine_speeds
     from facecap_batch.engines.sets import load_set
 
-    for card in load_set(engines).cards:
-        for speed in engine_speeds(card, backend, seconds):
+    ends = time.monotonic() + budget_s
+    cards = load_set(engines).cards
+    for number, card in enumerate(cards):
+        share_s = (ends - time.monotonic()) / (len(cards) - number)
+        for speed in engine_speeds(card, backend, seconds, share_s):
             yield dataclasses.asdict(speed)
 
 
@@ -82,9 +95,10 @@ def certificate(engines: str, backend: str, crops: int, images: int, folder: str
 
 
 def capture(
-    engines: str, backend: str, videos: Sequence[str], threads: Sequence[int], hwaccel: str
+    engines: str, backend: str, videos: Sequence[str], threads: Sequence[int], hwaccel: str, budget_s: float
 ) -> Iterator[Record]:
-    """Clips from their files to Parquet and FBX, in one process, with each number of decoding threads."""
+    """Clips from their files to Parquet and FBX, in one process, with each number of decoding threads; only
+    their beginnings where `budget_s` does not last."""
     from facecap_batch.capturing.settings import CaptureSettings
     from facecap_batch.checks.bench import opened_clip_speed
     from facecap_batch.engines.registry import open_engine
@@ -95,13 +109,15 @@ def capture(
     limit_threads()
     if hwaccel == "cuda":
         decodes_on_gpu()  # raises DecoderUnavailable
+    ends = time.monotonic() + budget_s
     cards = load_set(engines)
     opened = open_engine(cards.detector, backend), open_engine(cards.regressor, backend)
-    for number in threads:
-        for video in videos:
-            settings = CaptureSettings(decode_threads=number, hwaccel=hwaccel)  # type: ignore[arg-type]
-            speed = opened_clip_speed(opened, Path(video), settings)
-            yield {**dataclasses.asdict(speed), "fps": speed.fps, "decode_fps": speed.decode_fps}
+    passes = [(number, video) for number in threads for video in videos]
+    for done, (number, video) in enumerate(passes):
+        settings = CaptureSettings(decode_threads=number, hwaccel=hwaccel)  # type: ignore[arg-type]
+        share_s = (ends - time.monotonic()) / (len(passes) - done)
+        speed = opened_clip_speed(opened, Path(video), settings, share_s)
+        yield {**dataclasses.asdict(speed), "fps": speed.fps, "decode_fps": speed.decode_fps}
 
 
 def workers(

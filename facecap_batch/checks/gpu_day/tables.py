@@ -149,13 +149,14 @@ def _clips(report: Report) -> str:
                 f"`{speed['backend']}`",
                 "NVDEC" if speed["hwaccel"] == "cuda" else "CPU",
                 speed["decode_threads"],
+                speed["frames"],
                 _number(speed["decode_fps"], 0),
                 _number(speed["fps"], 0),
                 ", ".join(f"{name} {seconds / speed['total_s']:.0%}" for name, seconds in most),
             ]
         )
-    heads = ["clip", "backend", "decoder", "threads", "decoding alone, fps", "whole clip, fps", "most time"]
-    return _table(heads, rows)
+    heads = ["clip", "backend", "decoder", "threads", "frames", "decoding alone, fps", "whole clip, fps"]
+    return _table([*heads, "most time"], rows)
 
 
 def _workers(report: Report) -> str:
@@ -177,10 +178,16 @@ def _workers(report: Report) -> str:
 
 def _steps(report: Report) -> str:
     rows = [
-        [step["step"], step["state"], _number(step["seconds"], 1), _short(step["why"])]
+        [
+            step["step"],
+            step["state"],
+            _number(step["seconds"], 1),
+            _number(step["arguments"].get("budget_s"), 1),
+            _short(step["why"]),
+        ]
         for step in report["steps"]
     ]
-    return _table(["step", "ended", "s", "why"], rows)
+    return _table(["step", "ended", "s", "time to measure, s", "why"], rows)
 
 
 def _records(report: Report, kind: str) -> list[dict[str, Any]]:
