@@ -41,7 +41,7 @@ from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.networks.patch_network import PatchNetwork
-from facecap_batch.training.networks.sizes import DEFAULT, FAST
+from facecap_batch.training.networks.sizes import DEFAULT, FAST, TEACHER
 from facecap_batch.training.optimisation import checkpoint, replicas
 from facecap_batch.training.optimisation.checkpoint import Training, learning_rate
 from facecap_batch.training.regressor import distillation, losses, quality
@@ -73,9 +73,10 @@ class Size(str, enum.Enum):
 
     default = "default"
     fast = "fast"
+    teacher = "teacher"
 
 
-DESIGNS = {Size.default: DEFAULT, Size.fast: FAST}
+DESIGNS = {Size.default: DEFAULT, Size.fast: FAST, Size.teacher: TEACHER}
 
 
 def averaged(run: Path, size: Size = Size.default) -> FaceRegressor:

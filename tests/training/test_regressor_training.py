@@ -159,6 +159,22 @@ def test_a_picture_without_colour_has_none(shard, monkeypatch):
     assert (plain[:, 0] - plain[:, 2]).abs().max() > 0.1
 
 
+def test_pictures_lose_detail_or_gain_it(monkeypatch):
+    noise = np.random.default_rng(1).integers(100, 156, (32, 48, 48, 3), np.uint8)
+
+    def detail(soft: float, sharp: float) -> torch.Tensor:
+        """float32 [32]: how far pixels are from their neighbours, all else drawn alike."""
+        monkeypatch.setattr(augmentation, "SOFT", soft)
+        monkeypatch.setattr(augmentation, "SHARP", sharp)
+        return to_input(noise, np.random.default_rng(0)).diff(dim=3).abs().mean((1, 2, 3))
+
+    as_they_are = detail(0, 0)
+    softened, sharpened = detail(1, 0) / as_they_are, detail(0, 1) / as_they_are
+    assert softened.max() < 1.01 and softened.median() < 0.6
+    assert sharpened.min() > 0.99 and sharpened.median() > 1.1
+    assert (detail(0.5, 0) == as_they_are).float().mean() == pytest.approx(0.5, abs=0.2)
+
+
 def test_a_mirrored_crop_gives_mirrored_patches(shard):
     batch = batch_of(shard, 6)
     crops = [patches_of(b, DEFAULT) for b in (batch, mirror(batch, np.ones(6, bool)))]
