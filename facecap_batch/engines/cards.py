@@ -34,7 +34,7 @@ from facecap_batch.engines.card_limits import (
     setting_problems,
 )
 from facecap_batch.errors import EngineError, EngineMismatch
-from facecap_batch.storage.documents import BadDocument, document_bytes, parsed
+from facecap_batch.storage.documents import BadDocument, Plain, document_bytes, parsed
 from facecap_batch.storage.publish import publish_bytes
 
 ROLES = ("detector", "regressor")
@@ -113,9 +113,9 @@ class EngineCard:
     gains: dict[Label, Gain] = dataclasses.field(default_factory=dict)
     # Regressor: its outputs for faces at rest, measured on such people; 0 where not named.
     rest: dict[Label, Rest] = dataclasses.field(default_factory=dict)
-    architecture: dict[str, Any] = dataclasses.field(default_factory=dict)  # network and its sizes
-    training: dict[str, Any] = dataclasses.field(default_factory=dict)  # data, command, seed
-    quality: dict[str, Any] = dataclasses.field(default_factory=dict)  # measured figures
+    architecture: dict[str, Plain] = dataclasses.field(default_factory=dict)  # network and its sizes
+    training: dict[str, Plain] = dataclasses.field(default_factory=dict)  # data, command, seed
+    quality: dict[str, Plain] = dataclasses.field(default_factory=dict)  # measured figures
     # Reduced precisions ("bf16") in which the figures were measured, too: "auto" may take backends of them.
     judged_in: Names = ()
     # Where the card was read; not in the JSON.

@@ -24,7 +24,15 @@ from facecap_batch.clip import CLIPS_NAME, Clip
 from facecap_batch.errors import FacecapError
 from facecap_batch.output.ledger import DONE, FAILED, Record
 from facecap_batch.storage.columns import read_table, value_column
-from facecap_batch.storage.documents import Amount, BadDocument, Count, document_bytes, excerpt, parsed
+from facecap_batch.storage.documents import (
+    Amount,
+    BadDocument,
+    Count,
+    Plain,
+    document_bytes,
+    excerpt,
+    parsed,
+)
 from facecap_batch.storage.publish import StoragePath, publish_bytes, published
 
 RUN_NAME = "run.json"
@@ -234,7 +242,7 @@ class _Readable:
     manifest: str
     fingerprint: str
     capture_fingerprint: str
-    config: Any  # the runs floor checks it
+    config: Plain  # the runs floor checks it
     started_at: Annotated[str, AfterValidator(_time_with_zone)]
     finished_at: Annotated[str, AfterValidator(_time_with_zone)] | None = None
     elapsed_s: Amount | None = None
@@ -253,7 +261,7 @@ class _Readable:
     retries: Count = 0
     lost_workers: Count = 0
     lost_to_nodes: Count = 0
-    hosts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    hosts: list[dict[str, Plain]] = dataclasses.field(default_factory=list)
 
 
 def read_reports(output: StoragePath) -> tuple[dict[str, Any], list[dict[str, Any]]]:

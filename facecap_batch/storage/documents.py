@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 from facecap_batch.errors import FacecapError
 from facecap_batch.storage.publish import StoragePath
@@ -30,6 +30,15 @@ Count = Annotated[int, Field(ge=0, le=(1 << 63) - 1)]  # fits int64, as tables h
 SmallCount = Annotated[int, Field(ge=0, le=(1 << 31) - 1)]  # fits int32
 Amount = Annotated[float, Field(ge=0, le=1e15)]  # of seconds, frames per second …
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def _finite(value: Any) -> Any:
+    """`value`, made of JSON; ValueError where a number in it is none of JSON's."""
+    json.dumps(value, allow_nan=False)
+    return value
+
+
+Plain = Annotated[Any, AfterValidator(_finite)]  # whatever JSON can hold
 
 _WHOLE = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 # For a dataclass of some of the fields of a file: what else is there is nobody's business.

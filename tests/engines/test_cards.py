@@ -49,6 +49,8 @@ def test_the_default_cards_stay_as_they_are(role: str) -> None:
         ({"postprocess": {"crop_scale": 1e308}}, r"postprocess\.crop_scale"),
         ({"postprocess": {"crop_scale": 0}}, r"postprocess\.crop_scale"),
         ({"postprocess": {"presence_threshold": float("nan")}}, r"postprocess\.presence_threshold"),
+        ({"training": {"runs": [{"rate": float("nan")}]}}, r"training\.runs"),
+        ({"quality": {"mean_r": float("-inf")}}, r"quality\.mean_r"),
         ({"postprocess": {"top_k": "many"}}, r"postprocess\.top_k"),
         ({"outputs": []}, "outputs"),
         ({"outputs": {"outputs": ["N", 10**12]}}, "outputs"),

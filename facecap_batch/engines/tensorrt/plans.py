@@ -22,11 +22,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from facecap_batch.engines.cards import Shape
 from facecap_batch.errors import EngineError
-from facecap_batch.storage.documents import BadDocument, Sha256, parsed
+from facecap_batch.storage.documents import BadDocument, Plain, Sha256, parsed
 from facecap_batch.storage.links import open_plain
 from facecap_batch.storage.publish import publish_bytes
 
@@ -72,7 +72,7 @@ class PlanKey:
 class _Header:
     """What a plan's file says of it."""
 
-    key: dict[str, Any]
+    key: dict[str, Plain]
     sha256: Sha256
 
 
