@@ -152,27 +152,36 @@ def test_one_finishes_what_the_other_began(manifest: Path, config: RunConfig, tm
     assert results(tmp_path / "out") != first
 
 
-def test_a_decoder_that_crashes_costs_an_attempt(
-    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    manifest = write_clips(tmp_path, {"segfault-once": 8, "kill-always": 8, "free": 8})
-    output = tmp_path / "out"
+def rows_after_faults(
+    once: str,
+    always: str,
+    make_worker: Callable[..., Any],
+    config: RunConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, dict[str, Any]]:
+    """Rows of a run of two attempts whose workers a fault befalls at the clip `once` one time and at `always`
+    each time, and not at a third clip; the next run, with other workers, does the rest."""
+    manifest, output = write_clips(tmp_path, {once: 9, always: 9, "free": 8}), tmp_path / "out"
     with monkeypatch.context() as faulty:
-        faulty.setattr("facecap_batch.runs.executors.process_executor.make_worker", make_dying_worker)
+        faulty.setattr("facecap_batch.runs.executors.process_executor.make_worker", make_worker)
         summary = run_quietly(manifest, output, config, workers=1, attempts=2)
     assert (summary.exit_code, summary.done, summary.failed) == (1, 2, 1)
     found = rows(output)
-    assert {name: row["attempts"] for name, row in found.items()} == {
-        "segfault-once": 2, "kill-always": 2, "free": 1,
-    }  # fmt: skip
-    assert found["kill-always"]["error_type"] == "WorkerLost"
-    assert (
-        "lost 2 worker(s), the last: the worker process died: ended by signal 9"
-        in (found["kill-always"]["error"])
-    )
+    assert {name: row["attempts"] for name, row in found.items()} == {once: 2, always: 2, "free": 1}
     report = json.loads((output / "run.json").read_text())
     assert (report["lost_workers"], report["retries"]) == (3, 2)
     assert run_quietly(manifest, output, config, workers=1).exit_code == 0
+    return found
+
+
+def test_a_decoder_that_crashes_costs_an_attempt(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = "segfault-once", "kill-always"
+    failed = rows_after_faults(*clips, make_dying_worker, config, tmp_path, monkeypatch)["kill-always"]
+    assert failed["error_type"] == "WorkerLost"
+    assert "lost 2 worker(s), the last: the worker process died: ended by signal 9" in failed["error"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory cannot be taken away here")
@@ -180,22 +189,10 @@ def test_memory_that_runs_out_costs_an_attempt_of_the_clip_alone(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its worker can do nothing any more: another does the next clip."""
-    manifest = write_clips(tmp_path, {"starve-once": 9, "starve-always": 9, "free": 8})
-    output = tmp_path / "out"
-    with monkeypatch.context() as faulty:
-        faulty.setattr("facecap_batch.runs.executors.process_executor.make_worker", make_starved_worker)
-        summary = run_quietly(manifest, output, config, workers=1, attempts=2)
-    assert (summary.exit_code, summary.done, summary.failed) == (1, 2, 1)
-    found = rows(output)
-    assert {name: row["attempts"] for name, row in found.items()} == {
-        "starve-once": 2, "starve-always": 2, "free": 1,
-    }  # fmt: skip
-    failed = found["starve-always"]
+    clips = "starve-once", "starve-always"
+    failed = rows_after_faults(*clips, make_starved_worker, config, tmp_path, monkeypatch)["starve-always"]
     assert failed["error_type"] in ("OutOfMemory", "WorkerLost")  # the second where none is left to say so
     assert "run fewer workers at a time" in failed["error"]
-    report = json.loads((output / "run.json").read_text())
-    assert (report["lost_workers"], report["retries"]) == (3, 2)
-    assert run_quietly(manifest, output, config, workers=1).exit_code == 0
 
 
 GATED = """
