@@ -30,15 +30,15 @@ from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.solve.calibration import calibrated, calibration_of
 from facecap_batch.storage.publish import publish_bytes
+from facecap_batch.training.crops.examples import hidden_share
+from facecap_batch.training.crops.shard_options import shards_of
 from facecap_batch.training.heads.source_files import MissingSource
 from facecap_batch.training.people.identities import CHILD
 from facecap_batch.training.people.rig import Family, Rig
 from facecap_batch.training.people.sources import Sources
 from facecap_batch.training.regressor import evaluation, movements
-from facecap_batch.training.regressor.examples import hidden_share
 from facecap_batch.training.regressor.quality import Quality, measure
 from facecap_batch.training.rendering import dataset
-from facecap_batch.training.shard_options import shards_of
 
 BATCH = 32
 TONES = ((0.0, 0.33), (0.33, 0.66), (0.66, 1.01))  # fair, medium, deep

@@ -24,10 +24,10 @@ from facecap_batch.checks.synthetic_faces import synthetic_images
 from facecap_batch.engines.cards import EngineCard, write_card
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
+from facecap_batch.training.crops.shard_options import shards_of
 from facecap_batch.training.quantise import quantise
 from facecap_batch.training.regressor.quality import measure
 from facecap_batch.training.rendering.dataset import FaceShard, load_faces, resized
-from facecap_batch.training.shard_options import shards_of
 
 BACKEND = "onnxruntime-cpu"
 BATCH = 8

@@ -37,6 +37,13 @@ from facecap_batch.capturing.regressor import Regressor
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.errors import EngineMismatch
+from facecap_batch.training.crops import distillation
+from facecap_batch.training.crops.alignment import OwnAlignment, noisy_alignment
+from facecap_batch.training.crops.augmentation import AUGMENTATION
+from facecap_batch.training.crops.batches import FaceBatches
+from facecap_batch.training.crops.examples import Example, Examples, loader
+from facecap_batch.training.crops.negatives import NEGATIVES, negatives
+from facecap_batch.training.crops.shard_options import shards_of
 from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import Locator
@@ -44,15 +51,9 @@ from facecap_batch.training.networks.patch_network import PatchNetwork
 from facecap_batch.training.networks.sizes import DEFAULT, FAST, TEACHER
 from facecap_batch.training.optimisation import checkpoint, replicas
 from facecap_batch.training.optimisation.checkpoint import Training, learning_rate
-from facecap_batch.training.regressor import distillation, losses, quality
-from facecap_batch.training.regressor.alignment import OwnAlignment, noisy_alignment
-from facecap_batch.training.regressor.augmentation import AUGMENTATION
+from facecap_batch.training.regressor import losses, quality
 from facecap_batch.training.regressor.balance import pulls
-from facecap_batch.training.regressor.batches import FaceBatches
-from facecap_batch.training.regressor.examples import Example, Examples, loader
-from facecap_batch.training.regressor.negatives import NEGATIVES, negatives
 from facecap_batch.training.rendering import dataset
-from facecap_batch.training.shard_options import shards_of
 
 LOG_SECONDS = 60
 SAVE_SECONDS = 300

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from facecap_batch.training.networks.sizes import DEFAULT
-from facecap_batch.training.regressor.alignment import (
+from facecap_batch.training.crops.alignment import (
     Alignment,
 )
-from facecap_batch.training.regressor.batches import FaceBatch
-from facecap_batch.training.regressor.examples import Example, example
+from facecap_batch.training.crops.batches import FaceBatch
+from facecap_batch.training.crops.examples import Example, example
+from facecap_batch.training.networks.sizes import DEFAULT
 from facecap_batch.training.rendering import dataset
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from facecap_batch.training.regressor import augmentation
-from facecap_batch.training.regressor.augmentation import to_input
+from facecap_batch.training.crops import augmentation
+from facecap_batch.training.crops.augmentation import to_input
 from facecap_batch.training.rendering.dataset import FaceShard
 
 

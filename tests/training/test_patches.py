@@ -1,10 +1,15 @@
-"""Patches of a crop, cut folded."""
+"""Patches of a crop: cut folded, and bent."""
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
+from facecap_batch.engines.default_crop import CROP
+from facecap_batch.training.crops.alignment import marks_in_patch, warp
+from facecap_batch.training.crops.bending import random_bends
 from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.networks.patches import cut
@@ -34,3 +39,29 @@ def test_patches_may_be_cut_folded(shard, design):
     means = torch.nn.functional.avg_pool2d(crop.permute(0, 3, 1, 2).float(), step) / 127.5 - 1
     expected = torch.pixel_unshuffle(means, design.locator.fold)
     torch.testing.assert_close(locator.shrunk(crop), expected, atol=1e-5, rtol=0)
+
+
+def test_bent_patches_show_landmarks_where_they_are_said_to_be(shard):
+    """Dots drawn where landmarks lie are found in bent patches where their labels are put, and elsewhere
+    than in straight ones; all pictures of a person are bent alike, two people otherwise."""
+    batch, window = batch_of(shard, 4), DEFAULT.windows.face
+    affine = true_alignment(batch).affines(DEFAULT)[-1]
+    bend = random_bends(np.random.default_rng(3), people=2, pictures=2, strength=4.0)[-1]
+    straight = marks_in_patch(batch.points, affine, window.side, CROP)
+    bent = marks_in_patch(batch.points, affine, window.side, CROP, bend)
+    assert (bent - straight).norm(dim=2).max() > 0.1
+    seen = 0
+    for mark in (30, 36, 45, 48, 54):
+        dots = np.zeros_like(batch.image)
+        for row, (x, y) in enumerate(
+            ((batch.points[:, mark].numpy() + 1) * (CROP / 2) - 0.5).round().astype(int)
+        ):
+            cv2.circle(dots[row], (int(x), int(y)), 4, (255, 255, 255), -1)
+        for row, patch in enumerate(warp(dots, affine, window.side, bend)):
+            rows, columns = np.nonzero(patch[..., 0])
+            place = (np.array([columns.mean(), rows.mean()]) + 0.5) * (2 / window.side) - 1
+            np.testing.assert_allclose(bent[row, mark], place, atol=1.5 * 2 / window.side)
+            seen += 1
+    assert seen == 20
+    shown = bend.shown(window.side)
+    assert len(shown) == 2 and np.abs(shown[0] - shown[1]).max() > 1.0

@@ -11,13 +11,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from facecap_batch.training.crops.alignment import (
+    Alignment,
+)
 from facecap_batch.training.mirror import LEFT_CHANNELS, RIGHT_CHANNELS
 from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.optimisation.checkpoint import Training, learning_rate
 from facecap_batch.training.regressor import losses, quality
-from facecap_batch.training.regressor.alignment import (
-    Alignment,
-)
 from facecap_batch.training.regressor.balance import pulls
 from facecap_batch.training.rendering import dataset
 from tests.support.crops import batch_of, example_of

@@ -21,6 +21,16 @@ from facecap_batch.coefficients import ARKIT_NAMES, OUTPUT_NAMES, UPPER_FACE
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
 from facecap_batch.errors import EngineMismatch
+from facecap_batch.training.crops import batches as face_batches
+from facecap_batch.training.crops import distillation
+from facecap_batch.training.crops.alignment import (
+    OwnAlignment,
+    marks_in_patch,
+    warp_patches,
+)
+from facecap_batch.training.crops.batches import FaceBatch, FaceBatches, mirror
+from facecap_batch.training.crops.examples import hidden_share
+from facecap_batch.training.crops.negatives import negatives
 from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_CHANNELS, RIGHT_CHANNELS
 from facecap_batch.training.networks.expression import Expression, Patches
 from facecap_batch.training.networks.face_regressor import FaceRegressor
@@ -28,16 +38,7 @@ from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.networks.patches import cut, points_in_crop
 from facecap_batch.training.networks.sizes import DEFAULT, FAST, Design
 from facecap_batch.training.optimisation.checkpoint import Training
-from facecap_batch.training.regressor import batches as face_batches
-from facecap_batch.training.regressor import distillation, export
-from facecap_batch.training.regressor.alignment import (
-    OwnAlignment,
-    marks_in_patch,
-    warp_patches,
-)
-from facecap_batch.training.regressor.batches import FaceBatch, FaceBatches, mirror
-from facecap_batch.training.regressor.examples import hidden_share
-from facecap_batch.training.regressor.negatives import negatives
+from facecap_batch.training.regressor import export
 from facecap_batch.training.rendering import dataset
 from tests.support.crops import batch_of, true_alignment
 

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from facecap_batch.training.crops.examples import Example
 from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.networks.patch_network import PatchNetwork
-from facecap_batch.training.regressor.examples import Example
 from facecap_batch.training.regressor.losses import expression_terms
 
 

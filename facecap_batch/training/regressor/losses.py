@@ -13,6 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.training.crops.augmentation import to_input
+from facecap_batch.training.crops.batches import PICTURES, FaceBatch
+from facecap_batch.training.crops.examples import Example
 from facecap_batch.training.mirror import LEFT_CHANNELS, RIGHT_CHANNELS
 from facecap_batch.training.networks.expression import (
     MAX_LOG_SPREAD,
@@ -21,9 +24,6 @@ from facecap_batch.training.networks.expression import (
     Marks,
 )
 from facecap_batch.training.networks.locator import Locator
-from facecap_batch.training.regressor.augmentation import to_input
-from facecap_batch.training.regressor.batches import PICTURES, FaceBatch
-from facecap_batch.training.regressor.examples import Example
 from facecap_batch.training.rendering.dataset import resized
 
 # Weight of a signal is 1 / (variance + floor): every one counts by what is left unexplained.

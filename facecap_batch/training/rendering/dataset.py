@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from facecap_batch.training.people.rig import Rig
 
 TILE = 128  # pixels, side of a head tile
-IMAGES_PER_PERSON = 16  # a person is costlier to make than to draw
+IMAGES_PER_PERSON = 8  # a person costs as much as two images; a few people are learnt by heart
 OCCLUDED = 0.25  # share of crops with a hand or a thing before the face
 
 

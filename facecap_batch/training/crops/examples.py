@@ -18,6 +18,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from facecap_batch.engines.default_crop import POINTS
+from facecap_batch.training.crops.alignment import (
+    Alignment,
+    marks_in_patch,
+    warp_patches,
+)
+from facecap_batch.training.crops.augmentation import AUGMENTATION, to_input
+from facecap_batch.training.crops.batches import PICTURES, FaceBatch, FaceBatches
+from facecap_batch.training.crops.bending import UNBENT, Bend, random_bends
 from facecap_batch.training.networks.expression import (
     LEFT_EYE_MARKS,
     LEFT_SIDE_MARKS,
@@ -27,13 +35,6 @@ from facecap_batch.training.networks.expression import (
     Patches,
 )
 from facecap_batch.training.networks.sizes import Design
-from facecap_batch.training.regressor.alignment import (
-    Alignment,
-    marks_in_patch,
-    warp_patches,
-)
-from facecap_batch.training.regressor.augmentation import to_input
-from facecap_batch.training.regressor.batches import FaceBatch, FaceBatches
 
 SHOWN = (LEFT_EYE_MARKS, RIGHT_EYE_MARKS, LEFT_SIDE_MARKS, RIGHT_SIDE_MARKS, tuple(range(POINTS)))
 AHEAD = 4  # batches that wait
@@ -62,12 +63,17 @@ def hidden_share(covered: Tensor) -> Tensor:
 def example(
     batch: FaceBatch, alignment: Alignment, rng: np.random.Generator, strength: float, design: Design
 ) -> Example:
-    """Patches of `batch` as a network of `design` cuts them by `alignment`, augmented by `strength`, with
-    their targets."""
-    patches = [to_input(patch, rng, strength) for patch in warp_patches(batch.image, alignment, design)]
+    """Patches of `batch`, PICTURES of each person, as a network of `design` cuts them by `alignment`, bent
+    and augmented by `strength`, with their targets."""
+    bends: Sequence[Bend | None] = UNBENT
+    if strength:
+        bends = random_bends(rng, len(batch.image) // PICTURES, PICTURES, strength / AUGMENTATION)
+    cut = warp_patches(batch.image, alignment, design, bends)
+    patches = [to_input(patch, rng, strength) for patch in cut]
+    places = zip(SHOWN, alignment.affines(design), design.windows.each, bends, strict=True)
     marks = [
-        marks_in_patch(batch.points[:, list(shown)], affine, window.side, design.crop)
-        for shown, affine, window in zip(SHOWN, alignment.affines(design), design.windows.each, strict=True)
+        marks_in_patch(batch.points[:, list(shown)], affine, window.side, design.crop, bend)
+        for shown, affine, window, bend in places
     ]
     return Example(
         patches=Patches(*patches),

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from facecap_batch.engines.default_crop import CROP
+from facecap_batch.training.crops import distillation
 from facecap_batch.training.mirror import MIRRORED_CHANNELS, MIRRORED_POINTS
-from facecap_batch.training.regressor import distillation
 from facecap_batch.training.rendering import dataset, degrade
 
 POOL_SHARDS = 24  # of all families, of 1,024 crops: 113 MB each

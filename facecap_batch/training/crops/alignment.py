@@ -1,18 +1,21 @@
 """Where a batch's patches are cut: by the labels with the network's kind of errors, or by the network itself.
 
 In: a batch of labelled crops. Out: the affine map of each patch, the patches' pixels, and landmarks in units
-of a patch.
+of a patch. Patches may be bent as they are cut (`bending`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from facecap_batch.training.crops.batches import FaceBatch
+from facecap_batch.training.crops.bending import UNBENT, Bend
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.patches import (
     face_affine,
@@ -20,7 +23,6 @@ from facecap_batch.training.networks.patches import (
     points_in_crop,
 )
 from facecap_batch.training.networks.sizes import Design
-from facecap_batch.training.regressor.batches import FaceBatch
 from facecap_batch.training.rendering.dataset import resized
 
 # Errors of alignment that the expression half must bear: the networks' own, measured on held-out people. Half
@@ -86,18 +88,27 @@ def _scaled(image: np.ndarray) -> Tensor:
     return torch.from_numpy(image).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def warp_patches(image: np.ndarray, alignment: Alignment, design: Design) -> list[np.ndarray]:
+def warp_patches(
+    image: np.ndarray, alignment: Alignment, design: Design, bends: Sequence[Bend | None] = UNBENT
+) -> list[np.ndarray]:
     """What a network of `design` cuts of each of its windows, as uint8 [B, side, side, 3], from uint8 crops
-    [B, CROP, CROP, 3]."""
+    [B, CROP, CROP, 3]; each window's patches bent by its one of `bends`."""
     crops, affines = resized(image, design.crop), alignment.affines(design)
     return [
-        warp(crops, affine, window.side) for affine, window in zip(affines, design.windows.each, strict=True)
+        warp(crops, affine, window.side, bend)
+        for affine, window, bend in zip(affines, design.windows.each, bends, strict=True)
     ]
 
 
-def warp(image: np.ndarray, affines: Tensor, side: int) -> np.ndarray:
+def warp(image: np.ndarray, affines: Tensor, side: int, bend: Bend | None = None) -> np.ndarray:
     """One patch of every crop, uint8 [B, side, side, 3], by nearest pixel."""
     out = np.empty((len(image), side, side, 3), np.uint8)
+    if bend is not None:
+        shown = bend.shown(side)
+        for row, affine in enumerate(affines.numpy()):
+            x, y = cv2.split(cv2.transform(shown[row // bend.pictures], affine))
+            cv2.remap(image[row], x, y, cv2.INTER_NEAREST, dst=out[row], borderMode=cv2.BORDER_REPLICATE)
+        return out
     for row, affine in enumerate(affines.double().numpy()):
         cv2.warpAffine(
             image[row],
@@ -110,9 +121,10 @@ def warp(image: np.ndarray, affines: Tensor, side: int) -> np.ndarray:
     return out
 
 
-def marks_in_patch(points: Tensor, affine: Tensor, side: int, size: int) -> Tensor:
-    """Landmarks in crop units, float32 [B, n, 2], to units of a patch (-1..1, v down): the inverse of
-    `points_in_crop`."""
+def marks_in_patch(points: Tensor, affine: Tensor, side: int, size: int, bend: Bend | None = None) -> Tensor:
+    """Landmarks in crop units, float32 [B, n, 2], to units of a patch (-1..1, v down), bent or not: the
+    inverse of `points_in_crop`."""
     crop = (points + 1) * (size / 2) - 0.5
     pixels = torch.einsum("bij,bnj->bni", torch.linalg.inv(affine[:, :, :2]), crop - affine[:, None, :, 2])
-    return (pixels + 0.5) * (2 / side) - 1
+    marks = (pixels + 0.5) * (2 / side) - 1
+    return marks if bend is None else torch.from_numpy(bend.found(marks.numpy()))

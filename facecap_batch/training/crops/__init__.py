@@ -1,0 +1,1 @@
+"""Rendered crops as a regressor learns from them: batches, cuts, bends, augmentation."""
