@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import CROP
 from facecap_batch.training.crops.alignment import marks_in_patch, warp
 from facecap_batch.training.crops.bending import random_bends
@@ -65,3 +66,18 @@ def test_bent_patches_show_landmarks_where_they_are_said_to_be(shard):
     assert seen == 20
     shown = bend.shown(window.side)
     assert len(shown) == 2 and np.abs(shown[0] - shown[1]).max() > 1.0
+
+
+def test_patches_show_forehead_and_chin(shard):
+    """What folds above the brows and what the jaw moves is seen where brows and jaw are read: of faces that
+    look at the camera the eye patches reach a centimetre above the brows and the sides reach the chin."""
+    batch = batch_of(shard, 8)
+    facing = batch.head[:, :2].abs().amax(1) < 0.4
+    assert facing.sum() >= 2
+    eye, _, side, _, _ = true_alignment(batch).affines(DEFAULT)
+    brows = marks_in_patch(batch.points[:, 22:27], eye, DEFAULT.windows.eye.side, CROP)
+    above = 1.0 / (DEFAULT.windows.eye.width / 2)  # one centimetre in patch units
+    assert (brows[facing][..., 1].amin(1) - above > -1).all()
+    chin = marks_in_patch(batch.points[:, 8:9], side, DEFAULT.windows.side.side, CROP)
+    closed = batch.coefficients[:, ARKIT_NAMES.index("jawOpen")] < 0.2
+    assert (chin[facing & closed][:, 0, 1] < 1.1).all()

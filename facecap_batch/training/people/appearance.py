@@ -124,9 +124,9 @@ def _gain(model: HeadModel, rest: np.ndarray, left_open: float) -> np.ndarray:
 
 
 def _lashes(model: HeadModel, rest: np.ndarray, eyes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`Person.cover` of the head's own vertices, float [V]: most lashes are hardly seen, some are made up."""
+    """`Person.cover` of the head's own vertices, float [V]: most lashes are hardly seen."""
     cover = np.ones(len(rest))
-    upper = 0.0 if rng.random() < 0.25 else 0.5 * rng.random()
+    upper = 0.0 if rng.random() < 0.6 else 0.3 * rng.random()  # more of them looks like specks
     lash = model.vertex_material == LASH
     lower = lash & (rest[:, 1] < eyes[:, 1].mean() - 0.1)
     cover[lash] = upper

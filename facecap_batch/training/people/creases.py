@@ -120,9 +120,9 @@ def _crow(face: _Face) -> Iterator[Stroke]:
 
 def _cheek(face: _Face) -> Iterator[Stroke]:
     begin = face.mark(35, 31) + np.array([face.outward * 3.5, -3.0]) * face.unit
-    reach = np.array([face.outward * face.rng.uniform(4, 9), face.rng.uniform(-3, 5)])
+    reach = np.array([face.outward * face.rng.uniform(9, 15), face.rng.uniform(-3, 5)])
     end = face.mark(54, 48) + reach * face.unit
-    yield face.line(begin, end, -face.outward * face.rng.uniform(1, 4)), 1, face.rng.uniform(1, 3)
+    yield face.line(begin, end, -face.outward * face.rng.uniform(0, 3)), 0.8, face.rng.uniform(1, 3)
 
 
 def _corner(face: _Face) -> Iterator[Stroke]:
