@@ -7,6 +7,7 @@ installed on one of the Pythons. Run by `.ci/run`, in an environment with `packa
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import platform
 import re
@@ -87,4 +88,6 @@ def main(target: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("target", type=Path, help="file that the constraints of this Python are written to")
+    sys.exit(main(parser.parse_args().target))
