@@ -17,7 +17,8 @@ from facecap_batch.coefficients import ARKIT_NAMES
 
 # What folds each region: stems of shapes, of the region's own side where it has one, and their weights.
 FOLDS: dict[str, dict[str, float]] = {
-    "forehead": {"browInnerUp": 0.7, "browOuterUpLeft": 0.35, "browOuterUpRight": 0.35},
+    "forehead": {"browInnerUp": 0.5, "browOuterUpLeft": 0.35, "browOuterUpRight": 0.35},
+    "middle": {"browInnerUp": 0.8},
     "glabella": {"browDownLeft": 0.5, "browDownRight": 0.5},
     "bridge": {"noseSneerLeft": 0.5, "noseSneerRight": 0.5},
     "chin": {"mouthShrugLower": 0.8, "mouthFrownLeft": 0.2, "mouthFrownRight": 0.2},
@@ -94,6 +95,14 @@ def _forehead(face: _Face) -> Iterator[Stroke]:
         yield face.level(face.brow(), half, y, face.rng.normal(0, 2.0)), face.rng.uniform(0.5, 1), 1
 
 
+def _middle(face: _Face) -> Iterator[Stroke]:
+    """Short arched lines above the inner ends of the brows: what the middle of the muscle alone folds."""
+    for step in range(int(face.rng.integers(2, 5))):
+        y, half = -(8 + 6 * step + face.rng.normal(0, 1.0)), face.rng.uniform(6, 16)
+        place = face.brow() + np.array([face.rng.normal(0, 2.0), 0.0]) * face.unit
+        yield face.level(place, half, y, face.rng.normal(2.0, 2.0)), face.rng.uniform(0.5, 1), 1.5
+
+
 def _glabella(face: _Face) -> Iterator[Stroke]:
     for x in (-4.5, 4.5) if face.rng.random() < 0.7 else (0.0,):
         top = face.brow() + np.array([x * face.rng.uniform(0.8, 1.4), -8.0]) * face.unit
@@ -138,7 +147,7 @@ def _marionette(face: _Face) -> Iterator[Stroke]:
 
 
 STROKES: dict[str, Callable[[_Face], Iterator[Stroke]]] = {
-    "forehead": _forehead, "glabella": _glabella, "bridge": _bridge, "chin": _chin, "crow": _crow,
+    "forehead": _forehead, "middle": _middle, "glabella": _glabella, "bridge": _bridge, "chin": _chin, "crow": _crow,
     "cheek": _cheek, "corner": _corner, "marionette": _marionette,
 }  # fmt: skip
 

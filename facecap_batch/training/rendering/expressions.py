@@ -33,6 +33,8 @@ PATTERNS: dict[str, dict[str, float]] = {
     "cry": {"browInnerUp": 0.8, "browDown": 0.5, "mouthFrown": 0.9, "mouthStretch": 0.6,
             "mouthLowerDown": 0.5, "eyeSquint": 0.5, "cheekSquint": 0.3, "mouthShrugLower": 0.5,
             "jawOpen": 0.2},
+    "sob": {"browInnerUp": 0.7, "browDown": 0.6, "mouthFrown": 0.6, "mouthStretch": 0.5, "mouthPress": 0.4,
+            "mouthShrugLower": 0.7, "mouthUpperUp": 0.2, "cheekSquint": 0.5, "eyeSquint": 0.7},
     "open laugh": {"mouthSmile": 0.9, "jawOpen": 0.6, "mouthUpperUp": 0.5, "mouthLowerDown": 0.5,
                    "browOuterUp": 0.3, "eyeWide": 0.3},
     "sneer": {"noseSneer": 0.8, "mouthUpperUp": 0.7, "cheekSquint": 0.3},
