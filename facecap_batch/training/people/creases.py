@@ -147,8 +147,8 @@ def _marionette(face: _Face) -> Iterator[Stroke]:
 
 
 STROKES: dict[str, Callable[[_Face], Iterator[Stroke]]] = {
-    "forehead": _forehead, "middle": _middle, "glabella": _glabella, "bridge": _bridge, "chin": _chin, "crow": _crow,
-    "cheek": _cheek, "corner": _corner, "marionette": _marionette,
+    "forehead": _forehead, "middle": _middle, "glabella": _glabella, "bridge": _bridge, "chin": _chin,
+    "crow": _crow, "cheek": _cheek, "corner": _corner, "marionette": _marionette,
 }  # fmt: skip
 
 
