@@ -110,7 +110,7 @@ def test_shards_show_painted_people_and_others(monkeypatch):
     seen: list[Style | None] = []
     finish = dataset.finish
     monkeypatch.setattr(dataset, "finish", lambda *given: seen.append(given[2]) or finish(*given))
-    dataset.face_shard(rig_for_tests(), 3, 4 * dataset.IMAGES_PER_PERSON)
+    dataset.face_shard(rig_for_tests(), 3, 12 * dataset.IMAGES_PER_PERSON)
     people = [seen[k : k + dataset.IMAGES_PER_PERSON] for k in range(0, len(seen), dataset.IMAGES_PER_PERSON)]
     assert all(len({id(style) for style in person}) == 1 for person in people)
     assert any(person[0] is None for person in people) and any(person[0] for person in people)
