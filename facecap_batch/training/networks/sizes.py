@@ -39,7 +39,7 @@ DEFAULT = Design(
     hidden=256,
 )
 # Twice the multiply-adds: one residual block more in the first three stages of eyes and sides, and in one of
-# the face. It and `fast` learnt from patches without forehead and chin.
+# the face. It learnt from patches without forehead and chin.
 TEACHER = dataclasses.replace(
     DEFAULT,
     windows=narrow_windows(48, 56, 96),
@@ -52,6 +52,6 @@ FAST = dataclasses.replace(
     DEFAULT,
     crop=CROP // 2,
     locator_side=CROP // 4,
-    windows=narrow_windows(24, 28, 48),
+    windows=windows(24, 28, 48),
     locator=Stages(4, (32, 64, 64), (0, 1, 0), 128),
 )
