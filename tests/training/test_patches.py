@@ -10,13 +10,16 @@ import torch
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.default_crop import CROP
 from facecap_batch.training.crops.alignment import marks_in_patch, warp
+from facecap_batch.training.crops.augmentation import AUGMENTATION
+from facecap_batch.training.crops.batches import PICTURES
 from facecap_batch.training.crops.bending import random_bends
+from facecap_batch.training.crops.examples import example
 from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.networks.patches import cut
 from facecap_batch.training.networks.sizes import DEFAULT, FAST
 from facecap_batch.training.rendering import dataset
-from tests.support.crops import batch_of, true_alignment
+from tests.support.crops import batch_of, example_of, true_alignment
 
 
 @pytest.mark.parametrize("design", [DEFAULT, FAST])
@@ -66,6 +69,14 @@ def test_bent_patches_show_landmarks_where_they_are_said_to_be(shard):
     assert seen == 20
     shown = bend.shown(window.side)
     assert len(shown) == 2 and np.abs(shown[0] - shown[1]).max() > 1.0
+
+
+def test_augmented_examples_are_bent_with_their_landmarks(shard):
+    """Every window's landmarks lie elsewhere than in the straight patches of the same cuts."""
+    batch = batch_of(shard, PICTURES)
+    bent = example(batch, true_alignment(batch), np.random.default_rng(4), AUGMENTATION, DEFAULT)
+    for straight, moved in zip(example_of(batch).marks, bent.marks, strict=True):
+        assert (moved - straight).abs().max() > 0.01
 
 
 def test_patches_show_forehead_and_chin(shard):

@@ -17,8 +17,6 @@ LEAN = 0.05  # standard deviation of how far upright lines lean
 KNOTS = 4  # of a side of the grid that displacements are drawn on
 DENT = 0.025  # their standard deviation, patch units, of which a side has 2
 FACE_SHARE = 0.5  # how far the whole face is bent, whose proportions also tell its pose, relative to a part
-
-
 FINE = 8  # cells between two knots, in which displacements change in proportion
 ROUNDS = 3  # until what displaces a mark is the displacement of the place where it ends
 UNBENT = (None,) * 5  # a bend for each of patches.Windows.each
