@@ -286,6 +286,8 @@ def test_keys_step_and_move_on(page: Browsed, report_url: str) -> None:
     page.page.keyboard.press("n")
     page.wait("report.view.take.number === 1")
     page.page.keyboard.press("Escape")
+    # The address leads and the page follows, a moment later.
+    page.wait("!location.hash && document.getElementById('take').hidden")
     assert page.page.locator("#list").is_visible() and not page.page.locator("#take").is_visible()
 
 
