@@ -13,6 +13,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from facecap_batch.training.networks import small_maps
+
 COLOURS = 3  # of a pixel
 MIN_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
 
@@ -28,6 +30,21 @@ class Stages:
     features: int  # what it ends in
 
 
+class Convolution(nn.Conv2d):
+    """3 x 3, without a bias."""
+
+    def __init__(self, channels: int, out: int, stride: int = 1) -> None:
+        super().__init__(channels, out, 3, stride, 1, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """[B, channels, H, W] to [B, out, H / stride, W / stride]."""
+        stride = self.stride[0]
+        in_bfloat16 = maps.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if in_bfloat16 and maps.shape[-1] <= small_maps.LARGEST_SIDE * stride:
+            return small_maps.convolution(maps, self.weight, stride)
+        return super().forward(maps)
+
+
 class Residual(nn.Module):
     """Two convolutions whose sum with what came in goes on (He et al. 2016).
 
@@ -39,7 +56,7 @@ class Residual(nn.Module):
         super().__init__()
         self.inner = nn.Sequential(
             _convolution(channels, channels, 1),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            Convolution(channels, channels),
             nn.BatchNorm2d(channels),
         )
         nn.init.zeros_(self.inner[-1].get_parameter("weight"))
@@ -89,9 +106,7 @@ class PatchNetwork(nn.Module):
 
 
 def _convolution(channels: int, out: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(Convolution(channels, out, stride), nn.BatchNorm2d(out), nn.ReLU(inplace=True))
 
 
 def grown(network: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
