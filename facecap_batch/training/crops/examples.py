@@ -45,7 +45,7 @@ AHEAD = 4  # batches that wait
 class Example:
     """One batch for the expression half."""
 
-    patches: Patches
+    patches: Patches  # folded
     angles: Tensor  # float32 [B, 3], radians, as a locator would find them
     true_angles: Tensor  # float32 [B, 3]
     coefficients: Tensor  # float32 [B, 51]
