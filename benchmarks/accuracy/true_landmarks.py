@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from facecap_batch.coefficients import ARKIT_NAMES
+from facecap_batch.training.regressor import quality
 from facecap_batch.training.rendering import dataset
 
 EYE_CORNERS = (36, 39, 42, 45)
@@ -55,13 +56,6 @@ def persons_mean(values: Tensor) -> Tensor:
     return means
 
 
-def correlations(found: Tensor, wanted: Tensor) -> Tensor:
-    """Pearson's r of each column: float32 [51]."""
-    found, wanted = found - found.mean(0), wanted - wanted.mean(0)
-    r: Tensor = (found * wanted).sum(0) / (found.norm(dim=0) * wanted.norm(dim=0)).clamp_min(1e-9)
-    return r
-
-
 def learnt(seen: Tensor, wanted: Tensor) -> nn.Module:
     """A network that reads `wanted` from `seen`."""
     network = nn.Sequential(
@@ -86,7 +80,8 @@ def report(name: str, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor])
     middle, spread = train[0].mean(0), train[0].std(0) + 1e-6
     network = learnt((train[0] - middle) / spread, train[1])
     with torch.no_grad():
-        r = correlations(network((test[0] - middle) / spread), test[1])
+        found = network((test[0] - middle) / spread)
+    r, _ = quality.agreement(test[1].numpy(), found.numpy())
     worst = ", ".join(f"{ARKIT_NAMES[k]} {r[k]:.2f}" for k in r.argsort()[:WORST])
     print(f"{name}: mean r {r.mean():.3f}; worst: {worst}")
 

@@ -131,7 +131,7 @@ def test_a_deeper_network_begins_as_the_one_whose_weights_it_takes(tmp_path: Pat
     deep = Training(PatchNetwork(16, Stages(2, (8, 8), (1, 2), 12)), 1e-3)
     deep.load(tmp_path / "kept.pt")
     assert deep.runs == ["a command", "2 residual blocks more"]
-    patch = torch.rand(3, 3, 16, 16)
+    patch = torch.rand(3, 12, 8, 8)  # of 16 x 16 pixels, folded
     for network in (deep.module.eval(), deep.average):
         torch.testing.assert_close(
             network(patch), shallow.eval()(patch), atol=2e-3, rtol=0

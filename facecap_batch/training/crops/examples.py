@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 from facecap_batch.engines.default_crop import POINTS
@@ -45,7 +44,7 @@ AHEAD = 4  # batches that wait
 class Example:
     """One batch for the expression half."""
 
-    patches: Patches  # folded
+    patches: Patches
     angles: Tensor  # float32 [B, 3], radians, as a locator would find them
     true_angles: Tensor  # float32 [B, 3]
     coefficients: Tensor  # float32 [B, 51]
@@ -75,11 +74,6 @@ def example(
     marks = [
         marks_in_patch(batch.points[:, list(shown)], affine, window.side, design.crop, bend)
         for shown, affine, window, bend in places
-    ]
-    # Folded here: a compiled network spent a tenth of its step on it.
-    folds = (design.eye, design.eye, design.side, design.side, design.face)
-    patches = [
-        functional.pixel_unshuffle(patch, stages.fold) for patch, stages in zip(patches, folds, strict=True)
     ]
     return Example(
         patches=Patches(*patches),

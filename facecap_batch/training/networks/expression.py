@@ -46,7 +46,7 @@ _ORDER = UPPER_LEFT + UPPER_RIGHT + UPPER_OTHER + LOWER_LEFT + LOWER_RIGHT + LOW
 
 @dataclasses.dataclass(frozen=True)
 class Patches:
-    """What is cut of a batch of crops by a design's windows, plain or folded (`PatchNetwork`)."""
+    """What is cut of a batch of crops by a design's windows."""
 
     left_eye: Tensor  # float32 [B, 3, side, side]
     right_eye: Tensor  # likewise, in a mirror

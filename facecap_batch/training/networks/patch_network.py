@@ -92,10 +92,9 @@ class PatchNetwork(nn.Module):
             nn.Flatten(), nn.Linear(channels * cells * cells, stages.features), nn.ReLU(inplace=True)
         )
 
-    def forward(self, patch: Tensor) -> Tensor:
-        """patch: float32 [B, 3, side, side], any range: light and contrast are taken out first; or the same
-        folded already, [B, 3 fold^2, side / fold, side / fold], as `torch.pixel_unshuffle` folds."""
-        cells: Tensor = self.folded(patch) if patch.shape[1] == COLOURS else patch
+    def forward(self, cells: Tensor) -> Tensor:
+        """cells: float32 [B, 3 fold^2, side / fold, side / fold], any range, a patch folded as
+        `torch.pixel_unshuffle` folds: light and contrast are taken out first."""
         colours = (
             cells.flatten(2).unflatten(1, (COLOURS, -1)).flatten(2)
         )  # long rows are what CPUs are fast at
@@ -124,11 +123,16 @@ def grown(network: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, 
 
 
 def learnt_in_bfloat16(network: PatchNetwork, patch: Tensor) -> Tensor:
-    """The features of `patch`, float32 [B, F]. In training they are reckoned in bfloat16 where the device has
-    instructions for it, which is several times as fast; the engine is float32."""
+    """The features of `patch`, which is float32 [B, 3, side, side] or folded already: float32 [B, F].
+
+    In training they are reckoned in bfloat16 where the device has instructions for it, which is several times
+    as fast; the engine is float32.
+    """
+    # Folded before a compiled network sees it, which would spend a tenth of its step on that.
+    cells = network.folded(patch) if patch.shape[1] == COLOURS else patch
     fast = network.training and _has_bfloat16(patch.device.type)
     with torch.autocast(patch.device.type, torch.bfloat16, enabled=fast):
-        features: Tensor = network(patch)
+        features: Tensor = network(cells)
     return features.float()
 
 

@@ -61,9 +61,9 @@ def predict(
 def measure(outputs: np.ndarray, points: np.ndarray, shard: FaceShard) -> Quality:
     """Compare predictions with a shard's labels."""
     truth, guess = shard.coefficients.astype(float), outputs[:, :51].astype(float)
-    correlation, slope = _agreement(truth, guess)
+    correlation, slope = agreement(truth, guess)
     left, right = (list(side) for side in zip(*PAIRS, strict=True))
-    apart = _agreement(truth[:, left] - truth[:, right], guess[:, left] - guess[:, right])
+    apart = agreement(truth[:, left] - truth[:, right], guess[:, left] - guess[:, right])
     turn = np.einsum(
         "nij,nkj->nik", matrix_from_euler(outputs[:, 51:54]), matrix_from_euler(shard.head[:, :3])
     )
@@ -80,7 +80,7 @@ def measure(outputs: np.ndarray, points: np.ndarray, shard: FaceShard) -> Qualit
     )
 
 
-def _agreement(truth: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def agreement(truth: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pearson r and the slope of `guess` over `truth`, both float64 [N, C]: float64 [C] each."""
     truth, guess = truth - truth.mean(0), guess - guess.mean(0)
     covariance = (truth * guess).mean(0)
