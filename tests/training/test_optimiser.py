@@ -120,7 +120,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatc
 
 def test_a_deeper_network_begins_as_the_one_whose_weights_it_takes(tmp_path: Path) -> None:
     torch.manual_seed(2)
-    shallow = PatchNetwork(16, Stages(2, (8, 8), (0, 1), 12))
+    shallow = PatchNetwork(16, Stages(2, (8, 8, 8), (0, 1, 0), 12))
     for layer in shallow.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(layer.weight)
@@ -128,13 +128,14 @@ def test_a_deeper_network_begins_as_the_one_whose_weights_it_takes(tmp_path: Pat
     taught.runs = ["a command"]
     taught.save(tmp_path / "run.pt")
     keep(tmp_path / "run.pt", tmp_path / "kept.pt")
-    deep = Training(PatchNetwork(16, Stages(2, (8, 8), (1, 2), 12)), 1e-3)
+    deep = Training(PatchNetwork(16, Stages(2, (8, 8, 8), (1, 2, 0), 12), landmarks=5), 1e-3)
     deep.load(tmp_path / "kept.pt")
-    assert deep.runs == ["a command", "2 residual blocks more"]
+    assert deep.runs == ["a command", "3 modules more"]
     patch = torch.rand(3, 12, 8, 8)  # of 16 x 16 pixels, folded
     for network in (deep.module.eval(), deep.average):
-        torch.testing.assert_close(
-            network(patch), shallow.eval()(patch), atol=2e-3, rtol=0
-        )  # kept as float16
+        features, places = network(patch)
+        # Kept as float16.
+        torch.testing.assert_close(features, shallow.eval()(patch)[0], atol=2e-3, rtol=0)
+        assert places.shape == (3, 5, 2)
     with pytest.raises(RuntimeError, match="size mismatch"):
-        Training(PatchNetwork(16, Stages(2, (8, 16), (1, 2), 12)), 1e-3).load(tmp_path / "kept.pt")
+        Training(PatchNetwork(16, Stages(2, (8, 16, 8), (1, 2, 0), 12)), 1e-3).load(tmp_path / "kept.pt")

@@ -76,6 +76,21 @@ class Marks:
     left_side: Tensor  # LEFT_SIDE_MARKS
     right_side: Tensor  # RIGHT_SIDE_MARKS, in a mirror
     face: Tensor  # all POINTS
+    # Where heat maps alone see the landmarks of each patch, in the same order: float32 [B, n, 2].
+    places: tuple[Tensor, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What a patch shows."""
+
+    features: Tensor  # float32 [B, F]
+    places: Tensor  # float32 [B, n, 2], of its landmarks, units of the patch (-1..1, v down)
+
+    @property
+    def numbers(self) -> Tensor:
+        """All of it, float32 [B, F + 2 n]."""
+        return torch.cat([self.features, self.places.flatten(1)], 1)
 
 
 class Expression(nn.Module):
@@ -88,6 +103,9 @@ class Expression(nn.Module):
         "lower_other_out.2",
         "turn_out.2",
         "seen_out.2",
+        "eye.places.maps",
+        "side.places.maps",
+        "face.places.maps",
         "eye_hidden",
         "side_hidden",
         "eye_marks",
@@ -99,17 +117,18 @@ class Expression(nn.Module):
         super().__init__()
         self.design = design
         eye, side, face, hidden = design.eye, design.side, design.face, design.hidden
-        self.eye = PatchNetwork(design.windows.eye.side, eye)
-        self.side = PatchNetwork(design.windows.side.side, side)
-        self.face = PatchNetwork(design.windows.face.side, face)
-        parts = 2 * eye.features + 2 * side.features
+        self.eye = PatchNetwork(design.windows.eye.side, eye, len(LEFT_EYE_MARKS))
+        self.side = PatchNetwork(design.windows.side.side, side, len(LEFT_SIDE_MARKS))
+        self.face = PatchNetwork(design.windows.face.side, face, POINTS)
+        of_eyes = 2 * self.eye.seen + 3
+        of_all = of_eyes + 2 * self.side.seen + face.features
         # The face as its mirror image would be seen, for the heads that the right side shares with the left.
         self.mirrored = nn.Sequential(nn.Linear(face.features, face.features), nn.ReLU(inplace=True))
-        self.upper_paired_out = _head(2 * eye.features + 3, hidden, 2 * len(UPPER_LEFT))
-        self.upper_other_out = _head(2 * eye.features + 3, hidden, 2 * len(UPPER_OTHER))
-        self.lower_paired_out = _head(parts + face.features + 3, hidden, 2 * len(LOWER_LEFT))
-        self.lower_other_out = _head(parts + face.features + 3, hidden, 2 * len(LOWER_OTHER))
-        self.turn_out = _head(parts + face.features + 3, hidden // 2, 3)
+        self.upper_paired_out = _head(of_eyes, hidden, 2 * len(UPPER_LEFT))
+        self.upper_other_out = _head(of_eyes, hidden, 2 * len(UPPER_OTHER))
+        self.lower_paired_out = _head(of_all, hidden, 2 * len(LOWER_LEFT))
+        self.lower_other_out = _head(of_all, hidden, 2 * len(LOWER_OTHER))
+        self.turn_out = _head(of_all, hidden // 2, 3)
         # Where landmarks lie in the face patch shows the pose once more; how far that is believed is learnt.
         # A correction from features alone never found the yaw: it had to learn first what to compare.
         self.seen_out = _head(2 * POINTS, 128, 3)
@@ -124,53 +143,58 @@ class Expression(nn.Module):
                 bias = head[-1].get_parameter("bias")
                 count = len(bias) // 2
                 bias[:count], bias[count:] = MEAN_COEFFICIENT, MEAN_LOG_SPREAD
-        self.eye_hidden, self.side_hidden = nn.Linear(eye.features, 1), nn.Linear(side.features, 1)
+        self.eye_hidden, self.side_hidden = nn.Linear(self.eye.seen, 1), nn.Linear(self.side.seen, 1)
         # Landmarks inside each patch are learnt beside the coefficients: features that know where lids,
         # brows and lips are carry over to faces unlike the rendered ones. Those of the face are exported.
-        self.eye_marks = nn.Linear(eye.features, 3 * len(LEFT_EYE_MARKS))
-        self.side_marks = nn.Linear(side.features, 3 * len(LEFT_SIDE_MARKS))
-        self.face_marks = nn.Linear(face.features, 3 * POINTS)
+        self.eye_marks = nn.Linear(self.eye.seen, 3 * len(LEFT_EYE_MARKS))
+        self.side_marks = nn.Linear(self.side.seen, 3 * len(LEFT_SIDE_MARKS))
+        self.face_marks = nn.Linear(self.face.seen, 3 * POINTS)
 
     def forward(self, patches: Patches, angles: Tensor) -> tuple[Prediction, Marks]:
         """angles: float32 [B, 3], yaw, pitch, roll in radians, as the locator finds them."""
         around, points = self.look(patches.face)
         eyes, sides = self._parts(patches)
-        left_eye, right_eye = (self.eye_marks(features).unflatten(1, (-1, 3)) for features in eyes)
-        left_side, right_side = (self.side_marks(features).unflatten(1, (-1, 3)) for features in sides)
-        marks = Marks(left_eye, right_eye, left_side, right_side, points)
+        left_eye, right_eye = (self.eye_marks(eye.numbers).unflatten(1, (-1, 3)) for eye in eyes)
+        left_side, right_side = (self.side_marks(side.numbers).unflatten(1, (-1, 3)) for side in sides)
+        places = tuple(patch.places for patch in (*eyes, *sides, around))
+        marks = Marks(left_eye, right_eye, left_side, right_side, points, places)
         return self._predict(eyes, sides, around, points, angles), marks
 
-    def look(self, face: Tensor) -> tuple[Tensor, Tensor]:
-        """What the face patch, float32 [B, 3, side, side], shows: features [B, F] and all POINTS with the ln
-        of their spread in units of the patch (-1..1, v down), [B, POINTS, 3]."""
-        around = learnt_in_bfloat16(self.face, face)
-        return around, self.face_marks(around).unflatten(1, (-1, 3))
+    def look(self, face: Tensor) -> tuple[Seen, Tensor]:
+        """What the face patch, float32 [B, 3, side, side], shows, and all POINTS with the ln of their spread
+        in units of the patch (-1..1, v down), [B, POINTS, 3]."""
+        around = Seen(*learnt_in_bfloat16(self.face, face))
+        return around, self.face_marks(around.numbers).unflatten(1, (-1, 3))
 
-    def read(self, patches: Patches, around: Tensor, points: Tensor, angles: Tensor) -> Prediction:
+    def read(self, patches: Patches, around: Seen, points: Tensor, angles: Tensor) -> Prediction:
         """What eyes and sides show, with `around` and `points` of `look`; the face patch is not looked at
         again."""
         return self._predict(*self._parts(patches), around, points, angles)
 
-    def _parts(self, patches: Patches) -> tuple[list[Tensor], list[Tensor]]:
+    def _parts(self, patches: Patches) -> tuple[list[Seen], list[Seen]]:
         return (
             self._both(self.eye, patches.left_eye, patches.right_eye),
             self._both(self.side, patches.left_side, patches.right_side),
         )
 
-    def _both(self, network: PatchNetwork, left: Tensor, right: Tensor) -> list[Tensor]:
-        features = learnt_in_bfloat16(network, torch.stack([left, right], 1).flatten(0, 1))
-        return list(features.unflatten(0, (-1, 2)).unbind(1))
+    def _both(self, network: PatchNetwork, left: Tensor, right: Tensor) -> list[Seen]:
+        features, places = (
+            part.unflatten(0, (-1, 2)).unbind(1)
+            for part in learnt_in_bfloat16(network, torch.stack([left, right], 1).flatten(0, 1))
+        )
+        return [Seen(*of_one) for of_one in zip(features, places, strict=True)]
 
     def _predict(
-        self, eyes: list[Tensor], sides: list[Tensor], around: Tensor, points: Tensor, angles: Tensor
+        self, eyes: list[Seen], sides: list[Seen], around: Seen, points: Tensor, angles: Tensor
     ) -> Prediction:
         mirror = angles * angles.new_tensor([-1.0, 1.0, -1.0])
-        both = torch.cat([*eyes, *sides, around, angles], 1)
-        swapped = torch.cat([*eyes[::-1], *sides[::-1], self.mirrored(around), mirror], 1)
-        upper = torch.cat([*eyes, angles], 1)
+        there, mirrored = around.features, self.mirrored(around.features)
+        both = _given([*eyes, *sides], there, angles)
+        swapped = _given([*eyes[::-1], *sides[::-1]], mirrored, mirror)
+        upper = _given(eyes, angles)
         parts = [
             self.upper_paired_out(upper),
-            self.upper_paired_out(torch.cat([*eyes[::-1], mirror], 1)),
+            self.upper_paired_out(_given(eyes[::-1], mirror)),
             self.upper_other_out(upper),
             self.lower_paired_out(both),
             self.lower_paired_out(swapped),
@@ -180,8 +204,8 @@ class Expression(nn.Module):
         seen = self.seen_out(points[..., :2].flatten(1))
         difference = seen - angles * angles.new_tensor([1.0, 1.0, 0.0])
         order = [_ORDER.index(k) for k in range(len(ARKIT_NAMES))]
-        covered = [self.eye_hidden(eyes[0]), self.eye_hidden(eyes[1])]
-        mouth = (self.side_hidden(sides[0]) + self.side_hidden(sides[1])) / 2
+        covered = [self.eye_hidden(eye.numbers) for eye in eyes]
+        mouth = (self.side_hidden(sides[0].numbers) + self.side_hidden(sides[1].numbers)) / 2
         return Prediction(
             coefficients=torch.cat(values, 1)[:, order],
             log_spread=torch.cat(spreads, 1)[:, order],
@@ -189,6 +213,12 @@ class Expression(nn.Module):
             seen=seen,
             turn=self.turn_out(both) + self.trust * difference,
         )
+
+
+def _given(patches: list[Seen], *more: Tensor) -> Tensor:
+    """What heads see, [B, n]: features first, places last, so that heads that knew features alone go on."""
+    features, places = zip(*((patch.features, patch.places.flatten(1)) for patch in patches), strict=True)
+    return torch.cat([*features, *more, *places], 1)
 
 
 def _head(features: int, width: int, out: int) -> nn.Sequential:

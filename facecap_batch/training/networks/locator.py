@@ -53,7 +53,7 @@ class Locator(nn.Module):
         """image: float32 [B, 3, side, side], about -1..1, or folded as by `shrunk`. Returns head [B, 6] (yaw,
         pitch, roll in radians; u, v of the head's origin, crop units -1..1; ln of the crop's width in cm),
         points [B, POINTS, 2] (crop units) and presence logits [B]."""
-        hidden = learnt_in_bfloat16(self.crop, image)
+        hidden, _ = learnt_in_bfloat16(self.crop, image)
         return (
             self.head(hidden),
             self.points(hidden).unflatten(1, (POINTS, 2)),

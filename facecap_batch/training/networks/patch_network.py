@@ -12,8 +12,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from facecap_batch.training.networks import small_maps
+from facecap_batch.training.networks.heat_maps import HeatMaps
 
 COLOURS = 3  # of a pixel
 MIN_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
@@ -28,6 +30,7 @@ class Stages:
     widths: tuple[int, ...]  # channels of each stage
     residuals: tuple[int, ...]  # residual blocks of each stage
     features: int  # what it ends in
+    heat: int = 1  # the stage whose cells heat maps have, from 0
 
 
 class Convolution(nn.Conv2d):
@@ -77,10 +80,13 @@ class Stage(nn.Sequential):
 
 
 class PatchNetwork(nn.Module):
-    """A square patch to a feature vector."""
+    """A square patch to a feature vector and the places of landmarks."""
 
-    def __init__(self, side: int, stages: Stages) -> None:
+    def __init__(self, side: int, stages: Stages, landmarks: int = 0) -> None:
+        """`side`: of the patch, pixels; `landmarks`: how many have their places in it read."""
         super().__init__()
+        self.seen = stages.features + 2 * landmarks  # how many numbers it gives: features and places
+        self.heat = stages.heat
         self.folded = nn.PixelUnshuffle(stages.fold)
         channels, cells = COLOURS * stages.fold**2, side // stages.fold
         self.stages = nn.Sequential()
@@ -91,17 +97,25 @@ class PatchNetwork(nn.Module):
         self.out = nn.Sequential(
             nn.Flatten(), nn.Linear(channels * cells * cells, stages.features), nn.ReLU(inplace=True)
         )
+        fine, coarse = stages.widths[stages.heat : stages.heat + 2]
+        self.places = HeatMaps(fine, coarse, landmarks) if landmarks else None
 
-    def forward(self, cells: Tensor) -> Tensor:
+    def forward(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """cells: float32 [B, 3 fold^2, side / fold, side / fold], any range, a patch folded as
-        `torch.pixel_unshuffle` folds: light and contrast are taken out first."""
+        `torch.pixel_unshuffle` folds: light and contrast are taken out first. Returns features [B, F] and
+        places of landmarks [B, n, 2] in units of the patch (-1..1, v down)."""
         colours = (
             cells.flatten(2).unflatten(1, (COLOURS, -1)).flatten(2)
         )  # long rows are what CPUs are fast at
         centred = colours - colours.mean(2, keepdim=True)
         contrast = centred.square().mean((1, 2), keepdim=True).sqrt()
-        out: Tensor = self.out(self.stages((centred / (contrast + MIN_CONTRAST)).reshape(cells.shape)))
-        return out
+        here, maps = (centred / (contrast + MIN_CONTRAST)).reshape(cells.shape), []
+        for stage in self.stages:
+            here = stage(here)
+            maps.append(here)
+        fine, coarse = maps[self.heat : self.heat + 2]
+        places = self.places(fine, coarse) if self.places else cells.new_zeros(len(cells), 0, 2)
+        return self.out(here), places
 
 
 def _convolution(channels: int, out: int, stride: int) -> nn.Sequential:
@@ -109,31 +123,36 @@ def _convolution(channels: int, out: int, stride: int) -> nn.Sequential:
 
 
 def grown(network: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
-    """Weights for `network`, and how many residual blocks it has that `weights` lacks: these are its own.
+    """Weights for `network`, and how many residual blocks and heat maps it has that `weights` lacks: these
+    are its own. A linear layer that sees more than it did, behind that, is blind to it at first.
 
     Where anything else does not fit, `load_state_dict` says so of what is returned.
     """
-    added = tuple(
-        f"{name}."
-        for name, module in network.named_modules()
-        if isinstance(module, Residual) and not any(key.startswith(f"{name}.") for key in weights)
-    )
-    own = {name: value for name, value in network.state_dict().items() if name.startswith(added)}
-    return {**weights, **own}, len(added)
+    own, found, added = network.state_dict(), dict(weights), 0
+    for name, module in network.named_modules():
+        if isinstance(module, Residual | HeatMaps) and not any(key.startswith(f"{name}.") for key in weights):
+            found |= {key: value for key, value in own.items() if key.startswith(f"{name}.")}
+            added += 1
+        if isinstance(module, nn.Linear) and f"{name}.weight" in weights:
+            known = weights[f"{name}.weight"]
+            more = module.in_features - known.shape[1]
+            found[f"{name}.weight"] = functional.pad(known, (0, max(more, 0)))
+    return found, added
 
 
-def learnt_in_bfloat16(network: PatchNetwork, patch: Tensor) -> Tensor:
-    """The features of `patch`, which is float32 [B, 3, side, side] or folded already: float32 [B, F].
+def learnt_in_bfloat16(network: PatchNetwork, patch: Tensor) -> tuple[Tensor, Tensor]:
+    """The features, float32 [B, F], and places, float32 [B, n, 2], of `patch`, which is float32 [B, 3, side,
+    side] or folded already.
 
-    In training they are reckoned in bfloat16 where the device has instructions for it, which is several times
-    as fast; the engine is float32.
+    In training features are reckoned in bfloat16 where the device has instructions for it, which is several
+    times as fast; the engine is float32.
     """
     # Folded before a compiled network sees it, which would spend a tenth of its step on that.
     cells = network.folded(patch) if patch.shape[1] == COLOURS else patch
     fast = network.training and _has_bfloat16(patch.device.type)
     with torch.autocast(patch.device.type, torch.bfloat16, enabled=fast):
-        features: Tensor = network(cells)
-    return features.float()
+        features, places = network(cells)
+    return features.float(), places
 
 
 @functools.cache

@@ -47,11 +47,14 @@ TEACHER = dataclasses.replace(
     side=dataclasses.replace(_SIDE, residuals=(1, 2, 2, 1)),
     face=dataclasses.replace(_FACE, residuals=(0, 2, 2)),
 )
-# Half the pixels of a side: a quarter of the multiply-adds; a locator to match.
+# Half the pixels of a side: a quarter of the multiply-adds; heat maps of as many cells; a locator to match.
 FAST = dataclasses.replace(
     DEFAULT,
     crop=CROP // 2,
     locator_side=CROP // 4,
     windows=windows(24, 28, 48),
     locator=Stages(4, (32, 64, 64), (0, 1, 0), 128),
+    eye=dataclasses.replace(_EYE, heat=0),
+    side=dataclasses.replace(_SIDE, heat=0),
+    face=dataclasses.replace(_FACE, heat=0),
 )

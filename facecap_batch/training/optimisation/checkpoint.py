@@ -48,7 +48,7 @@ class Training:
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint, or begin with weights kept by `keep`, which may be of a network with fewer
-        residual blocks."""
+        residual blocks, or without heat maps."""
         device = next(self.module.parameters()).device
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
         weights, _ = grown(self.module, state.get("module", state["average"]))
@@ -58,7 +58,7 @@ class Training:
         for (optimiser, _), kept in zip(self._optimisers, state.get("optimisers", ()), strict=False):
             optimiser.load_state_dict(kept)
         self.samples, self.steps = state["samples"], state.get("steps", 0)
-        self.runs = [*state["runs"], *([f"{more} residual blocks more"] if more else [])]
+        self.runs = [*state["runs"], *([f"{more} modules more"] if more else [])]
 
     def save(self, path: Path) -> None:
         """Publish all of it."""

@@ -40,6 +40,7 @@ OFFSET_WEIGHT = 0.3
 COEFFICIENTS_WEIGHT = 10.0
 SPREAD_WEIGHT = 0.01
 MARKS_WEIGHTS = (0.01, 0.01, 0.01, 0.01, 0.03)  # by the face's landmarks the other patches are cut
+PLACES_WEIGHT = 0.15
 FAR = 0.5  # units of a patch; a landmark that is farther off pulls no harder than from there
 HIDDEN_WEIGHT = 0.05
 TURN_WEIGHT = 0.6
@@ -126,6 +127,13 @@ def marks_error(predicted: Tensor, wanted: Tensor) -> Tensor:
     return spread_error(bounded, predicted[..., 2:])
 
 
+def places_error(found: Tensor, wanted: Tensor) -> Tensor:
+    """Scalar: mean distance, along both axes, of the places of landmarks [B, n, 2] that lie in the patch."""
+    inside = (wanted.abs() < 1).all(2)
+    off = (found - wanted).abs().sum(2)
+    return (off * inside).sum() / inside.sum().clamp_min(1)
+
+
 def expression_terms(expression: Expression, given: Example, weights: Tensor) -> dict[str, Tensor]:
     """What is learnt from `given`, which holds PICTURES of each person, one after the other.
 
@@ -147,17 +155,19 @@ def expression_terms(expression: Expression, given: Example, weights: Tensor) ->
     error = (read.coefficients - given.coefficients).detach()
     turned = given.angles + read.turn
     shown = given.true_angles - given.angles * given.angles.new_tensor([0.0, 0.0, 1.0])
-    places = [
+    landmarks = [
         weight * marks_error(found, true)
         for found, true, weight in zip(in_order(marks), given.marks, MARKS_WEIGHTS, strict=True)
     ]
+    places = [places_error(found, true) for found, true in zip(marks.places, given.marks, strict=True)]
     return {
         "coefficients": COEFFICIENTS_WEIGHT * learnt,
         "spread": SPREAD_WEIGHT * spread_error(error, read.log_spread),
         "turn": TURN_WEIGHT * functional.smooth_l1_loss(turned, given.true_angles, beta=0.05),
         "seen": SEEN_WEIGHT * functional.smooth_l1_loss(read.seen, shown, beta=0.05),
         "hidden": HIDDEN_WEIGHT * functional.binary_cross_entropy_with_logits(read.hidden, given.hidden),
-        "marks": torch.stack(places).sum(),
+        "marks": torch.stack(landmarks).sum(),
+        "places": PLACES_WEIGHT * torch.stack(places).sum(),
     }
 
 
