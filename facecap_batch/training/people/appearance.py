@@ -42,8 +42,8 @@ IRIS_COLOURS = np.array(
 # Resting faces: stem of the shape, mean, standard deviation, minimum, maximum.
 HABITS = (
     ("eyeBlink", 0.06, 0.13, -0.15, 0.4), ("eyeSquint", 0.1, 0.18, 0.0, 0.5), ("eyeWide", 0.0, 0.1, 0.0, 0.3),
-    ("browInnerUp", 0.0, 0.22, -0.5, 0.5), ("browOuterUp", 0.0, 0.2, -0.5, 0.5),
-    ("browDown", 0.0, 0.22, -0.4, 0.5), ("cheekSquint", 0.0, 0.12, -0.2, 0.3),
+    ("browInnerUp", 0.0, 0.16, -0.4, 0.4), ("browOuterUp", 0.0, 0.15, -0.4, 0.4),
+    ("browDown", 0.0, 0.16, -0.3, 0.4), ("cheekSquint", 0.0, 0.12, -0.2, 0.3),
     ("cheekPuff", 0.0, 0.15, -0.3, 0.3), ("noseSneer", 0.0, 0.08, -0.15, 0.2),
     ("mouthSmile", 0.0, 0.09, -0.2, 0.2), ("mouthFrown", 0.0, 0.09, -0.2, 0.2),
     ("mouthRollUpper", 0.0, 0.18, -0.3, 0.5), ("mouthRollLower", 0.0, 0.18, -0.3, 0.5),

@@ -28,6 +28,11 @@ FOLDS: dict[str, dict[str, float]] = {
     "corner": {"mouthDimple": 0.9, "mouthSmile": 0.4, "mouthStretch": 0.3, "mouthPress": 0.3},
     "marionette": {"mouthFrown": 0.8, "mouthStretch": 0.2},
 }  # fmt: skip
+# Share of people of middle age whose skin there folds as they move; of the youngest half as many.
+FOLDING = {
+    "forehead": 0.45, "middle": 0.4, "glabella": 0.45, "bridge": 0.6, "chin": 0.6, "crow": 0.5, "cheek": 0.75,
+    "corner": 0.6, "marionette": 0.5,
+}  # fmt: skip
 SIDED = ("crow", "cheek", "corner", "marionette")
 MAX_SHADOW = 0.85  # share of the light that folds may take
 
@@ -171,9 +176,10 @@ def random_creases(marks: np.ndarray, size: int, rng: np.random.Generator) -> Cr
     lines = np.zeros((len(regions), size, size), np.float32)
     weights = np.zeros((len(regions), len(ARKIT_NAMES)), np.float32)
     age = rng.beta(1.2, 1.6)
+    folding = {stem for stem, share in FOLDING.items() if rng.random() < share * (0.5 + 1.2 * age)}
     unit = float(np.linalg.norm(marks[45] - marks[36])) / 90
     for mask, weight, (stem, side) in zip(lines, weights, regions, strict=True):
-        for shape, amount in FOLDS[stem].items():
+        for shape, amount in FOLDS[stem].items() if stem in folding else ():
             weight[ARKIT_NAMES.index(shape if shape in ARKIT_NAMES else shape + side)] = amount
         strength = float(np.clip(rng.uniform(0.1, 0.55) + 0.25 * age, 0.1, 0.75))
         fine = rng.uniform(0.5, 1.3) * unit

@@ -52,6 +52,12 @@ VISEMES: dict[str, dict[str, float]] = {
     "ss": {"jawOpen": 0.1, "mouthStretch": 0.3, "mouthLowerDown": 0.4, "mouthUpperUp": 0.1},
     "ch": {"mouthFunnel": 0.6, "jawOpen": 0.15, "mouthShrugUpper": 0.3},
 }  # fmt: skip
+# What brows and lids do while the rest does something else.
+UPPER_PATTERNS: tuple[dict[str, float], ...] = (
+    {"browInnerUp": 1.0, "browOuterUp": 1.0}, {"browInnerUp": 1.0}, {"browInnerUp": 1.0, "browDown": 0.4},
+    {"browOuterUp": 1.0}, {"browDown": 1.0}, {"browDown": 0.8, "eyeSquint": 0.6}, {"eyeSquint": 1.0},
+    {"eyeSquint": 0.8, "cheekSquint": 0.6}, {"eyeWide": 1.0}, {"eyeWide": 0.8, "browOuterUp": 0.5},
+)  # fmt: skip
 # Channels that move together, for independent mixtures.
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("jawForward",), ("jawLeft", "jawRight"), ("jawOpen",), ("mouthFunnel",), ("mouthPucker",),
@@ -70,6 +76,7 @@ LIDS = (("eyeBlinkLeft", "eyeBlinkRight"),)
 ONE_SIDED = 0.42  # share of movements of paired channels that only one side makes, or one side far more
 # Shares of the kinds of expressions; the rest are independent mixtures.
 KINDS = {"rest": 0.10, "alone": 0.20, "few": 0.10, "speech": 0.14, "emotion": 0.20, "take": 0.12}
+UPPER = 0.35  # share of speech, emotions and mixtures in which brows or lids do something of their own
 MILD = 0.35  # share of speech, emotions and mixtures that are weak, as most of what faces do
 MIN_MILD, MAX_MILD = 0.15, 0.6  # factor of these
 TAKE_GAZE = 0.5  # share of real takes, whose heads are not known, that get a gaze of their own
@@ -196,6 +203,9 @@ def sample(
         _add_independent(values, 0.06, rng)
     if kind not in ("rest", "alone", "few") and rng.random() < MILD:
         values *= rng.uniform(MIN_MILD, MAX_MILD)
+    if kind not in ("rest", "alone", "few") and rng.random() < UPPER:
+        pattern = UPPER_PATTERNS[rng.integers(len(UPPER_PATTERNS))]
+        _add_pattern(values, pattern, rng.uniform(0.2, 1.0), rng)
     if rng.random() < gaze_chance:
         add_gaze(values, rng, rotation)
     if kind not in ("alone", "few"):
