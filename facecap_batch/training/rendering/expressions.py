@@ -76,7 +76,7 @@ LIDS = (("eyeBlinkLeft", "eyeBlinkRight"),)
 ONE_SIDED = 0.42  # share of movements of paired channels that only one side makes, or one side far more
 # Shares of the kinds of expressions; the rest are independent mixtures.
 KINDS = {"rest": 0.10, "alone": 0.20, "few": 0.10, "speech": 0.14, "emotion": 0.20, "take": 0.12}
-UPPER = 0.35  # share of speech, emotions and mixtures in which brows or lids do something of their own
+UPPER = 0.5  # share of speech, emotions and mixtures in which brows or lids do something of their own
 MILD = 0.35  # share of speech, emotions and mixtures that are weak, as most of what faces do
 MIN_MILD, MAX_MILD = 0.15, 0.6  # factor of these
 TAKE_GAZE = 0.5  # share of real takes, whose heads are not known, that get a gaze of their own
