@@ -62,7 +62,8 @@ def pushed(crop: np.ndarray, landmarks: np.ndarray, millimetres: float) -> np.nd
 def _step(values: np.ndarray) -> np.ndarray:
     """0 below 0, 1 above 1, smooth between."""
     within = np.clip(values, 0, 1)
-    return within * within * (3 - 2 * within)
+    smooth: np.ndarray = within * within * (3 - 2 * within)
+    return smooth
 
 
 def crops_of_clip(context: CaptureContext, path: Path) -> Iterator[np.ndarray]:
