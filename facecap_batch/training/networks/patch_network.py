@@ -113,9 +113,10 @@ class PatchNetwork(nn.Module):
         for stage in self.stages:
             here = stage(here)
             maps.append(here)
+        features = self.out(here)
         fine, coarse = maps[self.heat : self.heat + 2]
-        places = self.places(fine, coarse) if self.places else cells.new_zeros(len(cells), 0, 2)
-        return self.out(here), places
+        none = features[:, :0].unflatten(1, (0, 2))
+        return features, self.places(fine, coarse) if self.places else none
 
 
 def _convolution(channels: int, out: int, stride: int) -> nn.Sequential:
