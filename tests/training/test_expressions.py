@@ -54,6 +54,13 @@ def test_every_channel_is_reached_alone(faces, name):
         assert (faces[alone, MIRRORED_CHANNELS[channel]] < 0.3 * faces[alone, channel]).any()
 
 
+def test_brows_and_lids_move_whatever_the_mouth_does(faces):
+    """Somebody who talks or smiles raises, lowers or draws together the brows as often as not."""
+    brows = [INDEX[name] for name in ARKIT_NAMES if name.startswith("brow")]
+    mouth = faces[:, [INDEX[name] for name in ARKIT_NAMES if name.startswith("mouth")]].max(axis=1) > 0.3
+    assert 0.3 < (faces[mouth][:, brows] > 0.2).any(axis=1).mean() < 0.7
+
+
 def test_lips_close_only_over_an_open_jaw(faces):
     close, jaw = faces[:, INDEX["mouthClose"]], faces[:, INDEX["jawOpen"]]
     assert (close - jaw).max() < 0.12  # noise of a face at rest

@@ -209,6 +209,18 @@ def test_a_raised_brow_folds_the_forehead_and_nothing_else(model):
     assert 0 < creases.shadow(np.ones(51, np.float32)).min() < 1
 
 
+def test_brows_of_many_rise_below_a_smooth_forehead(model):
+    """Who has only met foreheads that fold takes a smooth one for one that rests."""
+    marks = texel(model.uv[model.landmarks]) / 16
+    raised = np.zeros(51, np.float32)
+    raised[INDEX["browInnerUp"]] = 1.0
+    folds = []
+    for seed in range(60):
+        creases = random_creases(marks, TEXTURE // 16, np.random.default_rng(seed))
+        folds.append(bool((creases.shadow(raised) != creases.shadow(0 * raised)).any()))
+    assert 0.4 < np.mean(folds) < 0.9  # lines all across, or short ones in the middle
+
+
 def test_hollows_are_dark(model):
     rng = np.random.default_rng(11)
     who, light = person(rig_for_tests(model), rng), random_light(rng)
