@@ -16,6 +16,7 @@ from torch import Tensor
 
 from facecap_batch.training.crops.batches import FaceBatch
 from facecap_batch.training.crops.bending import UNBENT, Bend
+from facecap_batch.training.crops.brows import UNMOVED, MovedBrows
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.patches import (
     face_affine,
@@ -89,24 +90,33 @@ def _scaled(image: np.ndarray) -> Tensor:
 
 
 def warp_patches(
-    image: np.ndarray, alignment: Alignment, design: Design, bends: Sequence[Bend | None] = UNBENT
+    image: np.ndarray,
+    alignment: Alignment,
+    design: Design,
+    bends: Sequence[Bend | None] = UNBENT,
+    brows: Sequence[MovedBrows | None] = UNMOVED,
 ) -> list[np.ndarray]:
     """What a network of `design` cuts of each of its windows, as uint8 [B, side, side, 3], from uint8 crops
-    [B, CROP, CROP, 3]; each window's patches bent by its one of `bends`."""
+    [B, CROP, CROP, 3]; each window's patches bent by its one of `bends`, their brows moved by `brows`."""
     crops, affines = resized(image, design.crop), alignment.affines(design)
     return [
-        warp(crops, affine, window.side, bend)
-        for affine, window, bend in zip(affines, design.windows.each, bends, strict=True)
+        warp(crops, affine, window.side, bend, moved)
+        for affine, window, bend, moved in zip(affines, design.windows.each, bends, brows, strict=True)
     ]
 
 
-def warp(image: np.ndarray, affines: Tensor, side: int, bend: Bend | None = None) -> np.ndarray:
-    """One patch of every crop, uint8 [B, side, side, 3], by nearest pixel."""
+def warp(
+    image: np.ndarray, affines: Tensor, side: int, bend: Bend | None = None, brows: MovedBrows | None = None
+) -> np.ndarray:
+    """One patch of every crop, uint8 [B, side, side, 3], by nearest pixel; only of bent ones are `brows`
+    moved."""
     out = np.empty((len(image), side, side, 3), np.uint8)
     if bend is not None:
-        shown = bend.shown(side)
+        bent = bend.shown(side)
         for row, affine in enumerate(affines.numpy()):
-            x, y = cv2.split(cv2.transform(shown[row // bend.pictures], affine))
+            shown = bent[row // bend.pictures]
+            shown = shown if brows is None else brows.shown(row, shown)
+            x, y = cv2.split(cv2.transform(shown, affine))
             cv2.remap(image[row], x, y, cv2.INTER_NEAREST, dst=out[row], borderMode=cv2.BORDER_REPLICATE)
         return out
     for row, affine in enumerate(affines.double().numpy()):
