@@ -16,7 +16,6 @@ from torch import Tensor
 
 from facecap_batch.training.crops.batches import FaceBatch
 from facecap_batch.training.crops.bending import UNBENT, Bend
-from facecap_batch.training.crops.brows import UNMOVED, MovedBrows
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.patches import (
     face_affine,
@@ -90,33 +89,24 @@ def _scaled(image: np.ndarray) -> Tensor:
 
 
 def warp_patches(
-    image: np.ndarray,
-    alignment: Alignment,
-    design: Design,
-    bends: Sequence[Bend | None] = UNBENT,
-    brows: Sequence[MovedBrows | None] = UNMOVED,
+    image: np.ndarray, alignment: Alignment, design: Design, bends: Sequence[Bend | None] = UNBENT
 ) -> list[np.ndarray]:
     """What a network of `design` cuts of each of its windows, as uint8 [B, side, side, 3], from uint8 crops
-    [B, CROP, CROP, 3]; each window's patches bent by its one of `bends`, their brows moved by `brows`."""
+    [B, CROP, CROP, 3]; each window's patches bent by its one of `bends`."""
     crops, affines = resized(image, design.crop), alignment.affines(design)
     return [
-        warp(crops, affine, window.side, bend, moved)
-        for affine, window, bend, moved in zip(affines, design.windows.each, bends, brows, strict=True)
+        warp(crops, affine, window.side, bend)
+        for affine, window, bend in zip(affines, design.windows.each, bends, strict=True)
     ]
 
 
-def warp(
-    image: np.ndarray, affines: Tensor, side: int, bend: Bend | None = None, brows: MovedBrows | None = None
-) -> np.ndarray:
-    """One patch of every crop, uint8 [B, side, side, 3], by nearest pixel; only of bent ones are `brows`
-    moved."""
+def warp(image: np.ndarray, affines: Tensor, side: int, bend: Bend | None = None) -> np.ndarray:
+    """One patch of every crop, uint8 [B, side, side, 3], by nearest pixel."""
     out = np.empty((len(image), side, side, 3), np.uint8)
     if bend is not None:
-        bent = bend.shown(side)
+        shown = bend.shown(side)
         for row, affine in enumerate(affines.numpy()):
-            shown = bent[row // bend.pictures]
-            shown = shown if brows is None else brows.shown(row, shown)
-            x, y = cv2.split(cv2.transform(shown, affine))
+            x, y = cv2.split(cv2.transform(shown[row // bend.pictures], affine))
             cv2.remap(image[row], x, y, cv2.INTER_NEAREST, dst=out[row], borderMode=cv2.BORDER_REPLICATE)
         return out
     for row, affine in enumerate(affines.double().numpy()):

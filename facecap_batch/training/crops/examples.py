@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from facecap_batch.engines.default_crop import POINTS
-from facecap_batch.training.crops import brows
 from facecap_batch.training.crops.alignment import (
     Alignment,
     marks_in_patch,
@@ -27,7 +26,7 @@ from facecap_batch.training.crops.alignment import (
 from facecap_batch.training.crops.augmentation import AUGMENTATION, to_input
 from facecap_batch.training.crops.batches import PICTURES, FaceBatch, FaceBatches
 from facecap_batch.training.crops.bending import UNBENT, Bend, random_bends
-from facecap_batch.training.crops.brows import UNMOVED, MovedBrows
+from facecap_batch.training.crops.moves import moved
 from facecap_batch.training.networks.expression import (
     LEFT_EYE_MARKS,
     LEFT_SIDE_MARKS,
@@ -67,32 +66,24 @@ def example(
 ) -> Example:
     """Patches of `batch`, PICTURES of each person, as a network of `design` cuts them by `alignment`, bent
     and augmented by `strength`, with their targets."""
-    hidden, more = hidden_share(batch.covered), np.zeros(batch.coefficients.shape, np.float32)
     bends: Sequence[Bend | None] = UNBENT
     if strength:
         bends = random_bends(rng, len(batch.image) // PICTURES, PICTURES, strength / AUGMENTATION)
-    affines, windows = alignment.affines(design), design.windows.each
+    cut = warp_patches(batch.image, alignment, design, bends)
+    patches = [to_input(patch, rng, strength) for patch in cut]
+    places = zip(SHOWN, alignment.affines(design), design.windows.each, bends, strict=True)
     marks = [
         marks_in_patch(batch.points[:, list(shown)], affine, window.side, design.crop, bend)
-        for shown, affine, window, bend in zip(SHOWN, affines, windows, bends, strict=True)
+        for shown, affine, window, bend in places
     ]
-    moved: list[MovedBrows | None] = [*UNMOVED]
-    if strength:
-        away = (batch.head[:, 0].abs() > brows.MAX_YAW) | (hidden[:, :2].amax(1) > brows.MAX_HIDDEN)
-        more = brows.changes(batch.coefficients.numpy(), away.numpy(), rng)
-        for eye in range(2):
-            window, unit = windows[eye], 2 / (10 * windows[eye].width)
-            move = brows.moved(marks[eye].numpy(), more, bool(eye), window.side, unit)
-            moved[eye], marks[eye] = move, torch.from_numpy(move.found(marks[eye].numpy()))
-    cut = warp_patches(batch.image, alignment, design, bends, moved)
     return Example(
-        patches=Patches(*(to_input(patch, rng, strength) for patch in cut)),
+        patches=Patches(*patches),
         angles=alignment.head[:, :3],
         true_angles=batch.head[:, :3],
-        coefficients=batch.coefficients + torch.from_numpy(more),
-        hidden=hidden,
+        coefficients=batch.coefficients,
+        hidden=hidden_share(batch.covered),
         marks=tuple(marks),
-        distilled=None if batch.distilled is None else batch.distilled + torch.from_numpy(more),
+        distilled=batch.distilled,
     )
 
 
@@ -122,7 +113,8 @@ class Examples(IterableDataset[Example]):
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         rng = np.random.default_rng(seed)
         self._batches.seed(seed)
-        for batch in self._batches:
+        for crops in self._batches:
+            batch = moved(crops, rng) if self._strength else crops
             yield example(batch, self._align(batch), rng, self._strength, self._design)
 
 
