@@ -12,10 +12,10 @@ import dataclasses
 import cv2
 import numpy as np
 
-STRETCH = 0.06  # standard deviation of the logarithm of a patch's width and of its height
+STRETCH = 0.045  # standard deviation of the logarithm of a patch's width and of its height
 LEAN = 0.05  # standard deviation of how far upright lines lean
 KNOTS = 4  # of a side of the grid that displacements are drawn on
-DENT = 0.025  # their standard deviation, patch units, of which a side has 2
+DENT = 0.018  # their standard deviation, patch units, of which a side has 2
 FACE_SHARE = 0.5  # how far the whole face is bent, whose proportions also tell its pose, relative to a part
 FINE = 8  # cells between two knots, in which displacements change in proportion
 ROUNDS = 3  # until what displaces a mark is the displacement of the place where it ends

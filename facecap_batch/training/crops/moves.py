@@ -44,18 +44,17 @@ REACH: dict[str, dict[int, tuple[float, float, float]]] = {
         65: (0.9, -1.4, 0.1),
     },
 }  # fmt: skip
-# What moves together, each as often: brows in half of all, of a pair both sides as often as one.
+# What moves together, each as often: brows in more than half of all.
 KINDS: tuple[tuple[str, ...], ...] = (
-    ("browInnerUp",), ("browInnerUp",), ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
-    ("browOuterUpLeft", "browOuterUpRight"), ("browOuterUpLeft",), ("browOuterUpRight",),
-    ("browDownLeft", "browDownRight"), ("browDownLeft", "browDownRight"), ("browDownLeft",),
-    ("browDownRight",),
-    ("eyeWideLeft", "eyeWideRight"), ("eyeWideLeft", "eyeWideRight"), ("eyeWideLeft",), ("eyeWideRight",),
+    *(("browInnerUp",), ("browInnerUp", "browOuterUpLeft", "browOuterUpRight")) * 2,
+    *(("browOuterUpLeft", "browOuterUpRight"), ("browDownLeft", "browDownRight")) * 2,
+    ("browOuterUpLeft",), ("browOuterUpRight",), ("browDownLeft",), ("browDownRight",),
+    ("eyeWideLeft", "eyeWideRight"), ("eyeWideLeft",), ("eyeWideRight",),
     ("eyeSquintLeft", "eyeSquintRight"), ("eyeSquintLeft",), ("eyeSquintRight",),
     ("mouthFrownLeft", "mouthFrownRight"), ("mouthFrownLeft",), ("mouthFrownRight",),
 )  # fmt: skip
-SHARE = 0.6  # of pictures that are moved, where they can be
-FURTHEST = 0.8  # by how much of what is left of a coefficient
+SHARE = 0.8  # of pictures that are moved, where they can be
+FURTHEST = 1.0  # by how much of what is left of a coefficient
 BACK = 0.2  # share of these in which all that can be moved goes back toward rest
 MAX_YAW = 0.8  # radians; profiles stay as they are
 MAX_COVERED = 0.3  # share of what a shape moves that may lie behind something
