@@ -47,7 +47,7 @@ from facecap_batch.training.crops.shard_options import shards_of
 from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.networks.face_regressor import FaceRegressor
 from facecap_batch.training.networks.locator import Locator
-from facecap_batch.training.networks.patch_network import PatchNetwork
+from facecap_batch.training.networks.patch_network import PatchNetwork, grown
 from facecap_batch.training.networks.sizes import DEFAULT, FAST, TEACHER
 from facecap_batch.training.optimisation import checkpoint, replicas
 from facecap_batch.training.optimisation.checkpoint import Training, learning_rate
@@ -81,10 +81,11 @@ DESIGNS = {Size.default: DEFAULT, Size.fast: FAST, Size.teacher: TEACHER}
 
 
 def averaged(run: Path, size: Size = Size.default) -> FaceRegressor:
-    """The regressor made of both parts' averaged weights."""
+    """The regressor made of both parts' averaged weights; what they lack (`grown`) it does not listen to."""
     whole = FaceRegressor(DESIGNS[size])
     for name, half in (("locator.pt", whole.locator), ("expression.pt", whole.expression)):
-        half.load_state_dict(torch.load(run / name, weights_only=True, map_location="cpu")["average"])
+        kept = torch.load(run / name, weights_only=True, map_location="cpu")["average"]
+        half.load_state_dict(grown(half, kept)[0])
     return whole.eval()
 
 
