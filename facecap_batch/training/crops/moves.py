@@ -53,7 +53,7 @@ KINDS: tuple[tuple[str, ...], ...] = (
     ("eyeSquintLeft", "eyeSquintRight"), ("eyeSquintLeft",), ("eyeSquintRight",),
     ("mouthFrownLeft", "mouthFrownRight"), ("mouthFrownLeft",), ("mouthFrownRight",),
 )  # fmt: skip
-SHARE = 0.8  # of pictures that are moved, where they can be
+SHARE = 0.5  # of pictures that are moved, where they can be
 FURTHEST = 1.0  # by how much of what is left of a coefficient
 BACK = 0.2  # share of these in which all that can be moved goes back toward rest
 MAX_YAW = 0.8  # radians; profiles stay as they are
