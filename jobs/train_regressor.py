@@ -4,6 +4,7 @@
     python jobs/train_regressor.py train locator    --data $ICT --data $HM08 --run runs/a --samples 1000000
     python jobs/train_regressor.py train expression --data $ICT --data $HM08 --run runs/a --samples 10000000
     python jobs/train_regressor.py balance --data $ICT --data $HM08 --weights runs/a
+    python jobs/train_regressor.py mean --run runs/a --run runs/b --output runs/c
     python jobs/train_regressor.py keep --run runs/a --output engines/checkpoints
     python jobs/train_regressor.py export --run runs/a --heldout heldout/ict/faces \\
         --heldout heldout/hm08/faces --output engines/default
@@ -273,6 +274,21 @@ def export(
     card = engine_export.export(averaged(run, size), people, output, runs, name)
     print({key: value for key, value in card.quality.items() if key != "heldout_r"})
     print(card.quality["heldout_r"])
+
+
+@app.command()
+def mean(
+    run: Annotated[list[Path], typer.Option(help="folder of a run, or of weights kept; again for more")],
+    output: Annotated[Path, typer.Option(help="folder of a run that begins with the mean")],
+) -> None:
+    """Write the mean of several trainings' averaged weights, which another training goes on from.
+
+    The trainings must have begun with the same weights.
+    """
+    if len(run) < 2:
+        raise typer.BadParameter("a mean is of two or more", param_hint="--run")
+    for name in ("locator.pt", "expression.pt"):
+        checkpoint.mean([each / name for each in run], output / name)
 
 
 @app.command()

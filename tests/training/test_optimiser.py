@@ -139,3 +139,40 @@ def test_a_deeper_network_begins_as_the_one_whose_weights_it_takes(tmp_path: Pat
         assert places.shape == (3, 5, 2)
     with pytest.raises(RuntimeError, match="size mismatch"):
         Training(PatchNetwork(16, Stages(2, (8, 16, 8), (1, 2, 0), 12)), 1e-3).load(tmp_path / "kept.pt")
+
+
+def test_a_mean_of_trainings_lies_between_them(tmp_path: Path) -> None:
+    """Of one that has heat maps and one that lacks them, they are the first one's; both parts of a run are
+    taken, and training goes on from them."""
+    torch.manual_seed(3)
+    plain, more = tmp_path / "plain", tmp_path / "more"
+    for folder in (plain, more):
+        locator = Locator(FAST)
+        training = Training(locator, 1e-3, locator.READOUTS)
+        training.samples, training.runs = (5, ["one"]) if folder is plain else (9, ["another"])
+        training.save(folder / "locator.pt")
+    expression = Expression(FAST)
+    torch.nn.init.normal_(expression.turn_out[-1].weight)
+    Training(expression, 1e-3, expression.READOUTS).save(more / "expression.pt")
+    state = torch.load(more / "expression.pt", weights_only=True)
+    weights = {name: value for name, value in state["average"].items() if ".places." not in name}
+    head = weights["turn_out.0.weight"]
+    weights["turn_out.0.weight"] = head[:, :-10] + 1.0
+    torch.save({**state, "average": weights}, plain / "expression.pt")
+    words = ["mean", "--run", str(plain), "--run", str(more), "--output", str(tmp_path / "mean")]
+    assert CliRunner().invoke(train_regressor.app, words).exit_code == 0
+    between = torch.load(tmp_path / "mean" / "expression.pt", weights_only=True)["average"]
+    torch.testing.assert_close(between["turn_out.0.weight"][:, :-10], head[:, :-10] + 0.5)
+    torch.testing.assert_close(between["turn_out.0.weight"][:, -10:], head[:, -10:] / 2)
+    for name, value in state["average"].items():
+        if name != "turn_out.0.weight":
+            torch.testing.assert_close(between[name], value)
+    went_on = Training(Locator(FAST), 1e-3, Locator.READOUTS)
+    went_on.load(tmp_path / "mean" / "locator.pt")
+    assert went_on.samples == 9 and went_on.runs == ["another", "mean of 2 trainings"]
+
+
+def test_a_mean_of_one_is_refused(tmp_path: Path) -> None:
+    words = ["mean", "--run", str(tmp_path), "--output", str(tmp_path / "mean")]
+    result = CliRunner().invoke(train_regressor.app, words)
+    assert result.exit_code == 2 and "two or more" in result.output

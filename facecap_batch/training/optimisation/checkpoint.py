@@ -129,6 +129,36 @@ def keep(path: Path, output: Path, figures: Mapping[str, float] | None = None) -
     )
 
 
+def mean(paths: Sequence[Path], output: Path) -> None:
+    """Publish the mean of several trainings' averaged weights, from which a training may go on.
+
+    Trainings that began with the same weights end in one valley: their mean reads people whom none of them
+    knows better than each does (Wortsman et al. 2022, "Model soups"). Heat maps that some lack are those of
+    the others, to which a layer of the ones that lack them is blind (`grown`).
+
+    Args:
+        paths: Checkpoints, or weights kept by `keep`; two or more.
+        output: File of the mean, as float32.
+    """
+    states = [torch.load(path, weights_only=True, map_location="cpu") for path in paths]
+    weights = [state["average"] for state in states]
+    names = dict.fromkeys(name for each in weights for name in each)
+    average = {name: _mean([each[name] for each in weights if name in each]) for name in names}
+    longest = max(states, key=lambda state: state["samples"])
+    runs = [*longest["runs"], f"mean of {len(states)} trainings"]
+    with published(output) as temporary:
+        torch.save({"average": average, "samples": longest["samples"], "runs": runs}, temporary)
+
+
+def _mean(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Of weights of one layer, some of which may see less than others; counts stay as the first has them."""
+    if not values[0].dtype.is_floating_point:
+        return values[0]
+    widest = max(value.shape[-1] for value in values) if values[0].ndim == 2 else 0
+    wide = [nn.functional.pad(value, (0, widest - value.shape[-1])) if widest else value for value in values]
+    return torch.stack([value.float() for value in wide]).mean(0)
+
+
 def learning_rate(highest: float, samples: int, warm: int, total: int, decay: float) -> float:
     """The rate after `samples` crops: rising over `warm`, then level, falling over the last share `decay` of
     `total`.
