@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 WIDTH = 32  # channels that heat maps are made of
 
@@ -26,11 +25,18 @@ class HeatMaps(nn.Module):
         """Maps [B, fine, H, W] and [B, coarse, H / 2, W / 2], rounded up, to places: float32 [B, landmarks,
         2], units of the patch (-1..1, v down)."""
         high, wide = fine.shape[2:]
-        around = functional.interpolate(self.coarse(coarse), scale_factor=2.0)[:, :, :high, :wide]
+        around = _doubled(self.coarse(coarse))[:, :, :high, :wide]
         heat = self.maps(torch.relu(self.fine(fine) + around)).float()
         share = heat.flatten(2).softmax(2).unflatten(2, (high, wide))
         across, down = (_middles(cells, share) for cells in (wide, high))
         return torch.stack([(share.sum(2) * across).sum(2), (share.sum(3) * down).sum(2)], 2)
+
+
+def _doubled(maps: Tensor) -> Tensor:
+    """[B, C, H, W] to [B, C, 2 H, 2 W], every cell four times. Without resizing, which changed with ONNX's
+    opset 18 and would keep the engine from older TensorRTs (`engines/tensorrt/graph`)."""
+    wide = torch.stack([maps, maps], 4).flatten(3)
+    return torch.stack([wide, wide], 3).flatten(2, 3)
 
 
 def _middles(cells: int, like: Tensor) -> Tensor:
