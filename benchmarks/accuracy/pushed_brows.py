@@ -28,7 +28,7 @@ from facecap_batch.clip import Clip
 from facecap_batch.coefficients import ARKIT_NAMES
 from facecap_batch.engines.registry import open_engine
 from facecap_batch.engines.sets import load_set
-from facecap_batch.training.rendering.dataset import face_shards, load_faces
+from facecap_batch.training.rendering.dataset import face_shards, load_faces, resized
 
 OUTER_CORNERS = 90.0  # mm
 PUSHES = (-4.0, -2.0, 2.0, 4.0)  # mm, up
@@ -80,12 +80,13 @@ def crops_of_folder(folder: Path, size: int) -> Iterator[np.ndarray]:
     for path in face_shards(folder):
         shard = load_faces(path)
         still = np.abs(shard.coefficients[:, CHANNELS]).max(1) < 0.1
-        for image in shard.image[still]:
-            yield cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        yield from resized(shard.image[still], size)
 
 
 def report(name: str, context: CaptureContext, crops: Sequence[np.ndarray]) -> None:
     """Print what the regressor of `context` makes of `crops` with pushed brows."""
+    if not crops:
+        raise SystemExit(f"{name}: no face was found")
     plain = context.regressor.read(crops)
     facing = np.flatnonzero(np.abs(plain.angles[:, 0]) < MAX_YAW)
     facing = facing[np.linspace(0, len(facing) - 1, min(CROPS, len(facing))).astype(int)]

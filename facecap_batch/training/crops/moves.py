@@ -113,7 +113,7 @@ def moved(batch: FaceBatch, rng: np.random.Generator) -> FaceBatch:
     more = changes(batch, rng)
     image, points, labels = batch.image.copy(), batch.points.numpy().copy(), np.zeros_like(more)
     for row in np.flatnonzero(more.any(1)):
-        image[row], points[row, :FIXED], labels[row] = _moved(
+        points[row, :FIXED], labels[row] = _move(
             image[row], points[row, :FIXED], batch.head[row].numpy(), more[row]
         )
     change = torch.from_numpy(labels)
@@ -126,11 +126,11 @@ def moved(batch: FaceBatch, rng: np.random.Generator) -> FaceBatch:
     )
 
 
-def _moved(
+def _move(
     crop: np.ndarray, points: np.ndarray, head: np.ndarray, more: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One crop, uint8 [S, S, 3], its landmarks, crop units [FIXED, 2], and how much more of each coefficient
-    it shows, [51], where `more` is asked for."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move the face in `crop`, uint8 [S, S, 3], in place. Returns its landmarks, crop units [FIXED, 2], and
+    how much more of each coefficient it shows, [51], where `more` is asked for."""
     size = len(crop)
     pixels = (points + 1) * (size / 2) - 0.5
     per_mm = np.exp(-head[5]) * size / 10
@@ -146,12 +146,11 @@ def _moved(
     for _ in range(ROUNDS):
         ended = pixels + _at(field, ended - first)
     from_x, from_y = x - field[..., 0], y[:, None] - field[..., 1]
-    image = crop.copy()
-    image[first[1] : last[1], first[0] : last[0]] = cv2.remap(
+    crop[first[1] : last[1], first[0] : last[0]] = cv2.remap(
         crop, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     shares = _shares(ended - pixels, _REACH @ seen.T, asked)
-    return image, (ended + 0.5) * (2 / size) - 1, more * shares
+    return (ended + 0.5) * (2 / size) - 1, more * shares
 
 
 def _field(x: np.ndarray, y: np.ndarray, ends: np.ndarray, asked: np.ndarray, soft: float) -> np.ndarray:
