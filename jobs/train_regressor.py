@@ -11,7 +11,8 @@
     python jobs/train_regressor.py distill --data $ICT --engines engines/a --output data/ict/distilled
 
 Each part keeps its checkpoint in --run and goes on from it, as if it had never stopped, until it has seen
---samples crops; where there is none it begins from --warm-start engines/checkpoints. The learning rate is
+--samples crops; where there is none it begins from --warm-start engines/checkpoints. `--only by_marks` trains
+one module and leaves all else as it is: a new head of a network that is good already. The learning rate is
 level until the last fifth (--decay) and falls there: to go on later, keep a copy of the run from before. A
 SIGTERM or Ctrl-C saves and stops. --cuts RUN has patches cut where that run's networks find the face, not
 where the labels put it. `distill` writes the predictions of regressors of any kind for the crops; with
@@ -47,8 +48,9 @@ from facecap_batch.training.crops.negatives import NEGATIVES, negatives
 from facecap_batch.training.crops.shard_options import shards_of
 from facecap_batch.training.networks.expression import Expression
 from facecap_batch.training.networks.face_regressor import FaceRegressor
+from facecap_batch.training.networks.grafting import grown
 from facecap_batch.training.networks.locator import Locator
-from facecap_batch.training.networks.patch_network import PatchNetwork, grown
+from facecap_batch.training.networks.patch_network import PatchNetwork
 from facecap_batch.training.networks.sizes import DEFAULT, FAST, TEACHER
 from facecap_batch.training.optimisation import checkpoint, replicas
 from facecap_batch.training.optimisation.checkpoint import Training, learning_rate
@@ -82,10 +84,15 @@ DESIGNS = {Size.default: DEFAULT, Size.fast: FAST, Size.teacher: TEACHER}
 
 
 def averaged(run: Path, size: Size = Size.default) -> FaceRegressor:
-    """The regressor made of both parts' averaged weights; what they lack (`grown`) it does not listen to."""
+    """The regressor made of both parts' averaged weights; what they lack (`grown`) it does not listen to, but
+    for heads by landmarks, which have to be trained first."""
     whole = FaceRegressor(DESIGNS[size])
     for name, half in (("locator.pt", whole.locator), ("expression.pt", whole.expression)):
         kept = torch.load(run / name, weights_only=True, map_location="cpu")["average"]
+        if half is whole.expression and not any(weight.startswith("by_marks.") for weight in kept):
+            raise typer.BadParameter(
+                f"{run / name} has no heads by landmarks: train them with `train expression --only by_marks`"
+            )
         half.load_state_dict(grown(half, kept)[0])
     return whole.eval()
 
@@ -118,6 +125,10 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compiled", help="compile the networks first, which takes a C++ compiler")
     ] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(help="module of the part that learns alone, such as by_marks; all else stays"),
+    ] = None,
     seed: int = 0,
     threads: int = 1,
     processes: Annotated[int, typer.Option(help="processes that make patches; 0: this one")] = 1,
@@ -130,6 +141,9 @@ def train(
     replicas.join()
     path = run / f"{part.value}.pt"
     network = (Locator if part is Part.locator else Expression)(DESIGNS[size])
+    modules = dict(network.named_children())
+    if only is not None and only not in modules:
+        raise typer.BadParameter(f"--only {only}: {part.value} has {', '.join(modules)}")
     training = Training(network, rate, network.READOUTS)
     if path.exists():
         training.load(path)
@@ -137,7 +151,7 @@ def train(
         training.load(warm_start / path.name)
     before, earlier = training.samples, training.runs
     command = f"train {part.value} --samples {samples} --rate {rate:g} --decay {decay:g} --batch {batch}"
-    command += f" --size {size.value}"
+    command += f" --size {size.value}" + (f" --only {only}" if only else "")
     if part is Part.expression:
         command += f" --augmentation {augmentation:g}"
         command += (" --cuts" if cuts else "") + (" --distilled" if distilled else "")
@@ -164,7 +178,7 @@ def train(
     asked, stop = _stopped(), False
     start = logged = saved = time.monotonic()
     recent: list[float] = []
-    training.module.train()
+    training.learn(only)
     while training.samples < samples and not stop:
         loss = next(steps)
         now_rate = learning_rate(rate, training.samples + batch, WARM_SAMPLES, samples, decay)

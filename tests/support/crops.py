@@ -10,7 +10,7 @@ from facecap_batch.training.crops.alignment import (
 )
 from facecap_batch.training.crops.batches import FaceBatch
 from facecap_batch.training.crops.examples import Example, example
-from facecap_batch.training.networks.sizes import DEFAULT
+from facecap_batch.training.networks.sizes import DEFAULT, Design
 from facecap_batch.training.rendering import dataset
 
 
@@ -19,9 +19,9 @@ def true_alignment(batch: FaceBatch) -> Alignment:
     return Alignment(batch.head, batch.points, batch.points)
 
 
-def example_of(batch: FaceBatch, alignment: Alignment | None = None) -> Example:
+def example_of(batch: FaceBatch, alignment: Alignment | None = None, design: Design = DEFAULT) -> Example:
     """`batch` cut where the labels say, its pixels as they are."""
-    return example(batch, alignment or true_alignment(batch), np.random.default_rng(2), 0.0, DEFAULT)
+    return example(batch, alignment or true_alignment(batch), np.random.default_rng(2), 0.0, design)
 
 
 def batch_of(shard: dataset.FaceShard, count: int) -> FaceBatch:

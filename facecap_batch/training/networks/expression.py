@@ -5,7 +5,8 @@ each, what is hidden, a correction of the angles, and landmarks. Eyes share thei
 the heads that read paired coefficients: what is learnt of a left corner of the mouth is known of the right
 one, and nothing but a picture of each side tells them apart. Lids, gaze and brows are read in the eye patches
 alone: heads that saw the mouth raised the brows of who smiled, for the drawn expressions that smile raise
-them more often than others do.
+them more often than others do. Coefficients are read twice, from features and from landmarks alone, and are
+the mean of both: features know folds and shadows, and fail on faces unlike the rendered ones more often.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from facecap_batch.coefficients import ARKIT_NAMES, UPPER_FACE
 from facecap_batch.engines.default_crop import POINTS
 from facecap_batch.training.mirror import LEFT_CHANNELS, MIRRORED_POINTS, RIGHT_CHANNELS
+from facecap_batch.training.networks.grafting import Grafted
 from facecap_batch.training.networks.patch_network import PatchNetwork, learnt_in_bfloat16
 from facecap_batch.training.networks.sizes import DEFAULT, Design
 
@@ -41,7 +43,8 @@ LOWER_LEFT, LOWER_RIGHT, LOWER_OTHER = (
     tuple(k for k in channels if not UPPER_FACE[k])
     for channels in (LEFT_CHANNELS, RIGHT_CHANNELS, OTHER_CHANNELS)
 )
-_ORDER = UPPER_LEFT + UPPER_RIGHT + UPPER_OTHER + LOWER_LEFT + LOWER_RIGHT + LOWER_OTHER
+_READ = UPPER_LEFT + UPPER_RIGHT + UPPER_OTHER + LOWER_LEFT + LOWER_RIGHT + LOWER_OTHER  # order of the heads
+_ARKIT_ORDER = tuple(_READ.index(k) for k in range(len(ARKIT_NAMES)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +62,8 @@ class Patches:
 class Prediction:
     """What an expression half says of a batch."""
 
-    coefficients: Tensor  # float32 [B, 51], nominally 0..1, not clipped
+    coefficients: Tensor  # float32 [B, 51], nominally 0..1, not clipped: the mean of `readings`
+    readings: tuple[Tensor, Tensor]  # from features and from landmarks alone, float32 [B, 51] each
     log_spread: Tensor  # float32 [B, 51], ln of the standard error of each
     hidden: Tensor  # float32 [B, 3], logits: how much of the left eye, the right eye and the mouth is hidden
     # float32 [B, 3], radians: yaw and pitch by the landmarks alone, and by how much the patch is rolled
@@ -93,6 +97,45 @@ class Seen:
         return torch.cat([self.features, self.places.flatten(1)], 1)
 
 
+class MarkHeads(Grafted):
+    """Coefficients from landmarks and the head's pose alone.
+
+    Landmarks learn nothing from it: they would lie where they tell most of coefficients, and not where they
+    are.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        """`hidden`: width of each head's two hidden layers."""
+        super().__init__()
+        eyes = 3 * 2 * len(LEFT_EYE_MARKS) + 3
+        everything = eyes + 3 * (2 * len(LEFT_SIDE_MARKS) + POINTS)
+        self.upper_paired = _deep_head(eyes, hidden, len(UPPER_LEFT))
+        self.upper_other = _deep_head(eyes, hidden, len(UPPER_OTHER))
+        self.lower_paired = _deep_head(everything, hidden, len(LOWER_LEFT))
+        self.lower_other = _deep_head(everything, hidden, len(LOWER_OTHER))
+
+    def forward(self, marks: Marks, angles: Tensor) -> Tensor:
+        """`angles`: float32 [B, 3], yaw, pitch, roll in radians. Returns float32 [B, 51]."""
+        eyes = [marks.left_eye.detach().flatten(1), marks.right_eye.detach().flatten(1)]
+        sides = [marks.left_side.detach().flatten(1), marks.right_side.detach().flatten(1)]
+        face, pose = marks.face.detach(), angles.detach()
+        mirrored_face = face[:, list(MIRRORED_POINTS)] * face.new_tensor([-1.0, 1.0, 1.0])
+        mirrored_pose = pose * pose.new_tensor([-1.0, 1.0, -1.0])
+        upper = torch.cat([*eyes, pose], 1)
+        mirrored_upper = torch.cat([*eyes[::-1], mirrored_pose], 1)
+        lower = torch.cat([upper, *sides, face.flatten(1)], 1)
+        mirrored_lower = torch.cat([mirrored_upper, *sides[::-1], mirrored_face.flatten(1)], 1)
+        parts = [
+            self.upper_paired(upper),
+            self.upper_paired(mirrored_upper),
+            self.upper_other(upper),
+            self.lower_paired(lower),
+            self.lower_paired(mirrored_lower),
+            self.lower_other(lower),
+        ]
+        return torch.cat(parts, 1)[:, _ARKIT_ORDER]
+
+
 class Expression(nn.Module):
     """Aligned patches and a roughly known head pose to coefficients and a better pose."""
 
@@ -111,6 +154,10 @@ class Expression(nn.Module):
         "eye_marks",
         "side_marks",
         "face_marks",
+        "by_marks.upper_paired.4",
+        "by_marks.upper_other.4",
+        "by_marks.lower_paired.4",
+        "by_marks.lower_other.4",
     )  # layers whose output leaves it
 
     def __init__(self, design: Design = DEFAULT) -> None:
@@ -149,16 +196,12 @@ class Expression(nn.Module):
         self.eye_marks = nn.Linear(self.eye.seen, 3 * len(LEFT_EYE_MARKS))
         self.side_marks = nn.Linear(self.side.seen, 3 * len(LEFT_SIDE_MARKS))
         self.face_marks = nn.Linear(self.face.seen, 3 * POINTS)
+        self.by_marks = MarkHeads(hidden)
 
     def forward(self, patches: Patches, angles: Tensor) -> tuple[Prediction, Marks]:
         """angles: float32 [B, 3], yaw, pitch, roll in radians, as the locator finds them."""
         around, points = self.look(patches.face)
-        eyes, sides = self._parts(patches)
-        left_eye, right_eye = (self.eye_marks(eye.numbers).unflatten(1, (-1, 3)) for eye in eyes)
-        left_side, right_side = (self.side_marks(side.numbers).unflatten(1, (-1, 3)) for side in sides)
-        places = tuple(patch.places for patch in (*eyes, *sides, around))
-        marks = Marks(left_eye, right_eye, left_side, right_side, points, places)
-        return self._predict(eyes, sides, around, points, angles), marks
+        return self._predict(*self._parts(patches), around, points, angles)
 
     def look(self, face: Tensor) -> tuple[Seen, Tensor]:
         """What the face patch, float32 [B, 3, side, side], shows, and all POINTS with the ln of their spread
@@ -169,7 +212,7 @@ class Expression(nn.Module):
     def read(self, patches: Patches, around: Seen, points: Tensor, angles: Tensor) -> Prediction:
         """What eyes and sides show, with `around` and `points` of `look`; the face patch is not looked at
         again."""
-        return self._predict(*self._parts(patches), around, points, angles)
+        return self._predict(*self._parts(patches), around, points, angles)[0]
 
     def _parts(self, patches: Patches) -> tuple[list[Seen], list[Seen]]:
         return (
@@ -186,7 +229,11 @@ class Expression(nn.Module):
 
     def _predict(
         self, eyes: list[Seen], sides: list[Seen], around: Seen, points: Tensor, angles: Tensor
-    ) -> Prediction:
+    ) -> tuple[Prediction, Marks]:
+        left_eye, right_eye = (self.eye_marks(eye.numbers).unflatten(1, (-1, 3)) for eye in eyes)
+        left_side, right_side = (self.side_marks(side.numbers).unflatten(1, (-1, 3)) for side in sides)
+        places = tuple(patch.places for patch in (*eyes, *sides, around))
+        marks = Marks(left_eye, right_eye, left_side, right_side, points, places)
         mirror = angles * angles.new_tensor([-1.0, 1.0, -1.0])
         there, mirrored = around.features, self.mirrored(around.features)
         both = _given([*eyes, *sides], there, angles)
@@ -203,16 +250,19 @@ class Expression(nn.Module):
         values, spreads = zip(*(part.chunk(2, 1) for part in parts), strict=True)
         seen = self.seen_out(points[..., :2].flatten(1))
         difference = seen - angles * angles.new_tensor([1.0, 1.0, 0.0])
-        order = [_ORDER.index(k) for k in range(len(ARKIT_NAMES))]
         covered = [self.eye_hidden(eye.numbers) for eye in eyes]
         mouth = (self.side_hidden(sides[0].numbers) + self.side_hidden(sides[1].numbers)) / 2
-        return Prediction(
-            coefficients=torch.cat(values, 1)[:, order],
-            log_spread=torch.cat(spreads, 1)[:, order],
+        turn = self.turn_out(both) + self.trust * difference
+        readings = torch.cat(values, 1)[:, _ARKIT_ORDER], self.by_marks(marks, angles + turn)
+        prediction = Prediction(
+            coefficients=(readings[0] + readings[1]) / 2,
+            readings=readings,
+            log_spread=torch.cat(spreads, 1)[:, _ARKIT_ORDER],
             hidden=torch.cat([*covered, mouth], 1),
             seen=seen,
-            turn=self.turn_out(both) + self.trust * difference,
+            turn=turn,
         )
+        return prediction, marks
 
 
 def _given(patches: list[Seen], *more: Tensor) -> Tensor:
@@ -226,3 +276,12 @@ def _head(features: int, width: int, out: int) -> nn.Sequential:
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     return nn.Sequential(nn.Linear(features, width), nn.ReLU(inplace=True), last)
+
+
+def _deep_head(numbers: int, width: int, out: int) -> nn.Sequential:
+    last = nn.Linear(width, out)
+    nn.init.zeros_(last.weight)
+    nn.init.constant_(last.bias, MEAN_COEFFICIENT)
+    return nn.Sequential(
+        nn.Linear(numbers, width), nn.ReLU(inplace=True), nn.Linear(width, width), nn.ReLU(inplace=True), last
+    )

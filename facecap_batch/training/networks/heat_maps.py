@@ -9,10 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from facecap_batch.training.networks.grafting import Grafted
+
 WIDTH = 32  # channels that heat maps are made of
 
 
-class HeatMaps(nn.Module):
+class HeatMaps(Grafted):
     """One map for each landmark, of the cells of the finer stage."""
 
     def __init__(self, fine: int, coarse: int, landmarks: int) -> None:

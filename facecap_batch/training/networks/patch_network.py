@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from facecap_batch.training.networks import small_maps
+from facecap_batch.training.networks.grafting import Grafted
 from facecap_batch.training.networks.heat_maps import HeatMaps
 
 COLOURS = 3  # of a pixel
@@ -48,7 +47,7 @@ class Convolution(nn.Conv2d):
         return super().forward(maps)
 
 
-class Residual(nn.Module):
+class Residual(Grafted):
     """Two convolutions whose sum with what came in goes on (He et al. 2016).
 
     It begins as nothing (Goyal et al. 2017, section 5.1): put into a trained network, it changes nothing at
@@ -121,24 +120,6 @@ class PatchNetwork(nn.Module):
 
 def _convolution(channels: int, out: int, stride: int) -> nn.Sequential:
     return nn.Sequential(Convolution(channels, out, stride), nn.BatchNorm2d(out), nn.ReLU(inplace=True))
-
-
-def grown(network: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
-    """Weights for `network`, and how many residual blocks and heat maps it has that `weights` lacks: these
-    are its own. A linear layer that sees more than it did, behind that, is blind to it at first.
-
-    Where anything else does not fit, `load_state_dict` says so of what is returned.
-    """
-    own, found, added = network.state_dict(), dict(weights), 0
-    for name, module in network.named_modules():
-        if isinstance(module, Residual | HeatMaps) and not any(key.startswith(f"{name}.") for key in weights):
-            found |= {key: value for key, value in own.items() if key.startswith(f"{name}.")}
-            added += 1
-        if isinstance(module, nn.Linear) and f"{name}.weight" in weights:
-            known = weights[f"{name}.weight"]
-            more = module.in_features - known.shape[1]
-            found[f"{name}.weight"] = functional.pad(known, (0, max(more, 0)))
-    return found, added
 
 
 def learnt_in_bfloat16(network: PatchNetwork, patch: Tensor) -> tuple[Tensor, Tensor]:

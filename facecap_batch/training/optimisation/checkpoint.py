@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from facecap_batch.storage.publish import publish_bytes, published
-from facecap_batch.training.networks.patch_network import grown
+from facecap_batch.training.networks.grafting import grown
 from facecap_batch.training.optimisation import replicas
 from facecap_batch.training.optimisation.optimiser import Muon, mixing_weights
 
@@ -72,6 +72,17 @@ class Training:
         }
         with published(path) as temporary:
             torch.save(state, temporary)
+
+    def learn(self, only: str | None = None) -> None:
+        """Put the module into training, all of it or the submodule `only`: the others keep their weights and
+        what they know of their batches."""
+        self.module.train().requires_grad_(only is None)
+        if only is None:
+            return
+        for layer in self.module.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
+        self.module.get_submodule(only).train().requires_grad_()
 
     def step(self, loss: torch.Tensor, rate: float, crops: int, stop: bool = False) -> bool:
         """Learn from `loss` at the learning rate `rate`, together with all replicas.

@@ -22,6 +22,7 @@ from facecap_batch.training.networks.expression import (
     MIN_LOG_SPREAD,
     Expression,
     Marks,
+    Prediction,
 )
 from facecap_batch.training.networks.locator import Locator
 from facecap_batch.training.rendering.dataset import resized
@@ -146,10 +147,10 @@ def expression_terms(expression: Expression, given: Example, weights: Tensor) ->
         The terms of the loss, scalars with their weights in it, by name.
     """
     read, marks = expression(given.patches, given.angles)
-    learnt = movement_error(read.coefficients, given.coefficients, weights)
+    learnt = _each_error(read, given.coefficients, weights)
     if given.distilled is not None:
         # An error against teachers is about half of one against labels, and is to weigh as much.
-        distilled = movement_error(read.coefficients, given.distilled, weights)
+        distilled = _each_error(read, given.distilled, weights)
         learnt = (1 - DISTILLATION_SHARE) * learnt + 2 * DISTILLATION_SHARE * distilled
     # How sure it is is learnt beside the coefficients: in their own loss unsure ones would be given up.
     error = (read.coefficients - given.coefficients).detach()
@@ -169,6 +170,12 @@ def expression_terms(expression: Expression, given: Example, weights: Tensor) ->
         "marks": torch.stack(landmarks).sum(),
         "places": PLACES_WEIGHT * torch.stack(places).sum(),
     }
+
+
+def _each_error(read: Prediction, wanted: Tensor, weights: Tensor) -> Tensor:
+    # Each reading by itself: in an error of their mean, one would learn to say only what the other lacks.
+    each = [movement_error(reading, wanted, weights) for reading in read.readings]
+    return torch.stack(each).sum()
 
 
 def expression_loss(expression: Expression, given: Example, weights: Tensor) -> Tensor:
