@@ -95,13 +95,14 @@ def test_replicas_learn_what_one_process_learns_of_all_their_crops(tmp_path: Pat
     for command in ([sys.executable], torchrun):
         results = tmp_path / str(len(command))
         results.mkdir()
-        subprocess.run(
+        run = subprocess.run(
             [*command, str(script), str(results)],
             env=environment,
-            check=True,
             capture_output=True,
+            text=True,
             timeout=120,
         )
+        assert run.returncode == 0, run.stderr
         found += [json.loads(file.read_text()) for file in sorted(results.iterdir())]
     assert len(found) == 3
     weights = [torch.tensor(weight) for *_, weight in found]

@@ -80,7 +80,7 @@ class Training:
         if only is None:
             return
         for layer in self.module.modules():
-            if isinstance(layer, nn.BatchNorm2d):
+            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
                 layer.eval()
         self.module.get_submodule(only).train().requires_grad_()
 
