@@ -47,8 +47,8 @@ class Training:
         self.runs: list[str] = []  # the commands that trained it
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint, or begin with weights kept by `keep`, which may be of a network with fewer
-        residual blocks, or without heat maps."""
+        """Go on from a checkpoint, or begin with weights kept by `keep`, which may lack modules that the network
+        has by now (`grown`)."""
         device = next(self.module.parameters()).device
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
         weights, _ = grown(self.module, state.get("module", state["average"]))
@@ -144,8 +144,8 @@ def mean(paths: Sequence[Path], output: Path) -> None:
     """Publish the mean of several trainings' averaged weights, from which a training may go on.
 
     Trainings that began with the same weights end in one valley: their mean reads people whom none of them
-    knows better than each does (Wortsman et al. 2022, "Model soups"). Heat maps that some lack are those of
-    the others, to which a layer of the ones that lack them is blind (`grown`).
+    knows better than each does (Wortsman et al. 2022, "Model soups"). Heat maps and heads that some lack are
+    those of the others; a layer of the ones that lack heat maps is blind to them (`grown`).
 
     Args:
         paths: Checkpoints, or weights kept by `keep`; two or more.
