@@ -47,8 +47,8 @@ class Training:
         self.runs: list[str] = []  # the commands that trained it
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint, or begin with weights kept by `keep`, which may lack modules that the network
-        has by now (`grown`)."""
+        """Go on from a checkpoint, or begin with weights kept by `keep`, which may lack modules that the
+        network has by now (`grown`)."""
         device = next(self.module.parameters()).device
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
         weights, _ = grown(self.module, state.get("module", state["average"]))
