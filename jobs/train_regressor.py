@@ -138,12 +138,12 @@ def train(
         raise typer.BadParameter(f"--batch {batch} cannot be shared by {replicas.count()} processes")
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    replicas.join()
     path = run / f"{part.value}.pt"
     network = (Locator if part is Part.locator else Expression)(DESIGNS[size])
     modules = dict(network.named_children())
     if only is not None and only not in modules:
         raise typer.BadParameter(f"--only {only}: {part.value} has {', '.join(modules)}")
+    replicas.join()
     training = Training(network, rate, network.READOUTS)
     if path.exists():
         training.load(path)

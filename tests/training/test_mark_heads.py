@@ -141,19 +141,10 @@ def test_heads_learn_alone_what_a_kept_network_lacks(folder, tmp_path):
     with pytest.raises(typer.BadParameter, match=r"expression.pt has no heads .* --only by_marks"):
         train_regressor.averaged(old, train_regressor.Size.fast)
 
-    train = [
-        "train",
-        "expression",
-        "--data",
-        str(folder),
-        "--run",
-        str(run),
-        "--size",
-        "fast",
-        "--batch",
-        "8",
-    ]
-    train += ["--processes", "0", "--samples", "180", "--warm-start", str(old), "--only"]
+    options = {"--data": folder, "--run": run, "--warm-start": old, "--size": "fast", "--batch": 8}
+    options |= {"--samples": 180, "--processes": 0}
+    words = [word for name, value in options.items() for word in (name, str(value))]
+    train = ["train", "expression", *words, "--only"]
     wrong = CliRunner().invoke(train_regressor.app, [*train, "by_mark"])
     assert wrong.exit_code == 2 and "by_mark: expression has eye, side, face" in wrong.output
     result = CliRunner().invoke(train_regressor.app, [*train, "by_marks"])

@@ -126,12 +126,8 @@ class MarkHeads(Grafted):
         lower = torch.cat([upper, *sides, face.flatten(1)], 1)
         mirrored_lower = torch.cat([mirrored_upper, *sides[::-1], mirrored_face.flatten(1)], 1)
         parts = [
-            self.upper_paired(upper),
-            self.upper_paired(mirrored_upper),
-            self.upper_other(upper),
-            self.lower_paired(lower),
-            self.lower_paired(mirrored_lower),
-            self.lower_other(lower),
+            *_read_by(self.upper_paired, self.upper_other, upper, mirrored_upper),
+            *_read_by(self.lower_paired, self.lower_other, lower, mirrored_lower),
         ]
         return torch.cat(parts, 1)[:, _ARKIT_ORDER]
 
@@ -238,14 +234,10 @@ class Expression(nn.Module):
         there, mirrored = around.features, self.mirrored(around.features)
         both = _given([*eyes, *sides], there, angles)
         swapped = _given([*eyes[::-1], *sides[::-1]], mirrored, mirror)
-        upper = _given(eyes, angles)
+        upper, swapped_upper = _given(eyes, angles), _given(eyes[::-1], mirror)
         parts = [
-            self.upper_paired_out(upper),
-            self.upper_paired_out(_given(eyes[::-1], mirror)),
-            self.upper_other_out(upper),
-            self.lower_paired_out(both),
-            self.lower_paired_out(swapped),
-            self.lower_other_out(both),
+            *_read_by(self.upper_paired_out, self.upper_other_out, upper, swapped_upper),
+            *_read_by(self.lower_paired_out, self.lower_other_out, both, swapped),
         ]
         values, spreads = zip(*(part.chunk(2, 1) for part in parts), strict=True)
         seen = self.seen_out(points[..., :2].flatten(1))
@@ -269,6 +261,11 @@ def _given(patches: list[Seen], *more: Tensor) -> Tensor:
     """What heads see, [B, n]: features first, places last, so that heads that knew features alone go on."""
     features, places = zip(*((patch.features, patch.places.flatten(1)) for patch in patches), strict=True)
     return torch.cat([*features, *more, *places], 1)
+
+
+def _read_by(paired: nn.Module, other: nn.Module, given: Tensor, mirrored: Tensor) -> list[Tensor]:
+    """What heads say of the left, of the right (a left side in a mirror), and of what has no sides."""
+    return [paired(given), paired(mirrored), other(given)]
 
 
 def _head(features: int, width: int, out: int) -> nn.Sequential:
