@@ -3,7 +3,9 @@
     python benchmarks/accuracy/take_and_part.py OUTPUT
 
 OUTPUT is the folder of a `facecap-batch run`. Every raw table is solved whole and from PARTS of its length
-on, with default settings; compared are the coefficients a second and more after the cut. Nothing is decoded.
+on, with default settings; compared are the coefficients a second and more after the cut, those that were
+measured and those that were hidden, which a run fills from where they were last seen: a part in which they
+were not seen yet has less to go by. Nothing is decoded.
 """
 
 from __future__ import annotations
@@ -28,19 +30,24 @@ def part_of(table: CoefficientTable, first: int) -> CoefficientTable:
     return table.replace(**{name: getattr(table, name)[first:] for name in rows})
 
 
-def largest_difference(raw: CoefficientTable, whole: np.ndarray) -> tuple[float, str]:
-    """Between the coefficients of `raw` solved whole, [N, 51], and in parts; and in which coefficient."""
+def differences(raw: CoefficientTable, whole: np.ndarray) -> np.ndarray:
+    """The largest absolute one between the coefficients of `raw` solved whole, [N, 51], and in parts: [N,
+    51], 0 where no part of it tells."""
     time_s = raw.time_s() - raw.time_s()[0]
-    worst, name = 0.0, ""
+    largest = np.zeros(whole.shape)
     for share in PARTS:
         first = int(np.searchsorted(time_s, share * time_s[-1]))
         part = solve_table(part_of(raw, first)).coefficients
-        away = time_s[first:] >= time_s[first] + AWAY_S
-        difference = np.nan_to_num(np.abs(part - whole[first:])[away])
-        if difference.size and difference.max() > worst:
-            worst = float(difference.max())
-            name = ARKIT_NAMES[int(difference.max(axis=0).argmax())]
-    return worst, name
+        away = time_s >= time_s[first] + AWAY_S
+        difference = np.nan_to_num(np.abs(part - whole[first:]))
+        largest[away] = np.maximum(largest[away], difference[away[first:]])
+    return largest
+
+
+def described(difference: np.ndarray) -> str:
+    """The largest of [N, 51], and in which coefficient."""
+    worst = float(difference.max())
+    return f"{worst:.4f} {ARKIT_NAMES[int(difference.max(axis=0).argmax())] if worst else ''}"
 
 
 def main() -> None:
@@ -56,8 +63,9 @@ def main() -> None:
         frames += int(known.sum())
         cut_off += int((whole[known] >= CUT_OFF).any(axis=1).sum())
         if known.any() and raw.time_s()[-1] - raw.time_s()[0] >= MIN_LENGTH_S:
-            worst, name = largest_difference(raw, whole)
-            print(f"{path.stem:28} take against part, largest difference {worst:.4f} {name}")
+            difference, measured = differences(raw, whole), np.isfinite(raw.coefficients)
+            seen, hidden = (described(np.where(which, difference, 0)) for which in (measured, ~measured))
+            print(f"{path.stem:28} take against part, largest difference: measured {seen}, hidden {hidden}")
     print(f"some coefficient at 1: {100 * cut_off / max(frames, 1):.1f} % of {frames} frames")
 
 
