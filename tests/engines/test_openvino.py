@@ -47,23 +47,45 @@ def model_of(name: str, role: str, batch: int = 2) -> tuple[OpenVinoEngine, Any,
 
 
 @pytest.mark.parametrize("name", ["default", "fast"])
-def test_where_a_regressor_looks_is_apart_and_nothing_is_lost(name: str) -> None:
+def test_where_a_regressor_looks_is_reckoned_apart_and_nothing_is_lost(name: str) -> None:
+    """In turns: convolutions of the whole crop, where the face is cut, its convolutions, where its parts are
+    cut, all the rest."""
     engine, model, crops = model_of(name, "regressor")
-    halves = split.in_two(library.load(), model)
-    assert halves is not None
-    places, rest = (engine._compiled(half, "f32") for half in (halves.places, halves.rest))
-    said = rest([crops] * halves.takes_image + places([crops]))
+    stages = split.in_stages(library.load(), model)
+    assert stages is not None
+    assert [stage.exact for stage in stages] == [False, True, False, True, False]
+    said = engine._one_after_the_other(stages, "f32")(crops)
     whole = engine.run(crops)
     for output, number in zip(engine.card.outputs, engine._order, strict=True):
         # Not to the bit: what is computed in one pass with its neighbours is another choice in each.
         np.testing.assert_allclose(said[number], whole[output], rtol=0, atol=1e-6)
-    roundings = [node for node in halves.rest.get_ops() if split._rounds(library.load(), node)]
-    assert roundings == []
-    assert sum(node.get_type_name() == "Convolution" for node in halves.rest.get_ops()) > 10
+    for stage in stages:
+        nodes = stage.model.get_ops()
+        assert any(split._rounds(library.load(), node) for node in nodes) == stage.exact
+        assert any(node.get_type_name() == "Convolution" for node in nodes) != stage.exact
+
+
+def test_what_convolutions_come_after_is_not_exact() -> None:
+    """A skip around convolutions leads to a rounding through none of them, and yet is followed by them."""
+    openvino = library.load()
+    op = openvino.opset13
+    image = op.parameter([1, 1, 4, 4], np.float32)
+    kernel = op.constant(np.ones((1, 1, 1, 1), np.float32))
+    unpadded = [[1, 1], [0, 0], [0, 0], [1, 1]]
+    first = op.relu(op.convolution(image, kernel, *unpadded))
+    block = op.add(first, op.convolution(first, kernel, *unpadded))
+    place = op.floor(op.multiply(block, op.constant(np.float32(3))))
+    model = openvino.Model([op.convert(place, "i32")], [image], "skips")
+    stages = split.in_stages(openvino, model)
+    assert stages is not None
+    kinds = [{node.get_type_name() for node in stage.model.get_ops()} for stage in stages]
+    assert [stage.exact for stage in stages] == [False, True]
+    assert {"Convolution", "Relu"} <= kinds[0]
+    assert {"Add", "Multiply", "Floor", "Convert"} <= kinds[1]
 
 
 def test_a_detector_looks_everywhere() -> None:
-    assert split.in_two(library.load(), model_of("default", "detector")[1]) is None
+    assert split.in_stages(library.load(), model_of("default", "detector")[1]) is None
 
 
 @pytest.mark.skipif(HAS_BF16, reason="this CPU computes in bfloat16")

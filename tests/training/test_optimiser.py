@@ -134,10 +134,10 @@ def test_a_deeper_network_begins_as_the_one_whose_weights_it_takes(tmp_path: Pat
     assert deep.runs == ["a command", "3 modules more"]
     patch = torch.rand(3, 12, 8, 8)  # of 16 x 16 pixels, folded
     for network in (deep.module.eval(), deep.average):
-        features, places = network(patch)
+        features, heat = network(patch)
         # Kept as float16.
         torch.testing.assert_close(features, shallow.eval()(patch)[0], atol=2e-3, rtol=0)
-        assert places.shape == (3, 5, 2)
+        assert heat.shape == (3, 5, 4, 4)
     with pytest.raises(RuntimeError, match="size mismatch"):
         Training(PatchNetwork(16, Stages(2, (8, 16, 8), (1, 2, 0), 12)), 1e-3).load(tmp_path / "kept.pt")
 

@@ -17,7 +17,7 @@ import numpy as np
 from facecap_batch.engines.batching import check_outputs, in_fixed_batches
 from facecap_batch.engines.cards import EngineCard
 from facecap_batch.engines.openvino.library import DEVICE, PRECISIONS, load
-from facecap_batch.engines.openvino.split import in_two
+from facecap_batch.engines.openvino.split import Stage, in_stages
 from facecap_batch.errors import EngineError, EngineMismatch
 
 # Compiled models that an engine keeps, each with weights of its own: pictures of many sizes come one after
@@ -79,15 +79,28 @@ class OpenVinoEngine:
         model = self._model.clone()
         model.reshape({self.card.input.name: list(shape)})
         precision = PRECISIONS[self.backend]
-        halves = in_two(self._openvino, model) if precision != "f32" else None
-        if halves is None:
+        stages = in_stages(self._openvino, model) if precision != "f32" else None
+        if stages is None:
             runner = self._compiled(model, precision)
             self._runners[shape] = lambda batch: runner([batch])
         else:
-            places, rest = self._compiled(halves.places, "f32"), self._compiled(halves.rest, precision)
-            takes_image = halves.takes_image
-            self._runners[shape] = lambda batch: rest([batch] * takes_image + places([batch]))
+            self._runners[shape] = self._one_after_the_other(stages, precision)
         return self._runners[shape]
+
+    def _one_after_the_other(self, stages: list[Stage], precision: str) -> Runner:
+        parts = [
+            (stage.takes, self._compiled(stage.model, "f32" if stage.exact else precision))
+            for stage in stages
+        ]
+
+        def run(batch: np.ndarray) -> list[np.ndarray]:
+            values = [batch]
+            for takes, part in parts:
+                outputs = part([values[number] for number in takes])
+                values += outputs
+            return outputs
+
+        return run
 
     def _compiled(self, model: Any, precision: str) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
         compiled = self._core.compile_model(

@@ -1,7 +1,8 @@
 """Where landmarks lie in a patch: the mean places of heat maps.
 
-In: maps of two of a patch network's stages. Out: places. A linear layer has to make a place out of features
-that fire here or there; the mean of a heat map is one (Sun et al. 2018, "Integral human pose regression").
+In: maps of two of a patch network's stages. Out: heat maps, and places. A linear layer has to make a place
+out of features that fire here or there; the mean of a heat map is one (Sun et al. 2018, "Integral human pose
+regression").
 """
 
 from __future__ import annotations
@@ -24,21 +25,33 @@ class HeatMaps(Grafted):
         self.maps = nn.Conv2d(WIDTH, landmarks, 3, 1, 1)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """Maps [B, fine, H, W] and [B, coarse, H / 2, W / 2], rounded up, to places: float32 [B, landmarks,
-        2], units of the patch (-1..1, v down)."""
-        high, wide = fine.shape[2:]
-        around = _doubled(self.coarse(coarse))[:, :, :high, :wide]
-        heat = self.maps(torch.relu(self.fine(fine) + around)).float()
-        share = heat.flatten(2).softmax(2).unflatten(2, (high, wide))
-        across, down = (_middles(cells, share) for cells in (wide, high))
-        return torch.stack([(share.sum(2) * across).sum(2), (share.sum(3) * down).sum(2)], 2)
+        """Maps [B, fine, H, W] and [B, coarse, H / 2, W / 2], rounded up, to heat [B, landmarks, H, W]."""
+        around = _doubled(self.coarse(coarse), fine.shape[2], fine.shape[3])
+        heat: Tensor = self.maps(torch.relu(self.fine(fine) + around))
+        return heat
 
 
-def _doubled(maps: Tensor) -> Tensor:
-    """[B, C, H, W] to [B, C, 2 H, 2 W], every cell four times. Without resizing, which changed with ONNX's
-    opset 18 and would keep the engine from older TensorRTs (`engines/tensorrt/graph`)."""
-    wide = torch.stack([maps, maps], 4).flatten(3)
-    return torch.stack([wide, wide], 3).flatten(2, 3)
+def mean_places(heat: Tensor) -> Tensor:
+    """Heat [B, landmarks, H, W] to places: float32 [B, landmarks, 2], units of the patch (-1..1, v down)."""
+    high, wide = heat.shape[2:]
+    share = heat.float().flatten(2).softmax(2)
+    across, down = _middles(wide, share), _middles(high, share)
+    # A product of matrices: sums over rows and columns cost an engine several times as much.
+    places: Tensor = share @ torch.stack([across.repeat(high), down.repeat_interleave(wide)], 1)
+    return places
+
+
+def _doubled(maps: Tensor, high: int, wide: int) -> Tensor:
+    """[B, C, H / 2, W / 2], rounded up, to [B, C, H, W], every cell four times.
+
+    By a matrix of ones and zeros: resizing changed with ONNX's opset 18 and would keep the engine from older
+    TensorRTs (`engines/tensorrt/graph`), and copies cost several times as much.
+    """
+    cells = maps.shape[3]
+    source = torch.arange(high)[:, None] // 2 * cells + torch.arange(wide) // 2
+    taken = nn.functional.one_hot(source.flatten(), maps.shape[2] * cells).to(maps)
+    doubled: Tensor = (maps.flatten(2) @ taken.T).unflatten(2, (high, wide))
+    return doubled
 
 
 def _middles(cells: int, like: Tensor) -> Tensor:

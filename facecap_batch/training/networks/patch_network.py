@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from facecap_batch.training.networks import small_maps
 from facecap_batch.training.networks.grafting import Grafted
-from facecap_batch.training.networks.heat_maps import HeatMaps
+from facecap_batch.training.networks.heat_maps import HeatMaps, mean_places
 
 COLOURS = 3  # of a pixel
 MIN_CONTRAST = 0.05  # added to a patch's contrast before it is divided by
@@ -79,7 +79,7 @@ class Stage(nn.Sequential):
 
 
 class PatchNetwork(nn.Module):
-    """A square patch to a feature vector and the places of landmarks."""
+    """A square patch to a feature vector and heat maps of landmarks."""
 
     def __init__(self, side: int, stages: Stages, landmarks: int = 0) -> None:
         """`side`: of the patch, pixels; `landmarks`: how many have their places in it read."""
@@ -102,7 +102,7 @@ class PatchNetwork(nn.Module):
     def forward(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """cells: float32 [B, 3 fold^2, side / fold, side / fold], any range, a patch folded as
         `torch.pixel_unshuffle` folds: light and contrast are taken out first. Returns features [B, F] and
-        places of landmarks [B, n, 2] in units of the patch (-1..1, v down)."""
+        heat maps [B, landmarks, H, W]."""
         colours = (
             cells.flatten(2).unflatten(1, (COLOURS, -1)).flatten(2)
         )  # long rows are what CPUs are fast at
@@ -114,8 +114,7 @@ class PatchNetwork(nn.Module):
             maps.append(here)
         features = self.out(here)
         fine, coarse = maps[self.heat : self.heat + 2]
-        none = features[:, :0].unflatten(1, (0, 2))
-        return features, self.places(fine, coarse) if self.places else none
+        return features, self.places(fine, coarse) if self.places else fine[:, :0]
 
 
 def _convolution(channels: int, out: int, stride: int) -> nn.Sequential:
@@ -133,8 +132,8 @@ def learnt_in_bfloat16(network: PatchNetwork, patch: Tensor) -> tuple[Tensor, Te
     cells = network.folded(patch) if patch.shape[1] == COLOURS else patch
     fast = network.training and _has_bfloat16(patch.device.type)
     with torch.autocast(patch.device.type, torch.bfloat16, enabled=fast):
-        features, places = network(cells)
-    return features.float(), places
+        features, heat = network(cells)
+    return features.float(), mean_places(heat)
 
 
 @functools.cache
