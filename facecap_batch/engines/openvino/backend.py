@@ -88,10 +88,10 @@ class OpenVinoEngine:
         return self._runners[shape]
 
     def _one_after_the_other(self, stages: list[Stage], precision: str) -> Runner:
-        parts = [
-            (stage.takes, self._compiled(stage.model, "f32" if stage.exact else precision))
-            for stage in stages
-        ]
+        parts = []
+        for stage in stages:
+            of_stage = "f32" if stage.exact else precision
+            parts.append((stage.takes, self._compiled(stage.model, of_stage, stage is not stages[-1])))
 
         def run(batch: np.ndarray) -> list[np.ndarray]:
             values = [batch]
@@ -102,7 +102,10 @@ class OpenVinoEngine:
 
         return run
 
-    def _compiled(self, model: Any, precision: str) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+    def _compiled(
+        self, model: Any, precision: str, passing: bool = False
+    ) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+        """`passing`: what it returns need not outlast the next call, and is not copied."""
         compiled = self._core.compile_model(
             model,
             DEVICE,
@@ -120,7 +123,7 @@ class OpenVinoEngine:
         request, outputs = compiled.create_infer_request(), range(len(compiled.outputs))
 
         def run(inputs: list[np.ndarray]) -> list[np.ndarray]:
-            results = request.infer(dict(enumerate(inputs)), share_inputs=True)
+            results = request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=passing)
             return [results[number] for number in outputs]
 
         return run
