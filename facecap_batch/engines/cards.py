@@ -50,6 +50,8 @@ DEFAULT_BATCH_SIZES = (1, 8, 32)
 
 Shape = tuple[int | str, ...]  # BATCH for the batch axis, whole numbers elsewhere
 
+PLACES_IN_BF16 = "bf16-places"  # in EngineCard.judged_in
+
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
@@ -117,6 +119,7 @@ class EngineCard:
     training: dict[str, Plain] = dataclasses.field(default_factory=dict)  # data, command, seed
     quality: dict[str, Plain] = dataclasses.field(default_factory=dict)  # measured figures
     # Reduced precisions ("bf16") in which the figures were measured, too: "auto" may take backends of them.
+    # With PLACES_IN_BF16 among them, also where a network looks may be found by bfloat16.
     judged_in: Names = ()
     # Where the card was read; not in the JSON.
     folder: Path = dataclasses.field(default=Path(), compare=False)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from facecap_batch.engines.batching import check_outputs, in_fixed_batches
-from facecap_batch.engines.cards import EngineCard
+from facecap_batch.engines.cards import PLACES_IN_BF16, EngineCard
 from facecap_batch.engines.openvino.library import DEVICE, PRECISIONS, load
 from facecap_batch.engines.openvino.split import Stage, in_stages
 from facecap_batch.errors import EngineError, EngineMismatch
@@ -79,7 +79,9 @@ class OpenVinoEngine:
         model = self._model.clone()
         model.reshape({self.card.input.name: list(shape)})
         precision = PRECISIONS[self.backend]
-        stages = in_stages(self._openvino, model) if precision != "f32" else None
+        stages = None
+        if precision != "f32":
+            stages = in_stages(self._openvino, model, PLACES_IN_BF16 not in self.card.judged_in)
         if stages is None:
             runner = self._compiled(model, precision)
             self._runners[shape] = lambda batch: runner([batch])

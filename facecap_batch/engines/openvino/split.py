@@ -2,15 +2,15 @@
 
 A network that cuts its own patches computes their places and rounds them to whole pixels. With the 8 bits of
 bfloat16 a place at pixel 150 is known to half a pixel, and the index of a pixel in a picture to some hundred:
-patches are cut beside what they should show. What convolutions find of a face may be known to 8 bits; what
-is reckoned with it may not. In: a model of OpenVINO. Out: several that do the same one after the other: by
-turns all up to some last convolutions, and all from there to a rounding.
+patches are cut beside what they should show. What convolutions find of a face may be known to 8 bits, where
+that was judged; what is reckoned with it may not. In: a model of OpenVINO. Out: several that do the same one
+after the other, by turns such as may be computed in fewer bits and such as lead to a rounding.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 
@@ -23,94 +23,91 @@ class Stage:
     takes: tuple[int, ...]  # of its inputs, which of the image and all that stages before it gave, in order
 
 
-def in_stages(openvino: Any, model: Any) -> list[Stage] | None:
+def in_stages(openvino: Any, model: Any, exact_convolutions: bool) -> list[Stage] | None:
     """`model`, of one input and fixed shapes, in stages, the last of which gives its outputs; None where
     nothing in it is rounded to whole numbers.
 
-    `model` is taken apart and must not be used afterwards.
+    `exact_convolutions`: exact is all that leads to a rounding; else what comes there after the last
+    convolutions. `model` is taken apart and must not be used afterwards.
     """
     nodes = model.get_ordered_ops()
     image = model.inputs[0].get_node()
     from_image = _reached(nodes, {image.get_name()}, _givers) - {image.get_name()}
-    exact = _to_roundings(openvino, [node for node in nodes if node.get_name() in from_image])
+    computed = [node for node in nodes if node.get_name() in from_image]
+    roundings = {node.get_name() for node in computed if _rounds(openvino, node)}
+    exact = _reached(computed[::-1], roundings, _takers)
+    if not exact_convolutions:
+        exact -= _up_to_convolutions(computed, exact, roundings)
     if not exact:
         return None
     results = {result.get_name() for result in model.get_results()}
-    turn = _turns(nodes, from_image - results, exact)
-    last = max(turn.values())
-    turn |= dict.fromkeys(results, last)
+    left = _stages_left([node for node in computed if node.get_name() not in results], exact)
+    last = min(left.values())
+    left |= dict.fromkeys(results, last)
     given = [image.output(0)]
     stages = []
-    for number in sorted(set(turn.values())):
-        takes, inputs = _cut_loose(openvino, given, number, turn)
+    for number in sorted(set(left.values()), reverse=True):
+        takes, inputs = _cut_loose(openvino, given, number, left)
         if number == last:
-            part = openvino.Model(model.get_results(), inputs, f"stage {number}")
+            part = openvino.Model(model.get_results(), inputs, f"{number} left")
         else:
-            handed = [output for node in nodes for output in _handed(node, number, turn)]
-            part = openvino.Model(handed, inputs, f"stage {number}")
+            handed = [output for node in nodes for output in _handed(node, number, left)]
+            part = openvino.Model(handed, inputs, f"{number} left")
             given += handed
         stages.append((part, number % 2 == 1, takes))
     # Cloned when all are cut loose: until then they share nodes.
     return [Stage(part.clone(), in_float32, takes) for part, in_float32, takes in stages]
 
 
-def _to_roundings(openvino: Any, nodes: list[Any]) -> set[str]:
-    """Names of the `nodes` that round to whole numbers, and of those before them after which no convolution
-    comes first."""
-    roundings = {node.get_name() for node in nodes if _rounds(openvino, node)}
-    convolutions = {node.get_name() for node in nodes if node.get_type_name() == "Convolution"}
-    backward = nodes[::-1]
-    lead_there = _reached(backward, roundings, _takers)
-    before_convolutions: set[str] = set()
-    for node in backward:
-        takers = _takers(node) & lead_there - roundings
-        if not takers.isdisjoint(convolutions | before_convolutions):
-            before_convolutions.add(node.get_name())
-    return roundings | lead_there - before_convolutions - convolutions
+def _up_to_convolutions(nodes: list[Any], leading: set[str], roundings: set[str]) -> set[str]:
+    """Names of the convolutions among `nodes` that are `leading` to `roundings`, and of those after which
+    one of these comes before the next rounding."""
+    found = {node.get_name() for node in nodes if node.get_type_name() == "Convolution"} & leading
+    for node in reversed(nodes):
+        if node.get_name() in leading - roundings and not found.isdisjoint(_takers(node)):
+            found.add(node.get_name())
+    return found
 
 
-def _turns(nodes: Iterable[Any], computed: set[str], exact: set[str]) -> dict[str, int]:
-    """Of each of the `computed` nodes the stage that it belongs to: of odd number where it is `exact`, and
-    none before those that it takes from."""
-    turn: dict[str, int] = {}
-    for node in nodes:
+def _stages_left(nodes: list[Any], exact: set[str]) -> dict[str, int]:
+    """How many stages come after that of each of the `nodes`: an odd number where it is `exact`, more than
+    after what takes from it otherwise, and as few as that allows."""
+    left: dict[str, int] = {}
+    for node in reversed(nodes):
         name = node.get_name()
-        if name in computed:
-            earliest = max((turn[giver] for giver in _givers(node) if giver in turn), default=0)
-            turn[name] = earliest + (earliest % 2 != (name in exact))
-    return turn
+        after = max((left[taker] for taker in _takers(node) if taker in left), default=0)
+        left[name] = after + (after % 2 != (name in exact))
+    return left
 
 
 def _cut_loose(
-    openvino: Any, given: list[Any], stage: int, turn: dict[str, int]
+    openvino: Any, given: list[Any], number: int, left: dict[str, int]
 ) -> tuple[tuple[int, ...], list[Any]]:
-    """Let a stage's nodes take inputs of their own in place of the `given` outputs: which of them, and the
-    inputs."""
+    """Let nodes with `number` stages left take inputs of their own in place of the `given` outputs: which of
+    them, and the inputs."""
     takes, inputs = [], []
-    for number, output in enumerate(given):
+    for index, output in enumerate(given):
         takers = [
-            taker
-            for taker in output.get_target_inputs()
-            if turn.get(taker.get_node().get_name(), -1) == stage
+            taker for taker in output.get_target_inputs() if left.get(taker.get_node().get_name()) == number
         ]
         if not takers:
             continue
         entry = openvino.op.Parameter(output.get_element_type(), output.get_partial_shape())
         for taker in takers:
             taker.replace_source_output(entry.output(0))
-        takes.append(number)
+        takes.append(index)
         inputs.append(entry)
     return tuple(takes), inputs
 
 
-def _handed(node: Any, stage: int, turn: dict[str, int]) -> list[Any]:
-    """The outputs of a node of `stage` that later ones take."""
-    if turn.get(node.get_name()) != stage:
+def _handed(node: Any, number: int, left: dict[str, int]) -> list[Any]:
+    """The outputs of a node with `number` stages left that later ones take."""
+    if left.get(node.get_name()) != number:
         return []
     return [
         output
         for output in node.outputs()
-        if any(turn[taker.get_node().get_name()] > stage for taker in output.get_target_inputs())
+        if any(left[taker.get_node().get_name()] < number for taker in output.get_target_inputs())
     ]
 
 
