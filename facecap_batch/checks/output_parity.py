@@ -43,8 +43,8 @@ LIMITS = {
 }
 # Where bfloat16 may find places of patches, landmarks that they are cut by lie a thirtieth of a pixel off in
 # the mean, and in a fifth to a third of the crops a patch falls to another side. That is judged on people and
-# on whole clips (`EngineCard.judged_in`); the limit is what one pixel changes by which a crop is cut elsewhere
-# (`default`: 0.005 in the mean, up to 0.09 in 95 crops of a hundred).
+# on whole clips (`EngineCard.judged_in`). The limit is what one pixel changes by which a crop is cut
+# elsewhere (`default`: 0.005 in the mean, up to 0.09 in 95 crops of a hundred).
 PLACES_LIMIT = Limit(largest=0.1, mean=4e-3, rare_share=0.05, rare_largest=0.3)
 # Raw boxes and scores of a detector; boxes in pixels of its input.
 SCORE_LIMITS = {
