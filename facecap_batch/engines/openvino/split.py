@@ -13,6 +13,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+_CONVOLUTIONS = ("Convolution", "GroupConvolution")
+
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
@@ -41,18 +43,18 @@ def in_stages(openvino: Any, model: Any, exact_convolutions: bool) -> list[Stage
     if not exact:
         return None
     results = {result.get_name() for result in model.get_results()}
-    left = _stages_left([node for node in computed if node.get_name() not in results], exact)
-    last = min(left.values())
-    left |= dict.fromkeys(results, last)
+    later = _later_stages([node for node in computed if node.get_name() not in results], exact)
+    last = min(later.values())
+    later |= dict.fromkeys(results, last)
     given = [image.output(0)]
     stages = []
-    for number in sorted(set(left.values()), reverse=True):
-        takes, inputs = _cut_loose(openvino, given, number, left)
+    for number in sorted(set(later.values()), reverse=True):
+        takes, inputs = _cut_loose(openvino, given, number, later)
         if number == last:
-            part = openvino.Model(model.get_results(), inputs, f"{number} left")
+            part = openvino.Model(model.get_results(), inputs, f"{number} later")
         else:
-            handed = [output for node in nodes for output in _handed(node, number, left)]
-            part = openvino.Model(handed, inputs, f"{number} left")
+            handed = [output for node in nodes for output in _handed(node, number, later)]
+            part = openvino.Model(handed, inputs, f"{number} later")
             given += handed
         stages.append((part, number % 2 == 1, takes))
     # Cloned when all are cut loose: until then they share nodes.
@@ -62,33 +64,33 @@ def in_stages(openvino: Any, model: Any, exact_convolutions: bool) -> list[Stage
 def _up_to_convolutions(nodes: list[Any], leading: set[str], roundings: set[str]) -> set[str]:
     """Names of the convolutions among `nodes` that are `leading` to `roundings`, and of those after which
     one of these comes before the next rounding."""
-    found = {node.get_name() for node in nodes if node.get_type_name() == "Convolution"} & leading
+    found = {node.get_name() for node in nodes if node.get_type_name() in _CONVOLUTIONS} & leading
     for node in reversed(nodes):
         if node.get_name() in leading - roundings and not found.isdisjoint(_takers(node)):
             found.add(node.get_name())
     return found
 
 
-def _stages_left(nodes: list[Any], exact: set[str]) -> dict[str, int]:
+def _later_stages(nodes: list[Any], exact: set[str]) -> dict[str, int]:
     """How many stages come after that of each of the `nodes`: an odd number where it is `exact`, more than
     after what takes from it otherwise, and as few as that allows."""
-    left: dict[str, int] = {}
+    later: dict[str, int] = {}
     for node in reversed(nodes):
         name = node.get_name()
-        after = max((left[taker] for taker in _takers(node) if taker in left), default=0)
-        left[name] = after + (after % 2 != (name in exact))
-    return left
+        after = max((later[taker] for taker in _takers(node) if taker in later), default=0)
+        later[name] = after + (after % 2 != (name in exact))
+    return later
 
 
 def _cut_loose(
-    openvino: Any, given: list[Any], number: int, left: dict[str, int]
+    openvino: Any, given: list[Any], number: int, later: dict[str, int]
 ) -> tuple[tuple[int, ...], list[Any]]:
-    """Let nodes with `number` stages left take inputs of their own in place of the `given` outputs: which of
+    """Let nodes with `number` later stages take inputs of their own in place of the `given` outputs: which of
     them, and the inputs."""
     takes, inputs = [], []
     for index, output in enumerate(given):
         takers = [
-            taker for taker in output.get_target_inputs() if left.get(taker.get_node().get_name()) == number
+            taker for taker in output.get_target_inputs() if later.get(taker.get_node().get_name()) == number
         ]
         if not takers:
             continue
@@ -100,14 +102,14 @@ def _cut_loose(
     return tuple(takes), inputs
 
 
-def _handed(node: Any, number: int, left: dict[str, int]) -> list[Any]:
-    """The outputs of a node with `number` stages left that later ones take."""
-    if left.get(node.get_name()) != number:
+def _handed(node: Any, number: int, later: dict[str, int]) -> list[Any]:
+    """The outputs of a node with `number` later stages that those take."""
+    if later.get(node.get_name()) != number:
         return []
     return [
         output
         for output in node.outputs()
-        if any(left[taker.get_node().get_name()] < number for taker in output.get_target_inputs())
+        if any(later[taker.get_node().get_name()] < number for taker in output.get_target_inputs())
     ]
 
 
