@@ -153,11 +153,13 @@ class EngineCard:
 
     def use_digest(self) -> str:
         """SHA-256 of what, besides the file, decides results: input, outputs, batches, thresholds, gains,
-        rest."""
+        rest, head frame, what may be found by bfloat16."""
         names = ("input", "outputs", "output_names", "batch_sizes", "postprocess", "gains", "rest")
         used = {name: value for name, value in dataclasses.asdict(self).items() if name in names}
         if self.head_frame != HEAD_FRAMES[0]:
             used["head_frame"] = self.head_frame
+        if PLACES_IN_BF16 in self.judged_in:
+            used["places_in_bf16"] = True
         return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:

@@ -24,6 +24,7 @@ from facecap_batch.checks.output_parity import compare, limit_of, precision_of
 from facecap_batch.coefficients import to_arrow
 from facecap_batch.engines import certificates
 from facecap_batch.engines.batching import run_in_one_shape
+from facecap_batch.engines.cards import PLACES_IN_BF16
 from facecap_batch.engines.openvino import backend, library, split
 from facecap_batch.engines.openvino.backend import MAX_SHAPES, OpenVinoEngine
 from facecap_batch.engines.registry import RIVAL, choose_backend, open_engine
@@ -92,6 +93,17 @@ def test_what_convolutions_come_after_is_not_exact() -> None:
 
 def test_a_detector_looks_everywhere() -> None:
     assert split.in_stages(library.load(), model_of("default", "detector")[1], True) is None
+
+
+def test_a_card_says_whether_bfloat16_may_find_where_to_look() -> None:
+    """Limits are wider then, of bfloat16 alone, and results count as others."""
+    card = load_set("default").regressor
+    strict = dataclasses.replace(card, judged_in=("bf16",))
+    assert PLACES_IN_BF16 in card.judged_in
+    assert limit_of(card, "outputs", "bf16").largest > limit_of(strict, "outputs", "bf16").largest
+    assert limit_of(card, "outputs", "fp16") == limit_of(strict, "outputs", "fp16")
+    assert card.use_digest() != strict.use_digest()
+    assert strict.use_digest() == dataclasses.replace(card, judged_in=()).use_digest()
 
 
 @pytest.mark.skipif(HAS_BF16, reason="this CPU computes in bfloat16")
